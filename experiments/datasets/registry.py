@@ -1,0 +1,78 @@
+"""The data sets by name."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from experiments.datasets.dataset import Dataset
+from experiments.datasets.mnist import load_mnist
+from experiments.datasets.sample import load_sample
+from experiments.errors import InputError
+
+_PathLike = str | os.PathLike[str]
+Loader = Callable[[_PathLike | None, _PathLike | None, Sequence[str] | None], Dataset]
+"""Takes the data folder, the cache and the mirrors; None where nobody gave one."""
+
+
+@dataclass(frozen=True)
+class _Entry:
+    description: str
+    loader: Loader
+
+
+_ENTRIES = {
+    "mnist-sample": _Entry(
+        "6,000 training and 1,000 test digits of MNIST, in the package", load_sample
+    ),
+    "mnist": _Entry(
+        "60,000 training and 10,000 test digits, or other IDX images, from a folder or a download",
+        load_mnist,
+    ),
+}
+
+
+def available() -> dict[str, str]:
+    """Return each data set's name and a line that describes it."""
+    return {name: entry.description for name, entry in _ENTRIES.items()}
+
+
+def load(
+    name: str,
+    data_dir: _PathLike | None = None,
+    *,
+    cache_dir: _PathLike | None = None,
+    mirrors: Sequence[str] | None = None,
+) -> Dataset:
+    """Load a data set, checked, its inputs scaled to 0 … 1.
+
+    Nothing falls back to other data: a folder that was named and lacks the files is an error.
+
+    Args:
+        name: one of ``available()``.
+        data_dir: the folder to read, its files or those in its subfolder ``mnist``. None takes
+            the folder in $NNCOMPARE_DATA if that is set, else downloads. ``mnist-sample`` is in
+            the package and takes no folder.
+        cache_dir: where a download is kept; None is the user's cache folder.
+        mirrors: URLs of folders to download from, tried in turn; None is the data set's own.
+
+    Returns:
+        The data set. Of images: inputs float32 (N, 1, 28, 28), targets int64 (N,).
+
+    Raises:
+        InputError: no data set of that name, a folder or file at fault, or no download.
+
+    Example:
+        >>> data = load("mnist-sample")
+        >>> data.train.inputs.shape
+        (6000, 1, 28, 28)
+    """
+    if name not in _ENTRIES:
+        near = difflib.get_close_matches(name, _ENTRIES, n=1)
+        hint = f"; did you mean {near[0]}?" if near else "."
+        raise InputError(
+            f"There is no data set {name!r}: expected one of {', '.join(_ENTRIES)}{hint}"
+        )
+    return _ENTRIES[name].loader(data_dir, cache_dir, mirrors)
