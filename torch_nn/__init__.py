@@ -1,1 +1,57 @@
-"""placeholder"""
+"""PyTorch under the names that numpy_nn has. No layer is written here."""
+
+import torch
+from torch import Generator, default_generator, manual_seed, optim, randperm
+from torch.nn import (
+    BatchNorm1d,
+    CrossEntropyLoss,
+    Flatten,
+    Identity,
+    LeakyReLU,
+    Linear,
+    Module,
+    Parameter,
+    ReLU,
+    Sequential,
+    init,
+)
+
+__all__ = [
+    "BatchNorm1d",
+    "CrossEntropyLoss",
+    "Flatten",
+    "Generator",
+    "Identity",
+    "LeakyReLU",
+    "Linear",
+    "Module",
+    "Parameter",
+    "ReLU",
+    "Sequential",
+    "configure",
+    "default_generator",
+    "init",
+    "manual_seed",
+    "optim",
+    "randperm",
+]
+
+
+def configure(threads: int | None = None, deterministic: bool = True) -> None:
+    """Set how PyTorch computes, for the whole process.
+
+    Args:
+        threads: threads within one operation; None leaves them.
+        deterministic: whether an operation without a deterministic form is refused.
+
+    Raises:
+        ValueError: if threads is not positive.
+
+    Example:
+        >>> configure(deterministic=True)
+    """
+    if threads is not None:
+        if threads < 1:
+            raise ValueError(f"threads must be positive. Received: {threads}")
+        torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(deterministic)
