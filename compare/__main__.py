@@ -1,0 +1,5 @@
+"""``python -m compare`` is ``nncompare``."""
+
+from compare.cli import main
+
+main()

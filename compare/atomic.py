@@ -1,0 +1,44 @@
+"""Files that are either whole or absent, whatever happens while they are written."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from experiments.errors import InputError
+
+
+def write_atomically(path: Path, content: bytes | str) -> None:
+    """Put ``content`` at ``path`` in one indivisible step.
+
+    The content goes to a temporary file in the same folder, is flushed to the disk, and then
+    takes the name: a reader sees the old file or the new one, never a part.
+
+    Raises:
+        InputError: The folder cannot be written to or the disk is full; an earlier file of that
+            name is then as it was.
+    """
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    temporary = None
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        raise InputError(f"{path} could not be written: {error.strerror}.") from None
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    """The process's file mode mask, which can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,267 @@
+"""Was this training step faithful to rounding? Every site of it is compared.
+
+The NumPy run's own step is recorded: the state before it, what every module was given and made
+of it, and the state after. Each stage is then judged alone, from the very values that the NumPy
+run gave it, so that neither an early fault nor bad conditioning colours what comes later:
+
+- float32: NumPy's values and PyTorch's float32 values against PyTorch's float64 values;
+- float64: both sides in float64 from the same inputs, under a random output gradient;
+- whole: the step end to end on both sides in float64, which shows that the stages are connected
+  as specified.
+
+When every certified step of a run is faithful, the run is a training as specified, computed in
+float32, however far it has drifted from another one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from compare import magnitude, tolerances
+from compare.records import KinkCount
+from compare.sides import Call, Referee, Side, Stage, State, Step
+from compare.sides.protocol import Arrays
+
+
+class Comparison(NamedTuple):
+    """One site compared: what, where, how far, how far allowed."""
+
+    dtype: str
+    site: str
+    numpy_error: float
+    torch_error: float
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the error is within the bound."""
+        return self.numpy_error <= self.tolerance
+
+
+class Judges(NamedTuple):
+    """The sides that a certificate consults; none of them is the one being judged."""
+
+    numpy64: Side
+    torch32: Side
+    torch64: Referee
+
+
+def certify(step: Step, judges: Judges, seed: int) -> tuple[list[Comparison], KinkCount]:
+    """Compare every site of a recorded float32 step of the NumPy side.
+
+    Args:
+        step: The step, as :meth:`Side.record_step` gives it.
+        judges: The other opinions.
+        seed: For the random output gradients.
+
+    Returns:
+        The comparisons in the order of execution, and the places near a kink.
+    """
+    random = np.random.default_rng(seed)
+    stages = [*_module_and_loss_stages(step, judges, random), *_update_stage(step, judges)]
+    whole, kinks = _whole(step, judges)
+    return [*stages, *whole], kinks
+
+
+def _module_and_loss_stages(
+    step: Step, judges: Judges, random: np.random.Generator
+) -> Iterator[Comparison]:
+    backward: list[list[Comparison]] = []
+    for call in step.calls:
+        assert call.grad_output is not None
+        assert call.grad_input is not None
+        state = step.before.of_module(call.name)
+        actual = Stage(
+            call.output,
+            call.grad_input,
+            {k: step.gradients[f"{call.name}.{k}"] for k in _parameters(call, step)},
+            {k: v for k, v in step.after.of_module(call.name).items() if k in _buffers(call, step)},
+        )
+        drawn = random.standard_normal(call.output.shape)
+        forward32, backward32 = _compare_stage(
+            "float32",
+            call.name,
+            actual,
+            _stage(judges.torch32, call, step, state, call.grad_output),
+            _stage(judges.torch64, call, step, state, call.grad_output),
+            _sizes(judges.torch64, call, step, state, call.grad_output),
+        )
+        referee = _stage(judges.torch64, call, step, state, drawn)
+        forward64, backward64 = _compare_stage(
+            "float64",
+            call.name,
+            _stage(judges.numpy64, call, step, state, drawn),
+            referee,
+            referee,
+            _sizes(judges.torch64, call, step, state, drawn),
+        )
+        yield from [*forward32, *forward64]
+        backward.append([*backward32, *backward64])
+    for comparisons in reversed(backward):
+        yield from comparisons
+
+
+def _parameters(call: Call, step: Step) -> list[str]:
+    prefix = f"{call.name}."
+    return [k.removeprefix(prefix) for k in step.gradients if k.startswith(prefix)]
+
+
+def _buffers(call: Call, step: Step) -> list[str]:
+    return [k for k in step.before.of_module(call.name) if k not in _parameters(call, step)]
+
+
+def _stage(side: Side, call: Call, step: Step, state: Arrays, dy: np.ndarray) -> Stage:
+    if call.name == "loss":
+        return side.loss_stage(call.input, step.targets, float(dy))
+    return side.stage(call.name, state, call.input, dy)
+
+
+def _sizes(referee: Referee, call: Call, step: Step, state: Arrays, dy: np.ndarray) -> Stage:
+    if call.name == "loss":
+        return magnitude.LOSSES[call.kind](call.input, step.targets, float(dy))
+    return magnitude.module_sizes(referee, call.name, call.kind, state, call.input, dy)
+
+
+def _compare_stage(
+    dtype: str, name: str, numpy: Stage, torch: Stage, referee: Stage, sizes: Stage
+) -> tuple[list[Comparison], list[Comparison]]:
+    """The comparisons of a stage's forward and of its backward part."""
+
+    def compare(site: str, part: str, key: str | None = None) -> Comparison:
+        a, b, r, s = (
+            getattr(stage, part) if key is None else getattr(stage, part)[key]
+            for stage in (numpy, torch, referee, sizes)
+        )
+        return _comparison(dtype, site, a, b, r, s)
+
+    forward = [compare(f"forward/{name}/output", "output")]
+    forward += [compare(f"buffer/{name}.{k}", "buffers", k) for k in referee.buffers]
+    backward = [compare(f"gradient/{name}.{k}", "gradients", k) for k in referee.gradients]
+    backward += [compare(f"backward/{name}/grad_input", "grad_input")]
+    return forward, backward
+
+
+def _comparison(
+    dtype: str,
+    site: str,
+    numpy: np.ndarray,
+    torch: np.ndarray,
+    referee: np.ndarray,
+    size: np.ndarray,
+) -> Comparison:
+    numpy_error = tolerances.componentwise_error(numpy, referee, size)
+    if dtype == "float64":
+        return Comparison(dtype, site, numpy_error, 0.0, tolerances.FLOAT64_STAGE)
+    torch_error = tolerances.componentwise_error(torch, referee, size)
+    bound = tolerances.float32_bound(torch_error)
+    return Comparison(dtype, site, numpy_error, torch_error, bound)
+
+
+def _update_stage(step: Step, judges: Judges) -> Iterator[Comparison]:
+    """The optimizer's step from the same state with the same gradients."""
+    settings = judges.torch64.optimizer_settings()
+    referee = judges.torch64.update_stage(step.before, step.gradients)
+    sizes = magnitude.update_sizes(
+        judges.torch64, step.before, step.gradients, settings.get("maximize", False)
+    )
+    opinions = {
+        "float32": (step.after, judges.torch32.update_stage(step.before, step.gradients)),
+        "float64": (judges.numpy64.update_stage(step.before, step.gradients), referee),
+    }
+    for dtype, (numpy, torch) in opinions.items():
+        for name in step.gradients:
+            yield _comparison(
+                dtype,
+                f"update/{name}",
+                *(state.model[name] for state in (numpy, torch, referee, sizes)),
+            )
+            for key in referee.optimizer.get(name, {}):
+                yield _comparison(
+                    dtype,
+                    f"optimizer/{name}/{key}",
+                    *(_slot(state, name, key) for state in (numpy, torch, referee, sizes)),
+                )
+
+
+def _slot(state: State, name: str, key: str) -> np.ndarray:
+    """A part of the optimizer's state; where a side has none, an array that equals nothing."""
+    return state.optimizer.get(name, {}).get(key, np.array(np.nan))
+
+
+def _whole(step: Step, judges: Judges) -> tuple[list[Comparison], KinkCount]:
+    """The step end to end in float64 from the same state, and the places near a kink."""
+    judges.numpy64.load(step.before)
+    numpy = judges.numpy64.record_step(_batch(judges.numpy64, step))
+    kinks = {call.name: call.input for call in numpy.calls if call.kind in magnitude.KINKED}
+    judges.torch64.load(step.before)
+    torch = judges.torch64.replay(_batch(judges.torch64, step), kinks)
+    forward: list[Comparison] = []
+    backward: list[Comparison] = []
+
+    def compare(
+        site: str, value: np.ndarray, referee: np.ndarray, size: np.ndarray
+    ) -> Comparison:
+        error = tolerances.whole_error(value, referee, size)
+        return Comparison("float64", f"whole/{site}", error, 0.0, tolerances.FLOAT64_WHOLE)
+
+    if [c.name for c in numpy.calls] != [c.name for c in torch.calls]:
+        missing = Comparison("float64", "whole/forward", float("inf"), 0.0, 0.0)
+        return [missing], _count_kinks(step, torch)
+    for mine, theirs in zip(numpy.calls, torch.calls, strict=True):
+        name = mine.name
+        assert theirs.grad_output is not None
+        sizes = _sizes(
+            judges.torch64, theirs, torch, torch.before.of_module(name), theirs.grad_output
+        )
+        forward.append(compare(f"forward/{name}/output", mine.output, theirs.output, sizes.output))
+        forward += [
+            compare(
+                f"buffer/{name}.{key}",
+                numpy.after.model[f"{name}.{key}"],
+                torch.after.model[f"{name}.{key}"],
+                size,
+            )
+            for key, size in sizes.buffers.items()
+        ]
+        block = [
+            compare(
+                f"gradient/{name}.{key}",
+                numpy.gradients[f"{name}.{key}"],
+                torch.gradients[f"{name}.{key}"],
+                size,
+            )
+            for key, size in sizes.gradients.items()
+        ]
+        assert mine.grad_input is not None
+        assert theirs.grad_input is not None
+        block.append(
+            compare(
+                f"backward/{name}/grad_input", mine.grad_input, theirs.grad_input, sizes.grad_input
+            )
+        )
+        backward[:0] = block
+    return [*forward, *backward], _count_kinks(step, torch)
+
+
+def _batch(side: Side, step: Step) -> Any:
+    return side.batch(side.rows(step.inputs, step.targets), np.arange(len(step.targets)))
+
+
+def _count_kinks(step: Step, referee: Step) -> KinkCount:
+    """Where NumPy's float32 input and the referee's lie on different sides of a kink."""
+    places = flips = 0
+    largest = 0.0
+    exact = {call.name: call.input for call in referee.calls}
+    for call in step.calls:
+        if call.kind not in magnitude.KINKED or call.name not in exact:
+            continue
+        other = exact[call.name]
+        different = (call.input > 0) != (other > 0)
+        places += call.input.size
+        flips += int(different.sum())
+        if different.any():
+            largest = max(largest, float(np.abs(other[different]).max()))
+    return KinkCount(step=-1, places=places, flips=flips, largest=largest)

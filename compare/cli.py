@@ -1,0 +1,123 @@
+"""The command line: ``nncompare``, also ``python -m compare``.
+
+This is the one file that knows everyone. Each command imports what it needs when it is called,
+so that ``--help`` is quick and a report needs no PyTorch.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from experiments.errors import InputError
+
+app = typer.Typer(
+    name="nncompare",
+    help="The same neural network in NumPy and in PyTorch, trained in lock step and compared.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+INPUT_ERROR, INTERRUPTED = 2, 130
+
+
+def main() -> None:
+    """Run the command line; bad input ends with one sentence and status 2, Ctrl-C with 130."""
+    # A killed run (SIGTERM) ends like Ctrl-C: what was recorded is kept.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        status = app(standalone_mode=False)
+    except InputError as error:
+        _complain(str(error))
+        sys.exit(INPUT_ERROR)
+    except typer.Exit as error:
+        sys.exit(error.exit_code)
+    except typer.Abort:
+        sys.exit(INTERRUPTED)
+    except KeyboardInterrupt:
+        _complain("interrupted: what was recorded is kept and marked incomplete")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except Exception as error:
+        if not hasattr(error, "format_message"):
+            raise
+        _complain(error.format_message())  # click's usage errors
+        sys.exit(INPUT_ERROR)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _complain(sentence: str) -> None:
+    print(f"nncompare: {sentence}", file=sys.stderr)
+
+
+@app.command("list")
+def list_() -> None:
+    """Experiments, architectures and data sets, one line each."""
+    from compare.listing import show_list
+
+    show_list()
+
+
+@app.command()
+def run(
+    experiment: Annotated[str, typer.Argument(help="A name from the list, or a .toml file.")],
+    sample: Annotated[bool, typer.Option("--sample", help="Use the small data set in the package.")] = False,
+    max_steps: Annotated[int | None, typer.Option(help="Stop each training after N steps.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the experiment.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Train from this seed instead of the experiment's.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where the data is; else $NNCOMPARE_DATA, else a download.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A new folder for the run; runs/NAME-TIME by default.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+) -> int:  # fmt: skip
+    """Train both sides in lock step, check parity on the way, and write the report."""
+    from compare.commands.run import run_command
+
+    return run_command(
+        experiment,
+        sample=sample,
+        max_steps=max_steps,
+        changes=set_ or [],
+        seed=seed,
+        data_dir=data_dir,
+        out=out,
+        resume=resume,
+    )
+
+
+@app.command()
+def parity(
+    architecture: Annotated[str, typer.Option(help="A name from the list, or FILE.py:FUNCTION.")] = "bn_mlp",
+    dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",
+    optimizer: Annotated[str, typer.Option(help="SGD or Adam.")] = "Adam",
+    seed: Annotated[int, typer.Option(help="Where both generators start.")] = 0,
+    steps: Annotated[int, typer.Option(help="How many steps to certify.")] = 1,
+    batch_size: Annotated[int, typer.Option(help="Rows in a batch.")] = 32,
+    json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
+) -> int:  # fmt: skip
+    """The parity table of a network: every site of a training step, NumPy against PyTorch."""
+    from compare.commands.parity import parity_command
+
+    return parity_command(architecture, dtype, optimizer, seed, steps, batch_size, as_json=json)
+
+
+@app.command()
+def report(
+    run_dir: Annotated[Path, typer.Argument(help="The folder of a run.")],
+) -> None:
+    """Make the report of a run again, from its records alone."""
+    from reports.report import write_report
+
+    for path in write_report(run_dir):
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""The rows of an experiment, cut from a data set as its form says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from compare.experiment import Data
+from compare.lockstep import Rows, Splits
+from compare.records import DataRecord
+from experiments import datasets
+from experiments.errors import InputError
+
+
+def load_splits(
+    data: Data, *, sample: bool, data_dir: Path | None
+) -> tuple[Splits, DataRecord, np.ndarray]:
+    """Load the data set and cut it.
+
+    Returns:
+        The splits; what the report says of them; and pictures of the test rows, uint8
+        (N, H, W), for data that can be looked at (else of length 0).
+    """
+    if sample and data.sample is None:
+        raise InputError(f"--sample: the data set {data.name!r} has no sample.")
+    name = data.sample if sample and data.sample else data.name
+    found = datasets.load(name, data_dir=data_dir)
+    train = Rows(found.train.inputs, found.train.targets)
+    if data.limit is not None:
+        train = Rows(train.inputs[: data.limit], train.targets[: data.limit])
+    held_out = round(len(train.targets) * data.validation)
+    kept = len(train.targets) - held_out
+    if kept < 1:
+        raise InputError(f"data.validation = {data.validation} leaves no row to train on.")
+    validation = Rows(train.inputs[kept:], train.targets[kept:]) if held_out else None
+    train = Rows(train.inputs[:kept], train.targets[:kept])
+    test = Rows(found.test.inputs, found.test.targets)
+    pictures = np.round(test.inputs[:, 0] * 255).astype(np.uint8)
+    record = DataRecord(
+        name=found.name,
+        title=found.title,
+        source=found.source,
+        licence=found.licence,
+        digests=dict(found.digests),
+        class_names=list(found.class_names),
+        input_shape=list(test.inputs.shape[1:]),
+        train_rows=len(train.targets),
+        validation_rows=held_out,
+        test_rows=len(test.targets),
+    )
+
+    def shaped(rows: Rows) -> Rows:
+        flat = data.layout == "flat"
+        return Rows(rows.inputs.reshape(len(rows.inputs), -1), rows.targets) if flat else rows
+
+    splits = Splits(shaped(train), shaped(validation) if validation else None, shaped(test))
+    return splits, record, pictures

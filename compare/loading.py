@@ -1,0 +1,168 @@
+"""From a name or a TOML file, and ``--set`` changes, to a checked experiment."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from compare.experiment import Experiment
+from experiments.errors import InputError
+
+
+def experiment_names() -> list[str]:
+    """The names of the experiments that come with the package, in alphabetical order."""
+    return sorted(
+        entry.name.removesuffix(".toml")
+        for entry in files("experiments").iterdir()
+        if entry.name.endswith(".toml")
+    )
+
+
+def load_experiment(name_or_path: str, changes: Iterable[str] = ()) -> tuple[str, Experiment]:
+    """Read an experiment and check every key of it.
+
+    Args:
+        name_or_path: A name of :func:`experiment_names`, or the path of a TOML file.
+        changes: ``key=value`` texts. The key is a dotted path such as ``optimizers.SGD.lr``, or
+            its last parts where they name one place only (``epochs``); the value is TOML.
+
+    Returns:
+        The experiment's short name and its form.
+
+    Raises:
+        InputError: Unknown name, unreadable file, unknown key or value that does not fit.
+    """
+    name, source, text = _read(name_or_path)
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{source} is not valid TOML: {error}.") from None
+    # Checked once unchanged, so that an error in the file is not blamed on --set.
+    checked = _check(tree, source)
+    changes = list(changes)
+    if not changes:
+        return name, checked
+    complete = checked.model_dump(mode="json")
+    for change in changes:
+        key, value = _parse_change(change)
+        _assign(complete, key, value)
+    return name, _check(complete, f"--set {' --set '.join(changes)}")
+
+
+def _read(name_or_path: str) -> tuple[str, str, str]:
+    """Return (short name, what to call the source in messages, text)."""
+    names = experiment_names()
+    if name_or_path in names:
+        entry = files("experiments") / f"{name_or_path}.toml"
+        return name_or_path, f"{name_or_path}.toml", entry.read_text(encoding="utf-8")
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        near = difflib.get_close_matches(name_or_path, names, n=1, cutoff=0.4)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise InputError(
+            f"There is no experiment {name_or_path!r}: expected one of {', '.join(names)}, "
+            f"or the path of a .toml file.{hint}"
+        )
+    try:
+        return path.stem, str(path), path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such experiment file.") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not a text file in UTF-8.") from None
+    except OSError as error:
+        raise InputError(f"{path} could not be read: {error.strerror}.") from None
+
+
+def _check(tree: dict[str, Any], source: str) -> Experiment:
+    try:
+        return Experiment.model_validate(tree)
+    except ValidationError as error:
+        raise InputError(_one_sentence(error, source)) from None
+
+
+def _one_sentence(error: ValidationError, source: str) -> str:
+    """Say the first problem as a sentence that names the key, what was expected and found."""
+    problem = error.errors(include_url=False)[0]
+    more = f" ({error.error_count() - 1} more after that.)" if error.error_count() > 1 else ""
+    # A discriminated union adds its tag to the path: optimizers.Adam.Adam.lr.
+    path = [str(part) for part in problem["loc"]]
+    if len(path) > 3 and path[0] == "optimizers":
+        del path[2]
+    key = ".".join(path)
+    found = problem["input"]
+    match problem["type"]:
+        case "extra_forbidden":
+            known = _known_keys(path)
+            near = difflib.get_close_matches(path[-1], known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}."
+            return f"{source}: unknown key {key!r}.{hint}{more}"
+        case "missing":
+            return f"{source}: the key {key!r} is missing.{more}"
+        case "union_tag_invalid":
+            return (
+                f"{source}: {key} has the algorithm {found.get('algorithm')!r}; expected one of "
+                f"{problem['ctx']['expected_tags']}.{more}"
+            )
+        case "value_error":
+            return f"{source}: {problem['msg'].removeprefix('Value error, ')}.{more}"
+    expected = problem["msg"].removeprefix("Input should be ")
+    return f"{source}: {key} should be {expected}, but is {found!r}.{more}"
+
+
+def _known_keys(path: list[str]) -> list[str]:
+    """The keys that the form knows beside the last one of ``path``."""
+    schema = Experiment.model_json_schema()
+    definitions = schema["$defs"]
+    if len(path) == 1:
+        return sorted(schema["properties"])
+    name = {
+        "data": "Data", "model": "Model", "training": "Training",
+        "reported": "Reported", "parity": "Parity",
+    }.get(path[0])  # fmt: skip
+    if name is None:  # an optimizer: every setting of any of them
+        return sorted({key for o in ("SGD", "Adam") for key in definitions[o]["properties"]})
+    return sorted(definitions[name]["properties"])
+
+
+def _parse_change(change: str) -> tuple[str, Any]:
+    key, equals, text = change.partition("=")
+    key = key.strip()
+    if not equals or not key:
+        raise InputError(f"--set expects key=value, such as training.epochs=3, but got {change!r}.")
+    try:
+        return key, tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, text.strip()  # a bare word is a string: --set data.layout=image
+
+
+def _assign(tree: dict[str, Any], key: str, value: Any) -> None:
+    """Set the one place that ``key`` names; a key that names no place is set where it stands."""
+    parts = key.split(".")
+    places = [path for path in _paths(tree) if path[-len(parts) :] == parts]
+    if parts in places or not places:
+        places = [parts]
+    if len(places) > 1:
+        listed = " and ".join(".".join(place) for place in places)
+        raise InputError(f"--set {key}={value} could mean {listed}: write one of them in full.")
+    *parents, last = places[0]
+    table: Any = tree
+    for part in parents:
+        table = table.setdefault(part, {}) if isinstance(table, dict) else None
+    if not isinstance(table, dict):
+        raise InputError(f"--set {key}: {'.'.join(parents)} is a value, not a table.")
+    table[last] = value
+
+
+def _paths(tree: dict[str, Any], above: tuple[str, ...] = ()) -> list[list[str]]:
+    found = []
+    for key, value in tree.items():
+        found.append([*above, key])
+        if isinstance(value, dict):
+            found += _paths(value, (*above, key))
+    return found

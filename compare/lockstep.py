@@ -1,0 +1,228 @@
+"""Both sides trained on the same batches in the same order, and certified on the way."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from compare.blueprint import Blueprint
+from compare.certificate import Judges, certify
+from compare.drift import Replicas
+from compare.experiment import Experiment
+from compare.initial import compare_initial
+from compare.records import HistoryRow, ParityRow, TimingRow, TrainingRecord
+from compare.run_directory import RunDirectory
+from compare.sides import Side
+from compare.sides.numpy_side import NumpySide
+from compare.sides.torch_side import TorchSide
+
+
+class Rows(NamedTuple):
+    """A split as arrays: inputs (N, …) float32, targets (N,) int64."""
+
+    inputs: np.ndarray
+    targets: np.ndarray
+
+
+class Splits(NamedTuple):
+    """What is trained on, what is held out, and what is tested on."""
+
+    train: Rows
+    validation: Rows | None
+    test: Rows
+
+    def named(self) -> dict[str, Rows]:
+        """The splits that there are, by the names that the records use."""
+        found = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: rows for name, rows in found.items() if rows is not None}
+
+
+class Observer(Protocol):
+    """Somebody who watches."""
+
+    def begin(self, optimizer: str, seed: int, steps: int) -> None:
+        """A training of so many steps begins."""
+
+    def step(self, backend: str, step: int, loss: float, accuracy: float) -> None:
+        """A side has made a step; loss and accuracy are those of the batch."""
+
+    def epoch(self, backend: str, epoch: int, split: str, loss: float, accuracy: float) -> None:
+        """A side has been evaluated."""
+
+    def end(self, training: TrainingRecord) -> None:
+        """The training has ended."""
+
+
+def batches(order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Cut an order of rows into batches; the last one holds what is left."""
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
+
+
+def total_steps(experiment: Experiment, rows: int, max_steps: int | None) -> int:
+    """The number of updates of one training."""
+    training = experiment.training
+    steps = training.epochs * -(-rows // training.batch_size)
+    return steps if max_steps is None else min(steps, max_steps)
+
+
+class LockStep:
+    """One training, NumPy and PyTorch side by side.
+
+    Args:
+        experiment: What is to be done.
+        blueprint: What is to be built.
+        label: The optimizer's label.
+        seed: Where both generators start.
+        splits: The data.
+        directory: Where rows, weights and predictions go.
+        observer: Who is told of the progress.
+        max_steps: Stop after so many updates.
+    """
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        blueprint: Blueprint,
+        label: str,
+        seed: int,
+        splits: Splits,
+        directory: RunDirectory,
+        observer: Observer,
+        max_steps: int | None = None,
+    ) -> None:
+        self.experiment, self.label, self.seed = experiment, label, seed
+        self.splits, self.directory, self.observer = splits, directory, observer
+        dtype = experiment.training.dtype
+        # The judges draw weights of their own, so they are built before the generators start.
+        self.judges = Judges(
+            NumpySide(blueprint, "float64"),
+            TorchSide(blueprint, "float32"),
+            TorchSide(blueprint, "float64"),
+        )
+        self.steps = total_steps(experiment, len(splits.train.targets), max_steps)
+        parity = experiment.parity
+        self.replicas = Replicas(
+            blueprint, parity.replicas, min(parity.replica_steps, self.steps), dtype, seed
+        )
+        self.numpy: Side = NumpySide(blueprint, dtype, seed)
+        self.torch: Side = TorchSide(blueprint, dtype, seed)
+        self.sides = (self.numpy, self.torch)
+        initial, rows = compare_initial(self.numpy, self.torch, label)
+        self._every = parity.every or max(1, self.steps // 40)
+        self.record = TrainingRecord(
+            optimizer=label,
+            seed=seed,
+            finished=False,
+            steps=0,
+            parameters=len(self.numpy.weights()),
+            parity_rows=0,
+            initial=initial,
+            kinks=[],
+            wall_s=0.0,
+        )
+        self._add_parity(rows)
+
+    def train(self) -> Iterator[None]:
+        """Train to the end, pausing after each epoch so that the caller can save the records."""
+        started = time.perf_counter()
+        training = self.experiment.training
+        held = {
+            side.backend: {name: side.rows(*rows) for name, rows in self.splits.named().items()}
+            for side in self.sides
+        }
+        self.replicas.start(self.torch.state(), held["torch"]["train"])
+        self.observer.begin(self.label, self.seed, self.steps)
+        self._evaluate(0, held)
+        step = 0
+        for epoch in range(1, training.epochs + 1):
+            order = self.numpy.permutation(len(self.splits.train.targets))
+            if not np.array_equal(order, self.torch.permutation(len(order))):
+                self._shuffles_differ(step)
+            for indices in batches(order, training.batch_size):
+                if step == self.steps:
+                    break
+                self._step(epoch, step, indices, held)
+                step += 1
+            self.record.steps = step
+            self.record.wall_s = time.perf_counter() - started
+            self._evaluate(epoch, held)
+            yield
+            if step == self.steps:
+                break
+        self._keep_results(held)
+        self.record.finished = True
+        self.record.wall_s = time.perf_counter() - started
+        self.observer.end(self.record)
+
+    def _step(self, epoch: int, step: int, indices: np.ndarray, held: dict[str, Any]) -> None:
+        certified = step < self.experiment.parity.first_steps or step % self._every == 0
+        seconds = {}
+        # Whoever goes second finds the caches warm or cold by what the first did: take turns.
+        for side in self.sides if step % 2 == 0 else self.sides[::-1]:
+            batch = side.batch(held[side.backend]["train"], indices)
+            if certified and side is self.numpy:
+                recorded = side.record_step(batch)
+                loss, logits = float(recorded.calls[-1].output), recorded.calls[-1].input
+                comparisons, kinks = certify(recorded, self.judges, seed=step)
+                self._add_parity(
+                    [ParityRow(self.label, step, *c, passed=c.passed) for c in comparisons]
+                )
+                self.record.kinks.append(kinks.model_copy(update={"step": step}))
+            else:
+                begun = time.perf_counter()
+                loss, logits = side.train_step(batch)
+                seconds[side.backend] = time.perf_counter() - begun
+            targets = self.splits.train.targets[indices]
+            accuracy = float(np.mean(logits.argmax(axis=1) == targets))
+            self._add_history(side.backend, epoch, step, "train", loss, accuracy)
+            self.observer.step(side.backend, step + 1, loss, accuracy)
+        if len(seconds) == 2:
+            self.directory.add("timing", TimingRow(self.label, self.seed, step, **{
+                f"{backend}_s": value for backend, value in seconds.items()
+            }))
+        self.directory.add(
+            "drift", *self.replicas.follow(self.label, step, indices, self.numpy, self.torch)
+        )
+
+    def _evaluate(self, epoch: int, held: dict[str, Any]) -> None:
+        for side in self.sides:
+            for split, rows in held[side.backend].items():
+                result = side.evaluate(rows)
+                self._add_history(
+                    side.backend, epoch, self.record.steps, split, result.loss, result.accuracy
+                )
+                self.observer.epoch(side.backend, epoch, split, result.loss, result.accuracy)
+
+    def _keep_results(self, held: dict[str, Any]) -> None:
+        for side in self.sides:
+            model = side.state().model
+            self.directory.write_weights(side.backend, self.label, self.seed, model)
+            predicted = side.evaluate(held[side.backend]["test"]).predicted
+            key = f"{side.backend}/{self.label}/{self.seed}"
+            self.directory.predictions[key] = predicted.astype(np.int32)
+
+    def _shuffles_differ(self, step: int) -> None:
+        infinite = float("inf")
+        row = ParityRow(
+            self.label, step, self.numpy.dtype, "shuffle", infinite, infinite, 0.0, False
+        )
+        self._add_parity([row])
+
+    def _add_history(
+        self, backend: str, epoch: int, step: int, split: str, loss: float, accuracy: float
+    ) -> None:
+        for metric, value in (("loss", loss), ("accuracy", accuracy)):
+            self.directory.add(
+                "history",
+                HistoryRow(
+                    backend, self.label, self.seed, epoch, step, split, metric, float(value)
+                ),
+            )
+
+    def _add_parity(self, rows: list[ParityRow]) -> None:
+        self.directory.add("parity", *rows)
+        self.record.parity_rows += len(rows)

@@ -1,0 +1,131 @@
+"""The size of what was summed to make a value, for every value of a stage.
+
+A product of sums such as x Wᵀ + b is accurate to so many roundings of |x| |W|ᵀ + |b|, however
+much of it cancels. Such sizes are the yardstick of every error here. They are computed in
+float64, for most modules by running the referee's own module on absolute values.
+
+A new kind of module gets its line in :data:`KINDS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from compare.sides.protocol import Arrays, Referee, Stage, State
+from experiments.errors import InputError
+
+
+def module_sizes(
+    referee: Referee, name: str, kind: str, state: Arrays, x: np.ndarray, dy: np.ndarray
+) -> Stage:
+    """Sizes of the output, input gradient, parameter gradients and buffers of one module.
+
+    Args:
+        referee: A float64 side that has the module.
+        name: The module's name on that side.
+        kind: Its class name.
+        state: Its parameters and buffers.
+        x: Its input.
+        dy: The gradient of its output.
+    """
+    if kind not in KINDS:
+        raise InputError(
+            f"{name}: parity of the module {kind} cannot be judged yet: expected one of "
+            f"{', '.join(KINDS)}."
+        )
+    return KINDS[kind](referee, name, state, x.astype(np.float64), dy.astype(np.float64))
+
+
+def _multilinear(referee: Referee, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:
+    """Sums of products, as in Linear: the same sums of the absolute values."""
+    absolute = {key: np.abs(value) for key, value in state.items()}
+    return referee.stage(name, absolute, np.abs(x), np.abs(dy))
+
+
+def _selection(referee: Referee, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:
+    """Values that are passed on or scaled, as in ReLU: their own absolute values."""
+    stage = referee.stage(name, state, x, np.abs(dy))
+    return Stage(np.abs(stage.output), np.abs(stage.grad_input))
+
+
+def _batch_norm(referee: Referee, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:
+    """BatchNorm in training mode: every difference x − μ counts with |x| + |μ|."""
+    axes = (0, *range(2, x.ndim))
+    count = x.size // x.shape[1]
+    shape = (1, -1) + (1,) * (x.ndim - 2)
+    module = referee.module(name)
+    mean = x.mean(axes, keepdims=True)
+    variance = x.var(axes, keepdims=True)
+    inverse = 1.0 / np.sqrt(variance + module.eps)
+    terms = np.abs(x) + np.abs(mean)
+    normalised = terms * inverse
+    gamma = np.abs(state["weight"]).reshape(shape) if "weight" in state else np.ones(shape)
+    beta = np.abs(state["bias"]).reshape(shape) if "bias" in state else np.zeros(shape)
+    dy = np.abs(dy)
+    projections = (dy * normalised).mean(axes, keepdims=True)
+    grad_input = gamma * inverse * (dy + dy.mean(axes, keepdims=True) + normalised * projections)
+    gradients = {}
+    if "weight" in state:
+        gradients = {"weight": (dy * normalised).sum(axes), "bias": dy.sum(axes)}
+    buffers: Arrays = {}
+    if "running_mean" in state:
+        updates = float(state["num_batches_tracked"]) + 1.0
+        momentum = 1.0 / updates if module.momentum is None else module.momentum
+        spread = (np.abs(x - mean) * terms).mean(axes) * count / max(count - 1, 1)
+        buffers = {
+            "running_mean": (1 - momentum) * np.abs(state["running_mean"])
+            + momentum * np.abs(x).mean(axes),
+            "running_var": (1 - momentum) * np.abs(state["running_var"]) + momentum * spread,
+            "num_batches_tracked": np.ones(()),
+        }
+    return Stage(gamma * normalised + beta, grad_input, gradients, buffers)
+
+
+KINDS: dict[str, Callable[..., Stage]] = {
+    "Linear": _multilinear,
+    "Flatten": _selection,
+    "Identity": _selection,
+    "ReLU": _selection,
+    "LeakyReLU": _selection,
+    "BatchNorm1d": _batch_norm,
+}
+
+# Modules whose derivative jumps: at the jump, rounding decides the side.
+KINKED = frozenset({"ReLU", "LeakyReLU"})
+
+
+def cross_entropy_sizes(logits: np.ndarray, targets: np.ndarray, dy: float) -> Stage:
+    """Sizes of the mean softmax cross-entropy and of its gradient.
+
+    The logarithm of a probability is z − max z − log Σ exp(z − max z); its terms are what is
+    summed, and as the argument of exp they are the relative error of the probability.
+    """
+    z = logits.astype(np.float64)
+    rows = np.arange(len(z))
+    top = z.max(axis=1, keepdims=True)
+    log_sum = np.log(np.exp(z - top).sum(axis=1, keepdims=True))
+    terms = np.abs(z) + np.abs(top) + log_sum
+    gradient = np.exp(z - top - log_sum) * (1.0 + terms)
+    gradient[rows, targets] += 1.0
+    return Stage(np.mean(terms[rows, targets]), np.abs(dy) * gradient / len(z))
+
+
+LOSSES: dict[str, Callable[..., Stage]] = {"CrossEntropyLoss": cross_entropy_sizes}
+
+
+def update_sizes(referee: Referee, state: State, gradients: Arrays, maximize: bool) -> State:
+    """Sizes of the updated parameters and of the optimizer's state.
+
+    The referee's optimizer makes the step on absolute values, so that nothing cancels; a
+    parameter then counts with itself and with the length of that step.
+    """
+    absolute = state.map(np.abs)
+    sign = -1.0 if maximize else 1.0
+    stepped = referee.update_stage(absolute, {k: sign * np.abs(g) for k, g in gradients.items()})
+    lengths = {k: np.abs(stepped.model[k] - absolute.model[k]) for k in gradients}
+    return State(
+        {k: absolute.model[k] + lengths[k] for k in gradients},
+        {p: {k: np.abs(v) for k, v in slot.items()} for p, slot in stepped.optimizer.items()},
+    )

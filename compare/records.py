@@ -1,0 +1,321 @@
+"""What a run leaves behind, and how it is read again.
+
+A run directory holds
+
+- ``run.json``: the whole experiment, data, environment, and a summary of each training;
+- ``history.csv``: losses and accuracies of both sides;
+- ``parity.csv``: every comparison that was made, with its error, its bound and its verdict;
+- ``drift.csv``: distances between right runs that differ in rounding alone;
+- ``timing.csv``: seconds of each training step, side by side;
+- ``weights/*.safetensors``: the final weights of both sides;
+- ``predictions.safetensors`` and ``pictures.safetensors``: predicted classes, and the inputs
+  that the report shows;
+- ``report/``: the report, made from all of the above and from nothing else.
+
+Neither NumPy layers nor PyTorch are imported here: a report needs only this.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_type_hints
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from compare.experiment import Experiment
+from experiments.errors import InputError
+
+SCHEMA = 1
+
+
+class HistoryRow(NamedTuple):
+    """One loss or accuracy.
+
+    A row of split ``train`` in epoch e with a step of that epoch is a batch in training mode,
+    taken before the update; the row whose ``step`` is the number of updates made by the end of
+    the epoch is the whole split in evaluation mode. Epoch 0 is before training.
+    """
+
+    backend: str
+    optimizer: str
+    seed: int
+    epoch: int
+    step: int
+    split: str
+    metric: str
+    value: float
+
+
+class ParityRow(NamedTuple):
+    """One comparison. ``site`` begins with ``initial/``, ``whole/`` or names a stage.
+
+    The rows of the trainings follow each other in the order of run.json, which says how many
+    rows belong to each. ``numpy_error`` and ``torch_error`` are distances from the float64 referee in units of what
+    was summed to make the value; in float64 PyTorch is itself the referee, and its error is 0.
+    """
+
+    optimizer: str
+    step: int
+    dtype: str
+    site: str
+    numpy_error: float
+    torch_error: float
+    tolerance: float
+    passed: bool
+
+
+class DriftRow(NamedTuple):
+    """Relative distance ‖θ − θ₆₄‖ / ‖θ₆₄‖ of a run's weights from PyTorch's float64 run."""
+
+    optimizer: str
+    seed: int
+    step: int
+    run: str
+    distance: float
+
+
+class TimingRow(NamedTuple):
+    """Seconds that each side took for one training step, measured in turn."""
+
+    optimizer: str
+    seed: int
+    step: int
+    numpy_s: float
+    torch_s: float
+
+
+TABLES: dict[str, type] = {
+    "history": HistoryRow,
+    "parity": ParityRow,
+    "drift": DriftRow,
+    "timing": TimingRow,
+}
+
+
+class Record(BaseModel):
+    """A part of run.json."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class DataRecord(Record):
+    """What the data was: not where the machine kept it, but what it is."""
+
+    name: str
+    title: str
+    source: str
+    licence: str
+    digests: dict[str, str]
+    class_names: list[str]
+    input_shape: list[int]
+    train_rows: int
+    validation_rows: int
+    test_rows: int
+
+
+class Environment(Record):
+    """Where the run took place."""
+
+    processor: str
+    cores: int
+    memory_bytes: int
+    system: str
+    python: str
+    numpy: str
+    numpy_blas: str
+    numpy_threads: int
+    torch: str
+    torch_blas: str
+    torch_threads: int
+    nncompare: str
+
+
+class Initial(Record):
+    """The comparison at step 0, before anything was trained.
+
+    Attributes:
+        values: How many parameter values were compared.
+        differing_bits: How many of their bits differed.
+        copied: Whether PyTorch was then given NumPy's values.
+    """
+
+    values: int
+    differing_bits: int
+    copied: bool
+
+
+class KinkCount(Record):
+    """Places where NumPy's float32 and the float64 referee are on different sides of a kink."""
+
+    step: int
+    places: int
+    flips: int
+    largest: float
+
+
+class TrainingRecord(Record):
+    """The summary of one training, both sides.
+
+    Attributes:
+        optimizer: Its label.
+        seed: Its seed.
+        finished: False while it goes on, and for ever if the run was broken off.
+        steps: Updates made.
+        parameters: How many values are trained.
+        parity_rows: How many rows of parity.csv are its own.
+        initial: The comparison at step 0.
+        kinks: Where the two precisions fall on different sides of a kink, at certified steps.
+        wall_s: Seconds that the training took, with all comparisons.
+    """
+
+    optimizer: str
+    seed: int
+    finished: bool
+    steps: int
+    parameters: int
+    parity_rows: int
+    initial: Initial
+    kinks: list[KinkCount]
+    wall_s: float
+
+
+class RunRecord(Record):
+    """The content of run.json."""
+
+    schema_version: int = Field(alias="schema")
+    status: Literal["complete", "incomplete"]
+    name: str
+    created: str
+    command: str
+    commit: str | None
+    sample: bool
+    max_steps: int | None
+    experiment: Experiment
+    data: DataRecord
+    environment: Environment
+    sources: dict[str, str]
+    trainings: list[TrainingRecord]
+
+
+class Run(NamedTuple):
+    """A run directory, read."""
+
+    path: Path
+    record: RunRecord
+    history: list[HistoryRow]
+    parity: list[ParityRow]
+    drift: list[DriftRow]
+    timing: list[TimingRow]
+    predictions: dict[str, np.ndarray]
+    pictures: dict[str, np.ndarray]
+
+    def parity_of(self, training: TrainingRecord) -> list[ParityRow]:
+        """The rows of parity.csv that belong to one training."""
+        first = 0
+        for other in self.record.trainings:
+            if other is training:
+                last = first + other.parity_rows if other.finished else None
+                return self.parity[first:last]
+            first += other.parity_rows
+        raise ValueError("that training is not of this run")
+
+
+def table_text(name: str, rows: list[Any]) -> str:
+    """The CSV text of a table; floats are written so that they read back to the same bits."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(TABLES[name]._fields)  # type: ignore[attr-defined]
+    writer.writerows([_text(value) for value in row] for row in rows)
+    return out.getvalue()
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    return repr(float(value)) if isinstance(value, float | np.floating) else str(value)
+
+
+def read_table(path: Path, name: str) -> list[Any]:
+    """Read a table that :func:`table_text` wrote; a file that is not one is an InputError."""
+    row_type = TABLES[name]
+    converters = [
+        {"true": True, "false": False}.__getitem__ if kind is bool else kind
+        for kind in get_type_hints(row_type).values()
+    ]
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            reader = csv.reader(file)
+            header = next(reader, [])
+            if header != list(row_type._fields):  # type: ignore[attr-defined]
+                raise InputError(
+                    f"{path}: expected the columns {','.join(row_type._fields)}, "  # type: ignore[attr-defined]
+                    f"found {','.join(header) or 'an empty file'}."
+                )
+            return [
+                row_type(*(f(v) for f, v in zip(converters, r, strict=True))) for r in reader
+            ]
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing from the run directory.") from None
+    except (ValueError, KeyError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is damaged: {error}.") from None
+
+
+def read_run_record(path: Path) -> RunRecord:
+    """Read ``run.json`` of a run directory.
+
+    Raises:
+        InputError: Not a run directory, a damaged file, or one of another schema version.
+    """
+    import json
+
+    file = path / "run.json"
+    if not path.is_dir():
+        raise InputError(f"{path} is not a folder: expected a run directory with a run.json.")
+    try:
+        tree = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} is not a run directory: it has no run.json.") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} is damaged: {error}.") from None
+    except OSError as error:
+        raise InputError(f"{file} could not be read: {error.strerror}.") from None
+    version = tree.get("schema") if isinstance(tree, dict) else None
+    if version != SCHEMA:
+        newer = isinstance(version, int) and version > SCHEMA
+        way_out = "use a newer nncompare" if newer else "make the run again"
+        raise InputError(f"{file} has schema {version}, expected {SCHEMA}: {way_out}.")
+    try:
+        return RunRecord.model_validate_json(json.dumps(tree))
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in problem["loc"])
+        raise InputError(f"{file} is damaged: {key}: {problem['msg']}.") from None
+
+
+def read_run(path: Path) -> Run:
+    """Read everything that the report needs from a run directory."""
+    record = read_run_record(path)
+    tables = {name: read_table(path / f"{name}.csv", name) for name in TABLES}
+    return Run(
+        path,
+        record,
+        predictions=read_arrays(path / "predictions.safetensors"),
+        pictures=read_arrays(path / "pictures.safetensors"),
+        **tables,
+    )
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read a safetensors file."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing from the run directory.") from None
+    except SafetensorError as error:
+        raise InputError(f"{path} is damaged: {error}.") from None

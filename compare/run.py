@@ -1,0 +1,122 @@
+"""A whole run: every training of an experiment, with records that survive an interruption."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from compare.blueprint import blueprint
+from compare.data import load_splits
+from compare.environment import describe_environment, own_commit, set_threads, usable_cores
+from compare.experiment import Experiment
+from compare.lockstep import LockStep, Observer, Splits
+from compare.records import SCHEMA, RunRecord
+from compare.run_directory import RunDirectory
+from compare.sources import sources_of
+from experiments.errors import InputError
+
+
+def run_experiment(
+    name: str,
+    experiment: Experiment,
+    directory: RunDirectory,
+    observer: Observer,
+    *,
+    folder: Path = Path(),
+    data_dir: Path | None = None,
+    sample: bool = False,
+    max_steps: int | None = None,
+    command: str = "",
+) -> RunRecord:
+    """Do everything that an experiment says, on both sides, and record it.
+
+    Args:
+        name: The experiment's short name.
+        experiment: Its form.
+        directory: Where the records go; trainings that it holds already are not repeated.
+        observer: Who is told of the progress.
+        folder: Where the experiment's file is, for an architecture of the user's own.
+        data_dir: Where the data is.
+        sample: Use the small data set instead.
+        max_steps: Stop each training after so many updates.
+        command: The command line, for the record.
+
+    Raises:
+        InputError: Anything that the person who called can mend.
+    """
+    blueprints = {label: blueprint(experiment, label, folder) for label in experiment.optimizers}
+    splits, data, pictures = load_splits(experiment.data, sample=sample, data_dir=data_dir)
+    set_threads(usable_cores())
+    record = RunRecord(
+        schema=SCHEMA,
+        status="incomplete",
+        name=name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=command,
+        commit=own_commit(),
+        sample=sample,
+        max_steps=max_steps,
+        experiment=experiment,
+        data=data,
+        environment=describe_environment(),
+        sources=sources_of(next(iter(blueprints.values()))),
+        trainings=[],
+    )
+    if directory.found is not None:
+        record = _continued(directory.found, record)
+    directory.write(record)
+    try:
+        for seed in experiment.training.seeds:
+            for label in experiment.optimizers:
+                if any((t.optimizer, t.seed) == (label, seed) for t in record.trainings):
+                    continue
+                lockstep = LockStep(
+                    experiment, blueprints[label], label, seed, splits, directory, observer,
+                    max_steps,
+                )  # fmt: skip
+                record.trainings.append(lockstep.record)
+                for _ in lockstep.train():
+                    directory.write(record)
+                directory.write(record)
+        _keep_pictures(directory, splits, pictures)
+        directory.write_pictures_and_predictions()
+        record.status = "complete"
+    finally:
+        # Also when interrupted: what was measured is kept, and says that it is incomplete.
+        directory.write(record)
+    return record
+
+
+def _continued(found: RunRecord, new: RunRecord) -> RunRecord:
+    """The record to go on with; a run of something else cannot be continued."""
+    for key in ("name", "sample", "max_steps", "experiment"):
+        before, now = getattr(found, key), getattr(new, key)
+        if before != now:
+            detail = "" if key == "experiment" else f": it has {before!r}, now {now!r} is asked for"
+            raise InputError(
+                f"--resume: the run in the folder differs in {key!r}{detail}. Start a new folder."
+            )
+    if found.data.digests != new.data.digests:
+        raise InputError("--resume: the data is not the data that the run began with.")
+    finished = [training for training in found.trainings if training.finished]
+    return found.model_copy(update={"trainings": finished, "status": "incomplete"})
+
+
+SAMPLES_SHOWN = 40
+MISTAKES_SHOWN = 10
+
+
+def _keep_pictures(directory: RunDirectory, splits: Splits, pictures: np.ndarray) -> None:
+    """Keep the pictures that the report shows: samples, and what each side took for another."""
+    targets = splits.test.targets
+    directory.predictions["targets"] = targets.astype(np.int32)
+    if not len(pictures):
+        return
+    shown = set(range(min(SAMPLES_SHOWN, len(targets))))
+    for key, predicted in directory.predictions.items():
+        if key != "targets":
+            shown |= set(np.flatnonzero(predicted != targets)[:MISTAKES_SHOWN].tolist())
+    indices = np.array(sorted(shown), np.int32)
+    directory.pictures.update(indices=indices, images=pictures[indices])

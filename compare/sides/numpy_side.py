@@ -1,0 +1,167 @@
+"""The NumPy side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+import numpy_nn
+from compare.blueprint import Blueprint
+from compare.sides.protocol import Arrays, Call, Evaluation, Stage, State, Step
+
+
+class NumpySide:
+    """A network of ``numpy_nn`` behind the protocol of a side.
+
+    Args:
+        blueprint: What to build.
+        dtype: ``float32`` or ``float64``.
+        seed: Where the generator starts; the weights are drawn from it first.
+    """
+
+    backend = "numpy"
+
+    def __init__(self, blueprint: Blueprint, dtype: str = "float32", seed: int = 0) -> None:
+        self.dtype = dtype
+        numpy_nn.manual_seed(seed)
+        self.model = blueprint.model(numpy_nn).to(np.dtype(dtype))
+        self.loss = blueprint.criterion(numpy_nn)
+        self.optimizer = blueprint.optimizer(numpy_nn, self.model)
+        self._names = [name for name, _ in self.model.named_parameters()]
+
+    def rows(self, inputs: np.ndarray, targets: np.ndarray) -> Any:
+        return inputs, targets
+
+    def batch(self, rows: Any, indices: np.ndarray) -> Any:
+        inputs, targets = rows
+        return _cast(inputs[indices], self.dtype), targets[indices]
+
+    def permutation(self, n: int) -> np.ndarray:
+        return numpy_nn.randperm(n)
+
+    def train_step(self, batch: Any) -> tuple[float, np.ndarray]:
+        inputs, targets = batch
+        self.optimizer.zero_grad()
+        logits = self.model(inputs)
+        loss = self.loss(logits, targets)
+        self.model.backward(self.loss.backward())
+        self.optimizer.step()
+        return float(loss), logits
+
+    def record_step(self, batch: Any) -> Step:
+        before = self.state()
+        with _recorded(self.model, self.loss) as calls:
+            self.train_step(batch)
+        gradients = {
+            name: np.zeros_like(p.data) if p.grad is None else np.array(p.grad)
+            for name, p in self.model.named_parameters()
+        }
+        return Step(before, np.array(batch[0]), np.array(batch[1]), calls, gradients, self.state())
+
+    def evaluate(self, rows: Any, batch_size: int = 1000) -> Evaluation:
+        inputs, targets = rows
+        self.model.eval()
+        total, predicted = 0.0, []
+        for start in range(0, len(targets), batch_size):
+            part = slice(start, start + batch_size)
+            logits = self.model(_cast(inputs[part], self.dtype))
+            total += float(self.loss(logits, targets[part])) * len(logits)
+            predicted.append(logits.argmax(axis=1))
+        self.model.train()
+        classes = np.concatenate(predicted)
+        return Evaluation(total / len(targets), float(np.mean(classes == targets)), classes)
+
+    def logits(self, inputs: np.ndarray) -> np.ndarray:
+        self.model.eval()
+        logits = self.model(inputs.astype(self.dtype))
+        self.model.train()
+        return np.array(logits)
+
+    def weights(self) -> np.ndarray:
+        return np.concatenate([p.data.ravel() for p in self.model.parameters()], dtype=np.float64)
+
+    def state(self) -> State:
+        model = {name: np.array(value) for name, value in self.model.state_dict().items()}
+        slots = self.optimizer.state_dict()["state"]
+        optimizer = {
+            self._names[index]: {
+                key: np.array(value) for key, value in slot.items() if value is not None
+            }
+            for index, slot in slots.items()
+        }
+        return State(model, optimizer)
+
+    def load(self, state: State) -> None:
+        state = state.astype(self.dtype)
+        self.model.load_state_dict(state.model)
+        groups = self.optimizer.state_dict()["param_groups"]
+        slots = {self._names.index(name): dict(slot) for name, slot in state.optimizer.items()}
+        self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+
+    def stage(self, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:
+        module = self.model.get_submodule(name)
+        module.load_state_dict(State(state).astype(self.dtype).model)
+        module.zero_grad()
+        output = module(_cast(x, self.dtype))
+        grad_input = module.backward(dy.astype(self.dtype))
+        return Stage(
+            np.array(output),
+            np.array(grad_input),
+            {key: np.array(p.grad) for key, p in module.named_parameters()},
+            {key: np.array(b) for key, b in module.named_buffers()},
+        )
+
+    def loss_stage(self, x: np.ndarray, targets: np.ndarray, dy: float) -> Stage:
+        output = self.loss(x.astype(self.dtype), targets)
+        return Stage(np.array(output), np.array(self.loss.backward(dy)))
+
+    def update_stage(self, state: State, gradients: Arrays) -> State:
+        self.load(state)
+        for name, parameter in self.model.named_parameters():
+            parameter.grad = gradients[name].astype(self.dtype)
+        self.optimizer.step()
+        return self.state()
+
+
+def _cast(x: np.ndarray, dtype: str) -> np.ndarray:
+    return x.astype(dtype, copy=False) if np.issubdtype(x.dtype, np.floating) else x
+
+
+@contextmanager
+def _recorded(model: Any, loss: Any) -> Iterator[list[Call]]:
+    """While this lasts, every call of a leaf module and of the loss is copied into the list."""
+    calls: list[Call] = []
+    leaves = [(name, m) for name, m in model.named_modules() if not any(m.children())]
+    watched = [*leaves, ("loss", loss)]
+    for name, module in watched:
+        _watch(name, module, calls)
+    try:
+        yield calls
+    finally:
+        for _, module in watched:
+            del module.__dict__["forward"], module.__dict__["backward"]
+
+
+def _watch(name: str, module: Any, calls: list[Call]) -> None:
+    forward, backward = module.forward, module.backward
+    open_calls: list[Call] = []
+
+    def recording_forward(x: np.ndarray, *rest: Any) -> Any:
+        output = forward(x, *rest)
+        call = Call(name, type(module).__name__, np.array(x), np.array(output))
+        calls.append(call)
+        open_calls.append(call)
+        return output
+
+    def recording_backward(*gradient: Any) -> Any:
+        grad_input = backward(*gradient)
+        call = open_calls.pop()
+        dy = gradient[0] if gradient else np.ones((), call.output.dtype)
+        call.grad_output, call.grad_input = np.array(dy), np.array(grad_input)
+        return grad_input
+
+    module.__dict__["forward"] = recording_forward
+    module.__dict__["backward"] = recording_backward

@@ -1,0 +1,206 @@
+"""The PyTorch side."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+import torch_nn
+from compare.blueprint import Blueprint
+from compare.sides.protocol import Arrays, Call, Evaluation, Stage, State, Step
+
+
+class TorchSide:
+    """A network of ``torch.nn`` behind the protocol of a side.
+
+    Args:
+        blueprint: What to build.
+        dtype: ``float32`` or ``float64``.
+        seed: Where the generator starts; the weights are drawn from it first.
+    """
+
+    backend = "torch"
+
+    def __init__(self, blueprint: Blueprint, dtype: str = "float32", seed: int = 0) -> None:
+        self.dtype = dtype
+        self._torch_dtype = getattr(torch, dtype)
+        torch_nn.manual_seed(seed)
+        self.model = blueprint.model(torch_nn).to(self._torch_dtype)
+        self.loss = blueprint.criterion(torch_nn)
+        self.optimizer = blueprint.optimizer(torch_nn, self.model)
+        self._names = [name for name, _ in self.model.named_parameters()]
+
+    def rows(self, inputs: np.ndarray, targets: np.ndarray) -> Any:
+        return torch.tensor(inputs), torch.tensor(targets)
+
+    def batch(self, rows: Any, indices: np.ndarray) -> Any:
+        inputs, targets = rows
+        chosen = torch.from_numpy(np.ascontiguousarray(indices))
+        return self._cast(inputs[chosen]), targets[chosen]
+
+    def permutation(self, n: int) -> np.ndarray:
+        return torch_nn.randperm(n).numpy()
+
+    def train_step(self, batch: Any) -> tuple[float, np.ndarray]:
+        inputs, targets = batch
+        self.optimizer.zero_grad()
+        logits = self.model(inputs)
+        loss = self.loss(logits, targets)
+        loss.backward()
+        self.optimizer.step()
+        return loss.item(), logits.detach().numpy()
+
+    def record_step(self, batch: Any) -> Step:
+        return self.replay(batch, {})
+
+    def replay(self, batch: Any, kinks: dict[str, np.ndarray]) -> Step:
+        inputs, targets = batch
+        inputs = inputs.detach().clone().requires_grad_(inputs.is_floating_point())
+        before = self.state()
+        calls: list[Call] = []
+        ends: list[tuple[torch.Tensor, torch.Tensor]] = []
+        given: dict[str, torch.Tensor] = {}
+
+        def enter(name: str, args: tuple) -> torch.Tensor:
+            x = args[0]
+            if name in kinks:
+                other = self._tensor(kinks[name])
+                near = (other - x).abs() <= 1e-10 * x.detach().abs().amax()
+                x = x + torch.where(near, other - x, 0).detach()
+            if x.requires_grad and not x.is_leaf:
+                x.retain_grad()
+            given[name] = x
+            return x
+
+        def leave(name: str, module: torch.nn.Module, output: torch.Tensor) -> None:
+            output.retain_grad()
+            x = given[name]
+            calls.append(Call(name, type(module).__name__, _array(x), _array(output)))
+            ends.append((x, output))
+
+        hooks = []
+        for name, module in self._leaves():
+            hooks.append(module.register_forward_pre_hook(lambda _, a, n=name: enter(n, a)))
+            hooks.append(module.register_forward_hook(lambda m, _, y, n=name: leave(n, m, y)))
+        try:
+            self.optimizer.zero_grad()
+            logits = self.model(inputs)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        loss = self.loss(logits, targets)
+        loss.backward()
+        for call, (x, output) in zip(calls, ends, strict=True):
+            call.grad_output, call.grad_input = _gradient(output), _gradient(x)
+        one = np.ones((), self.dtype)
+        kind = type(self.loss).__name__
+        calls.append(
+            Call("loss", kind, _array(logits), _array(loss), one, _gradient(logits))
+        )
+        gradients = {name: _gradient(p) for name, p in self.model.named_parameters()}
+        self.optimizer.step()
+        return Step(before, _array(inputs), _array(targets), calls, gradients, self.state())
+
+    def evaluate(self, rows: Any, batch_size: int = 1000) -> Evaluation:
+        inputs, targets = rows
+        self.model.eval()
+        total, predicted = 0.0, []
+        with torch.no_grad():
+            for start in range(0, len(targets), batch_size):
+                part = slice(start, start + batch_size)
+                logits = self.model(self._cast(inputs[part]))
+                total += self.loss(logits, targets[part]).item() * len(logits)
+                predicted.append(logits.argmax(dim=1).numpy())
+        self.model.train()
+        classes = np.concatenate(predicted)
+        correct = float(np.mean(classes == targets.numpy()))
+        return Evaluation(total / len(targets), correct, classes)
+
+    def logits(self, inputs: np.ndarray) -> np.ndarray:
+        self.model.eval()
+        with torch.no_grad():
+            logits = self.model(self._tensor(inputs))
+        self.model.train()
+        return _array(logits)
+
+    def weights(self) -> np.ndarray:
+        vector = torch.cat([p.detach().flatten() for p in self.model.parameters()])
+        return _array(vector).astype(np.float64)
+
+    def module(self, name: str) -> Any:
+        return self.model.get_submodule(name)
+
+    def optimizer_settings(self) -> dict[str, Any]:
+        return dict(self.optimizer.param_groups[0])
+
+    def state(self) -> State:
+        model = {name: _array(value) for name, value in self.model.state_dict().items()}
+        slots = self.optimizer.state_dict()["state"]
+        optimizer = {
+            self._names[index]: {
+                key: _array(value) for key, value in slot.items() if value is not None
+            }
+            for index, slot in slots.items()
+        }
+        return State(model, optimizer)
+
+    def load(self, state: State) -> None:
+        self.model.load_state_dict({k: self._tensor(v) for k, v in state.model.items()})
+        groups = self.optimizer.state_dict()["param_groups"]
+        slots = {
+            self._names.index(name): {
+                key: torch.tensor(float(v)) if key == "step" else self._tensor(v)
+                for key, v in slot.items()
+            }
+            for name, slot in state.optimizer.items()
+        }
+        self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+
+    def stage(self, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:
+        module = self.model.get_submodule(name)
+        module.load_state_dict({k: self._tensor(v) for k, v in state.items()})
+        module.zero_grad()
+        given = self._tensor(x)
+        given.requires_grad_(given.is_floating_point())
+        output = module(given)
+        output.backward(self._tensor(dy))
+        return Stage(
+            _array(output),
+            _gradient(given),
+            {key: _gradient(p) for key, p in module.named_parameters()},
+            {key: _array(b) for key, b in module.named_buffers()},
+        )
+
+    def loss_stage(self, x: np.ndarray, targets: np.ndarray, dy: float) -> Stage:
+        given = self._tensor(x).requires_grad_()
+        output = self.loss(given, torch.tensor(targets))
+        output.backward(torch.tensor(dy, dtype=self._torch_dtype))
+        return Stage(_array(output), _gradient(given))
+
+    def update_stage(self, state: State, gradients: Arrays) -> State:
+        self.load(state)
+        for name, parameter in self.model.named_parameters():
+            parameter.grad = self._tensor(gradients[name])
+        self.optimizer.step()
+        return self.state()
+
+    def _leaves(self) -> list[tuple[str, torch.nn.Module]]:
+        return [(name, m) for name, m in self.model.named_modules() if not any(m.children())]
+
+    def _tensor(self, array: np.ndarray) -> torch.Tensor:
+        """A tensor of its own, aligned as torch aligns, floating-point values in our dtype."""
+        return self._cast(torch.tensor(array))
+
+    def _cast(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(self._torch_dtype) if tensor.is_floating_point() else tensor
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    return np.array(tensor.detach().numpy())
+
+
+def _gradient(tensor: torch.Tensor) -> np.ndarray:
+    """The gradient that reached a tensor: zeros where autograd found no way to it."""
+    return np.zeros(tensor.shape) if tensor.grad is None else _array(tensor.grad)
