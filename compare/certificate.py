@@ -50,7 +50,7 @@ class Judges(NamedTuple):
 
 
 def certify(step: Step, judges: Judges, seed: int) -> tuple[list[Comparison], KinkCount]:
-    """Compare every site of a recorded float32 step of the NumPy side.
+    """Compare every site of a recorded step of the NumPy side.
 
     Args:
         step: The step, as :meth:`Side.record_step` gives it.
@@ -81,8 +81,8 @@ def _module_and_loss_stages(
             {k: v for k, v in step.after.of_module(call.name).items() if k in _buffers(call, step)},
         )
         drawn = random.standard_normal(call.output.shape)
-        forward32, backward32 = _compare_stage(
-            "float32",
+        own = _compare_stage(
+            step.dtype,
             call.name,
             actual,
             _stage(judges.torch32, call, step, state, call.grad_output),
@@ -90,7 +90,7 @@ def _module_and_loss_stages(
             _sizes(judges.torch64, call, step, state, call.grad_output),
         )
         referee = _stage(judges.torch64, call, step, state, drawn)
-        forward64, backward64 = _compare_stage(
+        exact = _compare_stage(
             "float64",
             call.name,
             _stage(judges.numpy64, call, step, state, drawn),
@@ -98,10 +98,18 @@ def _module_and_loss_stages(
             referee,
             _sizes(judges.torch64, call, step, state, drawn),
         )
-        yield from [*forward32, *forward64]
-        backward.append([*backward32, *backward64])
+        yield from _together(own[0], exact[0])
+        backward.append(_together(own[1], exact[1]))
     for comparisons in reversed(backward):
         yield from comparisons
+
+
+def _together(own: list[Comparison], exact: list[Comparison]) -> list[Comparison]:
+    """Both, or the worse of the two where the step itself was computed in float64."""
+    if own and own[0].dtype == "float64":
+        pairs = zip(own, exact, strict=True)
+        return [max(pair, key=lambda comparison: comparison.numpy_error) for pair in pairs]
+    return [*own, *exact]
 
 
 def _parameters(call: Call, step: Step) -> list[str]:
@@ -168,10 +176,11 @@ def _update_stage(step: Step, judges: Judges) -> Iterator[Comparison]:
         judges.torch64, step.before, step.gradients, settings.get("maximize", False)
     )
     opinions = {
-        "float32": (step.after, judges.torch32.update_stage(step.before, step.gradients)),
         "float64": (judges.numpy64.update_stage(step.before, step.gradients), referee),
+        # A step that was itself made in float64 stands in the place of the one made again.
+        step.dtype: (step.after, judges.torch32.update_stage(step.before, step.gradients)),
     }
-    for dtype, (numpy, torch) in opinions.items():
+    for dtype, (numpy, torch) in sorted(opinions.items()):
         for name in step.gradients:
             yield _comparison(
                 dtype,
@@ -201,9 +210,7 @@ def _whole(step: Step, judges: Judges) -> tuple[list[Comparison], KinkCount]:
     forward: list[Comparison] = []
     backward: list[Comparison] = []
 
-    def compare(
-        site: str, value: np.ndarray, referee: np.ndarray, size: np.ndarray
-    ) -> Comparison:
+    def compare(site: str, value: np.ndarray, referee: np.ndarray, size: np.ndarray) -> Comparison:
         error = tolerances.whole_error(value, referee, size)
         return Comparison("float64", f"whole/{site}", error, 0.0, tolerances.FLOAT64_WHOLE)
 

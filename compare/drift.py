@@ -31,9 +31,7 @@ class Replicas:
         seed: For the random orders.
     """
 
-    def __init__(
-        self, blueprint: Blueprint, count: int, steps: int, dtype: str, seed: int
-    ) -> None:
+    def __init__(self, blueprint: Blueprint, count: int, steps: int, dtype: str, seed: int) -> None:
         self.steps = steps if count else 0
         self._seed = seed
         self._reference: Side | None = None

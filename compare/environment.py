@@ -22,6 +22,12 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def default_threads() -> int:
+    """As many threads as ``OMP_NUM_THREADS`` says, as PyTorch has it; else one a core."""
+    said = os.environ.get("OMP_NUM_THREADS", "")
+    return int(said) if said.isdigit() and int(said) > 0 else usable_cores()
+
+
 def set_threads(threads: int) -> None:
     """Give NumPy's BLAS and PyTorch the same number of threads, PyTorch with fixed results."""
     from threadpoolctl import threadpool_limits

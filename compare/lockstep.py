@@ -181,9 +181,15 @@ class LockStep:
             self._add_history(side.backend, epoch, step, "train", loss, accuracy)
             self.observer.step(side.backend, step + 1, loss, accuracy)
         if len(seconds) == 2:
-            self.directory.add("timing", TimingRow(self.label, self.seed, step, **{
-                f"{backend}_s": value for backend, value in seconds.items()
-            }))
+            self.directory.add(
+                "timing",
+                TimingRow(
+                    self.label,
+                    self.seed,
+                    step,
+                    **{f"{backend}_s": value for backend, value in seconds.items()},
+                ),
+            )
         self.directory.add(
             "drift", *self.replicas.follow(self.label, step, indices, self.numpy, self.torch)
         )

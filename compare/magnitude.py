@@ -38,7 +38,9 @@ def module_sizes(
     return KINDS[kind](referee, name, state, x.astype(np.float64), dy.astype(np.float64))
 
 
-def _multilinear(referee: Referee, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:
+def _multilinear(
+    referee: Referee, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray
+) -> Stage:
     """Sums of products, as in Linear: the same sums of the absolute values."""
     absolute = {key: np.abs(value) for key, value in state.items()}
     return referee.stage(name, absolute, np.abs(x), np.abs(dy))

@@ -254,9 +254,7 @@ def read_table(path: Path, name: str) -> list[Any]:
                     f"{path}: expected the columns {','.join(row_type._fields)}, "  # type: ignore[attr-defined]
                     f"found {','.join(header) or 'an empty file'}."
                 )
-            return [
-                row_type(*(f(v) for f, v in zip(converters, r, strict=True))) for r in reader
-            ]
+            return [row_type(*(f(v) for f, v in zip(converters, r, strict=True))) for r in reader]
     except FileNotFoundError:
         raise InputError(f"{path} is missing from the run directory.") from None
     except (ValueError, KeyError, UnicodeDecodeError) as error:

@@ -9,7 +9,7 @@ import numpy as np
 
 from compare.blueprint import blueprint
 from compare.data import load_splits
-from compare.environment import describe_environment, own_commit, set_threads, usable_cores
+from compare.environment import default_threads, describe_environment, own_commit, set_threads
 from compare.experiment import Experiment
 from compare.lockstep import LockStep, Observer, Splits
 from compare.records import SCHEMA, RunRecord
@@ -48,7 +48,7 @@ def run_experiment(
     """
     blueprints = {label: blueprint(experiment, label, folder) for label in experiment.optimizers}
     splits, data, pictures = load_splits(experiment.data, sample=sample, data_dir=data_dir)
-    set_threads(usable_cores())
+    set_threads(default_threads())
     record = RunRecord(
         schema=SCHEMA,
         status="incomplete",

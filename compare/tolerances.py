@@ -18,11 +18,11 @@ FLOOR_ULP = 4.0
 K = 8.0
 
 # float64, each stage alone, against PyTorch.
-FLOAT64_STAGE = 1e-12
+FLOAT64_STAGE = 1e-13
 
 # float64, the whole step end to end, largest difference over largest size of an array: the
 # rounding of one layer passes through all the others.
-FLOAT64_WHOLE = 1e-9
+FLOAT64_WHOLE = 1e-10
 
 
 def float32_bound(torch_error: float) -> float:

@@ -80,6 +80,9 @@ class NumpySide:
         self.model.train()
         return np.array(logits)
 
+    def modules(self) -> Iterator[Any]:
+        return iter(self.model.modules())
+
     def weights(self) -> np.ndarray:
         return np.concatenate([p.data.ravel() for p in self.model.parameters()], dtype=np.float64)
 

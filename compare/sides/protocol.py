@@ -5,7 +5,7 @@ Everything that leaves a side is a NumPy array of its own: later steps never cha
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -78,6 +78,11 @@ class Step:
     gradients: Arrays
     after: State
 
+    @property
+    def dtype(self) -> str:
+        """The precision that the step was computed in."""
+        return str(self.calls[-1].output.dtype)
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -124,6 +129,9 @@ class Side(Protocol):
 
     def logits(self, inputs: np.ndarray) -> np.ndarray:
         """The network's output in evaluation mode."""
+
+    def modules(self) -> Iterator[Any]:
+        """The modules of the network, in the order of their definition."""
 
     def weights(self) -> np.ndarray:
         """All parameters in one float64 vector."""

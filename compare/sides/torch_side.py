@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -96,9 +97,7 @@ class TorchSide:
             call.grad_output, call.grad_input = _gradient(output), _gradient(x)
         one = np.ones((), self.dtype)
         kind = type(self.loss).__name__
-        calls.append(
-            Call("loss", kind, _array(logits), _array(loss), one, _gradient(logits))
-        )
+        calls.append(Call("loss", kind, _array(logits), _array(loss), one, _gradient(logits)))
         gradients = {name: _gradient(p) for name, p in self.model.named_parameters()}
         self.optimizer.step()
         return Step(before, _array(inputs), _array(targets), calls, gradients, self.state())
@@ -124,6 +123,9 @@ class TorchSide:
             logits = self.model(self._tensor(inputs))
         self.model.train()
         return _array(logits)
+
+    def modules(self) -> Iterator[Any]:
+        return iter(self.model.modules())
 
     def weights(self) -> np.ndarray:
         vector = torch.cat([p.detach().flatten() for p in self.model.parameters()])

@@ -1,0 +1,148 @@
+"""``nncompare parity``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from compare.blueprint import Blueprint, find_architecture
+from compare.certificate import Judges, certify
+from compare.environment import default_threads, set_threads
+from compare.initial import compare_initial
+from compare.records import Initial, ParityRow
+from compare.sides import Side
+from compare.sides.numpy_side import NumpySide
+from compare.sides.torch_side import TorchSide
+from compare.verdict import explain, verdict
+from experiments.errors import InputError
+
+SETTINGS: dict[str, dict[str, Any]] = {"SGD": {"lr": 1e-3}, "Adam": {"lr": 1e-4}}
+
+
+def parity_command(
+    architecture: str,
+    dtype: str,
+    optimizer: str,
+    seed: int,
+    steps: int,
+    batch_size: int,
+    *,
+    as_json: bool,
+) -> int:
+    """Print the parity table of a network on random inputs.
+
+    Returns:
+        0 when every comparison passed, 1 when one did not.
+    """
+    if dtype not in ("float32", "float64"):
+        raise InputError(f"--dtype expects float32 or float64, but got {dtype!r}.")
+    if optimizer not in SETTINGS:
+        raise InputError(f"--optimizer expects {' or '.join(SETTINGS)}, but got {optimizer!r}.")
+    for name, value, least in (
+        ("--steps", steps, 1),
+        ("--batch-size", batch_size, 2),
+        ("--seed", seed, 0),
+    ):
+        if value < least:
+            raise InputError(f"{name} expects a number of at least {least}, but got {value}.")
+    plan = Blueprint(
+        find_architecture(architecture), algorithm=optimizer, settings=SETTINGS[optimizer]
+    )
+    set_threads(default_threads())
+    initial, rows = parity_rows(plan, optimizer, dtype, seed, steps, batch_size)
+    found = verdict(rows)
+    if as_json:
+        tree = {
+            "schema": 1,
+            "architecture": architecture,
+            "optimizer": optimizer,
+            "dtype": dtype,
+            "seed": seed,
+            "passed": found.passed,
+            "initial": initial.model_dump(),
+            "first_divergence": found.first_divergence and found.first_divergence.site,
+            "rows": [row._asdict() for row in rows],
+        }
+        print(json.dumps(tree, indent=2))
+    else:
+        _show(architecture, dtype, optimizer, initial, rows)
+    return 0 if found.passed else 1
+
+
+def parity_rows(
+    plan: Blueprint, label: str, dtype: str, seed: int, steps: int, batch_size: int
+) -> tuple[Initial, list[ParityRow]]:
+    """Certify the first steps of a training on random inputs and random classes."""
+    judges = Judges(
+        NumpySide(plan, "float64"), TorchSide(plan, "float32"), TorchSide(plan, "float64")
+    )
+    numpy, torch = NumpySide(plan, dtype, seed), TorchSide(plan, dtype, seed)
+    initial, rows = compare_initial(numpy, torch, label)
+    random = np.random.default_rng(seed)
+    shape = input_shape(numpy)
+    classes = numpy.logits(np.zeros((2, *shape), dtype)).shape[1]
+    for step in range(steps):
+        inputs = random.standard_normal((batch_size, *shape)).astype(np.float32)
+        targets = random.integers(0, classes, batch_size)
+        recorded = numpy.record_step(
+            numpy.batch(numpy.rows(inputs, targets), np.arange(batch_size))
+        )
+        comparisons, _ = certify(recorded, judges, seed=step)
+        rows += [ParityRow(label, step, *c, passed=c.passed) for c in comparisons]
+    return initial, rows
+
+
+def input_shape(side: Side) -> tuple[int, ...]:
+    """The shape of one input row, from the first module that says how many features it takes."""
+    for module in side.modules():
+        if hasattr(module, "in_features"):
+            return (module.in_features,)
+        if hasattr(module, "in_channels"):
+            return (module.in_channels, 28, 28)
+    raise InputError("--architecture: the network has no layer that says what input it takes.")
+
+
+def _show(
+    architecture: str, dtype: str, optimizer: str, initial: Initial, rows: list[ParityRow]
+) -> None:
+    console = Console(highlight=False)
+    copied = "; PyTorch was then given NumPy's values" if initial.copied else ""
+    console.print(
+        f"Step 0: {initial.values:,} starting values compared, "
+        f"{initial.differing_bits:,} bits differ{copied}."
+    )
+    several = len({row.step for row in rows}) > 1
+    table = Table(title=f"{architecture}, {optimizer}, {dtype}", title_justify="left")
+    if several:
+        table.add_column("step", justify="right")
+    table.add_column("site", overflow="fold")
+    for column in ("NumPy", "PyTorch", "bound"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
+    for row in rows:
+        if row.dtype != dtype or row.site.startswith("initial/"):
+            continue
+        cells = [
+            row.site,
+            f"{row.numpy_error:.1e}",
+            f"{row.torch_error:.1e}" if dtype == "float32" else "referee",
+            f"{row.tolerance:.1e}",
+            "[green]pass[/]" if row.passed else "[bold red]FAIL[/]",
+        ]
+        table.add_row(*([str(row.step), *cells] if several else cells))
+    console.print(table)
+    found = verdict(rows)
+    other = sum(row.dtype != dtype for row in rows)
+    shown = f" ({other:,} of them in the other precision, with --json)" if other else ""
+    if found.passed:
+        console.print(f"[green]All {found.compared:,} comparisons pass[/]{shown}.")
+    else:
+        console.print(
+            f"[bold red]{found.failed:,} of {found.compared:,} comparisons fail[/]{shown}."
+        )
+        assert found.first_divergence is not None
+        console.print(f"First divergence: {explain(found.first_divergence)}.", soft_wrap=True)
