@@ -53,8 +53,9 @@ class ParityRow(NamedTuple):
     """One comparison. ``site`` begins with ``initial/``, ``whole/`` or names a stage.
 
     The rows of the trainings follow each other in the order of run.json, which says how many
-    rows belong to each. ``numpy_error`` and ``torch_error`` are distances from the float64 referee in units of what
-    was summed to make the value; in float64 PyTorch is itself the referee, and its error is 0.
+    rows belong to each. ``numpy_error`` and ``torch_error`` are distances from the float64
+    referee in units of what was summed to make the value; in float64 PyTorch is itself the
+    referee, and its error is 0.
     """
 
     optimizer: str

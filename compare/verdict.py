@@ -47,7 +47,8 @@ def verdict(rows: Sequence[ParityRow]) -> Verdict:
 def explain(row: ParityRow) -> str:
     """Say a failed comparison in one sentence, with the smallest tolerance that would pass."""
     if row.site.startswith("initial/"):
-        return f"step 0: {row.site.removeprefix('initial/')} starts with {row.numpy_error:.0f} bits different"
+        name = row.site.removeprefix("initial/")
+        return f"step 0: {name} starts with {row.numpy_error:.0f} bits different"
     return (
         f"step {row.step}, {row.dtype}, {row.site}: NumPy is {row.numpy_error:.2e} from the "
         f"float64 referee, PyTorch {row.torch_error:.2e}; allowed are {row.tolerance:.2e}, and "
