@@ -1,0 +1,31 @@
+# The same commands without make are in README.md.
+PYTHON ?= python3
+VENV ?= .venv
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
+BIN := $(VENV)/bin
+endif
+READY := $(VENV)/.ready
+
+.PHONY: setup report test check clean
+
+setup: $(READY)
+
+# Made again when what it is made from has changed.
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $(READY)
+
+report: setup
+	$(BIN)/nncompare run mnist_bn_mlp --sample
+
+test: setup
+	$(BIN)/python -m pytest
+
+check: setup
+	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check
+
+clean:
+	rm -rf $(VENV) build *.egg-info
