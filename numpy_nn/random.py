@@ -53,7 +53,8 @@ class Generator:
         self._seed = seed % 2**64
         # NumPy freezes the stream of RandomState(seed) for good (NEP 19).
         legacy = np.random.RandomState(self._seed % 2**32)
-        self._bit_generator.state = legacy.get_state(legacy=False)
+        state: Any = legacy.get_state(legacy=False)
+        self._bit_generator.state = state
         self._next_normal: float | None = None
         return self
 

@@ -33,10 +33,10 @@ class Sequential(Module):
     def __init__(self, *args: Any) -> None:
         super().__init__()
         if len(args) == 1 and isinstance(args[0], Mapping):
-            named = args[0].items()
+            named = dict(args[0])
         else:
-            named = ((str(i), module) for i, module in enumerate(args))
-        for name, module in named:
+            named = {str(number): module for number, module in enumerate(args)}
+        for name, module in named.items():
             if not isinstance(module, Module):
                 raise TypeError(
                     f"Sequential expects modules, or one mapping of names to modules. "

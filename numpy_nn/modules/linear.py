@@ -9,6 +9,7 @@ from .. import init
 from ..parameter import Parameter
 from .checks import check_device, check_grad_output, check_input, float_dtype
 from .module import Module
+from .sums import batch_sum
 
 
 class Identity(Module):
@@ -127,7 +128,7 @@ class Linear(Module):
         rows = grad_output.reshape(-1, self.out_features)
         self.weight.accumulate_grad(rows.T @ x.reshape(-1, self.in_features))
         if self.bias is not None:
-            self.bias.accumulate_grad(rows.sum(axis=0))
+            self.bias.accumulate_grad(batch_sum(rows))
 
     def extra_repr(self) -> str:
         """Sizes, and whether there is a bias."""
