@@ -22,8 +22,11 @@ import numpy as np
 
 from compare import magnitude, tolerances
 from compare.records import KinkCount
-from compare.sides import Call, Referee, Side, Stage, State, Step
+from compare.sides import Call, Referee, Side, Stage, Step
 from compare.sides.protocol import Arrays
+
+# Stands where a side has no such value; it equals nothing.
+NOTHING = np.array(np.nan)
 
 
 class Comparison(NamedTuple):
@@ -71,8 +74,9 @@ def _module_and_loss_stages(
 ) -> Iterator[Comparison]:
     backward: list[list[Comparison]] = []
     for call in step.calls:
-        assert call.grad_output is not None
-        assert call.grad_input is not None
+        if call.grad_output is None or call.grad_input is None:
+            backward.append([_never_reached(step.dtype, call)])
+            continue
         state = step.before.of_module(call.name)
         actual = Stage(
             call.output,
@@ -104,12 +108,17 @@ def _module_and_loss_stages(
         yield from comparisons
 
 
+def _never_reached(dtype: str, call: Call) -> Comparison:
+    """The backward pass went past a module without calling it."""
+    return Comparison(dtype, f"backward/{call.name}/grad_input", np.inf, 0.0, 0.0)
+
+
 def _together(own: list[Comparison], exact: list[Comparison]) -> list[Comparison]:
-    """Both, or the worse of the two where the step itself was computed in float64."""
+    """Site by site both, or the worse of the two where the step itself was made in float64."""
+    pairs = zip(own, exact, strict=True)
     if own and own[0].dtype == "float64":
-        pairs = zip(own, exact, strict=True)
         return [max(pair, key=lambda comparison: comparison.numpy_error) for pair in pairs]
-    return [*own, *exact]
+    return [comparison for pair in pairs for comparison in pair]
 
 
 def _parameters(call: Call, step: Step) -> list[str]:
@@ -180,24 +189,16 @@ def _update_stage(step: Step, judges: Judges) -> Iterator[Comparison]:
         # A step that was itself made in float64 stands in the place of the one made again.
         step.dtype: (step.after, judges.torch32.update_stage(step.before, step.gradients)),
     }
-    for dtype, (numpy, torch) in sorted(opinions.items()):
-        for name in step.gradients:
-            yield _comparison(
-                dtype,
-                f"update/{name}",
-                *(state.model[name] for state in (numpy, torch, referee, sizes)),
-            )
-            for key in referee.optimizer.get(name, {}):
-                yield _comparison(
-                    dtype,
-                    f"optimizer/{name}/{key}",
-                    *(_slot(state, name, key) for state in (numpy, torch, referee, sizes)),
-                )
-
-
-def _slot(state: State, name: str, key: str) -> np.ndarray:
-    """A part of the optimizer's state; where a side has none, an array that equals nothing."""
-    return state.optimizer.get(name, {}).get(key, np.array(np.nan))
+    for name in step.gradients:
+        for key in referee.optimizer.get(name, {}):
+            for dtype, (numpy, torch) in sorted(opinions.items()):
+                states = (numpy, torch, referee, sizes)
+                parts = (state.optimizer.get(name, {}).get(key, NOTHING) for state in states)
+                yield _comparison(dtype, f"optimizer/{name}/{key}", *parts)
+        for dtype, (numpy, torch) in sorted(opinions.items()):
+            states = (numpy, torch, referee, sizes)
+            parts = (state.model.get(name, NOTHING) for state in states)
+            yield _comparison(dtype, f"update/{name}", *parts)
 
 
 def _whole(step: Step, judges: Judges) -> tuple[list[Comparison], KinkCount]:
@@ -219,7 +220,9 @@ def _whole(step: Step, judges: Judges) -> tuple[list[Comparison], KinkCount]:
         return [missing], _count_kinks(step, torch)
     for mine, theirs in zip(numpy.calls, torch.calls, strict=True):
         name = mine.name
-        assert theirs.grad_output is not None
+        if mine.grad_input is None or theirs.grad_input is None or theirs.grad_output is None:
+            backward.insert(0, _never_reached("float64", mine))
+            continue
         sizes = _sizes(
             judges.torch64, theirs, torch, torch.before.of_module(name), theirs.grad_output
         )
@@ -242,8 +245,6 @@ def _whole(step: Step, judges: Judges) -> tuple[list[Comparison], KinkCount]:
             )
             for key, size in sizes.gradients.items()
         ]
-        assert mine.grad_input is not None
-        assert theirs.grad_input is not None
         block.append(
             compare(
                 f"backward/{name}/grad_input", mine.grad_input, theirs.grad_input, sizes.grad_input

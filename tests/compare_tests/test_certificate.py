@@ -1,0 +1,369 @@
+"""The certificate: silent on honest steps, and right about where a planted mistake is."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+import numpy_nn
+from compare.blueprint import Blueprint
+from compare.certificate import Comparison, Judges, certify
+from compare.sides import Step
+from compare.sides.numpy_side import NumpySide
+from compare.sides.torch_side import TorchSide
+from experiments.architectures import bn_mlp, softmax_mlp
+
+SIZES = (12, 10, 8, 5)
+SETTINGS = {"SGD": {"lr": 1e-2, "momentum": 0.9}, "Adam": {"lr": 1e-3}}
+
+
+def plan(architecture: Callable = bn_mlp, algorithm: str = "Adam") -> Blueprint:
+    return Blueprint(
+        architecture,
+        {"sizes": SIZES},
+        algorithm=algorithm,
+        settings=SETTINGS[algorithm],
+    )
+
+
+def judges_of(blueprint: Blueprint) -> Judges:
+    return Judges(
+        NumpySide(blueprint, "float64"),
+        TorchSide(blueprint, "float32"),
+        TorchSide(blueprint, "float64"),
+    )
+
+
+def batch_of(side: NumpySide | TorchSide, random: np.random.Generator, rows: int = 16):
+    inputs = random.standard_normal((rows, SIZES[0])).astype(np.float32)
+    targets = random.integers(0, SIZES[-1], rows)
+    return side.batch(side.rows(inputs, targets), np.arange(rows))
+
+
+def train(
+    blueprint: Blueprint,
+    *,
+    seed: int = 0,
+    steps: int = 3,
+    dtype: str = "float32",
+    plant: Callable[[NumpySide], None] = lambda side: None,
+    numpy64_too: bool = True,
+) -> list[Comparison]:
+    """Certify the first steps, with a mistake planted in the NumPy sides."""
+    judges = judges_of(blueprint)
+    side = NumpySide(blueprint, dtype, seed)
+    plant(side)
+    if numpy64_too:
+        plant(judges.numpy64)
+    random = np.random.default_rng(seed)
+    found = []
+    for step in range(steps):
+        comparisons, _ = certify(side.record_step(batch_of(side, random)), judges, seed=step)
+        found += comparisons
+    return found
+
+
+def first_failure(comparisons: list[Comparison]) -> str | None:
+    return next((c.site for c in comparisons if not c.passed), None)
+
+
+# ---------------------------------------------------------------------- no false alarm
+
+
+@pytest.mark.parametrize("architecture", [bn_mlp, softmax_mlp])
+@pytest.mark.parametrize("algorithm", ["SGD", "Adam"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("seed", range(3))
+def test_honest_steps_pass(architecture, algorithm, dtype, seed):
+    found = train(plan(architecture, algorithm), seed=seed, dtype=dtype)
+    assert first_failure(found) is None
+    assert {c.dtype for c in found} == {dtype, "float64"}
+
+
+def test_every_site_is_compared():
+    sites = [c.site for c in train(plan(), steps=2) if c.dtype == "float32"]
+    for site in (
+        "forward/0/output",
+        "forward/1/output",
+        "buffer/1.running_mean",
+        "buffer/1.running_var",
+        "buffer/1.num_batches_tracked",
+        "forward/loss/output",
+        "backward/loss/grad_input",
+        "gradient/6.weight",
+        "backward/6/grad_input",
+        "gradient/0.bias",
+        "update/0.weight",
+        "optimizer/0.weight/exp_avg",
+        "optimizer/0.weight/exp_avg_sq",
+        "optimizer/0.weight/step",
+    ):
+        assert sites.count(site) == 2, site
+    # In the order of execution: forwards, then backwards from the loss, then the update.
+    assert sites.index("forward/6/output") < sites.index("forward/loss/output")
+    assert sites.index("backward/loss/grad_input") < sites.index("gradient/6.weight")
+    assert sites.index("gradient/6.weight") < sites.index("gradient/0.weight")
+    assert sites.index("gradient/0.weight") < sites.index("update/0.weight")
+
+
+def test_noise_gradients_are_no_alarm():
+    """The bias before BatchNorm has gradient 0; Adam turns its rounding noise into full steps."""
+    blueprint = plan(bn_mlp, "Adam")
+    assert first_failure(train(blueprint, steps=15)) is None
+    # The trap is real: the two runs' biases part by whole steps although every step is right.
+    sides = NumpySide(blueprint, "float32", 0), TorchSide(blueprint, "float32", 0)
+    for side in sides:
+        random = np.random.default_rng(0)
+        for _ in range(15):
+            side.train_step(batch_of(side, random))
+    numpy, torch = (side.state().model["0.bias"] for side in sides)
+    assert np.abs(numpy - torch).max() > 0.1 * SETTINGS["Adam"]["lr"]
+
+
+# ---------------------------------------------------------------------- kinks
+
+
+def relu_net(nn):
+    return nn.Sequential(nn.Linear(SIZES[0], 6), nn.ReLU(), nn.Linear(6, SIZES[-1]))
+
+
+def test_the_referee_stands_on_the_other_side_of_a_kink():
+    blueprint = Blueprint(relu_net, settings={"lr": 0.1})
+    referee = TorchSide(blueprint, "float64")
+    state = referee.state()
+    state.model["0.weight"][0] = 0.0
+    state.model["0.weight"][0, :2] = 1.0, -1.0
+    referee.load(state)
+    random = np.random.default_rng(0)
+    inputs, targets = batch_of(referee, random)
+    inputs[0, :2] = 0.25  # the first unit of the first row is at its kink, exactly
+
+    def first_unit_gradient(kinks: dict[str, np.ndarray]) -> np.ndarray:
+        referee.load(state)
+        step = referee.replay((inputs, targets), kinks)
+        return step.calls[0].grad_output[0, 0]
+
+    at_kink = referee.replay((inputs, targets), {}).calls[1].input
+    assert at_kink[0, 0] == 0.0
+    above, below = at_kink.copy(), at_kink.copy()
+    above[0, 0], below[0, 0] = 1e-16, -1e-16
+    assert first_unit_gradient({"1": above}) != 0
+    assert first_unit_gradient({"1": below}) == 0
+    # Outside rounding the referee keeps to its own value.
+    above[0, 0] = 1e-3
+    assert first_unit_gradient({"1": above}) == 0
+
+
+def test_kinks_are_counted():
+    judges = judges_of(Blueprint(relu_net, settings={"lr": 0.1}))
+    side = NumpySide(Blueprint(relu_net, settings={"lr": 0.1}), "float32", 0)
+    recorded = side.record_step(batch_of(side, np.random.default_rng(0)))
+    _, kinks = certify(recorded, judges, seed=0)
+    assert kinks.places == 16 * 6
+    assert kinks.flips == 0
+    moved = recorded.calls[1].input
+    moved[0, 0] = -moved[0, 0]
+    _, kinks = certify(recorded, judges, seed=0)
+    assert kinks.flips == 1
+    assert kinks.largest == pytest.approx(abs(float(moved[0, 0])), rel=1e-4)
+
+
+# ---------------------------------------------------------------------- planted mistakes
+
+
+def setting(name: str, value: float) -> Callable[[NumpySide], None]:
+    def plant(side: NumpySide) -> None:
+        side.optimizer.param_groups[0][name] = value
+
+    return plant
+
+
+def attribute(module: str, name: str, value: object) -> Callable[[NumpySide], None]:
+    def plant(side: NumpySide) -> None:
+        setattr(side.model.get_submodule(module), name, value)
+
+    return plant
+
+
+def backward_of(module: str, change: Callable) -> Callable[[NumpySide], None]:
+    return method_of(module, "backward", change)
+
+
+def forward_of(module: str, change: Callable) -> Callable[[NumpySide], None]:
+    return method_of(module, "forward", change)
+
+
+def method_of(module: str, method: str, change: Callable) -> Callable[[NumpySide], None]:
+    """Let ``change(layer, honest method, *arguments)`` stand for a layer's method."""
+
+    def plant(side: NumpySide) -> None:
+        layer = side.model.get_submodule(module) if module != "loss" else side.loss
+        honest = getattr(type(layer), method)
+
+        def changed(self, *arguments):
+            return change(self, functools.partial(honest, self), *arguments)
+
+        layer.__class__ = type(type(layer).__name__, (type(layer),), {method: changed})
+
+    return plant
+
+
+def no_bias_gradient(layer, honest, dy):
+    grad_input = honest(dy)
+    layer.bias.grad[...] = 0
+    return grad_input
+
+
+def statistics_as_constants(layer, honest, dy):
+    honest(dy)  # for the gradients of γ and β
+    x_hat_scale = layer.weight.data * (layer._invstd)
+    return dy * x_hat_scale
+
+
+def biased_variance(layer, honest, x):
+    before = layer.running_var.copy()
+    output = honest(x)
+    biased = x.var(axis=0)
+    layer.running_var[...] = (1 - layer.momentum) * before + layer.momentum * biased
+    return output
+
+
+def half_precision(layer, honest, x):
+    return honest(x).astype(np.float16).astype(x.dtype)
+
+
+MISTAKES = {
+    "Adam's epsilon": ("Adam", setting("eps", 1e-7), "update/0.weight"),
+    "weight decay under Adam": (
+        "Adam",
+        setting("weight_decay", 1e-6),
+        "optimizer/0.weight/exp_avg",
+    ),
+    "weight decay under SGD": ("SGD", setting("weight_decay", 1e-6), "update/0.weight"),
+    "another momentum": ("SGD", setting("momentum", 0.9001), "update/0.weight"),
+    "BatchNorm's epsilon": ("SGD", attribute("1", "eps", 1e-6), "forward/1/output"),
+    "BatchNorm's momentum": ("SGD", attribute("4", "momentum", 0.9), "buffer/4.running_mean"),
+    "another slope": ("SGD", attribute("2", "negative_slope", 0.02), "forward/2/output"),
+    "a slope in one direction": (
+        "SGD",
+        backward_of("5", lambda layer, honest, dy: honest(dy) + 1e-5 * dy),
+        "backward/5/grad_input",
+    ),
+    "no bias gradient": ("SGD", backward_of("3", no_bias_gradient), "gradient/3.bias"),
+    "statistics as constants": (
+        "SGD",
+        backward_of("4", statistics_as_constants),
+        "backward/4/grad_input",
+    ),
+    "biased running variance": ("SGD", forward_of("1", biased_variance), "buffer/1.running_var"),
+    "sum for mean": (
+        "SGD",
+        backward_of("loss", lambda layer, honest, *dy: 16 * honest(*dy)),
+        "backward/loss/grad_input",
+    ),
+    "a gradient of the wrong sign": (
+        "Adam",
+        backward_of("6", lambda layer, honest, dy: -honest(dy)),
+        "backward/6/grad_input",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_planted_mistake_is_placed(name):
+    algorithm, plant, site = MISTAKES[name]
+    found = train(plan(bn_mlp, algorithm), plant=plant)
+    assert first_failure(found) == site
+
+
+def test_lost_precision_is_found_in_float32_alone():
+    """A float32 path that rounds to half precision, in a program whose float64 path is right."""
+    found = train(plan(), plant=forward_of("3", half_precision), numpy64_too=False)
+    assert first_failure(found) == "forward/3/output"
+    assert all(c.passed for c in found if c.dtype == "float64")
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "name", "value"), [("Adam", "eps", 1e-7), ("Adam", "weight_decay", 1e-6)]
+)
+def test_adams_mistakes_show_in_float32_alone(algorithm, name, value):
+    found = train(plan(bn_mlp, algorithm), plant=setting(name, value), numpy64_too=False)
+    assert any(not c.passed for c in found if c.dtype == "float32")
+
+
+def test_a_module_that_backward_passes_by_is_found():
+    class Hasty(numpy_nn.Sequential):
+        def backward(self, grad_output):
+            layers = list(self)
+            for number in range(len(layers) - 1, -1, -1):
+                if number != 2:
+                    grad_output = layers[number].backward(grad_output)
+            return grad_output
+
+    def plant(side: NumpySide) -> None:
+        side.model.__class__ = Hasty
+
+    found = train(plan(bn_mlp, "SGD"), plant=plant, steps=1)
+    failing = [c.site for c in found if not c.passed]
+    assert failing[0] == "backward/2/grad_input"
+
+
+def test_stages_in_another_order_are_found_by_the_whole_step():
+    """Each stage alone is right; only the step end to end shows that they are wired wrongly."""
+
+    def plant(side: NumpySide) -> None:
+        inner = side.model
+        honest = type(inner).forward
+
+        class Doubled(type(inner)):  # type: ignore[misc]
+            def forward(self, x):
+                return honest(self, x) * 1.001
+
+        side.model.__class__ = Doubled
+
+    found = train(plan(bn_mlp, "SGD"), plant=plant, steps=1)
+    failing = [c.site for c in found if not c.passed]
+    assert failing
+    assert all(site.startswith("whole/") for site in failing)
+
+
+def test_a_missing_optimizer_state_is_a_failure():
+    blueprint = plan(bn_mlp, "Adam")
+    judges = judges_of(blueprint)
+    side = NumpySide(blueprint, "float32", 0)
+    recorded = side.record_step(batch_of(side, np.random.default_rng(0)))
+    del recorded.after.optimizer["0.weight"]["exp_avg"]
+    comparisons, _ = certify(recorded, judges, seed=0)
+    assert first_failure(comparisons) == "optimizer/0.weight/exp_avg"
+
+
+def test_nan_is_a_failure():
+    def plant(side: NumpySide) -> None:
+        side.model.get_submodule("3").weight.data[0, 0] = np.nan
+
+    blueprint = plan(bn_mlp, "SGD")
+    judges = judges_of(blueprint)
+    side = NumpySide(blueprint, "float32", 0)
+    recorded = side.record_step(batch_of(side, np.random.default_rng(0)))
+    recorded.calls[3].output[0, 0] = np.nan
+    comparisons, _ = certify(recorded, judges, seed=0)
+    assert first_failure(comparisons) == "forward/3/output"
+
+
+def test_recording_does_not_change_the_step():
+    blueprint = plan()
+    recording, plain = NumpySide(blueprint, "float32", 3), NumpySide(blueprint, "float32", 3)
+    torch_recording, torch_plain = TorchSide(blueprint, seed=3), TorchSide(blueprint, seed=3)
+    for one, other in ((recording, plain), (torch_recording, torch_plain)):
+        for _ in range(3):
+            random = np.random.default_rng(1)
+            step: Step = one.record_step(batch_of(one, random))
+            random = np.random.default_rng(1)
+            loss, logits = other.train_step(batch_of(other, random))
+            assert float(step.calls[-1].output) == loss
+            np.testing.assert_array_equal(step.calls[-1].input, logits)
+        for key, value in other.state().model.items():
+            np.testing.assert_array_equal(one.state().model[key], value)
