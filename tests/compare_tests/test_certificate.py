@@ -17,14 +17,18 @@ from compare.sides.torch_side import TorchSide
 from experiments.architectures import bn_mlp, softmax_mlp
 
 SIZES = (12, 10, 8, 5)
-SETTINGS = {"SGD": {"lr": 1e-2, "momentum": 0.9}, "Adam": {"lr": 1e-3}}
+SETTINGS = {
+    "SGD": {"lr": 1e-2, "momentum": 0.9},
+    "plain SGD": {"lr": 1e-3},
+    "Adam": {"lr": 1e-3},
+}
 
 
 def plan(architecture: Callable = bn_mlp, algorithm: str = "Adam") -> Blueprint:
     return Blueprint(
         architecture,
         {"sizes": SIZES},
-        algorithm=algorithm,
+        algorithm=algorithm.split()[-1],
         settings=SETTINGS[algorithm],
     )
 
@@ -242,8 +246,21 @@ MISTAKES = {
         setting("weight_decay", 1e-6),
         "optimizer/0.weight/exp_avg",
     ),
-    "weight decay under SGD": ("SGD", setting("weight_decay", 1e-6), "update/0.weight"),
-    "another momentum": ("SGD", setting("momentum", 0.9001), "update/0.weight"),
+    "weight decay under plain SGD": (
+        "plain SGD",
+        setting("weight_decay", 1e-6),
+        "update/0.weight",
+    ),
+    "weight decay under SGD": (
+        "SGD",
+        setting("weight_decay", 1e-6),
+        "optimizer/0.weight/momentum_buffer",
+    ),
+    "another momentum": (
+        "SGD",
+        setting("momentum", 0.9001),
+        "optimizer/0.weight/momentum_buffer",
+    ),
     "BatchNorm's epsilon": ("SGD", attribute("1", "eps", 1e-6), "forward/1/output"),
     "BatchNorm's momentum": ("SGD", attribute("4", "momentum", 0.9), "buffer/4.running_mean"),
     "another slope": ("SGD", attribute("2", "negative_slope", 0.02), "forward/2/output"),
