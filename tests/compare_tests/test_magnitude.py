@@ -57,11 +57,12 @@ def test_activation(referee):
 
 @pytest.mark.parametrize("shape", [(N, C), (N, C, 6)])
 def test_batch_norm_bounds_rounding(referee, random, shape):
-    """A perturbation of every input by one part in 10⁶ moves each value by less than that of
+    """A relative perturbation of every input moves each value by less than that part of
     its size, and by no less than a thousandth of that: the sizes are neither short nor idle."""
     if len(shape) == 3:
-        plan = Blueprint(lambda nn: nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(C)),
-                         settings={"lr": 0.1})  # fmt: skip
+        plan = Blueprint(
+            lambda nn: nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(C)), settings={"lr": 0.1}
+        )
         referee = TorchSide(plan, "float64")
     x = random.standard_normal(shape) + 10.0
     dy = random.standard_normal(shape)
@@ -88,12 +89,14 @@ def test_batch_norm_bounds_rounding(referee, random, shape):
     pairs = {
         "output": (moved.output, exact.output, sizes.output),
         "grad_input": (moved.grad_input, exact.grad_input, sizes.grad_input),
-        **{k: (moved.gradients[k], exact.gradients[k], sizes.gradients[k]) for k in exact.gradients},
+        **{
+            k: (moved.gradients[k], exact.gradients[k], sizes.gradients[k]) for k in exact.gradients
+        },
         **{
             k: (moved.buffers[k], exact.buffers[k], sizes.buffers[k])
             for k in ("running_mean", "running_var")
         },
-    }  # fmt: skip
+    }
     for name, pair in pairs.items():
         assert 1e-3 < ratio(*pair) < 3, name
 
@@ -133,9 +136,13 @@ def test_update_sizes_do_not_cancel(referee, random):
     gradients = {k: np.ones_like(v) for k, v in state.model.items() if k in ("0.weight", "0.bias")}
     gradients |= {k: np.ones_like(state.model[k]) for k in ("1.weight", "1.bias")}
     slot = {
-        name: {"step": np.array(5.0), "exp_avg": -np.ones_like(g) / 9, "exp_avg_sq": np.ones_like(g)}
+        name: {
+            "step": np.array(5.0),
+            "exp_avg": -np.ones_like(g) / 9,
+            "exp_avg_sq": np.ones_like(g),
+        }
         for name, g in gradients.items()
-    }  # fmt: skip
+    }
     before = State(state.model, slot)
     stepped = referee.update_stage(before, gradients)
     assert np.abs(stepped.optimizer["0.weight"]["exp_avg"]).max() < 1e-15
