@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -43,18 +43,22 @@ class NumpySide:
         return numpy_nn.randperm(n)
 
     def train_step(self, batch: Any) -> tuple[float, np.ndarray]:
+        # Like autograd, stop at the parameters: nobody needs the gradient of the data.
+        return self._step(batch, self.model.backward_parameters)
+
+    def _step(self, batch: Any, backward: Callable[[np.ndarray], Any]) -> tuple[float, np.ndarray]:
         inputs, targets = batch
         self.optimizer.zero_grad()
         logits = self.model(inputs)
         loss = self.loss(logits, targets)
-        self.model.backward(self.loss.backward())
+        backward(self.loss.backward())
         self.optimizer.step()
         return float(loss), logits
 
     def record_step(self, batch: Any) -> Step:
         before = self.state()
         with _recorded(self.model, self.loss) as calls:
-            self.train_step(batch)
+            self._step(batch, self.model.backward)
         gradients = {
             name: np.zeros_like(p.data) if p.grad is None else np.array(p.grad)
             for name, p in self.model.named_parameters()
