@@ -5,6 +5,8 @@ Nothing here knows NumPy or PyTorch layers; the two sides are built from this fo
 
 from __future__ import annotations
 
+import math
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -13,7 +15,8 @@ from experiments.initialisation import Scheme
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 
 
 class Form(BaseModel):
@@ -55,6 +58,18 @@ class Model(Form):
     initialisation: Scheme = "kaiming_uniform"
     std: Positive = 0.01
 
+    @field_validator("arguments")
+    @classmethod
+    def _arguments_are_plain(cls, value: dict[str, Any]) -> dict[str, Any]:
+        """What JSON cannot hold would not come back from run.json as it was."""
+        for key, argument in value.items():
+            if not _plain(argument):
+                raise ValueError(
+                    f"model.arguments.{key} should be made of finite numbers, strings, booleans, "
+                    f"lists and tables, but is {argument!r}"
+                )
+        return value
+
 
 class Training(Form):
     """How long, in which portions, and from which seeds.
@@ -73,6 +88,13 @@ class Training(Form):
     dtype: Literal["float32", "float64"] = "float32"
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)] = [0]
 
+    @field_validator("seeds")
+    @classmethod
+    def _each_seed_once(cls, value: list[int]) -> list[int]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"training.seeds should hold each seed once, but is {value}")
+        return value
+
 
 class SGD(Form):
     """Stochastic gradient descent; the settings of ``torch.optim.SGD``."""
@@ -80,7 +102,7 @@ class SGD(Form):
     algorithm: Literal["SGD"]
     lr: Positive
     momentum: NotNegative = 0.0
-    dampening: float = 0.0
+    dampening: Finite = 0.0
     weight_decay: NotNegative = 0.0
     nesterov: bool = False
     maximize: bool = False
@@ -129,7 +151,7 @@ class Reported(Form):
     ]
     optimizer: str
     by: str
-    value: float
+    value: Finite
     epoch: Annotated[int, Field(gt=0)] | None = None
     note: str = ""
 
@@ -175,12 +197,35 @@ class Experiment(Form):
             for label, settings in value.items()
         }
 
+    @field_validator("optimizers")
+    @classmethod
+    def _labels_can_name_files(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for label in value:
+            if not re.fullmatch(r"\w([\w .+-]*[\w+])?", label, re.ASCII):
+                raise ValueError(
+                    f"optimizers: the label {label!r} should be made of letters, digits, spaces "
+                    "and . _ + - alone: the files of its weights are named after it"
+                )
+        return value
+
     @model_validator(mode="after")
     def _reported_figures_belong_to_a_training(self) -> Experiment:
         for figure in self.reported:
             if figure.optimizer not in self.optimizers:
                 raise ValueError(
                     f"reported: {figure.quantity} {figure.value} is for the optimizer "
-                    f"{figure.optimizer!r}, but the optimizers are {', '.join(self.optimizers)}"
+                    f"{figure.optimizer!r}, but the optimizers are {', '.join(self.optimizers)} "
+                    "(reported = [] leaves all such figures out)"
                 )
         return self
+
+
+def _plain(value: Any) -> bool:
+    """Whether JSON gives this value back as it was."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _plain(item) for key, item in value.items())
+    if isinstance(value, list):
+        return all(_plain(item) for item in value)
+    return isinstance(value, str | bool | int) or (
+        isinstance(value, float) and math.isfinite(value)
+    )

@@ -90,44 +90,75 @@ def _one_sentence(error: ValidationError, source: str) -> str:
     """Say the first problem as a sentence that names the key, what was expected and found."""
     problem = error.errors(include_url=False)[0]
     more = f" ({error.error_count() - 1} more after that.)" if error.error_count() > 1 else ""
-    # A discriminated union adds its tag to the path: optimizers.Adam.Adam.lr.
     path = [str(part) for part in problem["loc"]]
+    algorithm = None
     if len(path) > 3 and path[0] == "optimizers":
-        del path[2]
+        algorithm = path.pop(2)  # a discriminated union adds its tag: optimizers.Adam.Adam.lr
     key = ".".join(path)
     found = problem["input"]
     match problem["type"]:
         case "extra_forbidden":
-            known = _known_keys(path)
+            known = _known_keys(path, algorithm)
             near = difflib.get_close_matches(path[-1], known, n=1)
+            if not near and len(path) == 1:  # a key that belongs into a table
+                inner = _keys_of_tables()
+                near = [inner[k] for k in difflib.get_close_matches(key, inner, n=1)]
             hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}."
             return f"{source}: unknown key {key!r}.{hint}{more}"
+        case "missing" if path[-1].isdigit():
+            whole = ".".join(path[:-1])
+            return f"{source}: {whole} should have more items, but is {list(found)!r}.{more}"
         case "missing":
             return f"{source}: the key {key!r} is missing.{more}"
         case "union_tag_invalid":
             return (
-                f"{source}: {key} has the algorithm {found.get('algorithm')!r}; expected one of "
-                f"{problem['ctx']['expected_tags']}.{more}"
+                f"{source}: {key} has the algorithm {found.get('algorithm')!r}, but expected one "
+                f"of {problem['ctx']['expected_tags']}. (A label may be any other name if the "
+                f"table has the key 'algorithm'.){more}"
             )
         case "value_error":
             return f"{source}: {problem['msg'].removeprefix('Value error, ')}.{more}"
+        case "too_short" | "too_long":
+            least, bound = problem["type"] == "too_short", problem["ctx"]
+            number = bound["min_length"] if least else bound["max_length"]
+            return (
+                f"{source}: {key} should have at {'least' if least else 'most'} {number} "
+                f"item{'s' if number > 1 else ''}, but is {found!r}.{more}"
+            )
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"{source}: {key} should be a table, but is {found!r}.{more}"
+        case "tuple_type":
+            return f"{source}: {key} should be a list, but is {found!r}.{more}"
     expected = problem["msg"].removeprefix("Input should be ")
     return f"{source}: {key} should be {expected}, but is {found!r}.{more}"
 
 
-def _known_keys(path: list[str]) -> list[str]:
+TABLES = {
+    "data": "Data",
+    "model": "Model",
+    "training": "Training",
+    "reported": "Reported",
+    "parity": "Parity",
+}
+
+
+def _known_keys(path: list[str], algorithm: str | None) -> list[str]:
     """The keys that the form knows beside the last one of ``path``."""
     schema = Experiment.model_json_schema()
-    definitions = schema["$defs"]
     if len(path) == 1:
         return sorted(schema["properties"])
-    name = {
-        "data": "Data", "model": "Model", "training": "Training",
-        "reported": "Reported", "parity": "Parity",
-    }.get(path[0])  # fmt: skip
-    if name is None:  # an optimizer: every setting of any of them
-        return sorted({key for o in ("SGD", "Adam") for key in definitions[o]["properties"]})
-    return sorted(definitions[name]["properties"])
+    return sorted(schema["$defs"][algorithm or TABLES[path[0]]]["properties"])
+
+
+def _keys_of_tables() -> dict[str, str]:
+    """Key → its dotted path, for the tables that are the same in every experiment."""
+    definitions = Experiment.model_json_schema()["$defs"]
+    return {
+        key: f"{table}.{key}"
+        for table, name in TABLES.items()
+        if table != "reported"
+        for key in definitions[name]["properties"]
+    }
 
 
 def _parse_change(change: str) -> tuple[str, Any]:
