@@ -8,6 +8,8 @@ from pathlib import Path
 
 from experiments.errors import InputError
 
+PART = ".part"
+
 
 def write_atomically(path: Path, content: bytes | str) -> None:
     """Put ``content`` at ``path`` in one indivisible step.
@@ -22,7 +24,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     data = content.encode("utf-8") if isinstance(content, str) else content
     temporary = None
     try:
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        handle, temporary = tempfile.mkstemp(PART, f".{path.name}.", path.parent)
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
@@ -31,10 +33,16 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         os.replace(temporary, path)
         temporary = None
     except OSError as error:
-        raise InputError(f"{path} could not be written: {error.strerror}.") from None
+        raise InputError(f"{path} could not be written: {error.strerror or error}.") from None
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of a process that was killed while it wrote below ``folder``."""
+    for file in folder.rglob(f".*{PART}"):
+        file.unlink(missing_ok=True)
 
 
 def _umask() -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import sys
+import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,8 +39,21 @@ class Blueprint:
     settings: dict[str, Any] = field(default_factory=dict)
 
     def model(self, nn: Any) -> Any:
-        """The network with its starting weights, drawn from the namespace's generator."""
-        model = self.architecture(nn, **self.arguments)
+        """The network with its starting weights, drawn from the namespace's generator.
+
+        Raises:
+            InputError: The architecture cannot be built, or builds something else.
+        """
+        name = f"The architecture {getattr(self.architecture, '__name__', self.architecture)}"
+        try:
+            model = self.architecture(nn, **self.arguments)
+        except Exception as error:
+            raise InputError(
+                f"{name} could not be built from {nn.__name__}{_line_of(error, self.architecture)}"
+                f" with the arguments {self.arguments}: {type(error).__name__}: {error}."
+            ) from error
+        if not isinstance(model, nn.Module):
+            raise InputError(f"{name} returned {model!r}, not a network made of {nn.__name__}.")
         initialise(nn, model, self.initialisation, self.std)
         return model
 
@@ -47,8 +62,17 @@ class Blueprint:
         return getattr(nn, self.loss)()
 
     def optimizer(self, nn: Any, model: Any) -> Any:
-        """The optimizer of all parameters of ``model``."""
-        return getattr(nn.optim, self.algorithm)(model.parameters(), **self.settings)
+        """The optimizer of all parameters of ``model``.
+
+        Raises:
+            InputError: Its settings contradict each other, or there is nothing to train.
+        """
+        try:
+            return getattr(nn.optim, self.algorithm)(model.parameters(), **self.settings)
+        except (ValueError, TypeError, NotImplementedError) as error:
+            raise InputError(
+                f"The optimizer {self.algorithm} could not be made with {self.settings}: {error}."
+            ) from error
 
 
 def blueprint(experiment: Experiment, label: str, folder: Path = Path()) -> Blueprint:
@@ -104,13 +128,14 @@ def find_architecture(name: str, folder: Path = Path()) -> Callable[..., Any]:
         return getattr(architectures, name)
     file_name, _, function_name = name.rpartition(":")
     path = folder / file_name
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"architecture_in_{path.stem}", path)
     if not path.is_file() or spec is None or spec.loader is None:
         raise InputError(f"model.architecture {name!r}: there is no Python file {path}.")
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses and inspect look for it
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise InputError(
             f"model.architecture {name!r}: {path} could not be run: "
             f"{type(error).__name__}: {error}."
@@ -119,3 +144,14 @@ def find_architecture(name: str, folder: Path = Path()) -> Callable[..., Any]:
     if not callable(function):
         raise InputError(f"model.architecture {name!r}: {path} defines no {function_name}().")
     return function
+
+
+def _line_of(error: Exception, function: Callable[..., Any]) -> str:
+    """Where in the file of ``function`` the error came up."""
+    code = getattr(function, "__code__", None)
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if code is not None and frame.filename == code.co_filename and frame.filename != __file__
+    ]
+    return f" (line {lines[-1]} of {Path(code.co_filename).name})" if code and lines else ""

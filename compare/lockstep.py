@@ -147,7 +147,7 @@ class LockStep:
                     break
                 self._step(epoch, step, indices, held)
                 step += 1
-            self.record.steps = step
+                self.record.steps = step
             self.record.wall_s = time.perf_counter() - started
             self._evaluate(epoch, held)
             yield
@@ -209,7 +209,7 @@ class LockStep:
             self.directory.write_weights(side.backend, self.label, self.seed, model)
             predicted = side.evaluate(held[side.backend]["test"]).predicted
             key = f"{side.backend}/{self.label}/{self.seed}"
-            self.directory.predictions[key] = predicted.astype(np.int32)
+            self.directory.keep("predictions", {key: predicted.astype(np.int32)})
 
     def _shuffles_differ(self, step: int) -> None:
         infinite = float("inf")

@@ -96,10 +96,13 @@ TABLES: dict[str, type] = {
 }
 
 
-class Record(BaseModel):
-    """A part of run.json."""
+ARRAYS = ("predictions", "pictures")
 
-    model_config = ConfigDict(extra="forbid")
+
+class Record(BaseModel):
+    """A part of run.json. An infinity, which JSON does not have, is written as a string."""
+
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
 
 class DataRecord(Record):
@@ -246,20 +249,27 @@ def read_table(path: Path, name: str) -> list[Any]:
         {"true": True, "false": False}.__getitem__ if kind is bool else kind
         for kind in get_type_hints(row_type).values()
     ]
+    rows: list[Any] = []
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            reader = csv.reader(file)
-            header = next(reader, [])
-            if header != list(row_type._fields):  # type: ignore[attr-defined]
-                raise InputError(
-                    f"{path}: expected the columns {','.join(row_type._fields)}, "  # type: ignore[attr-defined]
-                    f"found {','.join(header) or 'an empty file'}."
-                )
-            return [row_type(*(f(v) for f, v in zip(converters, r, strict=True))) for r in reader]
+        text = path.read_bytes().decode("utf-8")
+        reader = csv.reader(io.StringIO(text, newline=""))
+        header = next(reader, [])
+        if header != list(row_type._fields):  # type: ignore[attr-defined]
+            raise InputError(
+                f"{path}: expected the columns {','.join(row_type._fields)}, "  # type: ignore[attr-defined]
+                f"found {','.join(header) or 'an empty file'}."
+            )
+        for row in reader:
+            rows.append(row_type(*(f(v) for f, v in zip(converters, row, strict=True))))
+        if not text.endswith("\n"):
+            raise ValueError("it is cut off")
     except FileNotFoundError:
         raise InputError(f"{path} is missing from the run directory.") from None
-    except (ValueError, KeyError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is damaged: {error}.") from None
+    except OSError as error:
+        raise InputError(f"{path} could not be read: {error.strerror}.") from None
+    except (ValueError, KeyError, csv.Error) as error:
+        raise InputError(f"{path} is damaged: row {len(rows) + 1}: {error}.") from None
+    return rows
 
 
 def read_run_record(path: Path) -> RunRecord:
@@ -282,10 +292,10 @@ def read_run_record(path: Path) -> RunRecord:
     except OSError as error:
         raise InputError(f"{file} could not be read: {error.strerror}.") from None
     version = tree.get("schema") if isinstance(tree, dict) else None
-    if version != SCHEMA:
+    if type(version) is not int or version != SCHEMA:
         newer = isinstance(version, int) and version > SCHEMA
         way_out = "use a newer nncompare" if newer else "make the run again"
-        raise InputError(f"{file} has schema {version}, expected {SCHEMA}: {way_out}.")
+        raise InputError(f"{file} has schema {version!r}, expected {SCHEMA}: {way_out}.")
     try:
         return RunRecord.model_validate_json(json.dumps(tree))
     except ValidationError as error:
@@ -295,14 +305,31 @@ def read_run_record(path: Path) -> RunRecord:
 
 
 def read_run(path: Path) -> Run:
-    """Read everything that the report needs from a run directory."""
+    """Read everything that the report needs from a run directory.
+
+    An incomplete run may have no predictions and no pictures; they are then empty.
+
+    Raises:
+        InputError: Not a run directory, or a file of it is missing or damaged.
+    """
     record = read_run_record(path)
     tables = {name: read_table(path / f"{name}.csv", name) for name in TABLES}
+    promised = sum(training.parity_rows for training in record.trainings)
+    if len(tables["parity"]) < promised:
+        raise InputError(
+            f"{path / 'parity.csv'} is damaged: it has {len(tables['parity']):,} rows, but "
+            f"run.json says {promised:,}."
+        )
+    arrays: dict[str, dict[str, np.ndarray]] = {}
+    for name in ARRAYS:
+        file = path / f"{name}.safetensors"
+        needed = record.status == "complete" or file.exists()
+        arrays[name] = read_arrays(file) if needed else {}
     return Run(
         path,
         record,
-        predictions=read_arrays(path / "predictions.safetensors"),
-        pictures=read_arrays(path / "pictures.safetensors"),
+        predictions=arrays["predictions"],
+        pictures=arrays["pictures"],
         **tables,
     )
 
@@ -316,5 +343,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         return load_file(path)
     except FileNotFoundError:
         raise InputError(f"{path} is missing from the run directory.") from None
+    except OSError as error:
+        raise InputError(f"{path} could not be read: {error.strerror or error}.") from None
     except SafetensorError as error:
         raise InputError(f"{path} is damaged: {error}.") from None

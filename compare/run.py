@@ -13,6 +13,7 @@ from compare.environment import default_threads, describe_environment, own_commi
 from compare.experiment import Experiment
 from compare.lockstep import LockStep, Observer, Splits
 from compare.records import SCHEMA, RunRecord
+from compare.rehearsal import rehearse
 from compare.run_directory import RunDirectory
 from compare.sources import sources_of
 from experiments.errors import InputError
@@ -49,6 +50,8 @@ def run_experiment(
     blueprints = {label: blueprint(experiment, label, folder) for label in experiment.optimizers}
     splits, data, pictures = load_splits(experiment.data, sample=sample, data_dir=data_dir)
     set_threads(default_threads())
+    for plan in blueprints.values():
+        rehearse(plan, experiment, splits, max_steps)
     record = RunRecord(
         schema=SCHEMA,
         status="incomplete",
@@ -66,6 +69,8 @@ def run_experiment(
     )
     if directory.found is not None:
         record = _continued(directory.found, record)
+        if record.status == "complete":
+            return record
     directory.write(record)
     try:
         for seed in experiment.training.seeds:
@@ -81,7 +86,7 @@ def run_experiment(
                     directory.write(record)
                 directory.write(record)
         _keep_pictures(directory, splits, pictures)
-        directory.write_pictures_and_predictions()
+        directory.write(record)
         record.status = "complete"
     finally:
         # Also when interrupted: what was measured is kept, and says that it is incomplete.
@@ -99,9 +104,26 @@ def _continued(found: RunRecord, new: RunRecord) -> RunRecord:
                 f"--resume: the run in the folder differs in {key!r}{detail}. Start a new folder."
             )
     if found.data.digests != new.data.digests:
-        raise InputError("--resume: the data is not the data that the run began with.")
+        raise InputError(
+            "--resume: the data is not the data that the run began with. Start a new folder."
+        )
+    if found.status == "complete":
+        return found
+    # One run, one code: half of it by other code or another library would be no run of either.
+    for file, source in new.sources.items():
+        if found.sources.get(file) != source:
+            raise InputError(
+                f"--resume: the code in {file} has changed since the run began. Start a new folder."
+            )
+    for library in ("numpy", "torch"):
+        before, now = getattr(found.environment, library), getattr(new.environment, library)
+        if before != now:
+            raise InputError(
+                f"--resume: the run began with {library} {before}, here is {now}. "
+                "Start a new folder."
+            )
     finished = [training for training in found.trainings if training.finished]
-    return found.model_copy(update={"trainings": finished, "status": "incomplete"})
+    return found.model_copy(update={"trainings": finished})
 
 
 SAMPLES_SHOWN = 40
@@ -111,12 +133,13 @@ MISTAKES_SHOWN = 10
 def _keep_pictures(directory: RunDirectory, splits: Splits, pictures: np.ndarray) -> None:
     """Keep the pictures that the report shows: samples, and what each side took for another."""
     targets = splits.test.targets
-    directory.predictions["targets"] = targets.astype(np.int32)
+    directory.keep("predictions", {"targets": targets.astype(np.int32)})
     if not len(pictures):
+        directory.keep("pictures", {})
         return
     shown = set(range(min(SAMPLES_SHOWN, len(targets))))
-    for key, predicted in directory.predictions.items():
+    for key, predicted in directory.arrays["predictions"].items():
         if key != "targets":
             shown |= set(np.flatnonzero(predicted != targets)[:MISTAKES_SHOWN].tolist())
     indices = np.array(sorted(shown), np.int32)
-    directory.pictures.update(indices=indices, images=pictures[indices])
+    directory.keep("pictures", {"indices": indices, "images": pictures[indices]})

@@ -8,17 +8,30 @@ from typing import Any
 
 import numpy as np
 
-from compare.atomic import write_atomically
-from compare.records import TABLES, RunRecord, read_arrays, read_run_record, read_table, table_text
+from compare.atomic import remove_leftovers, write_atomically
+from compare.records import (
+    ARRAYS,
+    TABLES,
+    RunRecord,
+    read_arrays,
+    read_run_record,
+    read_table,
+    table_text,
+)
 from experiments.errors import InputError
 
 
 class RunDirectory:
     """The files of one run. Every write replaces a whole file, so a killed run leaves no part.
 
+    Nothing is made or changed before the first :meth:`write`.
+
     Args:
         path: The folder. It may be absent or empty.
         resume: Take up a run that ``path`` holds already.
+
+    Attributes:
+        found: The record of the run that is taken up, else None.
 
     Raises:
         InputError: ``path`` is a file, cannot be written to, holds something else, or holds a
@@ -28,30 +41,51 @@ class RunDirectory:
     def __init__(self, path: Path, *, resume: bool = False) -> None:
         self.path = path
         self.rows: dict[str, list[Any]] = {name: [] for name in TABLES}
-        self.predictions: dict[str, np.ndarray] = {}
-        self.pictures: dict[str, np.ndarray] = {}
-        self._changed = set(TABLES)
+        self.arrays: dict[str, dict[str, np.ndarray]] = {name: {} for name in ARRAYS}
         self.found: RunRecord | None = None
-        if path.exists() and not path.is_dir():
-            raise InputError(f"--out {path} is a file: expected a folder that is new or empty.")
+        self._changed = set(TABLES)
+        self._made = resume
         if resume:
             self.found = read_run_record(path)
             self._read_back()
-        elif path.exists() and _entries(path):
-            if (path / "run.json").exists():
-                raise InputError(
-                    f"--out {path} holds another run: name a new folder, or add --resume to go on "
-                    "with that run."
-                )
-            raise InputError(f"--out {path} is not empty: expected a folder that is new or empty.")
+            remove_leftovers(path)
+        else:
+            self._must_be_free()
+        existing = next((p for p in (path, *path.absolute().parents) if p.exists()), path)
+        if not os.access(existing, os.W_OK):
+            raise InputError(f"--out {path} is not writable.")
+
+    def _must_be_free(self) -> None:
         try:
-            (path / "weights").mkdir(parents=True, exist_ok=True)
+            entries = os.listdir(self.path)
+        except FileNotFoundError:
+            return
+        except NotADirectoryError:
+            raise InputError(
+                f"--out {self.path} is a file or lies below one: expected a folder that is new "
+                "or empty."
+            ) from None
+        except OSError as error:
+            raise InputError(f"--out {self.path} could not be read: {error.strerror}.") from None
+        if "run.json" in entries:
+            raise InputError(
+                f"--out {self.path} holds another run: name a new folder, or add --resume to go "
+                "on with that run."
+            )
+        if entries:
+            raise InputError(
+                f"--out {self.path} is not empty: expected a folder that is new or empty."
+            )
+
+    def _make(self) -> None:
+        self._must_be_free()  # still, also after the data was read
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise InputError(
-                f"--out {path} could not be made into a folder: {error.strerror}."
+                f"--out {self.path} could not be made into a folder: {error.strerror}."
             ) from None
-        if not os.access(path, os.W_OK):
-            raise InputError(f"--out {path} is not writable.")
+        self._made = True
 
     def _read_back(self) -> None:
         """Keep what belongs to trainings that were finished; the rest is made again."""
@@ -59,39 +93,47 @@ class RunDirectory:
         trainings = [t for t in self.found.trainings if t.finished]
         finished = {(t.optimizer, t.seed) for t in trainings}
         for name in TABLES:
-            file = self.path / f"{name}.csv"
-            rows = read_table(file, name) if file.exists() else []
+            rows = read_table(self.path / f"{name}.csv", name)
             if name == "parity":
                 self.rows[name] = rows[: sum(t.parity_rows for t in trainings)]
             else:
                 self.rows[name] = [r for r in rows if (r.optimizer, r.seed) in finished]
-        for name in ("predictions", "pictures"):
+        for name in ARRAYS:
             file = self.path / f"{name}.safetensors"
             if file.exists():
-                getattr(self, name).update(read_arrays(file))
+                self.arrays[name].update(read_arrays(file))
 
     def add(self, table: str, *rows: Any) -> None:
         """Keep rows for the next :meth:`write`."""
         self.rows[table].extend(rows)
         self._changed.add(table)
 
+    def keep(self, name: str, arrays: dict[str, np.ndarray]) -> None:
+        """Keep predictions or pictures for the next :meth:`write`."""
+        self.arrays[name].update(arrays)
+        self._changed.add(name)
+
     def write(self, record: RunRecord) -> None:
-        """Bring every changed table and ``run.json`` to the disk."""
+        """Bring everything that changed to the disk, and last of all ``run.json``."""
+        if not self._made:
+            self._make()
         for name in sorted(self._changed):
-            write_atomically(self.path / f"{name}.csv", table_text(name, self.rows[name]))
+            if name in TABLES:
+                write_atomically(self.path / f"{name}.csv", table_text(name, self.rows[name]))
+            else:
+                write_arrays(self.path / f"{name}.safetensors", self.arrays[name])
         self._changed.clear()
         text = record.model_dump_json(indent=2, by_alias=True)
         write_atomically(self.path / "run.json", text + "\n")
 
     def write_weights(self, backend: str, optimizer: str, seed: int, state: dict) -> None:
         """Write a side's final parameters and buffers."""
-        file = self.path / "weights" / f"{backend}-{optimizer}-seed{seed}.safetensors"
-        write_arrays(file, state)
-
-    def write_pictures_and_predictions(self) -> None:
-        """Write what the report shows of the data and of the answers."""
-        write_arrays(self.path / "predictions.safetensors", self.predictions)
-        write_arrays(self.path / "pictures.safetensors", self.pictures)
+        folder = self.path / "weights"
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as error:
+            raise InputError(f"{folder} could not be made: {error.strerror}.") from None
+        write_arrays(folder / f"{backend}-{optimizer}-seed{seed}.safetensors", state)
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -99,10 +141,3 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     from safetensors.numpy import save
 
     write_atomically(path, save({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
-
-
-def _entries(path: Path) -> list[str]:
-    try:
-        return os.listdir(path)
-    except OSError as error:
-        raise InputError(f"--out {path} could not be read: {error.strerror}.") from None

@@ -1,0 +1,61 @@
+"""Whether a network can be trained on the data, found out before anything is recorded."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from compare.blueprint import Blueprint
+from compare.experiment import Experiment
+from compare.lockstep import Splits, batches
+from compare.sides.numpy_side import NumpySide
+from compare.sides.torch_side import TorchSide
+from experiments.errors import InputError
+
+REFUSALS = (ValueError, TypeError, RuntimeError, IndexError)
+
+
+def rehearse(
+    plan: Blueprint, experiment: Experiment, splits: Splits, max_steps: int | None = None
+) -> None:
+    """Build both sides, and have PyTorch make a step with a batch of each size to come.
+
+    What PyTorch refuses is the person's to mend. What it takes and NumPy refuses is a mistake of
+    this program, and comes up with its traceback when the training begins.
+
+    Raises:
+        InputError: The network cannot be built, does not take the rows, has fewer outputs than
+            the data has classes, or cannot be trained on one of the batches.
+    """
+    NumpySide(plan)
+    side = TorchSide(plan)
+    inputs, targets = splits.train
+    shape, name = inputs.shape[1:], experiment.model.architecture
+    try:
+        output = side.logits(inputs[:2])
+    except REFUSALS as error:
+        raise InputError(
+            f"The architecture {name!r} does not take the data, rows of shape {shape} "
+            f"(data.layout = {experiment.data.layout!r}): {_first_line(error)}."
+        ) from error
+    classes = 1 + max(int(rows.targets.max()) for rows in splits.named().values())
+    if output.ndim != 2 or output.shape[1] < classes:
+        raise InputError(
+            f"The architecture {name!r} gives outputs of shape {output.shape[1:]} a row; "
+            f"expected one value for each of the {classes} classes of the data."
+        )
+    rows = side.rows(inputs, targets)
+    training = experiment.training
+    to_come = list(batches(np.arange(len(targets)), training.batch_size))[:max_steps]
+    for size, batch in {len(batch): batch for batch in to_come}.items():
+        try:
+            side.train_step(side.batch(rows, batch))
+        except REFUSALS as error:
+            raise InputError(
+                f"With training.batch_size = {training.batch_size} the {len(targets):,} training "
+                f"rows leave a batch of {size}, on which PyTorch cannot train the architecture "
+                f"{name!r}: {_first_line(error)}. Choose another batch size."
+            ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0].rstrip(".")
