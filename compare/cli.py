@@ -18,13 +18,19 @@ from experiments.errors import InputError
 app = typer.Typer(
     name="nncompare",
     help="The same neural network in NumPy and in PyTorch, trained in lock step and compared.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
 
 INPUT_ERROR, INTERRUPTED = 2, 130
+
+
+@app.callback(invoke_without_command=True)
+def _without_command(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(INPUT_ERROR)
 
 
 def main() -> None:
@@ -35,22 +41,16 @@ def main() -> None:
         status = app(standalone_mode=False)
     except InputError as error:
         _complain(str(error))
-        sys.exit(INPUT_ERROR)
-    except typer.Exit as error:
-        sys.exit(error.exit_code)
-    except typer.Abort:
-        sys.exit(INTERRUPTED)
-    except KeyboardInterrupt:
-        _complain("interrupted: what was recorded is kept and marked incomplete")
-        sys.exit(INTERRUPTED)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
+        status = INPUT_ERROR
+    except (KeyboardInterrupt, typer.Abort):  # which of them depends on typer's version,
+        status = INTERRUPTED  # as does whether it returns the status instead
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
         _complain(error.format_message())  # click's usage errors
-        sys.exit(INPUT_ERROR)
+        status = INPUT_ERROR
+    if status == INTERRUPTED:
+        _complain("interrupted")
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -77,7 +77,7 @@ def run(
     out: Annotated[Path | None, typer.Option(help="A new folder for the run; runs/NAME-TIME by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
 ) -> int:  # fmt: skip
-    """Train both sides in lock step, check parity on the way, and write the report."""
+    """Train both sides in lock step, check parity, and report."""
     from compare.commands.run import run_command
 
     return run_command(
@@ -102,7 +102,7 @@ def parity(
     batch_size: Annotated[int, typer.Option(help="Rows in a batch.")] = 32,
     json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
 ) -> int:  # fmt: skip
-    """The parity table of a network: every site of a training step, NumPy against PyTorch."""
+    """The parity table of a network, site by site."""
     from compare.commands.parity import parity_command
 
     return parity_command(architecture, dtype, optimizer, seed, steps, batch_size, as_json=json)
@@ -112,7 +112,7 @@ def parity(
 def report(
     run_dir: Annotated[Path, typer.Argument(help="The folder of a run.")],
 ) -> None:
-    """Make the report of a run again, from its records alone."""
+    """Make a run's report again, from its records alone."""
     from reports.report import write_report
 
     for path in write_report(run_dir):

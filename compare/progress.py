@@ -30,66 +30,85 @@ def observer(experiment: Experiment, console: Console | None = None) -> Iterator
     if not console.is_terminal:
         yield _Lines(console)
         return
-    with _bars(console) as progress:
-        yield _Bars(progress, experiment)
+    bars = _Bars(_progress(console), experiment)
+    try:
+        yield bars
+    finally:
+        bars.stop()
 
 
-def _bars(console: Console) -> Progress:
+def _progress(console: Console) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.3f} acc {task.fields[accuracy]:.3f}"),
-        TimeRemainingColumn(compact=True),
+        TextColumn("{task.fields[figures]}", markup=False),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
         console=console,
         refresh_per_second=8,
         expand=True,
     )
 
 
+# A bar that is told more often than it can be seen costs time that a step does not have.
+LEAST_BETWEEN_UPDATES_S = 0.05
+
+
 class _Bars:
-    """One bar a side and training; all are there from the start."""
+    """One bar a side and training; all are there from the first training on."""
 
     def __init__(self, progress: Progress, experiment: Experiment) -> None:
         self._progress = progress
         several = len(experiment.training.seeds) > 1
         self._tasks: dict[tuple[str, str, int], TaskID] = {
             (backend, label, seed): progress.add_task(
-                f"{name} {label}" + (f" seed {seed}" if several else ""),
+                f"{name:7s} {label}" + (f" seed {seed}" if several else ""),
                 total=None,
                 start=False,
-                loss=float("nan"),
-                accuracy=float("nan"),
+                figures="",
             )
             for seed in experiment.training.seeds
             for label in experiment.optimizers
             for backend, name in NAMES.items()
         }
         self._current = ("", 0)
-        self._shown = 0.0
+        self._shown = dict.fromkeys(NAMES, 0.0)
+        self._figures = dict.fromkeys(NAMES, "")
+
+    def stop(self) -> None:
+        """Leave the bars as they are; those of trainings that never began are taken away."""
+        for task in self._progress.tasks:
+            task.visible = task.started
+        self._progress.stop()
 
     def begin(self, optimizer: str, seed: int, steps: int) -> None:
         self._current = (optimizer, seed)
-        for backend in NAMES:
-            task = self._tasks[(backend, optimizer, seed)]
+        self._progress.start()  # not before there is something to show: bad input leaves no bars
+        for (_, label, seed_of_task), task in self._tasks.items():
+            if (label, seed_of_task) == self._current:
+                self._progress.start_task(task)
+            # Steps are known only now, and are the same for all.
             self._progress.update(task, total=steps)
-            self._progress.start_task(task)
 
     def step(self, backend: str, step: int, loss: float, accuracy: float) -> None:
+        self._figures[backend] = f"loss {loss:.3f} acc {accuracy:.3f}"
         now = time.monotonic()
-        if now - self._shown < 0.05 and backend == "numpy":
+        if now - self._shown[backend] < LEAST_BETWEEN_UPDATES_S:
             return
-        self._shown = now
-        task = self._tasks[(backend, *self._current)]
-        self._progress.update(task, completed=step, loss=loss, accuracy=accuracy)
+        self._shown[backend] = now
+        self._update(backend, completed=step)
 
     def epoch(self, backend: str, epoch: int, split: str, loss: float, accuracy: float) -> None:
         pass
 
     def end(self, training: TrainingRecord) -> None:
         for backend in NAMES:
-            task = self._tasks[(backend, training.optimizer, training.seed)]
-            self._progress.update(task, completed=training.steps, total=training.steps)
+            self._update(backend, completed=training.steps, total=training.steps)
+
+    def _update(self, backend: str, completed: int, total: int | None = None) -> None:
+        task = self._tasks[(backend, *self._current)]
+        figures = self._figures[backend]
+        self._progress.update(task, completed=completed, total=total, figures=figures)
 
 
 class _Lines:
@@ -98,21 +117,23 @@ class _Lines:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._training = ""
-        self._seen: dict[str, str] = {}
 
     def begin(self, optimizer: str, seed: int, steps: int) -> None:
         self._training = f"{optimizer}, seed {seed}"
-        self._console.print(f"{self._training}: {steps} steps on each side")
+        self._print(f"{steps} steps on each side")
 
     def step(self, backend: str, step: int, loss: float, accuracy: float) -> None:
         pass
 
     def epoch(self, backend: str, epoch: int, split: str, loss: float, accuracy: float) -> None:
         if split == "test":
-            self._console.print(
-                f"{self._training}: epoch {epoch:3d}  {NAMES[backend]:7s}  "
+            self._print(
+                f"epoch {epoch:3d}  {NAMES[backend]:7s}  "
                 f"test loss {loss:.4f}  test accuracy {accuracy:.4f}"
             )
 
     def end(self, training: TrainingRecord) -> None:
-        self._console.print(f"{self._training}: done in {training.wall_s:.1f} s")
+        self._print(f"done in {training.wall_s:.1f} s")
+
+    def _print(self, what: str) -> None:
+        self._console.print(f"{self._training}: {what}", soft_wrap=True, markup=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from compare.records import Run
@@ -18,10 +19,11 @@ def show_summary(run: Run, console: Console | None = None) -> bool:
     """
     console = console or Console()
     several = len({training.seed for training in run.record.trainings}) > 1
-    table = Table(title=run.record.experiment.title, title_justify="left")
-    for column in ("side", "optimizer"):
-        table.add_column(column, no_wrap=True)
-    for column in ("train loss", "test loss", "test acc.", "ms/step"):
+    table = Table(title=escape(run.record.experiment.title), title_justify="left")
+    table.add_column("side", no_wrap=True)
+    table.add_column("optimizer", overflow="fold")
+    # Two-line headings: the table fits into 80 columns with nothing cut off.
+    for column in ("train\nloss", "test\nloss", "test\naccuracy", "ms a\nstep"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("parity", no_wrap=True)
     all_passed = bool(run.record.trainings)
@@ -31,7 +33,10 @@ def show_summary(run: Run, console: Console | None = None) -> bool:
         all_passed &= found.passed
         label = training.optimizer + (f", seed {training.seed}" if several else "")
         if found.first_divergence is not None:
-            sentences.append(f"{label}: first divergence at {explain(found.first_divergence)}.")
+            sentences.append(
+                f"{label}: {found.failed:,} of {found.compared:,} comparisons fail; the first "
+                f"divergence is at {explain(found.first_divergence)}."
+            )
         times = step_time(run.timing, training)
         for backend, name in BACKENDS.items():
             seconds = getattr(times, f"{backend}_s") if times else None
@@ -40,7 +45,7 @@ def show_summary(run: Run, console: Console | None = None) -> bool:
                 if backend == "torch"
                 else f"[green]pass[/] {found.compared}"
                 if found.passed
-                else f"[red]FAIL[/] {found.failed}/{found.compared}"
+                else f"[red]FAIL[/] {found.failed}"
             )
             table.add_row(
                 name,
@@ -54,9 +59,11 @@ def show_summary(run: Run, console: Console | None = None) -> bool:
         table.add_section()
     console.print(table)
     for sentence in sentences:
-        console.print(sentence, soft_wrap=True)
+        console.print(sentence, soft_wrap=True, markup=False)
     return all_passed
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
+    if value is None:
+        return "–"
+    return f"{value:.4f}" if abs(value) < 1000 else f"{value:.3g}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 from typing import NamedTuple
 
 from compare.records import ParityRow
@@ -49,8 +50,15 @@ def explain(row: ParityRow) -> str:
     if row.site.startswith("initial/"):
         name = row.site.removeprefix("initial/")
         return f"step 0: {name} starts with {row.numpy_error:.0f} bits different"
+    if row.site == "shuffle":
+        return f"step {row.step}: the two generators shuffle the rows in different orders"
+    way_out = (
+        f"the smallest tolerance that would pass is {row.numpy_error:.2e}"
+        if isfinite(row.numpy_error)
+        else "no tolerance would pass"
+    )
     return (
         f"step {row.step}, {row.dtype}, {row.site}: NumPy is {row.numpy_error:.2e} from the "
         f"float64 referee, PyTorch {row.torch_error:.2e}; allowed are {row.tolerance:.2e}, and "
-        f"the smallest tolerance that would pass is {row.numpy_error:.2e}"
+        f"{way_out}"
     )

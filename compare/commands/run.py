@@ -29,6 +29,8 @@ def run_command(
     """
     if max_steps is not None and max_steps < 1:
         raise InputError(f"--max-steps expects a number of at least 1, but got {max_steps}.")
+    if seed is not None and not 0 <= seed < 2**32:
+        raise InputError(f"--seed expects a number from 0 to {2**32 - 1}, but got {seed}.")
     if seed is not None:
         changes = [*changes, f"training.seeds=[{seed}]"]
     name, form = load_experiment(experiment, changes)
@@ -43,18 +45,28 @@ def run_command(
     from reports.report import write_report
 
     directory = RunDirectory(out or _new_folder(name), resume=resume)
-    with observer(form) as watching:
-        record = run_experiment(
-            name,
-            form,
-            directory,
-            watching,
-            folder=Path(experiment).parent,
-            data_dir=data_dir,
-            sample=sample,
-            max_steps=max_steps,
-            command=shlex.join(["nncompare", *sys.argv[1:]]),
-        )
+    try:
+        with observer(form) as watching:
+            record = run_experiment(
+                name,
+                form,
+                directory,
+                watching,
+                folder=Path(experiment).parent,
+                data_dir=data_dir,
+                sample=sample,
+                max_steps=max_steps,
+                command=shlex.join(["nncompare", *sys.argv[1:]]),
+            )
+    except KeyboardInterrupt:
+        if (directory.path / "run.json").exists():
+            print(
+                f"nncompare: what was recorded is kept in {directory.path} and marked incomplete; "
+                f"the same command with --out {shlex.quote(str(directory.path))} --resume goes on "
+                "with it",
+                file=sys.stderr,
+            )
+        raise
     paths = write_report(directory.path)
     passed = show_summary(read_run(directory.path))
     print(f"Report: {', '.join(str(path) for path in paths)}")
