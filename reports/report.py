@@ -1,3 +1,47 @@
-"""placeholder"""
+"""A run directory becomes a report."""
+
+from __future__ import annotations
+
 from pathlib import Path
-def write_report(p): return [Path(p)/"report"/"report.md"]
+
+from compare.atomic import write_atomically
+from experiments.errors import InputError
+from reports.contents import contents
+from reports.documents import html_document, markdown_document, pdf_document
+from reports.figures import draw_figures
+from reports.reading import read_recorded_run
+
+
+def write_report(run_dir: Path) -> list[Path]:
+    """Write ``report.md``, ``report.html`` and ``report.pdf`` under ``run_dir/report``.
+
+    The same records give the same bytes, wherever the folder stands. Everything is made before
+    the first file is written, so that an error leaves an earlier report as it was.
+
+    Returns:
+        The three documents, then the figures beside ``report.md``.
+
+    Raises:
+        InputError: The records are missing, damaged or of another version, or the folder cannot
+            be written to.
+    """
+    run_dir = Path(run_dir)
+    run = read_recorded_run(run_dir)
+    figures = draw_figures(run)
+    told = contents(run, figures)
+    folder = run_dir / "report"
+    files: dict[Path, bytes] = {
+        folder / "report.md": markdown_document(told),
+        folder / "report.html": html_document(told, figures),
+        folder / "report.pdf": pdf_document(told, figures),
+    }
+    for figure in figures:
+        files[folder / "figures" / f"{figure.name}.png"] = figure.png
+        files[folder / "figures" / f"{figure.name}.svg"] = figure.svg
+    try:
+        (folder / "figures").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} could not be made into a folder: {error.strerror}.") from None
+    for path, content in files.items():
+        write_atomically(path, content)
+    return list(files)

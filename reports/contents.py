@@ -1,0 +1,100 @@
+"""Everything the template asks for, from the records of a run."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Any
+
+from compare.records import Run
+from reports import claims
+from reports import sentences as say
+from reports.facts import facts_of
+from reports.figures import Figure
+from reports.method import bounds_of, latex, method_of
+from reports.network import used_sources
+from reports.tabulated import tables_of
+from reports.wording import code, command_line, count, escaped, plural
+
+
+def contents(run: Run, figures: list[Figure]) -> dict[str, Any]:
+    """The names that the template uses, all but ``figure`` and ``table``, which draw on these."""
+    record = run.record
+    facts = [facts_of(run, training) for training in record.trainings]
+    classes = len(record.data.class_names)
+    compared = sum(fact.verdict.compared for fact in facts)
+    failed = sum(fact.verdict.failed for fact in facts)
+    bounds = bounds_of(run.parity)
+    return {
+        "title": escaped(record.experiment.title),
+        "plain_title": record.experiment.title,
+        "name": code(record.name),
+        "date": f"{datetime.fromisoformat(record.created):%-d %B %Y}",
+        "notices": claims.notices(run),
+        "in_short": claims.in_short(run, facts),
+        "task": escaped(record.experiment.task or record.experiment.summary),
+        "command": f"```\n{command_line(record.command) or '(not recorded)'}\n```",
+        **method_of(run),
+        "bounds": bounds._replace(
+            k=bounds.k and f"{bounds.k:g}",
+            floor_ulp=bounds.floor_ulp and f"{bounds.floor_ulp:g}",
+            stage=bounds.stage and f"${latex(bounds.stage)}$",
+            whole=bounds.whole and f"${latex(bounds.whole)}$",
+        ),
+        "classes": classes,
+        "ln_classes": f"{math.log(classes):.4f}" if classes else "",
+        "data_sentence": _data_sentence(run),
+        "sources": _sources(run),
+        "tables": tables_of(run, facts),
+        "figures": {figure.name: figure for figure in figures},
+        "parity_figures": [figure.name for figure in figures if figure.name.startswith("parity")],
+        "results_caption": _results_caption(run),
+        "results": claims.results(run, facts),
+        "gaps": claims.gaps(run, facts),
+        "initial": claims.initial(facts),
+        "parity": claims.parity(run, facts),
+        "parity_caption": "Comparisons by stage. The last column is the passing comparison "
+        "nearest to its bound, as a share of the bound.",
+        "kinks": claims.kinks(facts),
+        "drift": claims.drift(facts),
+        "mistakes": claims.mistakes(run, facts),
+        "speed": claims.speed(facts),
+        "reported": claims.reported(run),
+        "conclusions": [
+            say.conclusion(compared, failed, record.status == "complete"),
+            *claims.conclusions(run, facts),
+        ],
+    }
+
+
+def _data_sentence(run: Run) -> str:
+    data = run.record.data
+    sentence = (
+        f"The data is {escaped(data.title)}: {plural(data.train_rows, 'training row')}, "
+        + (f"{plural(data.validation_rows, 'validation row')} " if data.validation_rows else "")
+        + f"and {plural(data.test_rows, 'test row')} of {len(data.class_names)} classes."
+    )
+    if run.record.data.validation_rows:
+        sentence += " The validation rows are the last of the training file and are not trained on."
+    return sentence
+
+
+def _sources(run: Run) -> list[str]:
+    fence = "`````"
+    return [
+        f"{code(name)}:\n\n{fence}python\n{source.rstrip()}\n{fence}"
+        for name, source in used_sources(run.record)
+    ]
+
+
+def _results_caption(run: Run) -> str:
+    return (
+        "Final figures of every training. The train loss is the mean over the batches of the last "
+        f"epoch, in training mode; the others are measured in evaluation mode on "
+        f"{count(run.record.data.test_rows)} test rows"
+        + (
+            f" and {count(run.record.data.validation_rows)} validation rows."
+            if run.record.data.validation_rows
+            else "."
+        )
+    )

@@ -1,0 +1,29 @@
+"""The figures of the report, in the order in which they appear."""
+
+from __future__ import annotations
+
+from compare.records import Run
+from reports.figures import confusion, curves, differences, drift, mistakes, parity, samples, timing
+from reports.figures.canvas import Drawing, Figure, rendered, style
+
+__all__ = ["Figure", "draw_figures"]
+
+
+def draw_figures(run: Run) -> list[Figure]:
+    """Draw what the records of a run have numbers for, numbered from 1."""
+    figures: list[Figure] = []
+    with style():
+        for draw in (
+            samples.draw,
+            curves.draw,
+            differences.draw,
+            parity.draw,
+            drift.draw,
+            confusion.draw,
+            mistakes.draw,
+            timing.draw,
+        ):
+            drawings: list[Drawing] = draw(run)
+            for drawing in drawings:
+                figures.append(rendered(drawing, len(figures) + 1))
+    return figures

@@ -1,0 +1,33 @@
+"""The trainings of a run, as the report orders and names them."""
+
+from __future__ import annotations
+
+from compare.records import Run, TrainingRecord
+
+
+def label(run: Run, training: TrainingRecord) -> str:
+    """The optimizer, and the seed where there are several."""
+    if several_seeds(run):
+        return f"{training.optimizer}, seed {training.seed}"
+    return training.optimizer
+
+
+def several_seeds(run: Run) -> bool:
+    """Whether the trainings of this run begin from different seeds."""
+    return len({training.seed for training in run.record.trainings}) > 1
+
+
+def shown(run: Run) -> list[TrainingRecord]:
+    """The trainings that figures show: those of the first seed, one an optimizer."""
+    trainings = run.record.trainings
+    return [training for training in trainings if training.seed == trainings[0].seed]
+
+
+def steps_per_epoch(run: Run) -> int:
+    """Updates in a whole epoch, the last short batch included."""
+    return max(1, -(-run.record.data.train_rows // run.record.experiment.training.batch_size))
+
+
+def predicted_key(backend: str, training: TrainingRecord) -> str:
+    """The name of a side's test predictions in ``predictions.safetensors``."""
+    return f"{backend}/{training.optimizer}/{training.seed}"
