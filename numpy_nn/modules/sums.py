@@ -1,13 +1,13 @@
 """Sums over the batch, fast and with an error that hardly grows with it.
 
 A sum over the first axis is a product with ones, which BLAS does at the speed of memory. Added
-up one after the other, n float32 terms lose up to n roundings: 3000 in the worst of 500,000.
-So rows are summed in blocks, and then the blocks: 20 for the same terms.
+up one after the other, n float32 terms lose up to n roundings. So rows are summed in blocks, the
+blocks' sums in blocks again, and so on: each term meets few additions, as in PyTorch's own sum.
 """
 
 import numpy as np
 
-BLOCK = 512
+BLOCK = 128
 _ONES = {dtype: np.ones(BLOCK, dtype) for dtype in ("float32", "float64")}
 
 
@@ -25,7 +25,7 @@ def batch_sum(x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
         if y is not None:
             rows = rows * y[start : start + BLOCK]
         sums.append(ones[: len(rows)] @ rows)
-    return sums[0] if len(sums) == 1 else np.sum(sums, axis=0)
+    return sums[0] if len(sums) == 1 else batch_sum(np.array(sums))
 
 
 def channel_sum(x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
