@@ -31,7 +31,7 @@ class Generator:
 
     Example:
         >>> Generator(0).uniform(3)  # torch.manual_seed(0); torch.rand(3)
-        array([0.49625659, 0.7682218 , 0.08847743], dtype=float32)
+        array([0.4962566 , 0.7682218 , 0.08847743], dtype=float32)
     """
 
     def __init__(self, seed: int = 67280421310721) -> None:
@@ -196,6 +196,6 @@ def randperm(n: int, *, generator: Generator | None = None) -> np.ndarray:
 
     Example:
         >>> randperm(5, generator=Generator(0))  # torch.manual_seed(0); torch.randperm(5)
-        array([4, 1, 2, 0, 3])
+        array([4, 0, 1, 3, 2])
     """
     return (generator or default_generator).randperm(n)

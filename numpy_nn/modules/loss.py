@@ -58,10 +58,8 @@ class _Loss(Module):
 
 
 def _over(total: Any, size: Any) -> Any:
-    """A quotient, without a warning where there is nothing to average: nan, as in PyTorch."""
-    if size == 0:
-        return total.dtype.type(np.nan if total == 0 or np.isnan(total) else np.inf)
-    return total / total.dtype.type(size)
+    """total / size; nan where there is nothing to average over, as in PyTorch."""
+    return total / total.dtype.type(size) if size != 0 else total.dtype.type(np.nan)
 
 
 class CrossEntropyLoss(_Loss):

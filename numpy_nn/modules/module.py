@@ -44,6 +44,8 @@ class Module:
     """
 
     training: bool
+    # Keys that states saved before PyTorch 0.4.1 do not hold.
+    _later_keys: tuple[str, ...] = ()
     # The registries hold the same objects as the attributes: names and order are read here,
     # values where they are used, without a detour through __getattr__.
     _parameters: dict[str, Parameter | None]
@@ -282,6 +284,7 @@ class Module:
 
         Values may be of another dtype, and anything that NumPy can read, tensors included.
         Where anything is wrong nothing is copied (PyTorch copies what it can and then raises).
+        As in PyTorch, a plain mapping need not hold ``num_batches_tracked``.
 
         Args:
             state_dict: arrays under the keys of ``state_dict()``.
@@ -293,7 +296,8 @@ class Module:
         if not isinstance(state_dict, Mapping):
             raise TypeError(f"state_dict must be a mapping. Received: {type(state_dict).__name__}")
         own = self.state_dict()
-        missing = [key for key in own if key not in state_dict]
+        later = set() if hasattr(state_dict, "_metadata") else self._all_later_keys()
+        missing = [key for key in own if key not in state_dict and key not in later]
         unexpected = [key for key in state_dict if key not in own]
         errors = []
         if strict and missing:
@@ -324,6 +328,10 @@ class Module:
         for key, value in values.items():
             np.copyto(own[key], value, casting="unsafe")
         return IncompatibleKeys(missing, unexpected)
+
+    def _all_later_keys(self) -> set[str]:
+        modules = self.named_modules(remove_duplicate=False)
+        return {_join(prefix, key) for prefix, m in modules for key in m._later_keys}
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode, here and below."""

@@ -13,6 +13,8 @@ from .module import Module
 class _NormBase(Module):
     """The constructor of batch normalisation, and what it asks of its input."""
 
+    _later_keys = ("num_batches_tracked",)
+
     weight: Parameter | None
     bias: Parameter | None
     # None where no statistics are tracked, which track_running_stats tells.

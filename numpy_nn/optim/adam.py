@@ -125,10 +125,14 @@ class Adam(Optimizer):
                 np.multiply(p, group["weight_decay"], out=t)
                 g = np.add(g, t, out=chunk.scratch(0))
 
-        # m ← m + (1 − β₁)(g − m)
+        # m ← m + (1 − β₁)(g − m), and where g is nearer, g − β₁(g − m)
         np.subtract(g, m, out=t)
-        t *= 1 - beta1
-        m += t
+        if 1 - beta1 < 0.5:
+            t *= 1 - beta1
+            m += t
+        else:
+            t *= beta1
+            np.subtract(g, t, out=m)
 
         # v ← β₂v + (1 − β₂)g²
         v *= beta2

@@ -279,11 +279,12 @@ class Optimizer:
         self._flats = [_flats(group["params"]) for group in self.param_groups]
 
     def __repr__(self) -> str:
-        lines = [f"{type(self).__name__} ("]
+        text = f"{type(self).__name__} ("
         for number, group in enumerate(self.param_groups):
-            lines.append(f"Parameter Group {number}")
-            lines += [f"    {name}: {group[name]}" for name in sorted(group) if name != "params"]
-        return "\n".join(lines) + "\n)"
+            text += f"\nParameter Group {number}\n"
+            for name in sorted(group.keys() - {"params"}):
+                text += f"    {name}: {group[name]}\n"
+        return text + ")"
 
 
 def _flats(params: list[Parameter]) -> list[Flat]:

@@ -1,0 +1,153 @@
+"""First values: PyTorch's bits under the same seed."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import numpy_nn
+from numpy_nn import init
+
+SHAPES = [(3, 4), (1, 1), (10, 784), (5, 2, 3), (8, 4, 3, 3), (2, 3, 2, 2, 2)]
+UNIFORM = [
+    ("uniform_", {}),
+    ("uniform_", {"a": -0.3, "b": 0.7}),
+    ("kaiming_uniform_", {}),
+    ("kaiming_uniform_", {"a": 5**0.5}),
+    ("kaiming_uniform_", {"mode": "fan_out", "nonlinearity": "relu"}),
+    ("kaiming_uniform_", {"nonlinearity": "tanh"}),
+    ("xavier_uniform_", {}),
+    ("xavier_uniform_", {"gain": 1.7}),
+]
+NORMAL = [
+    ("normal_", {}),
+    ("normal_", {"mean": 2.0, "std": 0.1}),
+    ("kaiming_normal_", {"mode": "fan_out", "nonlinearity": "relu"}),
+    ("kaiming_normal_", {"a": 0.2}),
+    ("xavier_normal_", {"gain": 0.5}),
+]
+CONSTANT = [("zeros_", {}), ("ones_", {}), ("constant_", {"val": 0.3})]
+
+
+def fill_both(name: str, settings: dict[str, Any], shape: Any, dtype: str, seed: int) -> Any:
+    numpy_nn.manual_seed(seed)
+    torch.manual_seed(seed)
+    actual = np.full(shape, np.nan, dtype)
+    assert getattr(init, name)(actual, **settings) is actual
+    expected = torch.empty(shape, dtype=getattr(torch, dtype))
+    getattr(torch.nn.init, name)(expected, **settings)
+    return actual, expected.numpy()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("name", "settings"), UNIFORM + CONSTANT, ids=str)
+def test_bits(name: str, settings: dict[str, Any], shape: Any, dtype: str) -> None:
+    for seed in range(20):
+        actual, expected = fill_both(name, settings, shape, dtype, seed)
+        assert (actual == expected).all()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize(("name", "settings"), NORMAL, ids=str)
+def test_normal(name: str, settings: dict[str, Any], shape: Any, dtype: str, close: Any) -> None:
+    close(*fill_both(name, settings, shape, dtype, 0), "normal")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("seed", range(20))
+def test_default_bits_of_linear(seed: int, dtype: str) -> None:
+    numpy_nn.manual_seed(seed)
+    torch.manual_seed(seed)
+    for sizes in [(1, 1), (3, 5), (17, 1), (1, 17), (784, 64), (64, 10)]:
+        for bias in (True, False):
+            ours = numpy_nn.Linear(*sizes, bias=bias, dtype=dtype).state_dict()
+            theirs = torch.nn.Linear(*sizes, bias=bias, dtype=getattr(torch, dtype)).state_dict()
+            assert list(ours) == list(theirs)
+            for key, value in theirs.items():
+                assert ours[key].dtype == value.numpy().dtype
+                assert (ours[key] == value.numpy()).all()
+
+
+def test_a_parameter_is_filled_and_returned() -> None:
+    parameter = numpy_nn.Parameter(np.zeros((2, 3), np.float32))
+    data = parameter.data
+    assert init.ones_(parameter) is parameter
+    assert parameter.data is data
+    assert (data == 1).all()
+
+
+def test_a_view_is_filled_in_place() -> None:
+    whole = np.zeros((4, 6))
+    init.kaiming_uniform_(whole[::2, ::3], generator=numpy_nn.Generator(1))
+    assert (whole[::2, ::3] != 0).all()
+    assert np.count_nonzero(whole) == 4
+
+
+def test_a_generator_of_ones_own() -> None:
+    for name, settings in UNIFORM:
+        actual = getattr(init, name)(
+            np.empty((3, 4), np.float32), **settings, generator=numpy_nn.Generator(9)
+        )
+        expected = getattr(torch.nn.init, name)(
+            torch.empty(3, 4), **settings, generator=torch.Generator().manual_seed(9)
+        )
+        assert (actual == expected.numpy()).all()
+
+
+@pytest.mark.parametrize("name", ["kaiming_uniform_", "kaiming_normal_"])
+def test_nothing_to_fill_warns_as_torch_does(name: str) -> None:
+    for namespace, tensor in ((init, np.empty((0, 3))), (torch.nn.init, torch.empty(0, 3))):
+        with pytest.warns(UserWarning, match="zero-element"):
+            getattr(namespace, name)(tensor)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert numpy_nn.Linear(0, 3).state_dict()["bias"].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("linear",),
+        ("conv2d",),
+        ("conv_transpose3d",),
+        ("sigmoid",),
+        ("tanh",),
+        ("relu",),
+        ("selu",),
+        ("leaky_relu",),
+        ("leaky_relu", 0.2),
+        ("leaky_relu", 2),
+    ],
+)
+def test_gains(given: Any) -> None:
+    assert init.calculate_gain(*given) == torch.nn.init.calculate_gain(*given)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda nn, a: nn.calculate_gain("gelu"), "gelu"),
+        (lambda nn, a: nn.calculate_gain("leaky_relu", True), "True"),
+        (lambda nn, a: nn.calculate_gain("leaky_relu", "x"), "x"),
+        (lambda nn, a: nn.kaiming_uniform_(a(2, 3), mode="fan"), "fan not supported"),
+        (lambda nn, a: nn.kaiming_uniform_(a(3)), "fewer than 2 dimensions"),
+        (lambda nn, a: nn.xavier_normal_(a(3)), "fewer than 2 dimensions"),
+        (lambda nn, a: nn.uniform_(a(3), 1.0, 0.0), "a=1.0, b=0.0"),
+        (lambda nn, a: nn.normal_(a(3), 0.0, -1.0), "std=-1.0"),
+    ],
+)
+def test_refusals_are_torchs(call: Any, message: str) -> None:
+    with pytest.raises((ValueError, RuntimeError)):
+        call(torch.nn.init, torch.empty)
+    with pytest.raises(ValueError, match=message):
+        call(init, lambda *shape: np.empty(shape))
+
+
+def test_other_arrays_are_refused() -> None:
+    for tensor in (np.zeros(3, np.int64), [1.0]):
+        with pytest.raises(TypeError, match="expected a Parameter"):
+            init.zeros_(tensor)

@@ -1,0 +1,358 @@
+"""Every public optimizer against PyTorch over 20 steps, from one table."""
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import numpy_nn
+import torch_nn
+from numpy_nn.optim import SGD, Adam, Optimizer
+from numpy_nn.optim.flat import CHUNK
+
+STEPS = 20
+# One larger than a piece of the update, so that pieces of one and of several parameters occur.
+SHAPES = [(3, 4), (), (5,), (2, CHUNK // 2 + 7), (7,), (0, 3), (2, 3, 4)]
+CASES = [
+    ("SGD", {"lr": 0.1}),
+    ("SGD", {}),
+    ("SGD", {"lr": 0.1, "weight_decay": 0.1}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.3}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
+    ("SGD", {"lr": 0.1, "maximize": True}),
+    ("SGD", {"lr": 0.1, "momentum": 0.5, "maximize": True, "weight_decay": 0.1}),
+    ("Adam", {}),
+    ("Adam", {"lr": 0.1, "betas": (0.5, 0.7), "eps": 0.1}),
+    ("Adam", {"lr": 0.1, "betas": (0.0, 0.0)}),
+    ("Adam", {"lr": 0.1, "weight_decay": 0.1}),
+    ("Adam", {"lr": 0.1, "amsgrad": True}),
+    ("Adam", {"lr": 0.1, "amsgrad": True, "weight_decay": 0.1, "maximize": True}),
+    ("Adam", {"lr": 0.1, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("Adam", {"lr": 0.0}),
+]
+IDS = [f"{name} {settings}" for name, settings in CASES]
+
+
+class Sides:
+    """The same parameters on both sides, and the same random gradients."""
+
+    def __init__(self, dtype: str = "float64", shapes: Any = SHAPES) -> None:
+        self.rng = np.random.default_rng(0)
+        values = [np.asarray(self.rng.normal(size=s)).astype(dtype) for s in shapes]
+        self.numpy = [numpy_nn.Parameter(v.copy()) for v in values]
+        self.torch = [torch.nn.Parameter(torch.from_numpy(v.copy())) for v in values]
+
+    def draw_gradients(self, without: Any = ()) -> None:
+        for number, (p, q) in enumerate(zip(self.numpy, self.torch, strict=True)):
+            gradient = np.asarray(self.rng.normal(size=p.shape)).astype(p.dtype)
+            p.grad = None if number in without else gradient
+            q.grad = None if number in without else torch.from_numpy(gradient.copy())
+
+    def compare(self, close: Any) -> None:
+        for number, (p, q) in enumerate(zip(self.numpy, self.torch, strict=True)):
+            close(p.data, q.detach().numpy(), "optimizer", f"parameter {number}")
+
+    def compare_state(self, optimizer: Optimizer, reference: torch.optim.Optimizer, close: Any):
+        ours, theirs = optimizer.state_dict(), reference.state_dict()
+        assert ours["param_groups"] == theirs["param_groups"]
+        assert list(ours["state"]) == list(theirs["state"])
+        for number, expected in theirs["state"].items():
+            state = ours["state"][number]
+            assert set(state) == set(expected)
+            for name, value in expected.items():
+                if name == "step":
+                    assert state[name] == value.item()
+                else:
+                    close(state[name], value.numpy(), "optimizer", f"{name} of {number}")
+
+
+def make(sides: Sides, name: str, settings: dict[str, Any]) -> tuple[Any, Any]:
+    return (
+        getattr(numpy_nn.optim, name)(sides.numpy, **settings),
+        getattr(torch_nn.optim, name)(sides.torch, **settings),
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize(("name", "settings"), CASES, ids=IDS)
+def test_equals_torch(name: str, settings: dict[str, Any], dtype: str, close: Any) -> None:
+    sides = Sides(dtype)
+    optimizer, reference = make(sides, name, settings)
+    for _ in range(STEPS):
+        sides.draw_gradients()
+        gradients = [p.grad.copy() for p in sides.numpy]  # type: ignore[union-attr]
+        optimizer.step()
+        reference.step()
+        for parameter, gradient in zip(sides.numpy, gradients, strict=True):
+            assert parameter.grad is not None
+            assert (parameter.grad == gradient).all(), "the gradient was modified"
+    sides.compare(close)
+    sides.compare_state(optimizer, reference, close)
+
+
+@pytest.mark.parametrize(("name", "settings"), CASES, ids=IDS)
+def test_parameters_without_a_gradient_are_skipped(
+    name: str, settings: dict[str, Any], close: Any
+) -> None:
+    """Neither they nor their state move, and their own count of steps stays behind."""
+    sides = Sides()
+    optimizer, reference = make(sides, name, settings)
+    for without in [(0,), (), (1, 3), (2, 3, 4), (0, 1, 2, 3, 4, 5, 6), (6,), (), (0, 2, 4, 6)]:
+        sides.draw_gradients(without)
+        optimizer.step()
+        reference.step()
+        sides.compare(close)
+    ours = optimizer.state_dict()["state"]
+    for number, expected in reference.state_dict()["state"].items():
+        if "step" in expected:
+            assert ours[number]["step"] == expected["step"].item()
+
+
+@pytest.mark.parametrize(("name", "settings"), CASES, ids=IDS)
+def test_arrays_put_in_place_of_data_are_taken_over(
+    name: str, settings: dict[str, Any], close: Any
+) -> None:
+    sides = Sides()
+    optimizer, reference = make(sides, name, settings)
+    for step in range(6):
+        if step in (1, 3):
+            for p, q in zip(sides.numpy[step:], sides.torch[step:], strict=True):
+                value = np.asarray(sides.rng.normal(size=p.shape))
+                p.data = np.asfortranarray(value).reshape(value.shape)
+                q.data = torch.from_numpy(value.copy())
+        sides.draw_gradients()
+        optimizer.step()
+        reference.step()
+        sides.compare(close)
+
+
+def test_an_array_of_another_shape_or_dtype_is_refused() -> None:
+    for data in (np.zeros(4), np.zeros(3, np.float32)):
+        p = numpy_nn.Parameter(np.zeros(3))
+        optimizer = SGD([p])
+        p.data = data
+        p.grad = np.zeros_like(data)
+        with pytest.raises(ValueError, match=r"\(3,\) float64 .* and is now"):
+            optimizer.step()
+
+
+def test_state_written_by_hand_is_taken_over(close: Any) -> None:
+    sides = Sides(shapes=[(3,), (4,)])
+    optimizer, reference = make(sides, "Adam", {"lr": 0.1})
+    for _ in range(3):
+        sides.draw_gradients()
+        optimizer.step()
+        reference.step()
+        value = sides.rng.random(4)
+        optimizer.state[sides.numpy[1]]["exp_avg_sq"] = value
+        reference.state[sides.torch[1]]["exp_avg_sq"] = torch.from_numpy(value.copy())
+    sides.compare(close)
+
+
+@pytest.mark.parametrize(("name", "settings"), CASES, ids=IDS)
+def test_groups_with_settings_of_their_own(name: str, settings: dict[str, Any], close: Any) -> None:
+    sides = Sides()
+
+    def groups(params: list[Any]) -> list[dict[str, Any]]:
+        return [{"params": params[:3], "lr": 0.01}, {"params": params[3]}]
+
+    optimizer = getattr(numpy_nn.optim, name)(groups(sides.numpy), **settings)
+    reference = getattr(torch_nn.optim, name)(groups(sides.torch), **settings)
+    optimizer.add_param_group({"params": sides.numpy[4:], "weight_decay": 0.2})
+    reference.add_param_group({"params": sides.torch[4:], "weight_decay": 0.2})
+    for step in range(STEPS):
+        for side in (optimizer, reference):  # as a scheduler does
+            side.param_groups[1]["lr"] = 0.1 / (step + 1)
+        sides.draw_gradients()
+        optimizer.step()
+        reference.step()
+    sides.compare(close)
+    sides.compare_state(optimizer, reference, close)
+    assert repr(optimizer) == repr(reference)
+
+
+@pytest.mark.parametrize(("name", "settings"), CASES, ids=IDS)
+def test_parameters_of_two_dtypes(name: str, settings: dict[str, Any], close: Any) -> None:
+    sides = Sides()
+    for number in (0, 3, 4):
+        sides.numpy[number].data = sides.numpy[number].data.astype(np.float32)
+        sides.torch[number].data = sides.torch[number].data.float()
+    optimizer, reference = make(sides, name, settings)
+    for _ in range(STEPS):
+        sides.draw_gradients()
+        optimizer.step()
+        reference.step()
+    sides.compare(close)
+
+
+@pytest.mark.parametrize(("name", "settings"), CASES, ids=IDS)
+def test_state_goes_to_torch_and_back(name: str, settings: dict[str, Any], close: Any) -> None:
+    """Five steps; each side goes on from the other's state for five more."""
+    sides = Sides()
+    optimizer, reference = make(sides, name, settings)
+    for _ in range(5):
+        sides.draw_gradients(without=(2,))
+        optimizer.step()
+        reference.step()
+    ours, theirs = optimizer.state_dict(), reference.state_dict()
+    as_tensors = {
+        number: {
+            key: torch.tensor(value, dtype=torch.float32)
+            if key == "step"
+            else torch.from_numpy(value.copy())
+            for key, value in state.items()
+        }
+        for number, state in ours["state"].items()
+    }
+    optimizer, reference = make(sides, name, {"lr": 7.0})
+    optimizer.load_state_dict(theirs)
+    reference.load_state_dict({**ours, "state": as_tensors})
+    for _ in range(5):
+        sides.draw_gradients()
+        optimizer.step()
+        reference.step()
+    sides.compare(close)
+    sides.compare_state(optimizer, reference, close)
+
+
+@pytest.mark.parametrize(("name", "settings"), CASES, ids=IDS)
+@pytest.mark.parametrize("how", [copy.deepcopy, lambda both: pickle.loads(pickle.dumps(both))])
+def test_copies_train_on_alone(name: str, settings: dict[str, Any], how: Any) -> None:
+    sides = Sides(shapes=[(3, 4), (5,)])
+    optimizer, _ = make(sides, name, {**settings, "lr": 0.1})
+    sides.draw_gradients()
+    optimizer.step()
+    copied_params, copied = how((sides.numpy, optimizer))
+    before = [p.data.copy() for p in sides.numpy]
+    copied.step()
+    assert all((p.data == b).all() for p, b in zip(sides.numpy, before, strict=True))
+    optimizer.step()
+    for p, c in zip(sides.numpy, copied_params, strict=True):
+        assert (p.data == c.data).all()
+        assert (p.data != before[0]).any() if p.shape == before[0].shape else True
+
+
+def test_parameters_lie_in_one_array() -> None:
+    sides = Sides()
+    values = [p.data.copy() for p in sides.numpy]
+    SGD(sides.numpy)
+    bases = {id(p.data.base) for p in sides.numpy if p.numel()}
+    assert len(bases) == 1
+    for parameter, value in zip(sides.numpy, values, strict=True):
+        assert (parameter.data == value).all()
+
+
+def test_two_optimizers_of_the_same_parameter(close: Any) -> None:
+    sides = Sides(shapes=[(3,)])
+    pairs = [make(sides, "SGD", {"lr": 0.1}), make(sides, "Adam", {"lr": 0.1})]
+    for _ in range(3):
+        for pair in pairs:
+            sides.draw_gradients()
+            for side in pair:
+                side.step()
+    sides.compare(close)
+
+
+def test_zero_grad() -> None:
+    p = numpy_nn.Parameter(np.zeros(2))
+    optimizer = SGD([p])
+    p.grad = np.ones(2)
+    optimizer.zero_grad(set_to_none=False)
+    assert (p.grad == 0).all()
+    optimizer.zero_grad()
+    assert p.grad is None
+    optimizer.zero_grad(set_to_none=False)
+    assert p.grad is None
+
+
+def test_closure() -> None:
+    p = numpy_nn.Parameter(np.ones(1))
+    optimizer = SGD([p], lr=0.5)
+
+    def closure() -> float:
+        p.grad = p.data.copy()
+        return float(p.data[0] ** 2 / 2)
+
+    assert optimizer.step(closure) == 0.5
+    assert p.data == [0.5]
+    assert optimizer.step() is None
+
+
+def test_names_of_parameters_are_kept() -> None:
+    named = [("weight", numpy_nn.Parameter(np.ones(1))), ("bias", numpy_nn.Parameter(np.ones(2)))]
+    group = SGD(named).state_dict()["param_groups"][0]
+    assert group["param_names"] == ["weight", "bias"]
+    assert group["params"] == [0, 1]
+
+
+P = numpy_nn.Parameter(np.zeros(2))
+Q = numpy_nn.Parameter(np.zeros(2))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: SGD([]), "empty parameter list"),
+        (lambda: SGD(P), "iterable"),
+        (lambda: SGD([np.zeros(2)]), "takes Parameters.*ndarray"),
+        (lambda: SGD([{"params": {P}}]), "a set"),
+        (lambda: SGD([P, P]), "more than once"),
+        (lambda: SGD([{"params": [P]}, {"params": P}]), "more than once"),
+        (lambda: SGD([{"params": [P], "learning_rate": 1}]), "learning_rate"),
+        (lambda: SGD([{"params": [P]}, [Q]]), "must be a dict"),
+        (lambda: SGD([("a", P), Q]), "all parameters have names"),
+        (lambda: SGD([{"params": [("a", P)]}, {"params": Q}]), "all groups"),
+        (lambda: SGD([P], lr=-1), "Invalid learning rate: -1"),
+        (lambda: SGD([P], lr=float("nan")), "Invalid learning rate"),
+        (lambda: SGD([P], momentum=-1), "Invalid momentum"),
+        (lambda: SGD([P], weight_decay=-1), "Invalid weight_decay"),
+        (lambda: SGD([P], nesterov=True), "Nesterov"),
+        (lambda: SGD([P], momentum=0.9, dampening=0.1, nesterov=True), "Nesterov"),
+        (lambda: SGD([{"params": P, "lr": -2}]), "Invalid learning rate: -2"),
+        (lambda: SGD([P], foreach=True), "foreach"),
+        (lambda: SGD([P], fused=True), "fused"),
+        (lambda: SGD([P], differentiable=True), "differentiable"),
+        (lambda: Adam([P], capturable=True), "capturable"),
+        (lambda: Adam([{"params": P, "fused": True}]), "fused"),
+        (lambda: Adam([P], lr=-1), "Invalid learning rate"),
+        (lambda: Adam([P], eps=-1), "Invalid epsilon"),
+        (lambda: Adam([P], betas=(1.0, 0.9)), "index 0: 1.0"),
+        (lambda: Adam([P], betas=(0.9, 1)), "index 1: 1"),
+        (lambda: Adam([P], weight_decay=-1), "Invalid weight_decay"),
+    ],
+)
+def test_refusals(make: Any, message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s["param_groups"].append(s["param_groups"][0]), "number of parameter groups"),
+        (lambda s: s["param_groups"][0].update(params=[0]), "group 0 has 1, not 2"),
+        (lambda s: s["state"][0].pop("exp_avg"), "parameter 0 should hold"),
+        (lambda s: s["state"][1].update(momentum_buffer=np.zeros(2)), "momentum_buffer"),
+        (lambda s: s["state"][1].update(exp_avg=np.zeros(3)), r"\(2,\).*Received: \(3,\)"),
+        (lambda s: s["param_groups"][0].update(fused=True), "fused"),
+    ],
+)
+def test_state_that_does_not_fit_is_refused(change: Any, message: str) -> None:
+    p, q = numpy_nn.Parameter(np.zeros(2)), numpy_nn.Parameter(np.zeros(2))
+    optimizer = Adam([p, q])
+    p.grad, q.grad = np.ones(2), np.ones(2)
+    optimizer.step()
+    state = copy.deepcopy(optimizer.state_dict())
+    change(state)
+    before = copy.deepcopy(optimizer.state_dict())
+    with pytest.raises(ValueError, match=message):
+        optimizer.load_state_dict(state)
+    assert repr(optimizer.state_dict()) == repr(before)
+
+
+def test_every_public_optimizer_has_a_case() -> None:
+    assert set(numpy_nn.optim.__all__) - {"Optimizer"} == {name for name, _ in CASES}
