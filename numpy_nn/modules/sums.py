@@ -7,7 +7,7 @@ blocks' sums in blocks again, and so on: each term meets few additions, as in Py
 
 import numpy as np
 
-BLOCK = 128
+BLOCK = 16
 _ONES = {dtype: np.ones(BLOCK, dtype) for dtype in ("float32", "float64")}
 
 
@@ -18,14 +18,13 @@ def batch_sum(x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
         >>> batch_sum(np.array([[1.0, 2.0], [3.0, 4.0]]))
         array([4., 6.])
     """
-    ones = _ONES[x.dtype.name]
-    sums = []
-    for start in range(0, max(len(x), 1), BLOCK):
-        rows = x[start : start + BLOCK]
-        if y is not None:
-            rows = rows * y[start : start + BLOCK]
-        sums.append(ones[: len(rows)] @ rows)
-    return sums[0] if len(sums) == 1 else batch_sum(np.array(sums))
+    rows = x if y is None else x * y
+    ones = _ONES[rows.dtype.name]
+    while len(rows) > BLOCK:
+        whole = len(rows) // BLOCK * BLOCK
+        sums = ones @ rows[:whole].reshape(-1, BLOCK, rows.shape[1])
+        rows = sums if whole == len(rows) else np.concatenate([sums, rows[whole:]])
+    return ones[: len(rows)] @ rows
 
 
 def channel_sum(x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
