@@ -26,7 +26,10 @@ from compare.sides import Call, Referee, Side, Stage, Step
 from compare.sides.protocol import Arrays
 
 # Stands where a side has no such value; it equals nothing.
-NOTHING = np.array(np.nan)
+NOTHING = np.array("nothing")
+
+# Small enough for its effects to add up, large enough to stand far above float64's own rounding.
+NOISE = 2.0**-36
 
 
 class Comparison(NamedTuple):
@@ -65,7 +68,7 @@ def certify(step: Step, judges: Judges, seed: int) -> tuple[list[Comparison], Ki
     """
     random = np.random.default_rng(seed)
     stages = [*_module_and_loss_stages(step, judges, random), *_update_stage(step, judges)]
-    whole, kinks = _whole(step, judges)
+    whole, kinks = _whole(step, judges, seed)
     return [*stages, *whole], kinks
 
 
@@ -169,10 +172,13 @@ def _comparison(
     referee: np.ndarray,
     size: np.ndarray,
 ) -> Comparison:
-    numpy_error = tolerances.componentwise_error(numpy, referee, size)
+    lost = tolerances.overflowed_alike(numpy, torch)
+    if lost.any():
+        numpy, torch, referee = (np.where(lost, 0.0, a) for a in (numpy, torch, referee))
+    numpy_error = tolerances.componentwise_error(numpy, referee, size, dtype)
     if dtype == "float64":
         return Comparison(dtype, site, numpy_error, 0.0, tolerances.FLOAT64_STAGE)
-    torch_error = tolerances.componentwise_error(torch, referee, size)
+    torch_error = tolerances.componentwise_error(torch, referee, size, dtype)
     bound = tolerances.float32_bound(torch_error)
     return Comparison(dtype, site, numpy_error, torch_error, bound)
 
@@ -201,57 +207,83 @@ def _update_stage(step: Step, judges: Judges) -> Iterator[Comparison]:
             yield _comparison(dtype, f"update/{name}", *parts)
 
 
-def _whole(step: Step, judges: Judges) -> tuple[list[Comparison], KinkCount]:
-    """The step end to end in float64 from the same state, and the places near a kink."""
+def _whole(step: Step, judges: Judges, seed: int) -> tuple[list[Comparison], KinkCount]:
+    """The step end to end in float64 from the same state, and the places near a kink.
+
+    What rounding at one stage does to the stages after it depends on the network and the batch.
+    It is measured: the referee makes the step once more with noise of NOISE times the size of
+    what was summed at every stage, and the change that this makes, divided by NOISE, is added to
+    the size of each value (Parker, Monte Carlo Arithmetic, 1997).
+    """
     judges.numpy64.load(step.before)
     numpy = judges.numpy64.record_step(_batch(judges.numpy64, step))
     kinks = {call.name: call.input for call in numpy.calls if call.kind in magnitude.KINKED}
     judges.torch64.load(step.before)
     torch = judges.torch64.replay(_batch(judges.torch64, step), kinks)
-    forward: list[Comparison] = []
-    backward: list[Comparison] = []
-
-    def compare(site: str, value: np.ndarray, referee: np.ndarray, size: np.ndarray) -> Comparison:
-        error = tolerances.whole_error(value, referee, size)
-        return Comparison("float64", f"whole/{site}", error, 0.0, tolerances.FLOAT64_WHOLE)
-
-    if [c.name for c in numpy.calls] != [c.name for c in torch.calls]:
-        missing = Comparison("float64", "whole/forward", float("inf"), 0.0, 0.0)
+    if [call.name for call in numpy.calls] != [call.name for call in torch.calls]:
+        missing = Comparison("float64", "whole/forward", np.inf, 0.0, 0.0)
         return [missing], _count_kinks(step, torch)
-    for mine, theirs in zip(numpy.calls, torch.calls, strict=True):
-        name = mine.name
-        if mine.grad_input is None or theirs.grad_input is None or theirs.grad_output is None:
-            backward.insert(0, _never_reached("float64", mine))
+    sizes = {
+        call.name: _sizes(
+            judges.torch64, call, torch, torch.before.of_module(call.name), call.grad_output
+        )
+        for call in torch.calls
+        if call.grad_output is not None
+    }
+    noise = {name: (NOISE * s.output, NOISE * s.grad_input) for name, s in sizes.items()}
+    judges.torch64.load(step.before)
+    noisy = judges.torch64.replay(_batch(judges.torch64, step), kinks, noise, seed)
+
+    values, exact, moved = (_sites(record) for record in (numpy, torch, noisy))
+    found = []
+    for site, size in _sites_of_sizes(sizes, torch).items():
+        if site not in values:
+            found.append(Comparison("float64", f"whole/{site}", np.inf, 0.0, 0.0))
             continue
-        sizes = _sizes(
-            judges.torch64, theirs, torch, torch.before.of_module(name), theirs.grad_output
+        value, referee = values[site], exact[site]
+        lost = tolerances.overflowed_alike(value, referee)
+        if lost.any():
+            value, referee = np.where(lost, 0.0, value), np.where(lost, 0.0, referee)
+        with np.errstate(invalid="ignore"):
+            change = np.abs(moved[site] - exact[site]) / NOISE
+        error = tolerances.whole_error(value, referee, _largest(size) + _largest(change))
+        found.append(
+            Comparison("float64", f"whole/{site}", error, 0.0, tolerances.FLOAT64_WHOLE)
         )
-        forward.append(compare(f"forward/{name}/output", mine.output, theirs.output, sizes.output))
-        forward += [
-            compare(
-                f"buffer/{name}.{key}",
-                numpy.after.model[f"{name}.{key}"],
-                torch.after.model[f"{name}.{key}"],
-                size,
-            )
-            for key, size in sizes.buffers.items()
-        ]
-        block = [
-            compare(
-                f"gradient/{name}.{key}",
-                numpy.gradients[f"{name}.{key}"],
-                torch.gradients[f"{name}.{key}"],
-                size,
-            )
-            for key, size in sizes.gradients.items()
-        ]
-        block.append(
-            compare(
-                f"backward/{name}/grad_input", mine.grad_input, theirs.grad_input, sizes.grad_input
-            )
-        )
-        backward[:0] = block
-    return [*forward, *backward], _count_kinks(step, torch)
+    return found, _count_kinks(step, torch)
+
+
+def _largest(sizes: np.ndarray) -> float:
+    return float(np.max(sizes, initial=0.0, where=np.isfinite(sizes)))
+
+
+def _sites(step: Step) -> Arrays:
+    """Every value of a step by its site, in the order of execution."""
+    found: Arrays = {}
+    for call in step.calls:
+        found[f"forward/{call.name}/output"] = call.output
+        for key in _buffers(call, step):
+            found[f"buffer/{call.name}.{key}"] = step.after.model[f"{call.name}.{key}"]
+    for call in reversed(step.calls):
+        for key in _parameters(call, step):
+            found[f"gradient/{call.name}.{key}"] = step.gradients[f"{call.name}.{key}"]
+        if call.grad_input is not None:
+            found[f"backward/{call.name}/grad_input"] = call.grad_input
+    return found
+
+
+def _sites_of_sizes(sizes: dict[str, Stage], step: Step) -> Arrays:
+    """The sizes of all values of a step, by the same sites in the same order."""
+    found: Arrays = {}
+    for call in step.calls:
+        found[f"forward/{call.name}/output"] = sizes[call.name].output
+        for key, size in sizes[call.name].buffers.items():
+            found[f"buffer/{call.name}.{key}"] = size
+    for call in reversed(step.calls):
+        for key, size in sizes[call.name].gradients.items():
+            found[f"gradient/{call.name}.{key}"] = size
+        found[f"backward/{call.name}/grad_input"] = sizes[call.name].grad_input
+    return found
 
 
 def _batch(side: Side, step: Step) -> Any:

@@ -17,6 +17,7 @@ from compare.sides.protocol import Arrays, Referee, Stage, State
 from experiments.errors import InputError
 
 
+@np.errstate(all="ignore")
 def module_sizes(
     referee: Referee, name: str, kind: str, state: Arrays, x: np.ndarray, dy: np.ndarray
 ) -> Stage:
@@ -98,6 +99,7 @@ KINDS: dict[str, Callable[..., Stage]] = {
 KINKED = frozenset({"ReLU", "LeakyReLU"})
 
 
+@np.errstate(all="ignore")
 def cross_entropy_sizes(logits: np.ndarray, targets: np.ndarray, dy: float) -> Stage:
     """Sizes of the mean softmax cross-entropy and of its gradient.
 
@@ -117,6 +119,7 @@ def cross_entropy_sizes(logits: np.ndarray, targets: np.ndarray, dy: float) -> S
 LOSSES: dict[str, Callable[..., Stage]] = {"CrossEntropyLoss": cross_entropy_sizes}
 
 
+@np.errstate(all="ignore")
 def update_sizes(referee: Referee, state: State, gradients: Arrays, maximize: bool) -> State:
     """Sizes of the updated parameters and of the optimizer's state.
 

@@ -46,6 +46,7 @@ class NumpySide:
         # Like autograd, stop at the parameters: nobody needs the gradient of the data.
         return self._step(batch, self.model.backward_parameters)
 
+    @np.errstate(all="ignore")  # a training that diverges says so by its numbers, as in PyTorch
     def _step(self, batch: Any, backward: Callable[[np.ndarray], Any]) -> tuple[float, np.ndarray]:
         inputs, targets = batch
         self.optimizer.zero_grad()
@@ -65,6 +66,7 @@ class NumpySide:
         }
         return Step(before, np.array(batch[0]), np.array(batch[1]), calls, gradients, self.state())
 
+    @np.errstate(all="ignore")
     def evaluate(self, rows: Any, batch_size: int = 1000) -> Evaluation:
         inputs, targets = rows
         self.model.eval()
@@ -78,6 +80,7 @@ class NumpySide:
         classes = np.concatenate(predicted)
         return Evaluation(total / len(targets), float(np.mean(classes == targets)), classes)
 
+    @np.errstate(all="ignore")
     def logits(self, inputs: np.ndarray) -> np.ndarray:
         self.model.eval()
         logits = self.model(inputs.astype(self.dtype))
@@ -108,6 +111,7 @@ class NumpySide:
         slots = {self._names.index(name): dict(slot) for name, slot in state.optimizer.items()}
         self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
 
+    @np.errstate(all="ignore")
     def stage(self, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:
         module = self.model.get_submodule(name)
         module.load_state_dict(State(state).astype(self.dtype).model)
@@ -121,10 +125,12 @@ class NumpySide:
             {key: np.array(b) for key, b in module.named_buffers()},
         )
 
+    @np.errstate(all="ignore")
     def loss_stage(self, x: np.ndarray, targets: np.ndarray, dy: float) -> Stage:
         output = self.loss(x.astype(self.dtype), targets)
         return Stage(np.array(output), np.array(self.loss.backward(dy)))
 
+    @np.errstate(all="ignore")
     def update_stage(self, state: State, gradients: Arrays) -> State:
         self.load(state)
         for name, parameter in self.model.named_parameters():

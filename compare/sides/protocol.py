@@ -155,7 +155,13 @@ class Side(Protocol):
 class Referee(Side, Protocol):
     """The float64 side that the others are measured against."""
 
-    def replay(self, batch: Any, kinks: dict[str, np.ndarray]) -> Step:
+    def replay(
+        self,
+        batch: Any,
+        kinks: dict[str, np.ndarray],
+        noise: dict[str, tuple[np.ndarray, np.ndarray]] | None = None,
+        seed: int = 0,
+    ) -> Step:
         """Record a step, standing on the other side's side of every kink.
 
         Args:
@@ -163,6 +169,8 @@ class Referee(Side, Protocol):
             kinks: Module name → the input that the other side gave to that module. Wherever it
                 lies within rounding of the referee's own input it takes its place; the gradient
                 passes unchanged.
+            noise: Module name → largest random change of its output and of its input gradient.
+            seed: For the noise.
         """
 
     def module(self, name: str) -> Any:

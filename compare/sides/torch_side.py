@@ -56,7 +56,18 @@ class TorchSide:
     def record_step(self, batch: Any) -> Step:
         return self.replay(batch, {})
 
-    def replay(self, batch: Any, kinks: dict[str, np.ndarray]) -> Step:
+    def replay(
+        self,
+        batch: Any,
+        kinks: dict[str, np.ndarray],
+        noise: dict[str, tuple[np.ndarray, np.ndarray]] | None = None,
+        seed: int = 0,
+    ) -> Step:
+        random = np.random.default_rng(seed)
+
+        def drawn(size: np.ndarray) -> torch.Tensor:
+            return self._tensor(size * random.uniform(-1.0, 1.0, size.shape))
+
         inputs, targets = batch
         inputs = inputs.detach().clone().requires_grad_(inputs.is_floating_point())
         before = self.state()
@@ -70,16 +81,22 @@ class TorchSide:
                 other = self._tensor(kinks[name])
                 near = (other - x).abs() <= 1e-10 * x.detach().abs().amax()
                 x = x + torch.where(near, other - x, 0).detach()
+            if x.requires_grad and noise is not None:
+                x = x.clone()  # so that the noise meets this module's gradient alone
+                x.register_hook(lambda g, change=drawn(noise[name][1]): g + change)
             if x.requires_grad and not x.is_leaf:
                 x.retain_grad()
             given[name] = x
             return x
 
-        def leave(name: str, module: torch.nn.Module, output: torch.Tensor) -> None:
+        def leave(name: str, module: torch.nn.Module, output: torch.Tensor) -> torch.Tensor:
+            if noise is not None:
+                output = output + drawn(noise[name][0])
             output.retain_grad()
             x = given[name]
             calls.append(Call(name, type(module).__name__, _array(x), _array(output)))
             ends.append((x, output))
+            return output
 
         hooks = []
         for name, module in self._leaves():
@@ -91,6 +108,11 @@ class TorchSide:
         finally:
             for hook in hooks:
                 hook.remove()
+        if noise is not None:
+            change = drawn(noise["loss"][1])
+            logits = logits.clone()
+            logits.register_hook(lambda g: g + change)
+            logits.retain_grad()
         loss = self.loss(logits, targets)
         loss.backward()
         for call, (x, output) in zip(calls, ends, strict=True):
