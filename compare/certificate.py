@@ -247,9 +247,7 @@ def _whole(step: Step, judges: Judges, seed: int) -> tuple[list[Comparison], Kin
         with np.errstate(invalid="ignore"):
             change = np.abs(moved[site] - exact[site]) / NOISE
         error = tolerances.whole_error(value, referee, _largest(size) + _largest(change))
-        found.append(
-            Comparison("float64", f"whole/{site}", error, 0.0, tolerances.FLOAT64_WHOLE)
-        )
+        found.append(Comparison("float64", f"whole/{site}", error, 0.0, tolerances.FLOAT64_WHOLE))
     return found, _count_kinks(step, torch)
 
 

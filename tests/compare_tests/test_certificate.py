@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable
 
@@ -41,8 +42,14 @@ def judges_of(blueprint: Blueprint) -> Judges:
     )
 
 
-def batch_of(side: NumpySide | TorchSide, random: np.random.Generator, rows: int = 16):
-    inputs = random.standard_normal((rows, SIZES[0])).astype(np.float32)
+def batch_of(
+    side: NumpySide | TorchSide,
+    random: np.random.Generator,
+    rows: int = 16,
+    scale: float = 1.0,
+    shift: float = 0.0,
+):
+    inputs = (scale * random.standard_normal((rows, SIZES[0])) + shift).astype(np.float32)
     targets = random.integers(0, SIZES[-1], rows)
     return side.batch(side.rows(inputs, targets), np.arange(rows))
 
@@ -55,6 +62,7 @@ def train(
     dtype: str = "float32",
     plant: Callable[[NumpySide], None] = lambda side: None,
     numpy64_too: bool = True,
+    **batch: float,
 ) -> list[Comparison]:
     """Certify the first steps, with a mistake planted in the NumPy sides."""
     judges = judges_of(blueprint)
@@ -65,7 +73,8 @@ def train(
     random = np.random.default_rng(seed)
     found = []
     for step in range(steps):
-        comparisons, _ = certify(side.record_step(batch_of(side, random)), judges, seed=step)
+        recorded = side.record_step(batch_of(side, random, **batch))
+        comparisons, _ = certify(recorded, judges, seed=step)
         found += comparisons
     return found
 
@@ -85,6 +94,33 @@ def test_honest_steps_pass(architecture, algorithm, dtype, seed):
     found = train(plan(architecture, algorithm), seed=seed, dtype=dtype)
     assert first_failure(found) is None
     assert {c.dtype for c in found} == {dtype, "float64"}
+
+
+STRESS = {
+    "two rows, whose BatchNorm gradient cancels": {"rows": 2},
+    "two rows of raw pixels": {"rows": 2, "scale": 1e4},
+    "many rows, saturated softmax": {"rows": 513, "shift": 100.0},
+    "tiny inputs": {"scale": 1e-6},
+    "a rate at which training overflows": {"scale": 1e4, "lr": 10.0},
+}
+
+
+@pytest.mark.parametrize("architecture", [bn_mlp, softmax_mlp])
+@pytest.mark.parametrize("algorithm", ["plain SGD", "Adam"])
+@pytest.mark.parametrize("name", STRESS)
+def test_honest_steps_pass_under_stress(architecture, algorithm, name):
+    stress = dict(STRESS[name])
+    blueprint = plan(architecture, algorithm)
+    if "lr" in stress:
+        blueprint = dataclasses.replace(blueprint, settings={"lr": stress.pop("lr")})
+    assert first_failure(train(blueprint, steps=5, **stress)) is None
+
+
+def test_the_overflow_is_real():
+    blueprint = dataclasses.replace(plan(softmax_mlp, "plain SGD"), settings={"lr": 10.0})
+    side, random = NumpySide(blueprint), np.random.default_rng(0)
+    losses = [side.train_step(batch_of(side, random, scale=1e4))[0] for _ in range(5)]
+    assert not np.isfinite(losses[-1])
 
 
 def test_every_site_is_compared():
