@@ -83,12 +83,12 @@ class _Bars:
 
     def begin(self, optimizer: str, seed: int, steps: int) -> None:
         self._current = (optimizer, seed)
-        self._progress.start()  # not before there is something to show: bad input leaves no bars
         for (_, label, seed_of_task), task in self._tasks.items():
             if (label, seed_of_task) == self._current:
                 self._progress.start_task(task)
             # Steps are known only now, and are the same for all.
             self._progress.update(task, total=steps)
+        self._progress.start()  # not before there is something to show: bad input leaves no bars
 
     def step(self, backend: str, step: int, loss: float, accuracy: float) -> None:
         self._figures[backend] = f"loss {loss:.3f} acc {accuracy:.3f}"

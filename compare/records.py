@@ -260,6 +260,8 @@ def read_table(path: Path, name: str) -> list[Any]:
                 f"found {','.join(header) or 'an empty file'}."
             )
         for row in reader:
+            if len(row) != len(converters):
+                raise ValueError(f"expected {len(converters)} values, found {len(row)}")
             rows.append(row_type(*(f(v) for f, v in zip(converters, row, strict=True))))
         if not text.endswith("\n"):
             raise ValueError("it is cut off")

@@ -140,4 +140,4 @@ def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Write arrays as one safetensors file, in one indivisible step."""
     from safetensors.numpy import save
 
-    write_atomically(path, save({k: np.ascontiguousarray(v) for k, v in arrays.items()}))
+    write_atomically(path, save({k: np.asarray(v, order="C") for k, v in arrays.items()}))
