@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -83,7 +84,7 @@ class TorchSide:
                 x = x + torch.where(near, other - x, 0).detach()
             if x.requires_grad and noise is not None:
                 x = x.clone()  # so that the noise meets this module's gradient alone
-                x.register_hook(lambda g, change=drawn(noise[name][1]): g + change)
+                x.register_hook(functools.partial(torch.add, drawn(noise[name][1])))
             if x.requires_grad and not x.is_leaf:
                 x.retain_grad()
             given[name] = x
@@ -109,9 +110,8 @@ class TorchSide:
             for hook in hooks:
                 hook.remove()
         if noise is not None:
-            change = drawn(noise["loss"][1])
             logits = logits.clone()
-            logits.register_hook(lambda g: g + change)
+            logits.register_hook(functools.partial(torch.add, drawn(noise["loss"][1])))
             logits.retain_grad()
         loss = self.loss(logits, targets)
         loss.backward()
