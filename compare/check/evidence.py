@@ -1,0 +1,106 @@
+"""What a homework was asked and what it answered, in the reference's own words.
+
+A quantity is named by a key: ``logits``, ``loss``, ``gradient/0.weight``, ``update/0.weight`` or,
+for a homework made of layer classes, ``activation/1`` and ``buffer/1.running_mean``. Arrays are
+float64 in the reference's layout: the conventions of the homework (transposed weights, batches in
+columns, one-hot labels, own names) have been undone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One batch, from one set of parameters, and what PyTorch makes of it in float64.
+
+    Attributes:
+        parameters: ``state_dict`` of the network, buffers included.
+        inputs: (N, …).
+        targets: (N,) class indices, or what the loss takes.
+        expected: Quantity → value.
+        sizes: Quantity → the size of what was summed to make the value; its shape is the
+            value's, or () for one size of them all.
+    """
+
+    parameters: Arrays
+    inputs: np.ndarray
+    targets: np.ndarray
+    expected: Arrays
+    sizes: Arrays
+
+
+@dataclass
+class Answer:
+    """What the homework made of one case.
+
+    Attributes:
+        values: Quantity → value, in the order in which they were asked for.
+        problem: Why there are no more values: one sentence, or None.
+        notes: Sentences about what else was seen: an input changed, another answer the second
+            time.
+    """
+
+    values: Arrays = field(default_factory=dict)
+    problem: str | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """A named mistake: a code of the list in docs/mistakes.md, and a sentence with numbers."""
+
+    code: str
+    explanation: str
+
+
+@dataclass(frozen=True)
+class Check:
+    """One quantity compared over all cases; errors and tolerance are relative to its size.
+
+    ``worst`` is the index of the worst element in the worst case; ``found_there`` and
+    ``expected_there`` are the values at it.
+    """
+
+    quantity: str
+    name: str
+    passed: bool
+    relative_error: float
+    tolerance: float
+    worst: tuple[int, ...] = ()
+    found_there: float = float("nan")
+    expected_there: float = float("nan")
+    diagnosis: Diagnosis | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of checking one homework.
+
+    Attributes:
+        checks: In the order of execution: forwards, loss, gradients from the last layer to the
+            first, updates.
+        invariants: Sentences that need no reference, such as rows that do not sum to 1.
+        notes: What else was seen.
+        error: Why it could not be checked, or None.
+    """
+
+    checks: tuple[Check, ...] = ()
+    invariants: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    error: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether it could be checked and every check passed."""
+        return self.error is None and bool(self.checks) and all(c.passed for c in self.checks)
+
+    @property
+    def first_divergence(self) -> Check | None:
+        """The first check that failed."""
+        return next((check for check in self.checks if not check.passed), None)
