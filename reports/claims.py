@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from itertools import combinations
 
 from compare.records import Run
 from compare.results import BACKENDS, quantity
 from reports import sentences as say
-from reports.facts import Facts, confusions, final_train_accuracy, largest_gap, mcnemar
+from reports.facts import Facts, accuracy_gaps, confusions, largest_gap, mcnemar, wilson
 from reports.trainings import several_seeds, shown
 from reports.wording import escaped
 
@@ -25,35 +24,42 @@ def notices(run: Run) -> list[str]:
     return [sentence for sentence in found if sentence]
 
 
-def in_short(run: Run, facts: list[Facts]) -> list[str]:
+def in_short(facts: list[Facts]) -> list[str]:
     """The findings in a few lines."""
     lines = []
     for fact in facts:
-        lines.append(f"{fact.label}: {say.parity(fact.verdict.compared, fact.verdict.failed)}")
-        lines[-1] += f" {_agreement(fact)}"
-        if fact.time:
-            lines[-1] += f" {_speed(fact)}"
+        words = [
+            say.broken_off(fact.training.finished, fact.steps),
+            say.parity(fact.verdict.compared, fact.verdict.failed),
+            _agreement(fact),
+            _speed(fact) if fact.time else "",
+        ]
+        lines.append(_paragraph(fact, words))
     return lines or ["No training was begun, so there is nothing to compare."]
 
 
 def results(run: Run, facts: list[Facts]) -> str:
     """What became of loss and accuracy."""
+    targets = run.predictions.get("targets")
     paragraphs = []
     for fact in facts:
-        words = [f"*{fact.label}.*"]
+        words = [say.broken_off(fact.training.finished, fact.steps)]
         for backend, side in BACKENDS.items():
             losses = fact.losses[backend]
             if losses:
                 words.append(say.loss_change(side, *losses))
         words.append(_agreement(fact))
-        train = final_train_accuracy(run, fact.training)
         test = fact.values["numpy", "test accuracy"]
-        if train is not None and test is not None:
-            words.append(say.generalisation(train, test))
-        paragraphs.append(" ".join(words))
+        if fact.train_accuracy is not None and test is not None:
+            words.append(say.generalisation(fact.train_accuracy, test))
+        if targets is not None and "numpy" in fact.predicted:
+            right = int((fact.predicted["numpy"] == targets).sum())
+            share, interval = right / len(targets), wilson(right, len(targets))
+            words.append(say.accuracy_interval(share, *interval, len(targets)))
+        paragraphs.append(_paragraph(fact, words))
     paragraphs += optimizers(run, facts)
     paragraphs += over_seeds(run, facts)
-    return "\n\n".join(paragraphs)
+    return "\n\n".join(paragraphs) or "No training was begun."
 
 
 def optimizers(run: Run, facts: list[Facts]) -> list[str]:
@@ -91,8 +97,15 @@ def over_seeds(run: Run, facts: list[Facts]) -> list[str]:
 
 def gaps(run: Run, facts: list[Facts]) -> str:
     """The largest difference between the two sides' curves."""
-    return " ".join(
-        f"*{fact.label}.* {say.loss_gap(*largest_gap(run, fact.training))}" for fact in facts
+    return "\n\n".join(
+        _paragraph(
+            fact,
+            [
+                say.loss_gap(*largest_gap(run, fact.training)),
+                say.accuracy_gap(accuracy_gaps(run, fact.training)),
+            ],
+        )
+        for fact in facts
     )
 
 
@@ -112,35 +125,32 @@ def initial(facts: list[Facts]) -> list[str]:
 def parity(run: Run, facts: list[Facts]) -> str:
     """The verdicts, the first divergence, and the certificate."""
     paragraphs = []
+    dtype = run.record.experiment.training.dtype
     for fact in facts:
-        verdict = fact.verdict
-        words = [f"*{fact.label}.*", say.parity(verdict.compared, verdict.failed)]
-        if verdict.failed:
-            words.append(say.first_divergence(verdict.first_divergence))
-        if verdict.compared > verdict.failed:
-            words.append(say.nearest_pass(verdict.worst))
+        made, failed, first, worst, _ = fact.verdict
         certified = len(fact.training.kinks)
-        words.append(
-            say.certificate(
-                verdict.compared,
-                verdict.failed,
-                certified,
-                fact.training.steps,
-                run.record.experiment.training.dtype,
-            )
-        )
-        paragraphs.append(" ".join(words))
+        words = [
+            say.parity(made, failed),
+            say.first_divergence(first) if failed else "",
+            say.nearest_pass(worst) if made > failed else "",
+            say.certificate(made, failed, certified, fact.steps, dtype),
+        ]
+        paragraphs.append(_paragraph(fact, words))
     return "\n\n".join(paragraphs)
 
 
 def kinks(facts: list[Facts]) -> str:
     """Counts of values near a kink."""
-    return " ".join(
-        f"*{fact.label}.* "
-        + say.kinks(
-            sum(k.places for k in fact.training.kinks),
-            sum(k.flips for k in fact.training.kinks),
-            max((k.largest for k in fact.training.kinks), default=0.0),
+    return "\n\n".join(
+        _paragraph(
+            fact,
+            [
+                say.kinks(
+                    sum(k.places for k in fact.training.kinks),
+                    sum(k.flips for k in fact.training.kinks),
+                    max((k.largest for k in fact.training.kinks), default=0.0),
+                )
+            ],
         )
         for fact in facts
     )
@@ -154,13 +164,13 @@ def drift(facts: list[Facts]) -> str:
         if {"numpy", "torch"} <= set(distances):
             numpy, torch = distances.pop("numpy"), distances.pop("torch")
             sentence = say.drift(fact.drift[0].step, numpy, torch, list(distances.values()))
-            found.append(f"*{fact.label}.* {sentence}")
+            found.append(_paragraph(fact, [sentence]))
     if not found:
         return "No replica was run, so there is no drift to set NumPy's beside."
-    return (
-        " ".join(found)
-        + " This is shown and not judged: a distance along a training proves nothing either way."
+    found.append(
+        "This is shown and not judged: a distance along a training proves nothing either way."
     )
+    return "\n\n".join(found)
 
 
 def mistakes(run: Run, facts: list[Facts]) -> str:
@@ -171,7 +181,7 @@ def mistakes(run: Run, facts: list[Facts]) -> str:
     for fact in facts:
         if targets is None or len(fact.predicted) < 2:
             continue
-        words = [f"*{fact.label}.*"]
+        words = []
         for backend, side in BACKENDS.items():
             pairs = [
                 (names[a], names[b], n) for a, b, n in confusions(targets, fact.predicted[backend])
@@ -180,13 +190,13 @@ def mistakes(run: Run, facts: list[Facts]) -> str:
             words.append(say.confusion(side, pairs, wrong, len(targets)))
         different = int((fact.predicted["numpy"] != fact.predicted["torch"]).sum())
         words.append(say.same_predictions(different, len(targets)))
-        paragraphs.append(" ".join(words))
+        paragraphs.append(_paragraph(fact, words))
     return "\n\n".join(paragraphs) or "No predictions were recorded."
 
 
 def speed(facts: list[Facts]) -> str:
     """The ratio of the times a step."""
-    return " ".join(f"*{fact.label}.* {_speed(fact)}" for fact in facts)
+    return "\n\n".join(_paragraph(fact, [_speed(fact)]) for fact in facts)
 
 
 def reported(run: Run) -> str:
@@ -220,20 +230,25 @@ def reported(run: Run) -> str:
 
 
 def conclusions(run: Run, facts: list[Facts]) -> list[str]:
-    """What else the run allows to say."""
-    found = []
+    """What the run allows to say in the end."""
+    compared = sum(fact.verdict.compared for fact in facts)
+    failed = sum(fact.verdict.failed for fact in facts)
+    found = [say.conclusion(compared, failed, run.record.status == "complete")]
     for fact in facts:
-        if fact.verdict.failed:
-            found.append(f"{fact.label}: {say.first_divergence(fact.verdict.first_divergence)}")
-        found.append(f"{fact.label}: {_agreement(fact)}")
+        first = fact.verdict.first_divergence
+        words = [say.first_divergence(first) if first else "", _agreement(fact)]
+        found.append(_paragraph(fact, words))
     found += optimizers(run, facts)
-    found += [f"{fact.label}: {_speed(fact)}" for fact in facts]
+    found += [_paragraph(fact, [_speed(fact)]) for fact in facts]
     return found
 
 
+def _paragraph(fact: Facts, words: list[str]) -> str:
+    return " ".join([f"*{escaped(fact.label)}.*", *(word for word in words if word)])
+
+
 def _agreement(fact: Facts) -> str:
-    values = [fact.values[backend, "test accuracy"] for backend in BACKENDS]
-    numpy, torch = (math.nan if value is None else value for value in values)
+    numpy, torch = (fact.values[backend, "test accuracy"] for backend in BACKENDS)
     return say.side_agreement(numpy, torch, "test accuracy")
 
 

@@ -8,13 +8,18 @@ from typing import Any
 
 from compare.records import Run
 from reports import claims
-from reports import sentences as say
 from reports.facts import facts_of
 from reports.figures import Figure
-from reports.method import bounds_of, latex, method_of
+from reports.method import method_of
 from reports.network import used_sources
 from reports.tabulated import tables_of
 from reports.wording import code, command_line, count, escaped, plural
+
+# Not strftime's, which speaks the reader's own language.
+MONTHS = (
+    *("January", "February", "March", "April", "May", "June", "July"),
+    *("August", "September", "October", "November", "December"),
+)
 
 
 def contents(run: Run, figures: list[Figure]) -> dict[str, Any]:
@@ -22,57 +27,46 @@ def contents(run: Run, figures: list[Figure]) -> dict[str, Any]:
     record = run.record
     facts = [facts_of(run, training) for training in record.trainings]
     classes = len(record.data.class_names)
-    compared = sum(fact.verdict.compared for fact in facts)
-    failed = sum(fact.verdict.failed for fact in facts)
-    bounds = bounds_of(run.parity)
     return {
         "title": escaped(record.experiment.title),
-        "plain_title": record.experiment.title,
         "name": code(record.name),
-        "date": f"{datetime.fromisoformat(record.created):%-d %B %Y}",
+        "date": _date(record.created),
         "notices": claims.notices(run),
-        "in_short": claims.in_short(run, facts),
+        "in_short": claims.in_short(facts),
         "task": escaped(record.experiment.task or record.experiment.summary),
         "command": f"```\n{command_line(record.command) or '(not recorded)'}\n```",
         **method_of(run),
-        "bounds": bounds._replace(
-            k=bounds.k and f"{bounds.k:g}",
-            floor_ulp=bounds.floor_ulp and f"{bounds.floor_ulp:g}",
-            stage=bounds.stage and f"${latex(bounds.stage)}$",
-            whole=bounds.whole and f"${latex(bounds.whole)}$",
-        ),
         "classes": classes,
         "ln_classes": f"{math.log(classes):.4f}" if classes else "",
         "data_sentence": _data_sentence(run),
+        "of_mnist": "LeCun" in record.data.licence,
         "sources": _sources(run),
         "tables": tables_of(run, facts),
         "figures": {figure.name: figure for figure in figures},
         "parity_figures": [figure.name for figure in figures if figure.name.startswith("parity")],
         "results_caption": _results_caption(run),
+        "compares_optimizers": bool(claims.optimizers(run, facts)),
         "results": claims.results(run, facts),
         "gaps": claims.gaps(run, facts),
         "initial": claims.initial(facts),
         "parity": claims.parity(run, facts),
-        "parity_caption": "Comparisons by stage. The last column is the passing comparison "
-        "nearest to its bound, as a share of the bound.",
+        "parity_caption": "Comparisons by kind. *Nearest* is the passing comparison that came "
+        "nearest to its bound, as a share of that bound, with its step and site.",
         "kinks": claims.kinks(facts),
         "drift": claims.drift(facts),
         "mistakes": claims.mistakes(run, facts),
         "speed": claims.speed(facts),
         "reported": claims.reported(run),
-        "conclusions": [
-            say.conclusion(compared, failed, record.status == "complete"),
-            *claims.conclusions(run, facts),
-        ],
+        "conclusions": claims.conclusions(run, facts),
     }
 
 
 def _data_sentence(run: Run) -> str:
     data = run.record.data
     sentence = (
-        f"The data is {escaped(data.title)}: {plural(data.train_rows, 'training row')}, "
-        + (f"{plural(data.validation_rows, 'validation row')} " if data.validation_rows else "")
-        + f"and {plural(data.test_rows, 'test row')} of {len(data.class_names)} classes."
+        f"The data is {escaped(data.title)}: {plural(data.train_rows, 'training row')}"
+        + (f", {plural(data.validation_rows, 'validation row')}" if data.validation_rows else "")
+        + f" and {plural(data.test_rows, 'test row')} of {len(data.class_names)} classes."
     )
     if run.record.data.validation_rows:
         sentence += " The validation rows are the last of the training file and are not trained on."
@@ -82,9 +76,14 @@ def _data_sentence(run: Run) -> str:
 def _sources(run: Run) -> list[str]:
     fence = "`````"
     return [
-        f"{code(name)}:\n\n{fence}python\n{source.rstrip()}\n{fence}"
+        f"#### {code(name)}\n\n{fence}python\n{source.rstrip()}\n{fence}"
         for name, source in used_sources(run.record)
     ]
+
+
+def _date(created: str) -> str:
+    day = datetime.fromisoformat(created)
+    return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
 
 
 def _results_caption(run: Run) -> str:

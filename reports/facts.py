@@ -9,35 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from compare.records import DriftRow, Run, TrainingRecord
-from compare.results import BACKENDS, StepTime, evaluations, quantity, step_time
+from compare.results import BACKENDS, StepTime, batch_values, evaluations, quantity, step_time
 from compare.verdict import Verdict, verdict
-from reports.figures.differences import batch_gaps
 from reports.trainings import label, predicted_key
-
-
-class Facts(NamedTuple):
-    """The numbers of one training.
-
-    Attributes:
-        label: Its name in the report.
-        training: Its record.
-        verdict: What its comparisons add up to.
-        time: Time a step, or None.
-        values: (backend, quantity) → final value, or None.
-        losses: Backend → training loss at the first and at the last evaluation, or None.
-        predicted: Backend → predicted classes of the test rows.
-        drift: The last measured distances.
-    """
-
-    label: str
-    training: TrainingRecord
-    verdict: Verdict
-    time: StepTime | None
-    values: dict[tuple[str, str], float | None]
-    losses: dict[str, tuple[float, float] | None]
-    predicted: dict[str, np.ndarray]
-    drift: list[DriftRow]
-
 
 QUANTITIES = (
     "train loss",
@@ -48,26 +22,58 @@ QUANTITIES = (
 )
 
 
+class Facts(NamedTuple):
+    """The numbers of one training.
+
+    Attributes:
+        label: Its name in the report.
+        training: Its record.
+        steps: The updates made, also of an epoch that was broken off.
+        verdict: What its comparisons add up to.
+        time: Time a step, or None.
+        values: (backend, quantity) → last value since training began, or None.
+        losses: Backend → training loss before training and at the last evaluation, or None.
+        train_accuracy: NumPy's on the whole training set at the last evaluation, or None.
+        predicted: Backend → predicted classes of the test rows.
+        drift: The last measured distances.
+    """
+
+    label: str
+    training: TrainingRecord
+    steps: int
+    verdict: Verdict
+    time: StepTime | None
+    values: dict[tuple[str, str], float | None]
+    losses: dict[str, tuple[float, float] | None]
+    train_accuracy: float | None
+    predicted: dict[str, np.ndarray]
+    drift: list[DriftRow]
+
+
 def facts_of(run: Run, training: TrainingRecord) -> Facts:
     """Gather the numbers of a training."""
     key = (training.optimizer, training.seed)
     drift = [row for row in run.drift if (row.optimizer, row.seed) == key]
     last = max((row.step for row in drift), default=0)
-    losses = {}
+    made = len(batch_values(run, "torch", training, "loss")[0])
+    evaluated = evaluations(run, "numpy", training, "train", "accuracy")[1:]
+    losses: dict[str, tuple[float, float] | None] = {}
     for backend in BACKENDS:
         found = evaluations(run, backend, training, "train", "loss")
         losses[backend] = (found[0][1], found[-1][1]) if len(found) > 1 else None
     return Facts(
         label(run, training),
         training,
+        max(training.steps, made),
         verdict(run.parity_of(training)),
         step_time(run.timing, training),
         {
-            (backend, name): quantity(run, backend, training, name)
+            (backend, name): quantity(run, backend, training, name) if evaluated else None
             for backend in BACKENDS
             for name in QUANTITIES
         },
         losses,
+        evaluated[-1][1] if evaluated else None,
         {
             backend: run.predictions[predicted_key(backend, training)]
             for backend in BACKENDS
@@ -77,19 +83,30 @@ def facts_of(run: Run, training: TrainingRecord) -> Facts:
     )
 
 
-def final_train_accuracy(run: Run, training: TrainingRecord) -> float | None:
-    """NumPy's accuracy on the training set at the last evaluation."""
-    found = evaluations(run, "numpy", training, "train", "accuracy")
-    return found[-1][1] if found else None
+def gaps(run: Run, training: TrainingRecord, metric: str) -> tuple[np.ndarray, np.ndarray]:
+    """(step, |NumPy − PyTorch|) of each batch that both sides have."""
+    (steps, numpy), (_, torch) = (
+        batch_values(run, backend, training, metric) for backend in ("numpy", "torch")
+    )
+    both = min(len(numpy), len(torch))
+    return steps[:both], np.abs(numpy[:both] - torch[:both])
 
 
-def largest_gap(run: Run, training: TrainingRecord) -> tuple[float, int | None, int]:
-    """The largest difference of the sides' batch losses, its step, and how many there are."""
-    steps, gaps = batch_gaps(run, training, "loss")
-    if not len(gaps):
-        return 0.0, None, 0
-    place = int(np.argmax(gaps))  # NaN counts as the largest
-    return float(gaps[place]), int(steps[place]), len(gaps)
+def largest_gap(run: Run, training: TrainingRecord) -> tuple[float, int | None, int, int]:
+    """The largest difference of the sides' batch losses, its step, of how many, how many 0."""
+    steps, found = gaps(run, training, "loss")
+    if not len(found):
+        return 0.0, None, 0, 0
+    place = int(np.argmax(found))  # NaN counts as the largest
+    return float(found[place]), int(steps[place]), len(found), int((found == 0).sum())
+
+
+def accuracy_gaps(run: Run, training: TrainingRecord) -> list[float]:
+    """|NumPy − PyTorch| of the test accuracy at each evaluation."""
+    numpy, torch = (
+        dict(evaluations(run, backend, training, "test", "accuracy")) for backend in BACKENDS
+    )
+    return [abs(numpy[epoch] - torch[epoch]) for epoch in numpy if epoch in torch]
 
 
 def confusions(targets: np.ndarray, predicted: np.ndarray) -> list[tuple[int, int, int]]:
@@ -105,3 +122,13 @@ def mcnemar(only_first: int, only_second: int) -> float:
     total = only_first + only_second
     tail = sum(math.comb(total, k) for k in range(min(only_first, only_second) + 1))
     return min(1.0, 2 * tail / 2**total)
+
+
+def wilson(right: int, rows: int) -> tuple[float, float]:
+    """Wilson's 95% interval of a share."""
+    z = 1.959963984540054
+    share = right / rows
+    middle = share + z * z / (2 * rows)
+    half = z * math.sqrt(share * (1 - share) / rows + z * z / (4 * rows * rows))
+    size = 1 + z * z / rows
+    return (middle - half) / size, (middle + half) / size

@@ -9,43 +9,41 @@ import numpy as np
 from compare.experiment import SGD, Adam, Experiment
 from compare.records import ParityRow, Run
 from compare.tolerances import UNIT_ROUNDOFF
-from reports.network import class_defaults, module_kinds
+from reports.network import architecture_source, class_defaults, module_kinds
 
 DESCRIBED = {"Linear", "BatchNorm1d", "BatchNorm2d", "LeakyReLU", "ReLU", "Sequential"}
 
 INITIALISATIONS = {
     "kaiming_uniform": (
-        "He's initialisation {cite_he} keeps the variance of the activations from layer to layer: "
-        "every weight is drawn from a uniform distribution of variance $2/\\text{{fan-in}}$,",
-        "$$W_{{ji}} \\sim U\\left(-\\sqrt{{\\tfrac{{6}}{{\\text{{fan-in}}}}}},\\ "
-        "\\sqrt{{\\tfrac{{6}}{{\\text{{fan-in}}}}}}\\,\\right), \\qquad b = 0 .$$",
-        "Both sides draw from the Mersenne Twister with the same seed, so that they start from the "
-        "same bits with nothing copied across.",
+        "He's initialisation {he} keeps the size of the activations from layer to layer. Every "
+        "weight of a unit with $n$ inputs is drawn from a uniform distribution of variance $2/n$,",
+        r"$$W_{{ji}} \sim U\left(-\sqrt{{6/n}},\ \sqrt{{6/n}}\,\right), \qquad b = 0 .$$",
+        "Both sides draw from the Mersenne Twister with the same seed, so nothing has to be copied "
+        "from one to the other; section 7.3 says whether the bits are the same.",
     ),
     "kaiming_normal": (
-        "He's initialisation {cite_he} keeps the variance of the activations from layer to layer:",
-        "$$W_{{ji}} \\sim \\mathcal N\\left(0,\\ \\tfrac{{2}}{{\\text{{fan-in}}}}\\right), "
-        "\\qquad b = 0 .$$",
+        "He's initialisation {he} keeps the size of the activations from layer to layer. Every "
+        "weight of a unit with $n$ inputs is drawn from a normal distribution,",
+        r"$$W_{{ji}} \sim \mathcal N\left(0,\ 2/n\right), \qquad b = 0 .$$",
     ),
     "xavier_uniform": (
-        "Glorot's initialisation {cite_glorot} keeps the variance of activations and of gradients:",
-        "$$W_{{ji}} \\sim U\\left(-a, a\\right), \\qquad "
-        "a = \\sqrt{{\\tfrac{{6}}{{\\text{{fan-in}}+\\text{{fan-out}}}}}}, \\qquad b = 0 .$$",
+        "Glorot's initialisation {glorot} balances activations and gradients. Every weight of a "
+        "layer with $n$ inputs and $m$ outputs is drawn from a uniform distribution,",
+        r"$$W_{{ji}} \sim U\left(-\sqrt{{6/(n+m)}},\ \sqrt{{6/(n+m)}}\,\right), \qquad b = 0 .$$",
     ),
     "xavier_normal": (
-        "Glorot's initialisation {cite_glorot} keeps the variance of activations and of gradients:",
-        "$$W_{{ji}} \\sim \\mathcal N\\left(0,\\ "
-        "\\tfrac{{2}}{{\\text{{fan-in}}+\\text{{fan-out}}}}\\right), \\qquad b = 0 .$$",
+        "Glorot's initialisation {glorot} balances activations and gradients. Every weight of a "
+        "layer with $n$ inputs and $m$ outputs is drawn from a normal distribution,",
+        r"$$W_{{ji}} \sim \mathcal N\left(0,\ 2/(n+m)\right), \qquad b = 0 .$$",
     ),
     "normal": (
-        "Every weight is drawn from a normal distribution with the standard deviation {std}, and "
+        "Every weight is drawn from a normal distribution with the standard deviation {std:g}, and "
         "every bias is 0.",
     ),
     "default": (
-        "Every layer keeps what its constructor gives it, which is PyTorch's own default: for an "
-        "affine layer",
-        "$$W_{{ji}},\\ b_j \\sim U\\left(-\\tfrac{{1}}{{\\sqrt{{\\text{{fan-in}}}}}},\\ "
-        "\\tfrac{{1}}{{\\sqrt{{\\text{{fan-in}}}}}}\\right) .$$",
+        "Every layer keeps what its constructor gives it, which is PyTorch's default. For an "
+        "affine layer with $n$ inputs that is",
+        r"$$W_{{ji}},\ b_j \sim U\left(-1/\sqrt{{n}},\ 1/\sqrt{{n}}\,\right) .$$",
     ),
 }
 
@@ -78,10 +76,20 @@ def bounds_of(rows: list[ParityRow]) -> Bounds:
     return Bounds(k, float(f"{floor / k:.6g}") if k else None, double(False), double(True))
 
 
+def _bounds_in_words(bounds: Bounds) -> dict[str, str | None]:
+    """For formulas: K and its floor plainly, the float64 bounds as powers of 10."""
+    return {
+        "k": f"{bounds.k:g}" if bounds.k else None,
+        "floor_ulp": f"{bounds.floor_ulp:g}" if bounds.floor_ulp else None,
+        "stage": f"${latex(bounds.stage)}$" if bounds.stage else None,
+        "whole": f"${latex(bounds.whole)}$" if bounds.whole else None,
+    }
+
+
 def method_of(run: Run) -> dict[str, Any]:
     """The names that ``method.md.j2`` asks for."""
     experiment = run.record.experiment
-    architecture = next(iter(run.record.sources.values()), "")
+    architecture = architecture_source(run.record)
     kinds = module_kinds(architecture)
     slope = experiment.model.arguments.get("negative_slope")
     return {
@@ -91,6 +99,7 @@ def method_of(run: Run) -> dict[str, Any]:
         "negative_slope": slope,
         "initialisation": lambda cite: _initialisation(experiment, cite),
         "dtype": experiment.training.dtype,
+        "bounds": _bounds_in_words(bounds_of(run.parity)),
         **_optimizers(experiment),
     }
 
@@ -106,11 +115,10 @@ def _batchnorm(run: Run, kinds: list[str], architecture: str) -> dict[str, Any] 
 
 
 def _initialisation(experiment: Experiment, cite: Any) -> str:
-    parts = INITIALISATIONS[experiment.model.initialisation]
-    text = "\n\n".join(parts)
+    text = "\n\n".join(INITIALISATIONS[experiment.model.initialisation])
     return text.format(
-        cite_he=cite("he") if "{cite_he}" in text else "",
-        cite_glorot=cite("glorot") if "{cite_glorot}" in text else "",
+        he=cite("he") if "{he}" in text else "",
+        glorot=cite("glorot") if "{glorot}" in text else "",
         std=experiment.model.std,
     )
 

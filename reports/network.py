@@ -1,12 +1,45 @@
-"""What the network is made of, read from its recorded source and its recorded parameters."""
+"""What the network is made of, read from its recorded source, sites and weights."""
 
 from __future__ import annotations
 
 import ast
 from typing import NamedTuple
 
-from compare.records import ParityRow, Run, RunRecord
+from compare.records import Run, RunRecord, TrainingRecord, read_arrays
 from reports.parity_grid import site_of
+
+# Classes by what their parameters look like: (number of axes of the weight, running statistics).
+PARAMETRIC = {
+    "Linear": (2, False),
+    "Conv1d": (3, False),
+    "Conv2d": (4, False),
+    "BatchNorm1d": (1, True),
+    "BatchNorm2d": (1, True),
+    "LayerNorm": (1, False),
+}
+CONTAINERS = {"Sequential", "ModuleList"}
+
+# A source that is worth showing only where the run uses what it defines.
+USED_FOR = {"batchnorm": "BatchNorm", "adam": "Adam"}
+
+
+class Module(NamedTuple):
+    """A module of the network.
+
+    Attributes:
+        name: Its name in the state_dict.
+        kind: Its class, empty where the records do not tell.
+        shapes: Parameter → shape; buffers are left out.
+    """
+
+    name: str
+    kind: str
+    shapes: dict[str, tuple[int, ...]]
+
+
+def architecture_source(record: RunRecord) -> str:
+    """The source of the architecture function: the first that is recorded."""
+    return next(iter(record.sources.values()), "")
 
 
 def module_kinds(source: str) -> list[str]:
@@ -18,14 +51,12 @@ def module_kinds(source: str) -> list[str]:
         function = next(n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef))
     except (SyntaxError, StopIteration):
         return []
-    if not function.args.args:
-        return []
-    namespace = function.args.args[0].arg
-    calls = [node for node in ast.walk(function) if isinstance(node, ast.Call)]
+    namespace = function.args.args[0].arg if function.args.args else ""
     found = [
         (node.func.lineno, node.func.col_offset, node.func.attr)
-        for node in calls
-        if isinstance(node.func, ast.Attribute)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
         and isinstance(node.func.value, ast.Name)
         and node.func.value.id == namespace
     ]
@@ -35,49 +66,70 @@ def module_kinds(source: str) -> list[str]:
 def class_defaults(source: str) -> dict[str, object]:
     """The literal defaults of the first constructor in a source, by argument name."""
     try:
-        nodes = ast.walk(ast.parse(source))
+        nodes = list(ast.walk(ast.parse(source)))
     except SyntaxError:
         return {}
     for node in nodes:
-        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
-            named = node.args.args[-len(node.args.defaults) :] if node.args.defaults else []
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__" and node.args.defaults:
+            named = node.args.args[-len(node.args.defaults) :]
             pairs = zip(named, node.args.defaults, strict=True)
             return {a.arg: d.value for a, d in pairs if isinstance(d, ast.Constant)}
     return {}
 
 
-class Module(NamedTuple):
-    """A module of the network: its name in the state_dict and its parameters' shapes."""
-
-    name: str
-    kind: str
-    shapes: dict[str, tuple[int, ...]]
-
-
-def module_names(rows: list[ParityRow]) -> list[str]:
-    """The names of all modules in the order in which they compute, the loss left out."""
-    sites = [site_of(row) for row in rows]
+def modules_of(run: Run, training: TrainingRecord) -> list[Module]:
+    """The modules in the order in which they compute; shapes only where weights were kept."""
+    sites = [site_of(row) for row in run.parity_of(training)]
     names = dict.fromkeys(site.module for site in sites if site.part == "forward")
-    return [name for name in names if name not in ("", "loss")]
+    weights = _weights(run, training)
+    kinds = [k for k in module_kinds(architecture_source(run.record)) if k not in CONTAINERS]
+    modules = []
+    for name in names:
+        if name in ("", "loss"):
+            continue
+        prefix = f"{name}."
+        own = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+        parameters = dict.fromkeys(
+            f"{site.part}/{site.name}" for site in sites if site.module == name
+        )
+        tracked = f"buffer/{prefix}running_mean" in parameters
+        learned = any(found.startswith("gradient/") for found in parameters)
+        kind = _kind(kinds, own.get("weight"), learned=learned, tracked=tracked)
+        trained = [name.removeprefix(f"gradient/{prefix}") for name in parameters]
+        shapes = {name: own[name] for name in trained if name in own}
+        modules.append(Module(name, kind, shapes))
+    return modules
 
 
-def architecture_source(run: Run) -> str:
-    """The recorded source of the architecture function: the first that is recorded."""
-    return next(iter(run.record.sources.values()), "")
+def _kind(kinds: list[str], weight: tuple[int, ...] | None, *, learned: bool, tracked: bool) -> str:
+    """The class that alone fits what is known of a module."""
+    if learned:
+        fitting = [
+            kind
+            for kind, (axes, statistics) in PARAMETRIC.items()
+            if statistics == tracked and (weight is None or axes == len(weight))
+        ]
+        found = [kind for kind in kinds if kind in fitting]
+    else:
+        found = [kind for kind in kinds if kind not in PARAMETRIC]
+    return found[0] if len(found) == 1 else ""
 
 
-# A source that is worth showing only where the run uses what it defines.
-USED_FOR = {"batchnorm": "BatchNorm", "adam": "Adam"}
+def _weights(run: Run, training: TrainingRecord) -> dict[str, tuple[int, ...]]:
+    name = f"numpy-{training.optimizer}-seed{training.seed}.safetensors"
+    file = run.path / "weights" / name
+    if not file.exists():
+        return {}
+    return {key: value.shape for key, value in read_arrays(file).items()}
 
 
 def used_sources(record: RunRecord) -> list[tuple[str, str]]:
     """(name, source) of the recorded sources, without layers and optimizers that are not used."""
-    recorded = list(record.sources.items())
-    kinds = module_kinds(recorded[0][1]) if recorded else []
-    used = kinds + [settings.algorithm for settings in record.experiment.optimizers.values()]
+    used = module_kinds(architecture_source(record))
+    used += [settings.algorithm for settings in record.experiment.optimizers.values()]
 
     def belongs(name: str) -> bool:
-        wanted = [kind for part, kind in USED_FOR.items() if f"/{part}.py" in name]
+        wanted = [kind for part, kind in USED_FOR.items() if name.endswith(f"/{part}.py")]
         return not wanted or any(kind.startswith(wanted[0]) for kind in used)
 
-    return [(name, source) for name, source in recorded if belongs(name)]
+    return [(name, source) for name, source in record.sources.items() if belongs(name)]

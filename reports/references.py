@@ -3,36 +3,45 @@
 from __future__ import annotations
 
 REFERENCES = {
-    "ioffe": "S. Ioffe and C. Szegedy. Batch normalization: accelerating deep network training by "
-    "reducing internal covariate shift. ICML 2015. <https://arxiv.org/abs/1502.03167>",
-    "maas": "A. L. Maas, A. Y. Hannun and A. Y. Ng. Rectifier nonlinearities improve neural network "
-    "acoustic models. ICML 2013 Workshop on Deep Learning for Audio, Speech and Language.",
-    "nair": "V. Nair and G. E. Hinton. Rectified linear units improve restricted Boltzmann machines. "
-    "ICML 2010.",
-    "he": "K. He, X. Zhang, S. Ren and J. Sun. Delving deep into rectifiers: surpassing human-level "
-    "performance on ImageNet classification. ICCV 2015. <https://arxiv.org/abs/1502.01852>",
+    "ioffe": "S. Ioffe and C. Szegedy. Batch normalization: accelerating deep network training "
+    "by reducing internal covariate shift. ICML 2015. <https://arxiv.org/abs/1502.03167>",
+    "maas": "A. L. Maas, A. Y. Hannun and A. Y. Ng. Rectifier nonlinearities improve neural "
+    "network acoustic models. ICML 2013, workshop on deep learning for audio, speech and language "
+    "processing.",
+    "nair": "V. Nair and G. E. Hinton. Rectified linear units improve restricted Boltzmann "
+    "machines. ICML 2010.",
+    "he": "K. He, X. Zhang, S. Ren and J. Sun. Delving deep into rectifiers: surpassing "
+    "human-level performance on ImageNet classification. ICCV 2015. "
+    "<https://arxiv.org/abs/1502.01852>",
     "glorot": "X. Glorot and Y. Bengio. Understanding the difficulty of training deep feedforward "
     "neural networks. AISTATS 2010. <https://proceedings.mlr.press/v9/glorot10a.html>",
     "robbins": "H. Robbins and S. Monro. A stochastic approximation method. The Annals of "
     "Mathematical Statistics 22(3), 1951, 400–407. <https://doi.org/10.1214/aoms/1177729586>",
-    "polyak": "B. T. Polyak. Some methods of speeding up the convergence of iteration methods. USSR "
-    "Computational Mathematics and Mathematical Physics 4(5), 1964, 1–17.",
-    "nesterov": "I. Sutskever, J. Martens, G. Dahl and G. Hinton. On the importance of initialization "
-    "and momentum in deep learning. ICML 2013. <https://proceedings.mlr.press/v28/sutskever13.html>",
+    "polyak": "B. T. Polyak. Some methods of speeding up the convergence of iteration methods. "
+    "USSR Computational Mathematics and Mathematical Physics 4(5), 1964, 1–17. "
+    "<https://doi.org/10.1016/0041-5553(64)90137-5>",
+    "nesterov": "I. Sutskever, J. Martens, G. Dahl and G. Hinton. On the importance of "
+    "initialization and momentum in deep learning. ICML 2013. "
+    "<https://proceedings.mlr.press/v28/sutskever13.html>",
     "kingma": "D. P. Kingma and J. Ba. Adam: a method for stochastic optimization. ICLR 2015. "
     "<https://arxiv.org/abs/1412.6980>",
-    "reddi": "S. J. Reddi, S. Kale and S. Kumar. On the convergence of Adam and beyond. ICLR 2018. "
-    "<https://arxiv.org/abs/1904.09237>",
-    "higham": "N. J. Higham. Accuracy and Stability of Numerical Algorithms, 2nd edition. SIAM 2002, "
-    "section 3.1. <https://doi.org/10.1137/1.9780898718027>",
+    "reddi": "S. J. Reddi, S. Kale and S. Kumar. On the convergence of Adam and beyond. ICLR "
+    "2018. <https://arxiv.org/abs/1904.09237>",
+    "higham": "N. J. Higham. Accuracy and Stability of Numerical Algorithms, 2nd edition. SIAM "
+    "2002, section 3.1. <https://doi.org/10.1137/1.9780898718027>",
     "lecun": "Y. LeCun, L. Bottou, Y. Bengio and P. Haffner. Gradient-based learning applied to "
     "document recognition. Proceedings of the IEEE 86(11), 1998, 2278–2324. "
     "<https://doi.org/10.1109/5.726791>",
     "mcnemar": "Q. McNemar. Note on the sampling error of the difference between correlated "
     "proportions or percentages. Psychometrika 12(2), 1947, 153–157. "
     "<https://doi.org/10.1007/BF02295996>",
-    "pytorch": "A. Paszke et al. PyTorch: an imperative style, high-performance deep learning library. "
-    "NeurIPS 2019. <https://arxiv.org/abs/1912.01703>",
+    "wilson": "E. B. Wilson. Probable inference, the law of succession, and statistical "
+    "inference. Journal of the American Statistical Association 22(158), 1927, 209–212. "
+    "<https://doi.org/10.1080/01621459.1927.10502953>",
+    "efron": "B. Efron. Bootstrap methods: another look at the jackknife. The Annals of "
+    "Statistics 7(1), 1979, 1–26. <https://doi.org/10.1214/aos/1176344552>",
+    "pytorch": "A. Paszke et al. PyTorch: an imperative style, high-performance deep learning "
+    "library. NeurIPS 2019. <https://arxiv.org/abs/1912.01703>",
     "numpy": "C. R. Harris et al. Array programming with NumPy. Nature 585, 2020, 357–362. "
     "<https://doi.org/10.1038/s41586-020-2649-2>",
 }

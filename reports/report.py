@@ -7,8 +7,9 @@ from pathlib import Path
 from compare.atomic import write_atomically
 from experiments.errors import InputError
 from reports.contents import contents
-from reports.documents import html_document, markdown_document, pdf_document
+from reports.documents import html_document, pdf_document
 from reports.figures import draw_figures
+from reports.markdown import markdown
 from reports.reading import read_recorded_run
 
 
@@ -29,11 +30,13 @@ def write_report(run_dir: Path) -> list[Path]:
     run = read_recorded_run(run_dir)
     figures = draw_figures(run)
     told = contents(run, figures)
+    for_pandoc = markdown(told, "pandoc")
+    title = run.record.experiment.title
     folder = run_dir / "report"
     files: dict[Path, bytes] = {
-        folder / "report.md": markdown_document(told),
-        folder / "report.html": html_document(told, figures),
-        folder / "report.pdf": pdf_document(told, figures),
+        folder / "report.md": markdown(told, "reader").encode(),
+        folder / "report.html": html_document(for_pandoc, figures, title),
+        folder / "report.pdf": pdf_document(for_pandoc, figures, title),
     }
     for figure in figures:
         files[folder / "figures" / f"{figure.name}.png"] = figure.png

@@ -39,6 +39,13 @@ def extent(sample: bool, max_steps: int | None, data_title: str) -> str:
     return f"This run {joined(reasons)}; its figures are not those of the full experiment."
 
 
+def broken_off(finished: bool, steps: int) -> str:
+    """What a training that was not finished has to say; nothing for a finished one."""
+    if finished:
+        return ""
+    return f"This training was broken off after {plural(steps, 'step')}."
+
+
 def initial_bits(values: int, differing: int, copied: bool) -> str:
     """The comparison at step 0."""
     said = f"{plural(values, 'value')} compared, {plural(differing, 'bit')} differ"
@@ -130,22 +137,42 @@ def loss_change(side: str, first: float, last: float) -> str:
     return f"{side}'s training loss did not fall: it went from {first:.4f} to {last:.4f}."
 
 
-def loss_gap(largest: float, step: int | None, values: int) -> str:
+def loss_gap(largest: float, step: int | None, values: int, equal: int) -> str:
     """The largest difference between the two sides' batch losses."""
     if values == 0:
         return "No batch loss was recorded on both sides."
     if math.isnan(largest):
         return "At least one batch loss is not a number, so the largest difference is unknown."
     if largest == 0:
-        return f"The two sides' losses are equal to the bit on all {plural(values, 'batch', 'batches')}."
+        batches = plural(values, "batch", "batches")
+        return f"The two sides' losses are equal to the bit on all {batches}."
     return (
-        f"The two sides' batch losses differ by at most {number(largest)}, at step "
+        f"The two sides' losses are equal to the bit on {count(equal)} of "
+        f"{plural(values, 'batch', 'batches')}; they differ by at most {number(largest)}, at step "
         f"{count(step or 0)}."
     )
 
 
-def side_agreement(numpy: float, torch: float, what: str) -> str:
+def accuracy_gap(differences: Sequence[float]) -> str:
+    """How often and how far the two sides' test accuracies differ along a training."""
+    if not differences:
+        return "The test accuracy was not measured on both sides."
+    if not all(math.isfinite(difference) for difference in differences):
+        return "At least one test accuracy is not a number."
+    apart = sum(difference > 0 for difference in differences)
+    evaluations = plural(len(differences), "evaluation")
+    if apart == 0:
+        return f"Their test accuracies are equal at all {evaluations}."
+    return (
+        f"Their test accuracies differ at {count(apart)} of {evaluations}, by at most "
+        f"{points(max(differences))}."
+    )
+
+
+def side_agreement(numpy: float | None, torch: float | None, what: str) -> str:
     """How far the two sides' final accuracies are from each other."""
+    if numpy is None or torch is None:
+        return f"No {what} was measured after training began."
     if math.isnan(numpy) or math.isnan(torch):
         return f"The {what} of at least one side is not a number."
     if numpy == torch:
@@ -156,13 +183,26 @@ def side_agreement(numpy: float, torch: float, what: str) -> str:
     )
 
 
+def accuracy_interval(share: float, low: float, high: float, rows: int) -> str:
+    """How well a test set of so many rows determines NumPy's accuracy."""
+    if rows == 0:
+        return "Without test rows nothing is known of the accuracy on new data."
+    return (
+        f"NumPy's {percent(share)} of {plural(rows, 'test row')} stands for an accuracy on new "
+        f"data between {percent(low, 1)} and {percent(high, 1)} (Wilson's 95% interval)."
+    )
+
+
 def same_predictions(different: int, rows: int) -> str:
     """On how many test rows the two sides' answers differ."""
     if rows == 0:
         return "No test prediction was recorded."
     if different == 0:
         return f"The two sides predict the same class for all {plural(rows, 'test row')}."
-    return f"The two sides predict different classes for {count(different)} of {plural(rows, 'test row')}."
+    return (
+        f"The two sides predict different classes for {count(different)} of "
+        f"{plural(rows, 'test row')}."
+    )
 
 
 def generalisation(train: float, test: float) -> str:
@@ -220,8 +260,8 @@ def speed(ratio: float, low: float, high: float, steps: int) -> str:
             f"{plural(steps, 'step')})."
         )
     return (
-        f"NumPy is {1 / ratio:.2f} times slower than PyTorch: it takes {1 / ratio:.2f} times as "
-        f"long (95% interval {1 / high:.2f} to {1 / low:.2f}, {plural(steps, 'step')})."
+        f"NumPy is slower than PyTorch: it takes {1 / ratio:.2f} times as long "
+        f"(95% interval {1 / high:.2f} to {1 / low:.2f}, {plural(steps, 'step')})."
     )
 
 
@@ -233,18 +273,20 @@ def nothing_timed() -> str:
 def drift(step: int, numpy: float, torch: float, replicas: Sequence[float]) -> str:
     """NumPy's distance from the float64 run among those of right PyTorch runs."""
     others = [torch, *replicas]
-    said = (
-        f"After {plural(step, 'step')} NumPy's weights are {number(numpy)} from PyTorch's float64 "
-        f"run, those of the {plural(len(others), 'PyTorch run')} between {number(min(others))} "
-        f"and {number(max(others))}: NumPy lies "
-    )
     if not all(math.isfinite(value) for value in (numpy, *others)):
         return f"After {plural(step, 'step')} at least one distance is not a finite number."
-    if numpy > max(others):
-        return f"{said}{numpy / max(others):.2f} times beyond the farthest of them."
-    if numpy < min(others):
-        return f"{said}nearer than any of them."
-    return f"{said}among them."
+    nearest, farthest = min(others), max(others)
+    said = (
+        f"After {plural(step, 'step')} NumPy's weights are {number(numpy)} from PyTorch's float64 "
+        f"run, those of the {plural(len(others), 'PyTorch run')} between {number(nearest)} and "
+        f"{number(farthest)}: NumPy lies"
+    )
+    if number(numpy) in (number(nearest), number(farthest)):
+        return f"{said} level with one of them."
+    if numpy > farthest:
+        times = f", {numpy / farthest:.2f} times as far" if farthest > 0 else ""
+        return f"{said} beyond the farthest of them{times}."
+    return f"{said} {'nearer than any of' if numpy < nearest else 'among'} them."
 
 
 def reported_note(reasons: Sequence[str]) -> str:
@@ -255,7 +297,7 @@ def reported_note(reasons: Sequence[str]) -> str:
 
 
 def reported_figure(
-    what: str, by: str, value: float, numpy: float | None, torch: float | None, unit: str = ""
+    what: str, by: str, value: float, numpy: float | None, torch: float | None
 ) -> str:
     """A published figure against the same quantity of both sides."""
     if numpy is None or torch is None:
@@ -269,8 +311,8 @@ def reported_figure(
         return f"{abs(ours - value):.4f} {'above' if ours > value else 'below'}"
 
     return (
-        f"For the {what} ({value:.4f} reported by {by}) NumPy here is {offset(numpy)}, PyTorch here "
-        f"{offset(torch)}."
+        f"For the {what} ({value:.4f} reported by {by}) NumPy here is {offset(numpy)}, PyTorch "
+        f"here {offset(torch)}."
     )
 
 

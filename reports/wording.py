@@ -34,7 +34,8 @@ def number(value: float, digits: int = 3) -> str:
     if -4 < power < 5:
         text = f"{float(f'{value:.{digits - 1}e}'):.{max(digits - 1 - power, 0)}f}"
         return text.replace("-", "−")
-    return f"{mantissa} × 10{str(power).translate(SUPERSCRIPTS)}".replace("-", "−")
+    factor = "" if float(mantissa) == 1 else f"{mantissa} × "
+    return f"{factor}10{str(power).translate(SUPERSCRIPTS)}".replace("-", "−")
 
 
 def percent(share: float, digits: int = 2) -> str:

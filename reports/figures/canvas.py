@@ -85,6 +85,8 @@ def paper(height_cm: float, rows: int = 1, columns: int = 1, **kwargs: Any) -> t
 def rendered(drawing: Drawing, number: int) -> Figure:
     """The bytes of a drawing; equal drawings give equal bytes, on any day."""
     files = {}
+    drawing.canvas.draw_without_rendering()
+    drawing.canvas.set_layout_engine("none")  # it is laid out now, and need not be twice more
     for kind, metadata in (("png", {"Software": None}), ("svg", {"Date": None, "Creator": None})):
         out = io.BytesIO()
         drawing.canvas.savefig(out, format=kind, metadata=metadata)

@@ -27,7 +27,7 @@ def draw(run: Run) -> list[Drawing]:
     if targets is None or not trainings:
         return []
     names = run.record.data.class_names
-    canvas, axes = paper(8.2 * len(trainings), len(trainings), 2)
+    canvas, axes = paper(7.4 * len(trainings), len(trainings), 2)
     for row, training in zip(axes, trainings, strict=True):
         for axis, (backend, side) in zip(row, BACKENDS.items(), strict=True):
             predicted = run.predictions[predicted_key(backend, training)]

@@ -21,7 +21,7 @@ def draw(run: Run) -> list[Drawing]:
     trainings = [t for t in shown(run) if evaluations(run, "numpy", t, "test", "loss")]
     if not trainings:
         return []
-    canvas, axes = paper(11.5, 2, len(trainings), sharex="col", sharey="row")
+    canvas, axes = paper(10.8, 2, len(trainings), sharex="col", sharey="row")
     for column, training in zip(axes.T, trainings, strict=True):
         column[0].set_title(label(run, training))
         for axis, metric in zip(column, ("loss", "accuracy"), strict=True):
@@ -33,7 +33,7 @@ def draw(run: Run) -> list[Drawing]:
     axes[1, 0].set_ylabel("accuracy")
     axes[1, 0].set_ylim(0, 1.02)
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    canvas.legend(handles, labels, loc="outside upper center", ncols=4)
+    canvas.legend(handles, labels, loc="outside upper center", ncols=5 if len(labels) == 5 else 4)
     return [
         Drawing(
             "curves",

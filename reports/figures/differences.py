@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from compare.records import Run, TrainingRecord
-from compare.results import batch_values, evaluations
+from compare.results import evaluations
+from reports.facts import gaps
 from reports.figures.canvas import BLUE, GREY, VERMILLION, Drawing, paper
 from reports.trainings import label, shown, steps_per_epoch
 
@@ -15,18 +16,9 @@ POINTS = 400
 FLOAT32_ROUNDOFF = 2.0**-24
 
 
-def batch_gaps(run: Run, training: TrainingRecord, metric: str) -> tuple[np.ndarray, np.ndarray]:
-    """(step, |NumPy − PyTorch|) of each batch that both sides have."""
-    (steps, numpy), (other_steps, torch) = (
-        batch_values(run, backend, training, metric) for backend in ("numpy", "torch")
-    )
-    both = min(len(steps), len(other_steps))
-    return steps[:both], np.abs(numpy[:both] - torch[:both])
-
-
 def draw(run: Run) -> list[Drawing]:
     """|NumPy − PyTorch| of every loss, one panel a training."""
-    trainings = [t for t in shown(run) if len(batch_gaps(run, t, "loss")[0])]
+    trainings = [t for t in shown(run) if len(gaps(run, t, "loss")[0])]
     if not trainings:
         return []
     canvas, axes = paper(6.6, 1, len(trainings), sharey=True)
@@ -53,9 +45,15 @@ def draw(run: Run) -> list[Drawing]:
 
 def _draw_training(axis: Any, run: Run, training: TrainingRecord) -> None:
     per_epoch = steps_per_epoch(run)
-    steps, gaps = _thinned(*batch_gaps(run, training, "loss"))
+    steps, largest = _thinned(*gaps(run, training, "loss"))
     axis.plot(
-        (steps + 1) / per_epoch, _positive(gaps), color=BLUE, lw=0.8, label="training batches"
+        (steps + 1) / per_epoch,
+        _positive(largest),
+        color=BLUE,
+        ls="none",
+        marker=".",
+        ms=2.5,
+        label="training batches",
     )
     numpy, torch = (
         dict(evaluations(run, backend, training, "test", "loss")) for backend in ("numpy", "torch")

@@ -21,7 +21,7 @@ def draw(run: Run) -> list[Drawing]:
             panels.append((training, rows))
     if not panels:
         return []
-    canvas, axes = paper(6.8, 1, len(panels), sharey=True)
+    canvas, axes = paper(7.2, 1, len(panels), sharey=True)
     for axis, (training, rows) in zip(axes[0], panels, strict=True):
         replicas = iter(DASHES * 2)
         for name in dict.fromkeys(row.run for row in rows):
@@ -32,9 +32,9 @@ def draw(run: Run) -> list[Drawing]:
         axis.set_yscale("log")
         axis.set_title(label(run, training))
         axis.set_xlabel("training step")
-    axes[0, 0].set_ylabel("distance of the weights, relative")
+    axes[0, 0].set_ylabel("relative distance of the weights")
     handles, labels = axes[0, 0].get_legend_handles_labels()
-    canvas.legend(handles, labels, loc="outside upper center", ncols=min(len(labels), 5))
+    canvas.legend(handles, labels, loc="outside upper center", ncols=3)
     return [
         Drawing(
             "drift",

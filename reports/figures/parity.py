@@ -7,29 +7,28 @@ from typing import Any
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
-from matplotlib.colors import LogNorm
+from matplotlib.colors import LogNorm, to_rgba
 
 from compare.records import Run, TrainingRecord
 from reports.figures.canvas import Drawing, paper
+from reports.network import modules_of
 from reports.parity_grid import PANELS, PARTS, Grid, parity_grid
 from reports.trainings import label, shown
-from reports.wording import count
+from reports.wording import count, plural
 
-LEAST = 1e-5
-FAILURE, NOT_COMPARED = "#D7191C", "#e8e8e8"
-ROW_CM, MARGIN_CM = 0.31, 2.9
-MOST_MARKS = 2000
+LEAST = 1e-6
+FAILURE, NOT_COMPARED = "#D7191C", "#e4e4e4"
+ROW_CM, MARGIN_CM = 0.27, 2.9
+LABEL_POINTS = 6.0
 
 
 def draw(run: Run) -> list[Drawing]:
     """A heatmap for each training, its kinds of comparison beside each other."""
-    drawings = []
-    for number, training in enumerate(shown(run), 1):
-        rows = run.parity_of(training)
-        if rows:
-            grid = parity_grid(rows)
-            drawings.append(_drawing(run, training, grid, f"parity-{number}", len(rows)))
-    return drawings
+    return [
+        _drawing(run, training, parity_grid(rows), f"parity-{number}", len(rows))
+        for number, training in enumerate(shown(run), 1)
+        if (rows := run.parity_of(training))
+    ]
 
 
 def _drawing(run: Run, training: TrainingRecord, grid: Grid, name: str, compared: int) -> Drawing:
@@ -40,66 +39,70 @@ def _drawing(run: Run, training: TrainingRecord, grid: Grid, name: str, compared
         _draw_panel(axis, grid, panel, colours)
         axis.set_title(PANELS[panel])
         axis.set_xlabel("training step")
-    _label_rows(axes[0, 0], grid)
+    _label_rows(axes[0], grid, {m.name: m.kind for m in modules_of(run, training)})
     bar = canvas.colorbar(
-        colours, ax=list(axes[0]), location="bottom", fraction=0.025, pad=0.01, aspect=45
+        colours,
+        ax=list(axes[0]),
+        location="bottom",
+        fraction=0.025,
+        pad=0.01,
+        aspect=45,
+        extend="min",
     )
-    bar.set_label(f"largest error / bound in the cell (white: 0; up to {LEAST:g}: lightest)")
+    bar.set_label("largest error / bound in a cell")
     cells = sum(int((failed > 0).sum()) for failed in grid.failed.values())
     marks = (
-        f"A red cell with a white cross holds a comparison that fails; there are {count(cells)}."
+        f"**Red with a white cross: {plural(cells, 'cell')} with a comparison that fails.**"
         if cells
-        else "A failing cell would be red with a white cross; there is none."
+        else "A cell with a failing comparison would be red with a white cross; there is none."
     )
     return Drawing(
         name,
         canvas,
-        f"{label(run, training)}: all {count(compared)} comparisons by site and certified step, "
-        "each in units of its own bound. The darker a cell, the nearer its worst comparison is to "
-        f"the bound. {marks} Grey was not compared.",
-        f"Heatmap of error over bound, sites against steps, for {label(run, training)}; "
-        f"{cells} cells fail.",
+        f"{label(run, training)}: all {plural(compared, 'comparison')} by site and certified "
+        "step, each in units of its own bound. The darker a cell, the nearer its worst comparison "
+        f"is to the bound; white is an error of 0, grey was not compared. {marks}",
+        f"Heatmap of error over bound, sites against steps, for {label(run, training)}; cells "
+        f"that fail: {count(cells)}.",
     )
 
 
 def _draw_panel(axis: Any, grid: Grid, panel: str, colours: ScalarMappable) -> None:
     ratios, failed = grid.ratios[panel], grid.failed[panel] > 0
-    picture = colours.to_rgba(np.clip(np.where(np.isnan(ratios), 1.0, ratios), LEAST, 1.0))
-    picture[ratios == 0] = (1, 1, 1, 1)
-    picture[np.isnan(ratios)] = _rgba(NOT_COMPARED)
-    picture[failed] = _rgba(FAILURE)
+    picture = colours.to_rgba(np.clip(np.nan_to_num(ratios), LEAST, 1.0))
+    picture[ratios == 0] = to_rgba("white")
+    picture[np.isnan(ratios)] = to_rgba(NOT_COMPARED)
+    picture[failed] = to_rgba(FAILURE)
     axis.imshow(picture, aspect="auto", interpolation="nearest")
-    places = np.argwhere(failed)
-    marked = axis.scatter(
-        places[:, 1], places[:, 0], marker="x", color="white", s=9, linewidths=1.0, zorder=3
-    )
-    marked.set_gid(f"failing-{panel}")
+    rows, columns = np.nonzero(failed)
+    marks = axis.scatter(columns, rows, marker="x", color="white", s=9, linewidths=1.0, zorder=3)
+    marks.set_gid(f"failing-{panel}")
     axis.grid(visible=False)
     axis.spines[:].set_visible(True)
-    steps = grid.steps
-    ticks = np.unique(np.linspace(0, len(steps) - 1, min(6, len(steps))).round().astype(int))
-    axis.set_xticks(ticks, [str(steps[tick]) for tick in ticks])
+    places = np.linspace(0, len(grid.steps) - 1, min(6, len(grid.steps))).round().astype(int)
+    ticks = np.unique(places).tolist()
+    axis.set_xticks(ticks, [str(grid.steps[tick]) for tick in ticks])
 
 
-def _label_rows(axis: Any, grid: Grid) -> None:
-    axis.set_yticks(range(len(grid.rows)), [name for _, name in grid.rows], fontsize=6)
-    axis.tick_params(axis="y", length=2)
+def _label_rows(axes: Any, grid: Grid, kinds: dict[str, str]) -> None:
+    """Module names beside the rows, and the parts of a step beside those."""
+    names = [f"{name} {kinds[name]}" if kinds.get(name) else name for _, name in grid.rows]
+    axes[0].set_yticks(range(len(names)), names, fontsize=LABEL_POINTS)
+    axes[0].tick_params(axis="y", length=2)
+    left = -0.58 * LABEL_POINTS * max(map(len, names)) - 12
     first = 0
     for part, members in groupby(grid.rows, key=lambda row: row[0]):
         last = first + len(list(members)) - 1
-        axis.annotate(
+        axes[0].annotate(
             PARTS.get(part, part),
-            (-0.35, 1 - ((first + last) / 2 + 0.5) / len(grid.rows)),
-            xycoords="axes fraction",
+            (0, (first + last) / 2),
+            (left, 0),
+            xycoords=("axes fraction", "data"),
+            textcoords="offset points",
             ha="right",
             va="center",
-            fontsize=7,
         )
-        for other in axis.figure.axes:
+        for axis in axes:
             if first:
-                other.axhline(first - 0.5, color="black", lw=0.6)
+                axis.axhline(first - 0.5, color="black", lw=0.6)
         first = last + 1
-
-
-def _rgba(colour: str) -> tuple[float, ...]:
-    return (*(int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)), 1.0)

@@ -1,0 +1,23 @@
+"""The contents of every table of the report."""
+
+from __future__ import annotations
+
+from compare.records import Run
+from reports.facts import Facts
+from reports.tabulated import outcome, setting
+
+
+def tables_of(run: Run, facts: list[Facts]) -> dict[str, str]:
+    """Name → Markdown table; one that would have no rows is empty and left out."""
+    made = {
+        "environment": setting.environment(run),
+        "data": setting.data(run),
+        "network": setting.network(run),
+        "setup": setting.setup(run, facts),
+        "optimizers": setting.optimizers(run),
+        "results": outcome.results(run, facts),
+        "parity": outcome.parity(run, facts),
+        "timing": outcome.timing(facts),
+        "reported": outcome.reported(run, facts),
+    }
+    return {name: table for name, table in made.items() if table}
