@@ -24,39 +24,53 @@ class CrossEntropyLoss(Composed, modules.CrossEntropyLoss):
     def compose(self, x: Value, target: Any) -> Value:
         """Compute the loss of each sample, and their sum or mean."""
         target = self._check(x.data, target)
+        if target.dtype.kind == "f" and target.dtype != x.data.dtype:
+            raise TypeError(
+                f"CrossEntropyLoss of numpy_nn.graph expects class probabilities of the input's "
+                f"dtype {x.data.dtype}. Received: {target.dtype}"
+            )
         shape = () if x.ndim == 1 else (x.shape[0], *x.shape[2:])
         rows = _classes_last(x)
-        samples = rows.shape[0]
-
         shifted = rows - rows.max(axis=1, keepdims=True)
         minus_log_p = shifted.exp().sum(axis=1, keepdims=True).log() - shifted
 
-        size: Any = samples
         if target.dtype.kind == "f":
-            given = _classes_last(x.graph.value(target)).data
-            losses = (self._weighted(given) * minus_log_p).sum(axis=1)
+            distribution = _classes_last(x.graph.value(target)).data
+            losses = (self._weighted(distribution) * minus_log_p).sum(axis=1)
+            size: Any = rows.shape[0]
         else:
-            classes = target.ravel()
-            counted = classes != self.ignore_index
-            classes = self._checked(np.where(counted, classes, 0), rows.shape[1])
-            weight = np.ones(rows.shape[1], x.data.dtype) if self.weight is None else self.weight
-            size = weight[classes][counted].sum()
-            if self.label_smoothing == 0:
-                losses = minus_log_p[np.arange(samples), classes] * weight[classes]
-            else:
-                one_hot = np.eye(rows.shape[1], dtype=x.data.dtype)[classes]
-                losses = (self._weighted(one_hot) * minus_log_p).sum(axis=1)
-            losses = losses.where(counted, 0.0)
+            losses, size = self._of_classes(minus_log_p, target.ravel())
 
         if self.reduction == "none":
             return losses.reshape(*shape)
         return losses.sum() if self.reduction == "sum" else losses.sum() / size
 
+    def _of_classes(self, minus_log_p: Value, classes: np.ndarray) -> tuple[Value, Any]:
+        """The losses for class indices, and what their mean divides by."""
+        samples, count = minus_log_p.shape
+        counted = classes != self.ignore_index
+        classes = np.where(counted, classes, 0)
+        wrong = (classes < 0) | (classes >= count)
+        if wrong.any():
+            raise IndexError(
+                f"Target {classes[wrong][0]} is out of bounds: there are {count} classes"
+            )
+        weight = np.ones(count, minus_log_p.data.dtype) if self.weight is None else self.weight
+        if self.label_smoothing == 0:
+            losses = minus_log_p[np.arange(samples), classes] * weight[classes]
+        else:
+            one_hot = np.eye(count, dtype=minus_log_p.data.dtype)[classes]
+            losses = (self._weighted(one_hot) * minus_log_p).sum(axis=1)
+        return losses.where(counted, 0.0), weight[classes][counted].sum()
+
+    # Infinite values pass through in silence, as in PyTorch.
+    @np.errstate(all="ignore")
     def forward(self, input: np.ndarray, target: Any) -> Any:
         """Run the nodes; a loss is a NumPy scalar, or an array with reduction "none"."""
         loss = super().forward(input, target)
         return loss if self.reduction == "none" else loss[()]
 
+    @np.errstate(all="ignore")
     def backward(self, grad_output: Any = 1.0) -> Any:
         """Run the nodes' backward; return the gradient by the input."""
         loss = self._saved("_y").data
@@ -69,14 +83,6 @@ class CrossEntropyLoss(Composed, modules.CrossEntropyLoss):
         s = self.label_smoothing
         smoothed = distribution * (1 - s) + s / distribution.shape[1]
         return smoothed if self.weight is None else smoothed * self.weight
-
-    def _checked(self, classes: np.ndarray, count: int) -> np.ndarray:
-        wrong = (classes < 0) | (classes >= count)
-        if wrong.any():
-            raise IndexError(
-                f"Target {classes[wrong][0]} is out of bounds: there are {count} classes"
-            )
-        return classes
 
 
 def _classes_last(x: Value) -> Value:

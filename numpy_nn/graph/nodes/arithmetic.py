@@ -46,22 +46,17 @@ class Mul(Node):
 
 
 class Div(Node):
-    """Formula: z = a / b; da = dz / b, db = −dz z / b.
-
-    Convention: a division by 0 gives ±∞ or nan without a warning, as in PyTorch.
-    """
+    """Formula: z = a / b; da = dz / b, db = −dz z / b."""
 
     def forward(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
         """Compute a / b."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            self.b, self.z = b, a / b
+        self.b, self.z = b, a / b
         return self.z
 
     def backward(self, dz: np.ndarray) -> tuple[np.ndarray, ...]:
         """Divide the gradient by b, and again for b itself."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            da = dz / self.b
-            return da, -da * self.z
+        da = dz / self.b
+        return da, -da * self.z
 
 
 class Power(Node):
