@@ -1,21 +1,42 @@
 """The layers, one idea a file, named as in torch.nn.modules."""
 
 from .activation import LeakyReLU, ReLU
-from .batchnorm import BatchNorm1d
+from .batchnorm import BatchNorm1d, BatchNorm2d
+from .binary_cross_entropy import BCELoss, BCEWithLogitsLoss
 from .container import Sequential
+from .conv import Conv2d
+from .cross_entropy import CrossEntropyLoss
+from .dropout import Dropout
 from .flatten import Flatten
+from .kl_divergence import KLDivLoss
 from .linear import Identity, Linear
-from .loss import CrossEntropyLoss
 from .module import Module
+from .nll import NLLLoss
+from .pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+from .regression_loss import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
 
 __all__ = [
+    "AdaptiveAvgPool2d",
+    "AvgPool2d",
+    "BCELoss",
+    "BCEWithLogitsLoss",
     "BatchNorm1d",
+    "BatchNorm2d",
+    "Conv2d",
     "CrossEntropyLoss",
+    "Dropout",
     "Flatten",
+    "HuberLoss",
     "Identity",
+    "KLDivLoss",
+    "L1Loss",
     "LeakyReLU",
     "Linear",
+    "MSELoss",
+    "MaxPool2d",
     "Module",
+    "NLLLoss",
     "ReLU",
     "Sequential",
+    "SmoothL1Loss",
 ]
