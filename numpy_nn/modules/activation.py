@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from .bits import choose, keep
 from .checks import check_grad_output, check_input, check_not_inplace
 from .module import Module
 
@@ -39,13 +40,13 @@ class ReLU(Module):
         check_input(self, input)
         self._dtype = input.dtype
         self._positive = ~np.asarray(input <= 0)  # NaN counts as positive
-        return _keep(self._positive, input)
+        return keep(self._positive, input)
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:
         """Return dx = dy where x > 0, else 0."""
         positive = self._saved("_positive")
         check_grad_output(self, grad_output, positive.shape, self._dtype)
-        return _keep(positive, grad_output)
+        return keep(positive, grad_output)
 
 
 class LeakyReLU(Module):
@@ -81,7 +82,7 @@ class LeakyReLU(Module):
     def forward(self, input: np.ndarray) -> np.ndarray:
         """Compute y = s(x) · x."""
         check_input(self, input)
-        self._slope = _choose(np.asarray(input > 0), 1, self.negative_slope, input.dtype)
+        self._slope = choose(np.asarray(input > 0), 1, self.negative_slope, input.dtype)
         return input * self._slope
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:
@@ -93,25 +94,3 @@ class LeakyReLU(Module):
     def extra_repr(self) -> str:
         """The slope."""
         return f"negative_slope={self.negative_slope}"
-
-
-# np.where branches on each element, and where signs come at random it takes ten times as long
-# as a product. The two below do the same with integer arithmetic on the bits of the numbers,
-# which is exact, infinities and NaN included.
-
-
-def _keep(condition: np.ndarray, array: np.ndarray) -> np.ndarray:
-    """np.where(condition, array, 0): the bits, times 1 or 0."""
-    bits = np.dtype(f"u{array.itemsize}")
-    out = np.empty(array.shape, bits)
-    return np.multiply(array.view(bits), condition, out=out).view(array.dtype)
-
-
-def _choose(condition: np.ndarray, one: float, other: float, dtype: np.dtype) -> np.ndarray:
-    """np.where(condition, one, other): the bits of the other, plus 1 or 0 times a difference."""
-    bits = np.dtype(f"u{dtype.itemsize}")
-    one_bits, other_bits = np.array([one, other], dtype).view(bits).tolist()
-    difference = (one_bits - other_bits) % 2 ** (8 * dtype.itemsize)
-    out = np.multiply(condition, bits.type(difference), out=np.empty(condition.shape, bits))
-    out += bits.type(other_bits)
-    return out.view(dtype)

@@ -141,3 +141,42 @@ class BatchNorm1d(_BatchNorm):
     def _check_input_dim(self, input: np.ndarray) -> None:
         if input.ndim not in (2, 3):
             raise ValueError(f"expected 2D or 3D input (got {input.ndim}D input)")
+
+
+class BatchNorm2d(_BatchNorm):
+    """Batch normalisation of images; ``BatchNorm1d`` has the formula, with m = N·H·W.
+
+    Args:
+        num_features: C, the number of channels.
+        eps: ε.
+        momentum: weight of the new value, or None for the plain average over all batches.
+        affine: whether there are γ and β.
+        track_running_stats: whether running statistics are kept. Without them the batch's
+            are used in evaluation mode as well.
+        device: None only.
+        dtype: ``numpy.float32`` (the default) or ``numpy.float64``.
+        bias: whether there is a β beside γ.
+
+    Shape:
+        input (N, C, H, W); the output has the input's.
+
+    Attributes:
+        weight, bias: γ and β of shape (C,), 1 and 0 at first, or None.
+        running_mean, running_var: of shape (C,), 0 and 1 at first, or None.
+        num_batches_tracked: an int64 array of shape (), or None.
+
+    Raises:
+        ValueError: if the input's shape does not fit, or if the batch's statistics are asked
+            for and there is one value in each channel.
+        TypeError: if its dtype is not that of the parameters.
+
+    Example:
+        >>> import numpy
+        >>> layer = BatchNorm2d(1, eps=0, dtype=numpy.float64)
+        >>> layer(numpy.array([[[[1.0, 3.0]]]]))
+        array([[[[-1.,  1.]]]])
+    """
+
+    def _check_input_dim(self, input: np.ndarray) -> None:
+        if input.ndim != 4:
+            raise ValueError(f"expected 4D input (got {input.ndim}D input)")
