@@ -7,8 +7,10 @@ blocks' sums in blocks again, and so on: each term meets few additions, as in Py
 
 import numpy as np
 
-BLOCK = 16
-_ONES = {dtype: np.ones(BLOCK, dtype) for dtype in ("float32", "float64")}
+BLOCK = 32
+# Rows that are taken at a time, so that products of two arrays need little room.
+PORTION = 2048
+_ONES = {np.dtype(dtype): np.ones(BLOCK, dtype) for dtype in (np.float32, np.float64)}
 
 
 def batch_sum(x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
@@ -18,8 +20,12 @@ def batch_sum(x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
         >>> batch_sum(np.array([[1.0, 2.0], [3.0, 4.0]]))
         array([4., 6.])
     """
+    if len(x) > PORTION:
+        starts = range(0, len(x), PORTION)
+        portions = [slice(start, start + PORTION) for start in starts]
+        return batch_sum(np.array([batch_sum(x[p], None if y is None else y[p]) for p in portions]))
     rows = x if y is None else x * y
-    ones = _ONES[rows.dtype.name]
+    ones = _ONES[rows.dtype]
     while len(rows) > BLOCK:
         whole = len(rows) // BLOCK * BLOCK
         sums = ones @ rows[:whole].reshape(-1, BLOCK, rows.shape[1])
