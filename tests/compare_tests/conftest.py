@@ -1,0 +1,103 @@
+"""A tiny experiment, a finished run of it, and the command line called in this process."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import pytest
+
+from compare.experiment import Experiment
+from compare.loading import load_experiment
+
+# 50 rows in batches of 20: three steps an epoch, the last with 10 rows.
+TINY = (
+    "model.arguments.sizes=[784,8,10]",
+    'data={name="mnist-sample",sample="mnist-sample",limit=50,validation=0.0}',
+    "training.batch_size=20",
+    "training.epochs=2",
+    "parity.first_steps=2",
+    "parity.every=4",
+    "parity.replicas=1",
+    "parity.replica_steps=3",
+)
+
+
+class Silent:
+    """An observer that says nothing."""
+
+    def begin(self, optimizer, seed, steps): ...
+    def step(self, backend, step, loss, accuracy): ...
+    def epoch(self, backend, epoch, split, loss, accuracy): ...
+    def end(self, training): ...
+
+
+class Ended(NamedTuple):
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Callable[..., Experiment]:
+    """The tiny experiment with further changes."""
+
+    def make(*changes: str, name: str = "mnist_bn_mlp") -> Experiment:
+        return load_experiment(name, [*TINY, *changes])[1]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tiny_arguments() -> list[str]:
+    """The tiny experiment on the command line."""
+    return ["mnist_bn_mlp", *(word for change in TINY for word in ("--set", change))]
+
+
+@pytest.fixture(scope="session")
+def train() -> Callable[..., Path]:
+    """Run an experiment into a folder."""
+    from compare.run import run_experiment
+    from compare.run_directory import RunDirectory
+
+    def run(experiment: Experiment, out: Path, resume: bool = False, **settings) -> Path:
+        observer = settings.pop("observer", Silent())
+        directory = RunDirectory(out, resume=resume)
+        run_experiment("tiny", experiment, directory, observer, **settings)
+        return out
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def finished(tiny, train, tmp_path_factory) -> Path:
+    """A complete run of the tiny experiment, not to be changed."""
+    return train(tiny("data.validation=0.2", "data.limit=60"), tmp_path_factory.mktemp("run") / "r")
+
+
+@pytest.fixture
+def nncompare(monkeypatch, capfd) -> Callable[..., Ended]:
+    """Call the command line here; the report is another package's affair and is not written."""
+    fake = ModuleType("reports.report")
+    fake.write_report = lambda path: [Path(path) / "report" / "report.md"]  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "reports.report", fake)
+
+    def call(*arguments: object) -> Ended:
+        from compare import cli
+
+        monkeypatch.setattr(sys, "argv", ["nncompare", *map(str, arguments)])
+        before = signal.getsignal(signal.SIGTERM)
+        capfd.readouterr()
+        try:
+            with pytest.raises(SystemExit) as ending:
+                cli.main()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        captured = capfd.readouterr()
+        return Ended(ending.value.code, captured.out, captured.err)
+
+    return call

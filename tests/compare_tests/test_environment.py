@@ -1,0 +1,127 @@
+"""Where a run takes place, also where little can be found out."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError
+
+import numpy as np
+import pytest
+import torch
+
+from compare import environment
+
+
+def test_description():
+    found = environment.describe_environment()
+    assert found.numpy == np.__version__
+    assert found.torch == torch.__version__
+    assert found.python.endswith(platform.python_version())
+    assert 1 <= found.cores <= (os.cpu_count() or 1)
+    assert found.torch_threads == torch.get_num_threads()
+    assert found.numpy_threads >= 1
+    assert found.processor
+    assert found.system
+    for text in found.model_dump().values():
+        assert "/" not in str(text).replace("GNU/Linux", "")  # no path of this machine
+
+
+def test_threads():
+    before = torch.get_num_threads()
+    try:
+        environment.set_threads(1)
+        assert torch.get_num_threads() == 1
+        assert environment.describe_environment().numpy_threads == 1
+    finally:
+        environment.set_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("said", "threads"),
+    [("3", 3), ("0", None), ("", None), ("many", None), ("-1", None), (None, None)],
+)
+def test_default_threads(monkeypatch, said, threads):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if said is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert environment.default_threads() == (threads or environment.usable_cores())
+
+
+def test_cores_where_the_system_does_not_say(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 7)
+    assert environment.usable_cores() == 7
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert environment.usable_cores() == 1
+
+
+def test_version(monkeypatch):
+    assert environment.own_version()[0].isdigit()
+
+    def missing(_):
+        raise PackageNotFoundError
+
+    monkeypatch.setattr(environment, "version", missing)
+    assert environment.own_version() == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("answer", "commit"), [("abc-dirty\n", "abc-dirty"), ("\n", None)]
+)  # fmt: skip
+def test_commit(monkeypatch, tmp_path, answer, commit):
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "compare").mkdir()
+    monkeypatch.setattr(environment, "__file__", str(tmp_path / "compare" / "environment.py"))
+
+    def run(command, **_):
+        assert command[:3] == ["git", "-C", str(tmp_path)]
+        return subprocess.CompletedProcess(command, 0, answer, "")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert environment.own_commit() == commit
+
+
+def test_no_commit(monkeypatch, tmp_path):
+    monkeypatch.setattr(environment, "__file__", str(tmp_path / "compare" / "environment.py"))
+    assert environment.own_commit() is None  # not a checkout
+    (tmp_path / ".git").mkdir()
+
+    def run(*_, **__):
+        raise FileNotFoundError("git")
+
+    monkeypatch.setattr(subprocess, "run", run)
+    assert environment.own_commit() is None  # no git
+
+
+def test_another_system(monkeypatch):
+    """As on Windows and macOS."""
+    monkeypatch.setattr(environment.Path, "exists", lambda _: False)
+    monkeypatch.setattr(platform, "processor", lambda: "")
+    monkeypatch.setattr(platform, "machine", lambda: "arm64")
+    assert environment._processor() == "arm64"
+
+    def missing():
+        raise OSError
+
+    monkeypatch.setattr(platform, "freedesktop_os_release", missing)
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    monkeypatch.setattr(platform, "release", lambda: "24.0")
+    assert environment._system() == "Darwin 24.0"
+    monkeypatch.delattr(os, "sysconf", raising=False)
+    assert environment._memory_bytes() == 0
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ("  - Intel(R) oneAPI Math Kernel Library Version 2024.2-Product Build\n"
+         "  - Intel(R) MKL-DNN v3.7.1 (Git Hash x)\n  - BLAS_INFO=mkl,",
+         "MKL 2024.2, oneDNN 3.7.1"),
+        ("BLAS_INFO=open, LAPACK_INFO=open", "BLAS open"),
+        ("", "unknown"),
+    ],
+)  # fmt: skip
+def test_blas_of_torch(config, said):
+    assert environment._torch_blas(config) == said

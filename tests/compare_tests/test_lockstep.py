@@ -1,0 +1,338 @@
+"""Both sides see the same batches in the same order; losses are taken before the update."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import chain
+
+import numpy as np
+import pytest
+
+import numpy_nn
+from compare.blueprint import blueprint
+from compare.lockstep import LockStep, Rows, Splits, batches, total_steps
+from compare.run_directory import RunDirectory
+from compare.sides.numpy_side import NumpySide
+from compare.sides.torch_side import TorchSide
+
+
+class Watching:
+    """Every call of the observer, in order."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __getattr__(self, name):
+        return lambda *arguments: self.calls.append((name, *arguments))
+
+
+def rows(n: int, seed: int) -> Rows:
+    random = np.random.default_rng(seed)
+    inputs = random.random((n, 784), np.float32)
+    inputs[:, 0] = np.arange(n)  # so that each row can be told apart
+    return Rows(inputs, random.integers(0, 10, n))
+
+
+@pytest.fixture
+def lockstep(tmp_path_factory):
+    def make(form, n=50, label="SGD", validation=0, **settings) -> LockStep:
+        data = Splits(rows(n, 0), rows(validation, 1) if validation else None, rows(30, 2))
+        return LockStep(
+            form, blueprint(form, label), label, form.training.seeds[0], data,
+            RunDirectory(tmp_path_factory.mktemp("r")), settings.pop("observer", Watching()),
+            **settings,
+        )  # fmt: skip
+
+    return make
+
+
+def trained(run: LockStep) -> LockStep:
+    for _ in run.train():
+        pass
+    return run
+
+
+def values(run: LockStep, **where) -> list:
+    return [
+        r
+        for r in run.directory.rows["history"]
+        if all(getattr(r, k) == v for k, v in where.items())
+    ]
+
+
+def test_batches():
+    cut = list(batches(np.arange(7), 3))
+    assert [b.tolist() for b in cut] == [[0, 1, 2], [3, 4, 5], [6]]
+    assert [len(b) for b in batches(np.arange(6), 3)] == [3, 3]
+    assert [len(b) for b in batches(np.arange(2), 100)] == [2]
+
+
+@pytest.mark.parametrize(
+    ("n", "max_steps", "steps"),
+    [(50, None, 6), (40, None, 4), (5, None, 2), (50, 4, 4), (50, 9, 6)],
+)
+def test_total_steps(tiny, n, max_steps, steps):
+    assert total_steps(tiny(), n, max_steps) == steps
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """The rows of every batch that a main side was trained on."""
+    found = {"numpy": [], "torch": []}
+
+    def spy(cls, backend):
+        for method in ("train_step", "record_step"):
+            original = getattr(cls, method)
+
+            def step(self, batch, original=original, method=method):
+                # record_step calls train_step: count the outer call of a main side alone.
+                if getattr(self, "spied", False) and not getattr(self, "inside", False):
+                    found[backend].append(np.asarray(batch[0])[:, 0].astype(int).tolist())
+                self.inside = True
+                try:
+                    return original(self, batch)
+                finally:
+                    self.inside = False
+
+            monkeypatch.setattr(cls, method, step)
+
+    spy(NumpySide, "numpy")
+    spy(TorchSide, "torch")
+    return found
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_same_batches_in_the_same_order(tiny, lockstep, seen, dtype):
+    run = lockstep(tiny(f"training.dtype={dtype}"))
+    run.numpy.spied = run.torch.spied = True
+    trained(run)
+    assert seen["numpy"] == seen["torch"]
+    assert [len(b) for b in seen["numpy"]] == [20, 20, 10, 20, 20, 10]  # the short ones included
+    for epoch in (seen["numpy"][:3], seen["numpy"][3:]):
+        assert sorted(chain.from_iterable(epoch)) == list(range(50))  # every row once an epoch
+    assert seen["numpy"][:3] != seen["numpy"][3:]  # in another order each time
+
+
+def test_the_order_is_that_of_pytorch(tiny, lockstep, seen):
+    """As if PyTorch had been seeded, had built the network, and had shuffled on its own."""
+    import torch
+
+    form = tiny("training.seeds=[5]")
+    run = lockstep(form)
+    run.numpy.spied = run.torch.spied = True
+    trained(run)
+    torch.manual_seed(5)
+    import torch_nn
+
+    blueprint(form, "SGD").model(torch_nn)
+    orders = [torch.randperm(50).tolist() for _ in range(2)]
+    assert [list(chain(*seen["torch"][:3])), list(chain(*seen["torch"][3:]))] == orders
+
+
+def test_a_batch_larger_than_the_data(tiny, lockstep, seen):
+    run = lockstep(tiny("batch_size=1000"))
+    run.numpy.spied = run.torch.spied = True
+    trained(run)
+    assert [len(b) for b in seen["numpy"]] == [50, 50]
+    assert run.record.steps == 2
+
+
+def test_history_against_a_training_by_hand(tiny, lockstep):
+    """Loss and accuracy of a batch in training mode before its update, of a split in evaluation
+    mode after each epoch, the first before training."""
+    form = tiny("optimizers.SGD.lr=0.1", "optimizers.SGD.momentum=0.9")
+    run = trained(lockstep(form, validation=15))
+    side = NumpySide(blueprint(form, "SGD"), "float32", seed=0)
+    expected = []
+
+    def evaluate(epoch, step):
+        side.model.eval()
+        for name, split in run.splits.named().items():
+            logits = side.model(split.inputs)
+            loss = float(side.loss(logits, split.targets))
+            accuracy = float(np.mean(logits.argmax(axis=1) == split.targets))
+            expected.append((epoch, step, name, loss, accuracy))
+        side.model.train()
+
+    evaluate(0, 0)
+    step = 0
+    for epoch in (1, 2):
+        order = numpy_nn.randperm(50)
+        for indices in batches(order, 20):
+            inputs, targets = run.splits.train.inputs[indices], run.splits.train.targets[indices]
+            logits = side.model(inputs)
+            loss = float(side.loss(logits, targets))
+            accuracy = float(np.mean(logits.argmax(axis=1) == targets))
+            expected.append((epoch, step, "train", loss, accuracy))
+            side.optimizer.zero_grad()
+            side.model.backward(side.loss.backward())
+            side.optimizer.step()
+            step += 1
+        evaluate(epoch, step)
+    found = values(run, backend="numpy")
+    pairs = [(a, b) for a, b in zip(found[::2], found[1::2], strict=True)]
+    assert [(a.metric, b.metric) for a, b in pairs] == [("loss", "accuracy")] * len(pairs)
+    # Evaluations of up to 1,000 rows are one batch, so the figures are the same to the last bit.
+    assert [(a.epoch, a.step, a.split, a.value, b.value) for a, b in pairs] == expected
+
+
+def test_both_sides_have_the_same_rows_and_almost_the_same_values(tiny, lockstep):
+    run = trained(lockstep(tiny(), validation=15))
+    keys = {b: [r[1:-1] for r in values(run, backend=b)] for b in ("numpy", "torch")}
+    assert sorted(keys["numpy"]) == sorted(keys["torch"])
+    mine = {r[1:-1]: r.value for r in values(run, backend="numpy", metric="loss")}
+    theirs = {r[1:-1]: r.value for r in values(run, backend="torch", metric="loss")}
+    for key, value in mine.items():
+        assert value == pytest.approx(theirs[key], rel=1e-5), key
+
+
+@pytest.mark.parametrize("max_steps", [None, 1, 3, 4])
+def test_rows_are_unique_by_their_key(tiny, lockstep, max_steps):
+    run = trained(lockstep(tiny(), validation=15, max_steps=max_steps))
+    assert max(Counter(r[:-1] for r in run.directory.rows["history"]).values()) == 1
+
+
+def test_max_steps_in_the_middle_of_an_epoch(tiny, lockstep):
+    watching = Watching()
+    run = trained(lockstep(tiny(), max_steps=4, observer=watching))
+    assert run.record.steps == 4
+    assert run.record.finished
+    assert {r.epoch for r in run.directory.rows["history"]} == {0, 1, 2}
+    assert {(r.epoch, r.step) for r in values(run, split="test")} == {(0, 0), (1, 3), (2, 4)}
+    trained_on = [r.step for r in values(run, backend="torch", split="train", metric="loss")]
+    assert sorted(trained_on) == [0, 0, 1, 2, 3, 3, 4]
+    assert watching.calls[0] == ("begin", "SGD", 0, 4)
+
+
+@pytest.mark.parametrize("max_steps", [3, 6, 100])
+def test_max_steps_at_the_end_of_an_epoch(tiny, lockstep, max_steps):
+    run = trained(lockstep(tiny(), max_steps=max_steps))
+    assert run.record.steps == min(max_steps, 6)
+    last = max(r.epoch for r in run.directory.rows["history"])
+    assert last == (1 if max_steps == 3 else 2)
+
+
+def test_the_observer_is_told_everything_in_order(tiny, lockstep):
+    watching = Watching()
+    run = trained(lockstep(tiny("epochs=1"), observer=watching))
+    names = [call[0] for call in watching.calls]
+    assert names == ["begin"] + ["epoch"] * 4 + ["step"] * 6 + ["epoch"] * 4 + ["end"]
+    assert [c[1:3] for c in watching.calls if c[0] == "step"] == [
+        ("numpy", 1), ("torch", 1), ("torch", 2), ("numpy", 2), ("numpy", 3), ("torch", 3),
+    ]  # fmt: skip
+    assert watching.calls[-1] == ("end", run.record)
+
+
+def test_steps_are_counted_as_they_are_made(tiny, lockstep):
+    """A run that is broken off says how far it came."""
+
+    class Breaking(Watching):
+        def step(self, backend, step, loss, accuracy):
+            if step == 5:
+                raise KeyboardInterrupt
+
+    run = lockstep(tiny(), observer=Breaking())
+    with pytest.raises(KeyboardInterrupt):
+        trained(run)
+    assert run.record.steps == 4
+    assert not run.record.finished
+
+
+def test_training_again_gives_the_same_bits(tiny, lockstep):
+    runs = [trained(lockstep(tiny(), label="Adam")) for _ in range(2)]
+    for table in ("history", "parity", "drift"):
+        assert runs[0].directory.rows[table] == runs[1].directory.rows[table]
+    for side in ("numpy", "torch"):
+        a, b = (getattr(run, side).state().model for run in runs)
+        assert all(np.array_equal(a[k], b[k]) for k in a)
+
+
+def test_certifying_changes_nothing_of_the_training(tiny, lockstep):
+    """Looking at a step does not alter it."""
+    often = trained(lockstep(tiny("parity.first_steps=6"), label="Adam"))
+    seldom = trained(lockstep(tiny("first_steps=1", "every=1000", "replicas=0"), label="Adam"))
+    assert often.directory.rows["history"] == seldom.directory.rows["history"]
+
+
+def test_certified_steps(tiny, lockstep):
+    run = trained(lockstep(tiny("parity.first_steps=2", "parity.every=4")))
+    assert sorted({r.step for r in run.directory.rows["parity"]}) == [0, 1, 4]
+    assert [k.step for k in run.record.kinks] == [0, 1, 4]
+    assert run.record.parity_rows == len(run.directory.rows["parity"])
+    assert all(r.passed for r in run.directory.rows["parity"])
+    # A certified step is not timed: it is not a step as usual.
+    assert [r.step for r in run.directory.rows["timing"]] == [2, 3, 5]
+
+
+def test_by_default_about_forty_more_steps_are_certified(tiny, lockstep):
+    form = tiny("batch_size=2", "epochs=40", "first_steps=1", "replicas=0")
+    form = form.model_copy(update={"parity": form.parity.model_copy(update={"every": None})})
+    run = trained(lockstep(form, n=10))  # 200 steps
+    assert sorted({r.step for r in run.directory.rows["parity"]}) == list(range(0, 200, 5))
+
+
+@pytest.mark.parametrize("scheme", ["kaiming_normal", "xavier_normal", "normal"])
+def test_a_normal_initialisation_is_copied_and_goes_on_in_parity(tiny, lockstep, scheme):
+    run = trained(lockstep(tiny(f"initialisation={scheme}")))
+    assert run.record.initial.copied
+    assert run.record.initial.differing_bits > 0
+    rows = run.directory.rows["parity"]
+    assert all(r.passed for r in rows), [r for r in rows if not r.passed]
+    assert all(r.numpy_error == 0 for r in rows if r.site.startswith("initial/"))
+    first = values(run, epoch=0, split="test", metric="loss")
+    assert first[0].value == pytest.approx(first[1].value, rel=1e-6)
+
+
+@pytest.mark.parametrize("scheme", ["kaiming_uniform", "xavier_uniform", "default"])
+def test_a_uniform_initialisation_has_the_same_bits(tiny, lockstep, scheme):
+    run = lockstep(tiny(f"initialisation={scheme}"))
+    assert run.record.initial.differing_bits == 0
+    assert not run.record.initial.copied
+    # 784·8 + 8, γ and β, 8·10 + 10; running mean, variance and the counter are compared too.
+    assert run.record.parameters == 784 * 8 + 8 + 16 + 90
+    assert run.record.initial.values == run.record.parameters + 17
+
+
+def test_float64(tiny, lockstep):
+    run = trained(lockstep(tiny("training.dtype=float64"), label="Adam"))
+    rows = run.directory.rows["parity"]
+    assert {r.dtype for r in rows} == {"float64"}
+    assert all(r.passed for r in rows)
+    assert run.numpy.state().model["0.weight"].dtype == np.float64
+    mine = [r.value for r in values(run, backend="numpy", metric="loss")]
+    theirs = {r[1:-1]: r.value for r in values(run, backend="torch", metric="loss")}
+    keys = [r[1:-1] for r in values(run, backend="numpy", metric="loss")]
+    np.testing.assert_allclose(mine, [theirs[k] for k in keys], rtol=1e-10)
+
+
+def test_shuffles_that_differ_are_a_failure(tiny, lockstep, monkeypatch):
+    monkeypatch.setattr(NumpySide, "permutation", lambda self, n: np.arange(n)[::-1].copy())
+    run = trained(lockstep(tiny()))
+    failed = [r for r in run.directory.rows["parity"] if not r.passed]
+    assert [(r.site, r.step) for r in failed] == [("shuffle", 0), ("shuffle", 3)]
+
+
+def test_a_wrong_epsilon_is_caught_on_the_way(tiny, lockstep, monkeypatch):
+    original = numpy_nn.optim.Adam.__init__
+
+    def wrong(self, params, **settings):
+        original(self, params, **{**settings, "eps": 1e-7})
+
+    monkeypatch.setattr(numpy_nn.optim.Adam, "__init__", wrong)
+    run = trained(lockstep(tiny("epochs=1"), label="Adam"))
+    failed = [r for r in run.directory.rows["parity"] if not r.passed]
+    assert failed[0].step == 0
+    assert failed[0].site.startswith("update/")
+
+
+def test_results_are_kept(tiny, lockstep):
+    run = lockstep(tiny())
+    trained(run)
+    assert sorted(p.name for p in (run.directory.path / "weights").iterdir()) == [
+        "numpy-SGD-seed0.safetensors", "torch-SGD-seed0.safetensors",
+    ]  # fmt: skip
+    kept = run.directory.arrays["predictions"]
+    assert list(kept) == ["numpy/SGD/0", "torch/SGD/0"]
+    assert all(p.shape == (30,) and p.dtype == np.int32 for p in kept.values())
+    accuracy = values(run, backend="numpy", split="test", metric="accuracy")[-1].value
+    assert accuracy == np.mean(kept["numpy/SGD/0"] == run.splits.test.targets)

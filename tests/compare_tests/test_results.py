@@ -1,0 +1,122 @@
+"""Figures read off hand-made records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from compare.records import HistoryRow, Initial, Run, TimingRow, TrainingRecord
+from compare.results import batch_values, evaluations, quantity, step_time
+
+
+def training(optimizer: str = "SGD", seed: int = 0) -> TrainingRecord:
+    return TrainingRecord(
+        optimizer=optimizer, seed=seed, finished=True, steps=4, parameters=1, parity_rows=0,
+        initial=Initial(values=1, differing_bits=0, copied=False), kinks=[], wall_s=1.0,
+    )  # fmt: skip
+
+
+def history(backend: str, optimizer: str, seed: int, offset: float) -> list[HistoryRow]:
+    """Two epochs of two steps; every value tells where it belongs."""
+    rows = []
+
+    def add(epoch: int, step: int, split: str, value: float) -> None:
+        for metric, sign in (("loss", 1), ("accuracy", -1)):
+            rows.append(
+                HistoryRow(
+                    backend, optimizer, seed, epoch, step, split, metric, sign * (offset + value)
+                )
+            )
+
+    for epoch in (0, 1, 2):
+        for step in (2 * epoch - 2, 2 * epoch - 1) if epoch else ():
+            add(epoch, step, "train", 100 + step)
+        for split, value in (("train", 10), ("validation", 20), ("test", 30)):
+            add(epoch, 2 * epoch, split, value + epoch)
+    return rows
+
+
+@pytest.fixture
+def run() -> Run:
+    rows = []
+    for number, (backend, optimizer, seed) in enumerate(
+        [("numpy", "SGD", 0), ("torch", "SGD", 0), ("numpy", "SGD", 1), ("numpy", "Adam", 0)]
+    ):
+        rows += history(backend, optimizer, seed, 1000.0 * number)
+    return Run(Path(), None, rows, [], [], [], {}, {})  # type: ignore[arg-type]
+
+
+def test_evaluations(run):
+    found = evaluations(run, "numpy", training(), "test", "loss")
+    assert found == [(0, 30.0), (1, 31.0), (2, 32.0)]
+    found = evaluations(run, "torch", training(), "train", "accuracy")
+    assert found == [(0, -1010.0), (1, -1011.0), (2, -1012.0)]
+    found = evaluations(run, "numpy", training(seed=1), "validation", "loss")
+    assert found == [(0, 2020.0), (1, 2021.0), (2, 2022.0)]
+    assert evaluations(run, "torch", training(seed=1), "test", "loss") == []
+
+
+def test_batch_values(run):
+    steps, values = batch_values(run, "numpy", training("Adam"), "loss")
+    np.testing.assert_array_equal(steps, [0, 1, 2, 3])
+    np.testing.assert_array_equal(values, [3100.0, 3101.0, 3102.0, 3103.0])
+
+
+def test_batch_values_of_nothing(run):
+    steps, values = batch_values(run, "torch", training("Adam"), "loss")
+    assert len(steps) == len(values) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "epoch", "value"),
+    [
+        ("train loss", None, 102.5),  # the mean over the batches of the last epoch
+        ("train loss", 1, 100.5),
+        ("train accuracy", 2, -102.5),
+        ("test loss", None, 32.0),
+        ("test loss", 0, 30.0),
+        ("test accuracy", 1, -31.0),
+        ("validation loss", None, 22.0),
+        ("train loss", 0, None),  # no batch was trained on before the first epoch
+        ("train loss", 7, None),
+        ("test loss", 7, None),
+    ],
+)
+def test_quantity(run, name, epoch, value):
+    assert quantity(run, "numpy", training(), name, epoch) == value
+
+
+def test_quantity_of_nothing(run):
+    assert quantity(run, "torch", training("Adam"), "train loss") is None
+    assert quantity(run, "torch", training("Adam"), "test loss") is None
+
+
+def test_an_epoch_that_was_broken_off(run):
+    """Batches without an evaluation after them do not count as an epoch."""
+    extra = HistoryRow("numpy", "SGD", 0, 3, 4, "train", "loss", 5.0)
+    run.history.append(extra)
+    assert quantity(run, "numpy", training(), "train loss") == 102.5
+    assert quantity(run, "numpy", training(), "train loss", 3) == 5.0
+    assert evaluations(run, "numpy", training(), "train", "loss")[-1] == (2, 12.0)
+
+
+def test_step_time():
+    timing = [TimingRow("SGD", 0, i, 0.002 + 1e-5 * i, 0.001 + 5e-6 * i) for i in range(11)]
+    timing += [TimingRow("SGD", 1, 0, 9.0, 9.0), TimingRow("Adam", 0, 0, 9.0, 9.0)]
+    found = step_time(timing, training())
+    assert found is not None
+    assert found.numpy_s == pytest.approx(0.00205)
+    assert found.torch_s == pytest.approx(0.001025)
+    assert found.ratio == pytest.approx(0.5)
+    assert found.low <= found.ratio <= found.high
+    assert found.low == pytest.approx(0.5)
+    assert found.numpy_quartiles_s == pytest.approx((0.002025, 0.002075))
+    assert found.torch_quartiles_s == pytest.approx((0.0010125, 0.0010375))
+    assert found.steps == 11
+    assert step_time(timing, training()) == found  # the same interval every time
+
+
+def test_step_time_of_nothing():
+    assert step_time([TimingRow("Adam", 0, 0, 9.0, 9.0)], training()) is None
