@@ -38,7 +38,7 @@ def main() -> None:
     # A killed run (SIGTERM) ends like Ctrl-C: what was recorded is kept.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        status = app(standalone_mode=False)
+        status = app(prog_name="nncompare", standalone_mode=False)
     except InputError as error:
         _complain(str(error))
         status = INPUT_ERROR
