@@ -23,21 +23,28 @@ from ..parameter import Parameter
 from ..random import Generator, default_generator, manual_seed, randperm
 from . import nodes
 from .activation import LeakyReLU, ReLU
-from .batchnorm import BatchNorm1d
+from .batchnorm import BatchNorm1d, BatchNorm2d
+from .conv import Conv2d
+from .dropout import Dropout
 from .flatten import Flatten
 from .graph import Graph, Value
 from .linear import Linear
 from .loss import CrossEntropyLoss
+from .pooling import MaxPool2d
 
 __all__ = [
     "BatchNorm1d",
+    "BatchNorm2d",
+    "Conv2d",
     "CrossEntropyLoss",
+    "Dropout",
     "Flatten",
     "Generator",
     "Graph",
     "Identity",
     "LeakyReLU",
     "Linear",
+    "MaxPool2d",
     "Module",
     "Parameter",
     "ReLU",

@@ -3,14 +3,15 @@
 import math
 
 from .. import modules
+from ..modules import batchnorm
 from .graph import Value
 from .layer import Composed
 
 
-class BatchNorm1d(Composed, modules.BatchNorm1d):
-    """The normalisation of :class:`numpy_nn.BatchNorm1d`, step by step.
+class _BatchNorm(Composed, batchnorm._BatchNorm):
+    """Batch normalisation, step by step.
 
-    Formula, for each channel over its m = N·L values:
+    Formula, for each channel over its m values:
         μ = Σx / m, c = x − μ, σ² = Σ c c / m, y = γ · c / (σ² + ε)^½ + β.
 
     The closed formula of its input gradient, dx = γ / √(σ² + ε) · (dy − x̂ dγ / m − dβ / m),
@@ -44,3 +45,15 @@ class BatchNorm1d(Composed, modules.BatchNorm1d):
         if bias is not None:
             y = y + bias.reshape(*column)
         return y
+
+
+class BatchNorm1d(_BatchNorm, modules.BatchNorm1d):
+    """The normalisation of :class:`numpy_nn.BatchNorm1d`, of vectors or sequences.
+
+    Formula, for each channel over its m = N·L values:
+        μ = Σx / m, c = x − μ, σ² = Σ c c / m, y = γ · c / (σ² + ε)^½ + β.
+    """
+
+
+class BatchNorm2d(_BatchNorm, modules.BatchNorm2d):
+    """The normalisation of :class:`numpy_nn.BatchNorm2d`, of images: the same, m = N·H·W."""

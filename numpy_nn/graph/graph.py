@@ -198,6 +198,7 @@ class Graph:
         for step in self.steps:
             for value in (*step.inputs, step.output):
                 value.grad = None
+        output.grad = None
         _accumulate(output, np.asarray(grad_output), "Graph.backward")
         for node, inputs, result in reversed(self.steps):
             if result.grad is None:  # the output does not depend on it

@@ -8,6 +8,9 @@ from ..modules.checks import check_grad_output, check_input
 from ..modules.module import Module
 from .graph import Graph, Value
 
+# Infinite values and nan pass through in silence, as in PyTorch.
+quiet = np.errstate(all="ignore")
+
 
 class Composed(Module):
     """Base class of the layers here, in front of the layer of ``numpy_nn`` of the same name.
@@ -34,6 +37,7 @@ class Composed(Module):
         """Apply nodes to the input and to the parameters, which come by name (or None)."""
         raise NotImplementedError(f"{type(self).__name__} defines no compose")
 
+    @quiet
     def forward(self, input: np.ndarray, *rest: Any) -> Any:
         """Run the nodes."""
         check_input(self, input)
@@ -46,6 +50,7 @@ class Composed(Module):
         self._y = self.compose(self._x, *rest, **self._leaves)
         return self._y.data
 
+    @quiet
     def backward(self, grad_output: Any) -> Any:
         """Run the nodes' backward, add to the parameters' gradients, return the input's."""
         output: Value = self._saved("_y")

@@ -63,14 +63,11 @@ class CrossEntropyLoss(Composed, modules.CrossEntropyLoss):
             losses = (self._weighted(one_hot) * minus_log_p).sum(axis=1)
         return losses.where(counted, 0.0), weight[classes][counted].sum()
 
-    # Infinite values pass through in silence, as in PyTorch.
-    @np.errstate(all="ignore")
     def forward(self, input: np.ndarray, target: Any) -> Any:
         """Run the nodes; a loss is a NumPy scalar, or an array with reduction "none"."""
         loss = super().forward(input, target)
         return loss if self.reduction == "none" else loss[()]
 
-    @np.errstate(all="ignore")
     def backward(self, grad_output: Any = 1.0) -> Any:
         """Run the nodes' backward; return the gradient by the input."""
         loss = self._saved("_y").data

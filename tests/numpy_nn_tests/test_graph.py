@@ -103,6 +103,14 @@ def test_each_backward_starts_from_nothing() -> None:
     assert z.grad is None
 
 
+def test_a_value_is_its_own_output() -> None:
+    graph = Graph()
+    x = graph.value(np.ones(3))
+    for _ in range(2):
+        graph.backward(x, np.full(3, 2.0))
+        np.testing.assert_array_equal(x.grad, [2, 2, 2])
+
+
 def test_a_gradient_that_is_passed_to_two_values_stays_as_it_is() -> None:
     """Add passes one array on to both; what one of them accumulates must not reach the other."""
     graph = Graph()
