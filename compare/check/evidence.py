@@ -26,6 +26,8 @@ class Case:
         expected: Quantity → value.
         sizes: Quantity → the size of what was summed to make the value; its shape is the
             value's, or () for one size of them all.
+        update_gradients: The gradients (by state_dict key) of each step that the update is asked
+            for, from ``parameters`` on; ``update/…`` is what the last step leaves.
     """
 
     parameters: Arrays
@@ -33,6 +35,7 @@ class Case:
     targets: np.ndarray
     expected: Arrays
     sizes: Arrays
+    update_gradients: tuple[Arrays, ...] = ()
 
 
 @dataclass

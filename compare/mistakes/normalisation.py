@@ -1,0 +1,110 @@
+"""Mistakes in batch normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from compare.mistakes.mistake import Catalogue, Mistake
+
+Array = np.ndarray
+EPSILONS = (0.0, 1e-3, 1e-4, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15)
+TERMS = (
+    "dx = γ/√(σ² + ε) · (dy − mean(dy) − x̂ mean(dy x̂)): mean and variance depend on x, so their "
+    "derivatives belong to it"
+)
+
+
+def wrong_batch_norm(
+    eps: float | None = None,
+    outside: bool = False,
+    ddof: int = 0,
+    mean_term: bool = True,
+    variance_term: bool = True,
+    momentum: Callable[[float], float] = lambda m: m,
+    running_ddof: int = 1,
+) -> dict[str, Callable]:
+    """Batch normalisation in training mode with any of its parts changed."""
+
+    def forward(self: Any, x: Array) -> Array:
+        axes = (0, *range(2, x.ndim))
+        e = self.eps if eps is None else eps
+        mean = x.mean(axes, keepdims=True)
+        variance = x.var(axes, keepdims=True, ddof=ddof)
+        scale = 1 / (np.sqrt(variance) + e) if outside else 1 / np.sqrt(variance + e)
+        x_hat = (x - mean) * scale
+        self._wrong = axes, x_hat, scale
+        if self.running_mean is not None:
+            m = momentum(self.momentum)
+            new = x.var(axes, ddof=running_ddof)
+            self.running_mean[...] = (1 - m) * self.running_mean + m * mean.ravel()
+            self.running_var[...] = (1 - m) * self.running_var + m * new
+            self.num_batches_tracked[...] += 1
+        shape = mean.shape
+        y = x_hat * self.weight.data.reshape(shape)
+        return y + self.bias.data.reshape(shape)
+
+    def backward(self: Any, dy: Array) -> Array:
+        axes, x_hat, scale = self._wrong
+        self.weight.grad = (dy * x_hat).sum(axes)
+        self.bias.grad = dy.sum(axes)
+        inner = dy
+        if mean_term:
+            inner = inner - dy.mean(axes, keepdims=True)
+        if variance_term:
+            inner = inner - x_hat * (dy * x_hat).mean(axes, keepdims=True)
+        return self.weight.data.reshape(scale.shape) * scale * inner
+
+    return {"forward": forward, "backward": backward}
+
+
+def batch_norm(layer: Any) -> Iterator[Mistake]:
+    """Mistakes in a batch normalisation."""
+    if layer.weight is None:
+        return
+    inside = "x̂ = (x − μ)/√(σ² + ε)"
+    for eps in EPSILONS:
+        if eps != layer.eps:
+            yield Mistake(
+                "eps-outside-sqrt",
+                f"ε is {eps:g} where {layer.eps:g} is specified: {inside}",
+                wrong_batch_norm(eps),
+            )
+    for eps in (layer.eps, *EPSILONS):
+        yield Mistake(
+            "eps-outside-sqrt",
+            f"ε = {eps:g} stands outside the root, (x − μ)/(σ + ε); it is {inside}",
+            wrong_batch_norm(eps, outside=True),
+        )
+    for words, mean_term, variance_term in (
+        ("mean and variance", False, False),
+        ("the mean", False, True),
+        ("the variance", True, False),
+    ):
+        yield Mistake(
+            "batchnorm-missing-terms",
+            f"the backward pass treats {words} as constant; {TERMS}",
+            wrong_batch_norm(mean_term=mean_term, variance_term=variance_term),
+        )
+    yield Mistake(
+        "biased-variance",
+        "running_var follows the biased variance, (N−1)/N of the expected; the running estimate "
+        "divides by N − 1, the normalisation by N",
+        wrong_batch_norm(running_ddof=0),
+    )
+    yield Mistake(
+        "biased-variance",
+        "the batch is normalised with the unbiased variance; the normalisation divides by N",
+        wrong_batch_norm(ddof=1),
+    )
+    yield Mistake(
+        "momentum-reversed",
+        f"the running statistics keep {layer.momentum:g} of the old value where momentum "
+        f"{layer.momentum:g} is the weight of the new one: r ← (1 − m) r + m · batch",
+        wrong_batch_norm(momentum=lambda m: 1 - m),
+    )
+
+
+NORMALISATION: Catalogue = {"BatchNorm1d": batch_norm, "BatchNorm2d": batch_norm}

@@ -1,0 +1,173 @@
+"""Mistakes in an update."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from compare.mistakes.mistake import Catalogue, Mistake
+
+Array = np.ndarray
+
+
+class Slot(NamedTuple):
+    """One parameter in one update: its number, value, gradient, and what is remembered of it."""
+
+    number: int
+    decayed: bool
+    p: Array
+    g: Array
+    memory: dict[str, Any]
+
+
+def update_mistake(
+    code: str, explanation: str, update: Callable[[dict[str, Any], Slot], Array]
+) -> Mistake:
+    """A wrong optimizer from a function of (settings, slot) that gives the new value."""
+
+    def step(self: Any) -> None:
+        for group in self.param_groups:
+            for number, parameter in enumerate(group["params"]):
+                memory = self.__dict__.setdefault("_wrong", {}).setdefault(number, {})
+                slot = Slot(number, parameter.data.ndim > 1, parameter.data, parameter.grad, memory)
+                parameter.data[...] = update(group, slot)
+
+    return Mistake(code, explanation, {"step": step})
+
+
+def wrong_adam(
+    first: bool = True,
+    second: bool = True,
+    eps: float | None = None,
+    denominator: str = "right",
+    step: Callable[[int, int], int] = lambda t, number: t,
+    coupled: bool = True,
+    decay: Callable[[bool], bool] = lambda is_weight: True,
+) -> Callable[[dict[str, Any], Slot], Array]:
+    """Adam with any of its parts changed."""
+
+    def update(group: dict[str, Any], slot: Slot) -> Array:
+        beta1, beta2 = group["betas"]
+        e = group["eps"] if eps is None else eps
+        decayed = group["weight_decay"] if decay(slot.decayed) else 0.0
+        g, p = slot.g, slot.p
+        if coupled:
+            g = g + decayed * p
+        else:
+            p = p * (1 - group["lr"] * decayed)
+        memory = slot.memory
+        memory["t"] = memory.get("t", 0) + 1
+        t = step(memory["t"], slot.number)
+        m = memory["m"] = beta1 * memory.get("m", 0.0) + (1 - beta1) * g
+        v = memory["v"] = beta2 * memory.get("v", 0.0) + (1 - beta2) * g * g
+        with np.errstate(all="ignore"):
+            m_hat = m / (1 - beta1**t) if first else m
+            v_hat = v / (1 - beta2**t) if second else v
+            if denominator == "inside":
+                root = np.sqrt(v_hat + e)
+            elif denominator == "before correction":
+                root = (np.sqrt(v) + e) / np.sqrt(1 - beta2**t)
+            elif denominator == "missing root":
+                root = v_hat + e
+            else:
+                root = np.sqrt(v_hat) + e
+            return p - group["lr"] * m_hat / root
+
+    return update
+
+
+def adam(optimizer: Any) -> Iterator[Mistake]:
+    """Mistakes in Adam and AdamW."""
+    group = optimizer.param_groups[0]
+    coupled = type(optimizer).__name__ == "Adam" and not group.get("decoupled_weight_decay")
+    formula = "θ ← θ − lr · m̂ / (√v̂ + ε) with m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ)"
+
+    def made(code: str, words: str, **parts: Any) -> Mistake:
+        parts.setdefault("coupled", coupled)
+        return update_mistake(code, f"{words}: {formula}", wrong_adam(**parts))
+
+    yield made("no-bias-correction", "m and v are not corrected", first=False, second=False)
+    yield made("no-bias-correction", "m is not corrected", first=False)
+    yield made("no-bias-correction", "v is not corrected", second=False)
+    yield made("adam-eps-placement", "ε stands inside the root, √(v̂ + ε)", denominator="inside")
+    yield made(
+        "adam-eps-placement",
+        "ε is added to √v before the correction",
+        denominator="before correction",
+    )
+    for eps in (0.0, 1e-4, 1e-5, 1e-6, 1e-7, 1e-9, 1e-10, 1e-12):
+        if eps != group["eps"]:
+            yield made(
+                "adam-eps-placement",
+                f"ε is {eps:g} where {group['eps']:g} is specified",
+                eps=eps,
+            )
+    for words, step in (
+        ("t begins at 2", lambda t, number: t + 1),
+        ("t begins at 0", lambda t, number: t - 1),
+        ("t stays 1", lambda t, number: 1),
+    ):
+        yield made("adam-step-count", words, step=step)
+    count = len(group["params"])
+    yield made(
+        "adam-step-count",
+        "t counts each parameter",
+        step=lambda t, number: (t - 1) * count + number + 1,
+    )
+    if group["weight_decay"]:
+        yield from _decay(made, coupled)
+
+
+def _decay(made: Callable[..., Mistake], coupled: bool) -> Iterator[Mistake]:
+    other = "decoupled, θ ← θ(1 − lr λ)," if coupled else "added to the gradient, g + λθ,"
+    yield made(
+        "decay-coupling", f"the weight decay is {other} which is not specified", coupled=not coupled
+    )
+    yield made("decay-coupling", "the biases are not decayed", decay=lambda is_weight: is_weight)
+    yield made("decay-coupling", "nothing is decayed", decay=lambda is_weight: False)
+    yield made(
+        "decay-coupling",
+        f"the weight decay is {other} and not of the biases",
+        coupled=not coupled,
+        decay=lambda is_weight: is_weight,
+    )
+
+
+def sgd(optimizer: Any) -> Iterator[Mistake]:
+    """Mistakes in stochastic gradient descent."""
+    group = optimizer.param_groups[0]
+    yield update_mistake(
+        "sign-flip",
+        "the update goes up the gradient: θ ← θ − lr · g",
+        lambda settings, slot: slot.p + settings["lr"] * slot.g,
+    )
+    if group["weight_decay"]:
+        cases: tuple[tuple[str, Callable[[Slot], bool]], ...] = (
+            ("the biases are not decayed", lambda slot: slot.decayed),
+            ("nothing is decayed", lambda slot: False),
+        )
+        for words, decayed in cases:
+            yield update_mistake(
+                "decay-coupling",
+                f"{words}: g ← g + λθ for every parameter",
+                _decaying(decayed),
+            )
+
+
+def _decaying(decayed: Callable[[Slot], bool]) -> Callable[[dict[str, Any], Slot], Array]:
+    """SGD with momentum that decays some parameters."""
+
+    def update(settings: dict[str, Any], slot: Slot) -> Array:
+        g = slot.g + settings["weight_decay"] * slot.p if decayed(slot) else slot.g
+        if settings["momentum"]:
+            old = slot.memory.get("buffer")
+            damp = 1 - settings["dampening"]
+            g = slot.memory["buffer"] = g if old is None else settings["momentum"] * old + damp * g
+        return slot.p - settings["lr"] * g
+
+    return update
+
+
+OPTIMIZERS: Catalogue = {"Adam": adam, "AdamW": adam, "SGD": sgd}

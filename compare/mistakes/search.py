@@ -1,0 +1,225 @@
+"""Naming a mistake: which one, put into the right network, reproduces what was found?
+
+The right network is built in NumPy in float64. Quantities are walked in the order of execution;
+at the first that differs, every mistake that its layers, loss or optimizer can have is put in,
+one at a time. One is named only if it reproduces the value there in every case, and changes
+nothing that agreed before. It then stays in, so that the quantities after it are judged as if it
+had been mended, and the next that differs is looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+import numpy_nn
+from compare.check.evidence import Arrays, Case, Diagnosis
+from compare.mistakes.catalogue import CATALOGUE
+from compare.mistakes.mistake import Mistake
+from compare.mistakes.penalty import Penalty, penalties
+
+# More mistakes than this in one homework are not told apart.
+MOST = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A named mistake, the quantity at which it shows first, and all that it accounts for."""
+
+    quantity: str
+    places: tuple[str, ...]
+    diagnosis: Diagnosis
+    accounts_for: frozenset[str]
+
+
+class Network:
+    """The right network, into which mistakes can be put.
+
+    Args:
+        architecture: A function of a namespace, with its arguments bound.
+        loss: The loss class.
+        algorithm: The optimizer class, or None where no update is checked.
+        settings: Its keyword arguments.
+    """
+
+    def __init__(
+        self,
+        architecture: Callable[[Any], Any],
+        loss: str = "CrossEntropyLoss",
+        algorithm: str | None = None,
+        settings: dict[str, Any] | None = None,
+    ) -> None:
+        self.model = architecture(numpy_nn).to(np.float64)
+        self.loss = getattr(numpy_nn, loss)()
+        self._algorithm, self._settings = algorithm, settings or {}
+        self.optimizer = self._new_optimizer()
+        self.penalty: Penalty | None = None
+        self._planted: list[tuple[tuple[str, ...], Mistake]] = []
+
+    def _new_optimizer(self) -> Any:
+        if self._algorithm is None:
+            return None
+        made = getattr(numpy_nn.optim, self._algorithm)
+        return made(self.model.parameters(), **self._settings)
+
+    def targets(self) -> Iterator[tuple[str, Any]]:
+        """What can be wrong, by its place: layers from the first to the last, loss, optimizer."""
+        for name, module in self.model.named_modules():
+            if not any(module.children()):
+                yield name, module
+        yield "loss", self.loss
+        if self.optimizer is not None:
+            yield "update", self.optimizer
+
+    def candidates(self) -> Iterator[tuple[tuple[str, ...], Mistake]]:
+        """Every mistake that is not in yet, with its places.
+
+        Somebody who writes a layer once has its mistake in every place where it stands; somebody
+        who writes each layer out may have it in one.
+        """
+        taken = {place for places, _ in self._planted for place in places}
+        free = [(place, target) for place, target in self.targets() if place not in taken]
+        kinds = dict.fromkeys(type(target).__name__ for _, target in free)
+        for kind in (kind for kind in kinds if kind in CATALOGUE):
+            same = [(place, target) for place, target in free if type(target).__name__ == kind]
+            if len(same) > 1:
+                everywhere = tuple(place for place, _ in same)
+                yield from ((everywhere, mistake) for mistake in CATALOGUE[kind](same[0][1]))
+            for place, target in same:
+                yield from (((place,), mistake) for mistake in CATALOGUE[kind](target))
+
+    def keep(self, places: tuple[str, ...], mistake: Mistake) -> None:
+        """Put a mistake in for good."""
+        self._planted.append((places, mistake))
+        targets = dict(self.targets())
+        for place in places:
+            if place != "update":  # the optimizer is built anew for every case
+                mistake.plant(targets[place])
+
+    @contextmanager
+    def with_mistake(self, places: tuple[str, ...], mistake: Mistake) -> Iterator[None]:
+        """While this lasts, the mistake is in."""
+        targets = dict(self.targets())
+        right = {place: type(targets[place]) for place in places}
+        self.keep(places, mistake)
+        try:
+            yield
+        finally:
+            self._planted.pop()
+            for place in places:
+                targets[place].__class__ = right[place]
+
+    @np.errstate(all="ignore")
+    def answer(self, case: Case) -> Arrays:
+        """Everything that the network makes of a case, mistakes included."""
+        self.model.load_state_dict(case.parameters)
+        self.model.zero_grad()
+        logits = self.model(case.inputs)
+        value = float(self.loss(logits, case.targets))
+        self.model.backward(self.loss.backward())
+        found: Arrays = {"logits": np.array(logits), "loss": np.array(value)}
+        for name, parameter in self.model.named_parameters():
+            gradient = np.zeros(parameter.shape) if parameter.grad is None else parameter.grad
+            found[f"gradient/{name}"] = np.array(gradient)
+        if self.penalty is not None:
+            self.penalty.add_to(found, case.parameters)
+        found |= {f"buffer/{name}": np.array(value) for name, value in self.model.named_buffers()}
+        if self.optimizer is not None and case.update_gradients:
+            found |= self._updates(case)
+        return found
+
+    def _updates(self, case: Case) -> Arrays:
+        self.model.load_state_dict(case.parameters)
+        optimizer = self._new_optimizer()
+        for places, mistake in self._planted:
+            if "update" in places:
+                mistake.plant(optimizer)
+        for gradients in case.update_gradients:
+            for name, parameter in self.model.named_parameters():
+                parameter.grad = np.array(gradients[name])
+            optimizer.step()
+        return {
+            f"update/{name}": np.array(parameter.data)
+            for name, parameter in self.model.named_parameters()
+        }
+
+
+def explain(
+    network: Network,
+    cases: Sequence[Case],
+    answers: Sequence[Arrays],
+    differs: Callable[[str, Sequence[Arrays]], bool],
+    order: Sequence[str],
+) -> list[Finding]:
+    """Name the mistakes that account for what was found.
+
+    Args:
+        network: The right network; the mistakes that are named stay in it.
+        cases: What was asked.
+        answers: What was found, a case each.
+        differs: Whether the answers differ from the given ones in a quantity, in any case.
+        order: The quantities in the order of execution.
+
+    Returns:
+        The findings, first divergence first; empty where nothing is named.
+    """
+    findings: list[Finding] = []
+    while len(findings) < MOST:
+        right = [network.answer(case) for case in cases]
+        failing = [quantity for quantity in order if differs(quantity, right)]
+        if not failing:
+            break
+        finding = _best(network, cases, answers, differs, order, failing)
+        if finding is None:
+            break
+        findings.append(finding)
+    return findings
+
+
+def _best(
+    network: Network,
+    cases: Sequence[Case],
+    answers: Sequence[Arrays],
+    differs: Callable[[str, Sequence[Arrays]], bool],
+    order: Sequence[str],
+    failing: list[str],
+) -> Finding | None:
+    """The mistake that accounts for the first failing quantity and for most of the others."""
+    agreeing = [quantity for quantity in order if quantity not in failing]
+    best: tuple[int, tuple[str, ...], Mistake | Penalty, frozenset[str]] | None = None
+
+    def consider(places: tuple[str, ...], mistake: Mistake | Penalty) -> None:
+        nonlocal best
+        try:
+            made = [network.answer(case) for case in cases]
+        except ValueError:
+            return  # the mistake gives arrays that do not fit here, so it is not the one
+        if differs(failing[0], made) or any(differs(quantity, made) for quantity in agreeing):
+            return
+        accounted = frozenset(q for q in failing if not differs(q, made))
+        if isinstance(mistake, Penalty) and len(accounted) < len(failing):
+            return  # a penalty is a claim about all quantities together
+        if best is None or len(accounted) > best[0]:
+            best = len(accounted), places, mistake, accounted
+
+    for places, mistake in network.candidates():
+        with network.with_mistake(places, mistake):
+            consider(places, mistake)
+    if network.penalty is None:
+        for penalty in penalties(cases, answers):
+            network.penalty = penalty
+            consider(("loss",), penalty)
+        network.penalty = None
+    if best is None:
+        return None
+    _, places, chosen, accounted = best
+    if isinstance(chosen, Penalty):
+        network.penalty = chosen
+    else:
+        network.keep(places, chosen)
+    diagnosis = Diagnosis(chosen.code, chosen.explanation)
+    return Finding(failing[0], places, diagnosis, accounted)
