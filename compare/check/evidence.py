@@ -8,7 +8,9 @@ columns, one-hot labels, own names) have been undone.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +30,13 @@ class Case:
             value's, or () for one size of them all.
         update_gradients: The gradients (by state_dict key) of each step that the update is asked
             for, from ``parameters`` on; ``update/…`` is what the last step leaves.
+        expected32: Quantity → what PyTorch makes of it in float32; the yardstick of a homework
+            that computes in float32 inside.
+        given: What single layers are given, for a homework made of layer classes: ``input/1``
+            and ``grad_output/1``. Then ``activation/1``, ``buffer/1.…``, ``gradient/1.…`` and
+            ``gradient/1.input`` (the gradient of the layer's input) are what the layer alone makes
+            of these, and ``gradient/logits`` is the loss's own, at the logits of ``inputs``.
+        evaluation: The logits in evaluation mode, where that differs from training mode.
     """
 
     parameters: Arrays
@@ -36,6 +45,28 @@ class Case:
     expected: Arrays
     sizes: Arrays
     update_gradients: tuple[Arrays, ...] = ()
+    expected32: Arrays = field(default_factory=dict)
+    given: Arrays = field(default_factory=dict)
+    evaluation: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a homework is to compute.
+
+    Attributes:
+        architecture: The name of the network, for people.
+        build: Makes the network from a namespace.
+        loss: ``cross_entropy``, ``mse``, ``bce`` or ``bce_with_logits``.
+        optimizer: Its class, or None where no update is asked for.
+        settings: The optimizer's keyword arguments.
+    """
+
+    architecture: str
+    build: Callable[[Any], Any]
+    loss: str = "cross_entropy"
+    optimizer: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -47,11 +78,13 @@ class Answer:
         problem: Why there are no more values: one sentence, or None.
         notes: Sentences about what else was seen: an input changed, another answer the second
             time.
+        single: Whether the homework computes in float32 inside.
     """
 
     values: Arrays = field(default_factory=dict)
     problem: str | None = None
     notes: list[str] = field(default_factory=list)
+    single: bool = False
 
 
 @dataclass(frozen=True)
