@@ -6,6 +6,8 @@ import json
 import math
 import shutil
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -308,3 +310,17 @@ def test_arrays(tmp_path):
     assert "could not be read" in refusal(read_arrays, tmp_path)
     (tmp_path / "x").write_bytes(b"not safetensors")
     assert "x is damaged: " in refusal(read_arrays, tmp_path / "x")
+
+
+def test_a_run_is_read_without_either_side(finished):
+    """On a machine that has no PyTorch."""
+    program = (
+        "import sys, pathlib\n"
+        "sys.modules.update(dict.fromkeys(['torch', 'torch_nn', 'numpy_nn']))\n"
+        "from compare.records import read_run\n"
+        "print(len(read_run(pathlib.Path(sys.argv[1])).parity))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(finished)], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) == len(read_run(finished).parity)
