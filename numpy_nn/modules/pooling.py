@@ -133,6 +133,10 @@ class MaxPool2d(_Pool2d):
         self.dilation = dilation
         self.return_indices = return_indices
         self._set_window(kernel_size, stride, padding, ceil_mode)
+        self._disjoint = all(
+            s >= d * (k - 1) + 1
+            for k, s, d in zip(self._kernel, self._stride, self._dilation, strict=True)
+        )
 
     def forward(self, input: np.ndarray) -> np.ndarray:
         """Compute the maxima, and remember which point of the window each came from."""
@@ -145,8 +149,10 @@ class MaxPool2d(_Pool2d):
         winner = np.empty_like(input, shape=shape, dtype=np.min_scalar_type(len(self._points)))
         winner[...] = self._first_points(height, width)
         for point, (places, windows) in enumerate(self._points):
-            x, best = input[places], y[windows]
-            np.copyto(winner[windows], winner.dtype.type(point), where=x > best)
+            # One copy, after which the three operations have their values side by side.
+            x, best, number = np.array(input[places]), y[windows], winner[windows]
+            # Points come in rising order, so the later of two is the greater number.
+            np.maximum(number, (x > best) * number.dtype.type(point), out=number)
             np.maximum(best, x, out=best)
         if np.isnan(y).any():
             for point, (places, windows) in enumerate(self._points):
@@ -161,7 +167,11 @@ class MaxPool2d(_Pool2d):
         dx = np.empty_like(winner, shape=self._shape, dtype=self._dtype)
         dx.fill(0)
         for point, (places, windows) in enumerate(self._points):
-            dx[places] += keep(winner[windows] == point, grad_output[windows])
+            passed_on = keep(winner[windows] == point, grad_output[windows])
+            if self._disjoint:  # then each place is met once at most
+                dx[places] = passed_on
+            else:
+                dx[places] += passed_on
         return dx
 
     def _points_of(self, shape: tuple[int, ...], output: tuple[int, int]) -> list[Any]:
