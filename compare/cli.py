@@ -101,8 +101,13 @@ def parity(
     steps: Annotated[int, typer.Option(help="How many steps to certify.")] = 1,
     batch_size: Annotated[int, typer.Option(help="Rows in a batch.")] = 32,
     json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
+    graph: Annotated[bool, typer.Option("--graph", help="Layers made of nodes, closed formulas and PyTorch side by side.")] = False,
 ) -> int:  # fmt: skip
     """The parity table of a network, site by site."""
+    if graph:
+        from compare.commands.graph import graph_command
+
+        return graph_command(architecture, dtype, optimizer, seed, steps, batch_size, as_json=json)
     from compare.commands.parity import parity_command
 
     return parity_command(architecture, dtype, optimizer, seed, steps, batch_size, as_json=json)

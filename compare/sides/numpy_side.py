@@ -20,16 +20,23 @@ class NumpySide:
         blueprint: What to build.
         dtype: ``float32`` or ``float64``.
         seed: Where the generator starts; the weights are drawn from it first.
+        namespace: What the network is built from, ``numpy_nn`` or ``numpy_nn.graph``.
     """
 
     backend = "numpy"
 
-    def __init__(self, blueprint: Blueprint, dtype: str = "float32", seed: int = 0) -> None:
+    def __init__(
+        self,
+        blueprint: Blueprint,
+        dtype: str = "float32",
+        seed: int = 0,
+        namespace: Any = numpy_nn,
+    ) -> None:
         self.dtype = dtype
         numpy_nn.manual_seed(seed)
-        self.model = blueprint.model(numpy_nn).to(np.dtype(dtype))
-        self.loss = blueprint.criterion(numpy_nn)
-        self.optimizer = blueprint.optimizer(numpy_nn, self.model)
+        self.model = blueprint.model(namespace).to(np.dtype(dtype))
+        self.loss = blueprint.criterion(namespace)
+        self.optimizer = blueprint.optimizer(namespace, self.model)
         self._names = [name for name, _ in self.model.named_parameters()]
 
     def rows(self, inputs: np.ndarray, targets: np.ndarray) -> Any:
@@ -89,6 +96,9 @@ class NumpySide:
 
     def modules(self) -> Iterator[Any]:
         return iter(self.model.modules())
+
+    def module(self, name: str) -> Any:
+        return self.model.get_submodule(name)
 
     def weights(self) -> np.ndarray:
         return np.concatenate([p.data.ravel() for p in self.model.parameters()], dtype=np.float64)
