@@ -122,7 +122,3 @@ def report(
 
     for path in write_report(run_dir):
         print(path)
-
-
-if __name__ == "__main__":
-    main()
