@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from .counting import CountingOptimizer
 from .flat import Chunk
-from .optimizer import Optimizer
+from .settings import check_not_negative
+from .terms import gradient, move_average, move_average_of_squares
 
 
-class Adam(Optimizer):
+class Adam(CountingOptimizer):
     """Steps of a size that adapts to each value's gradients.
 
     Formula, for values θ, their gradient g, and step t = 1, 2, …:
@@ -81,64 +83,28 @@ class Adam(Optimizer):
         super().__init__(params, defaults)
 
     def _check_group(self, group: dict[str, Any]) -> None:
-        if not group["lr"] >= 0:
-            raise ValueError(f"Invalid learning rate: {group['lr']}")
-        if not group["eps"] >= 0:
-            raise ValueError(f"Invalid epsilon value: {group['eps']}")
+        check_not_negative(group, "lr", "eps")
         for index, beta in enumerate(group["betas"]):
             if not (isinstance(beta, float) and 0.0 <= beta < 1.0):
                 raise ValueError(f"Invalid beta parameter at index {index}: {beta}")
-        if not group["weight_decay"] >= 0:
-            raise ValueError(f"Invalid weight_decay value: {group['weight_decay']}")
+        check_not_negative(group, "weight_decay")
 
     def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
         return ("exp_avg", "exp_avg_sq", *(["max_exp_avg_sq"] if group["amsgrad"] else []))
 
-    def _run_key(self, state: dict[str, Any]) -> float:
-        return state.get("step", 0.0)
-
-    def _begin_state(self) -> dict[str, float]:
-        return {"step": 0.0}
-
-    def _begin(
-        self, group: dict[str, Any], key: float, states: list[dict[str, Any]]
-    ) -> tuple[float, float]:
-        step = key + 1
-        for state in states:
-            state["step"] = step
+    def _prepare(self, group: dict[str, Any], step: float) -> tuple[float, float]:
         beta1, beta2 = group["betas"]
         return group["lr"] / (1 - beta1**step), (1 - beta2**step) ** 0.5
 
     def _update(self, group: dict[str, Any], common: tuple[float, float], chunk: Chunk) -> None:
         step_size, root_of_correction = common
         beta1, beta2 = group["betas"]
-        p, g = chunk.param(), chunk.grad()
+        p, g = chunk.param(), gradient(group, chunk)
         m, v = chunk.state("exp_avg"), chunk.state("exp_avg_sq")
         s, t = chunk.scratch(1), chunk.scratch(2)
 
-        if group["maximize"]:
-            g = np.negative(g, out=chunk.scratch(0))
-        if group["weight_decay"] != 0:
-            if group["decoupled_weight_decay"]:  # θ ← θ(1 − γλ)
-                p *= 1 - group["lr"] * group["weight_decay"]
-            else:  # g ← g + λθ
-                np.multiply(p, group["weight_decay"], out=t)
-                g = np.add(g, t, out=chunk.scratch(0))
-
-        # m ← m + (1 − β₁)(g − m), and where g is nearer, g − β₁(g − m)
-        np.subtract(g, m, out=t)
-        if 1 - beta1 < 0.5:
-            t *= 1 - beta1
-            m += t
-        else:
-            t *= beta1
-            np.subtract(g, t, out=m)
-
-        # v ← β₂v + (1 − β₂)g²
-        v *= beta2
-        np.multiply(g, 1 - beta2, out=t)
-        t *= g
-        v += t
+        move_average(m, g, beta1, t)  # m ← m + (1 − β₁)(g − m)
+        move_average_of_squares(v, g, beta2, t)  # v ← β₂v + (1 − β₂)g²
 
         if group["amsgrad"]:  # the largest v so far
             v = np.maximum(chunk.state("max_exp_avg_sq"), v, out=chunk.state("max_exp_avg_sq"))

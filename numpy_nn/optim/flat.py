@@ -90,14 +90,19 @@ class Flat:
                 view[...] = parameter.data
                 parameter.data = view
 
-    def adopt_state(self, index: int, name: str, value: np.ndarray | None) -> np.ndarray:
-        """The view that holds a parameter's state, with ``value`` taken over if it is another."""
+    def adopt_state(
+        self, index: int, name: str, value: np.ndarray | None, start: float
+    ) -> np.ndarray:
+        """The view that holds a parameter's state, with ``value`` taken over if it is another.
+
+        Where there is no value yet, it is filled with ``start``.
+        """
         if name not in self.states:
             self.states[name] = np.zeros_like(self.data)
             self.state_views[name] = self._views(self.states[name])
         view = self.state_views[name][index]
         if value is None:
-            view.fill(0)
+            view.fill(start)
         elif value is not view:
             view[...] = value
         return view

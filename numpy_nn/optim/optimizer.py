@@ -13,7 +13,7 @@ from .flat import Chunk, Flat
 # PyTorch's arguments about how it computes, and the only value that means something here.
 TORCH_ONLY = {"foreach": None, "fused": None, "capturable": False, "differentiable": False}
 # What a scheduler leaves in a group for another one to go on from.
-SCHEDULER_KEYS = {"initial_lr"}
+SCHEDULER_KEYS = {"initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum"}
 
 
 class Optimizer:
@@ -41,6 +41,7 @@ class Optimizer:
         self.state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         self._flats: list[list[Flat]] = []
+        self._opt_called = False  # a scheduler asks whether a step was made before its own
         if isinstance(params, Parameter | np.ndarray):
             raise TypeError(
                 "params must be an iterable of parameters or of dicts. "
@@ -63,6 +64,10 @@ class Optimizer:
     def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
         """Names of the arrays that a parameter's state holds."""
         raise NotImplementedError
+
+    def _start(self, group: dict[str, Any], name: str) -> float:
+        """What an array of the state is filled with before the first step."""
+        return 0.0
 
     def _run_key(self, state: dict[str, Any]) -> Any:
         """What parameters must share to be updated together, such as their step."""
@@ -142,15 +147,16 @@ class Optimizer:
             closure: called first, to compute loss and gradients; its value is returned.
         """
         loss = None if closure is None else closure()
-        for group, flats in zip(self.param_groups, self._flats, strict=True):
-            names = self._state_names(group)
-            for flat in flats:
-                flat.adopt()
-                for first, last, key in self._runs(flat):
-                    states = [self._state_of(flat, index, names) for index in range(first, last)]
-                    common = self._begin(group, key, states)
-                    for chunk in flat.chunks(first, last):
-                        self._update(group, common, chunk)
+        self._opt_called = True
+        with np.errstate(all="ignore"):  # as in PyTorch nobody is told of infinite values
+            for group, flats in zip(self.param_groups, self._flats, strict=True):
+                for flat in flats:
+                    flat.adopt()
+                    for first, last, key in self._runs(flat):
+                        states = [self._state_of(group, flat, i) for i in range(first, last)]
+                        common = self._begin(group, key, states)
+                        for chunk in flat.chunks(first, last):
+                            self._update(group, common, chunk)
         return loss
 
     def _runs(self, flat: Flat) -> list[tuple[int, int, Any]]:
@@ -167,13 +173,17 @@ class Optimizer:
             runs.append((first, len(flat.params), current))
         return runs
 
-    def _state_of(self, flat: Flat, index: int, names: tuple[str, ...]) -> dict[str, Any]:
+    def _state_of(self, group: dict[str, Any], flat: Flat, index: int) -> dict[str, Any]:
         """The state of a parameter, its arrays being views of the flat ones."""
+        names = self._state_names(group)
         if not names:
             return {}
         state = self.state[flat.params[index]]
+        if not state:
+            state.update(self._begin_state())
         for name in names:
-            state[name] = flat.adopt_state(index, name, state.get(name))
+            start = self._start(group, name)
+            state[name] = flat.adopt_state(index, name, state.get(name), start)
         return state
 
     def zero_grad(self, set_to_none: bool = True) -> None:
@@ -256,7 +266,7 @@ class Optimizer:
         for name, value in found.items():
             array = np.asarray(value)
             if name not in names:
-                state[name] = float(array)
+                state[name] = self._loaded_number(name, array, parameter)
             elif array.shape != parameter.shape:
                 raise ValueError(
                     f"{name} of parameter {key} should have shape {parameter.shape}. "
@@ -266,7 +276,11 @@ class Optimizer:
                 state[name] = array.astype(parameter.dtype)
         return state
 
-    def _begin_state(self) -> dict[str, float]:
+    def _loaded_number(self, name: str, value: np.ndarray, parameter: Parameter) -> Any:
+        """One of the numbers of ``_begin_state`` in the form that it has here."""
+        return float(value)
+
+    def _begin_state(self) -> dict[str, Any]:
         """The numbers that a state holds beside its arrays, before the first step."""
         return {}
 

@@ -7,6 +7,8 @@ import numpy as np
 
 from .flat import Chunk
 from .optimizer import Optimizer
+from .settings import check_not_negative
+from .terms import gradient
 
 
 class SGD(Optimizer):
@@ -73,11 +75,7 @@ class SGD(Optimizer):
         super().__init__(params, defaults)
 
     def _check_group(self, group: dict[str, Any]) -> None:
-        if not group["lr"] >= 0:
-            raise ValueError(f"Invalid learning rate: {group['lr']}")
-        for name in ("momentum", "weight_decay"):
-            if not group[name] >= 0:
-                raise ValueError(f"Invalid {name} value: {group[name]}")
+        check_not_negative(group, "lr", "momentum", "weight_decay")
         if group["nesterov"] and (group["momentum"] <= 0 or group["dampening"] != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
 
@@ -92,12 +90,7 @@ class SGD(Optimizer):
 
     def _update(self, group: dict[str, Any], first: bool, chunk: Chunk) -> None:
         lr, mu = group["lr"], group["momentum"]
-        p, g, t = chunk.param(), chunk.grad(), chunk.scratch(1)
-        if group["maximize"]:
-            g = np.negative(g, out=chunk.scratch(0))
-        if group["weight_decay"] != 0:  # g + λθ
-            np.multiply(p, group["weight_decay"], out=t)
-            g = np.add(g, t, out=chunk.scratch(0))
+        p, g, t = chunk.param(), gradient(group, chunk), chunk.scratch(1)
         if mu != 0:
             b = chunk.state("momentum_buffer")
             if first:

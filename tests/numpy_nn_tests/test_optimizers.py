@@ -1,15 +1,19 @@
 """Every public optimizer against PyTorch over 20 steps, from one table."""
 
 import copy
+import inspect
 import pickle
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import numpy_nn
 import torch_nn
+from numpy_nn import optim
 from numpy_nn.optim import SGD, Adam, Optimizer
 from numpy_nn.optim.flat import CHUNK
 
@@ -33,7 +37,42 @@ CASES = [
     ("Adam", {"lr": 0.1, "amsgrad": True, "weight_decay": 0.1, "maximize": True}),
     ("Adam", {"lr": 0.1, "weight_decay": 0.1, "decoupled_weight_decay": True}),
     ("Adam", {"lr": 0.0}),
+    ("AdamW", {}),
+    ("AdamW", {"lr": 0.1, "betas": (0.5, 0.7), "eps": 0.1, "weight_decay": 0.3}),
+    ("AdamW", {"lr": 0.1, "amsgrad": True, "weight_decay": 0.1, "maximize": True}),
+    ("AdamW", {"lr": 0.1, "weight_decay": 0.0}),
+    ("Adagrad", {}),
+    ("Adagrad", {"lr": 0.1, "lr_decay": 0.3, "eps": 0.1}),
+    ("Adagrad", {"lr": 0.1, "initial_accumulator_value": 0.5, "weight_decay": 0.1}),
+    ("Adagrad", {"lr": 0.1, "lr_decay": 0.01, "weight_decay": 0.1, "maximize": True}),
+    ("RMSprop", {}),
+    ("RMSprop", {"lr": 0.1, "alpha": 0.5, "eps": 0.1}),
+    ("RMSprop", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.1}),
+    ("RMSprop", {"lr": 0.1, "centered": True}),
+    ("RMSprop", {"lr": 0.1, "alpha": 0.3, "centered": True, "momentum": 0.5}),
+    ("RMSprop", {"lr": 0.1, "centered": True, "weight_decay": 0.1, "maximize": True}),
+    ("RMSprop", {"lr": 0.1, "momentum": 0.5, "maximize": True}),
+    ("Adadelta", {}),
+    ("Adadelta", {"lr": 0.5, "rho": 0.5, "eps": 0.1}),
+    ("Adadelta", {"lr": 0.5, "weight_decay": 0.1, "maximize": True}),
+    ("Adadelta", {"rho": 1.0}),
+    ("Adamax", {}),
+    ("Adamax", {"lr": 0.1, "betas": (0.5, 0.7), "eps": 0.1, "weight_decay": 0.1}),
+    ("Adamax", {"lr": 0.1, "betas": (0, 0), "maximize": True}),
+    ("NAdam", {}),
+    ("NAdam", {"lr": 0.1, "betas": (0.5, 0.7), "eps": 0.1, "momentum_decay": 0.1}),
+    ("NAdam", {"lr": 0.1, "weight_decay": 0.1, "maximize": True, "momentum_decay": 0}),
+    ("NAdam", {"lr": 0.1, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("RAdam", {}),
+    ("RAdam", {"lr": 0.1, "betas": (0.5, 0.7), "eps": 0.1}),
+    ("RAdam", {"lr": 0.1, "weight_decay": 0.1, "maximize": True}),
+    ("RAdam", {"lr": 0.1, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    ("Rprop", {}),
+    ("Rprop", {"lr": 0.1, "etas": (0.3, 2.0), "step_sizes": (0.05, 0.4)}),
+    ("Rprop", {"lr": 0.1, "maximize": True}),
 ]
+# What a state holds beside arrays: PyTorch has tensors of one float32 there.
+NUMBERS = ("step", "mu_product")
 IDS = [f"{name} {settings}" for name, settings in CASES]
 
 
@@ -64,7 +103,7 @@ class Sides:
             state = ours["state"][number]
             assert set(state) == set(expected)
             for name, value in expected.items():
-                if name == "step":
+                if name in NUMBERS:
                     assert state[name] == value.item()
                 else:
                     close(state[name], value.numpy(), "optimizer", f"{name} of {number}")
@@ -162,8 +201,9 @@ def test_groups_with_settings_of_their_own(name: str, settings: dict[str, Any], 
 
     optimizer = getattr(numpy_nn.optim, name)(groups(sides.numpy), **settings)
     reference = getattr(torch_nn.optim, name)(groups(sides.torch), **settings)
-    optimizer.add_param_group({"params": sides.numpy[4:], "weight_decay": 0.2})
-    reference.add_param_group({"params": sides.torch[4:], "weight_decay": 0.2})
+    other = {"weight_decay": 0.2} if name != "Rprop" else {"etas": (0.4, 1.5)}
+    optimizer.add_param_group({"params": sides.numpy[4:], **other})
+    reference.add_param_group({"params": sides.torch[4:], **other})
     for step in range(STEPS):
         for side in (optimizer, reference):  # as a scheduler does
             side.param_groups[1]["lr"] = 0.1 / (step + 1)
@@ -202,7 +242,7 @@ def test_state_goes_to_torch_and_back(name: str, settings: dict[str, Any], close
     as_tensors = {
         number: {
             key: torch.tensor(value, dtype=torch.float32)
-            if key == "step"
+            if key in NUMBERS
             else torch.from_numpy(value.copy())
             for key, value in state.items()
         }
@@ -323,6 +363,25 @@ Q = numpy_nn.Parameter(np.zeros(2))
         (lambda: Adam([P], betas=(1.0, 0.9)), "index 0: 1.0"),
         (lambda: Adam([P], betas=(0.9, 1)), "index 1: 1"),
         (lambda: Adam([P], weight_decay=-1), "Invalid weight_decay"),
+        (lambda: optim.Adagrad([P], lr_decay=-1), "Invalid lr_decay value: -1"),
+        (lambda: optim.Adagrad([P], initial_accumulator_value=-1), "Invalid initial_acc.*: -1"),
+        (lambda: optim.Adagrad([P], eps=-1), "Invalid epsilon value: -1"),
+        (lambda: optim.RMSprop([P], alpha=-1), "Invalid alpha value: -1"),
+        (lambda: optim.RMSprop([P], momentum=-1), "Invalid momentum value: -1"),
+        (lambda: optim.Adadelta([P], rho=1.5), "Invalid rho value: 1.5"),
+        (lambda: optim.Adamax([P], betas=(0.9, 1.0)), "index 1: 1.0"),
+        (lambda: optim.NAdam([P], momentum_decay=-1), "Invalid momentum_decay value: -1"),
+        (lambda: optim.RAdam([P], betas=(-0.1, 0.9)), "index 0: -0.1"),
+        (lambda: optim.Rprop([P], etas=(0.5, 0.9)), "Invalid eta values: 0.5, 0.9"),
+        (lambda: optim.Rprop([P], lr=-1), "Invalid learning rate: -1"),
+        *(
+            (lambda make=make: make([P], foreach=True), "foreach=True is not supported")
+            for make in (optim.AdamW, optim.Adagrad, optim.RMSprop, optim.Adadelta, optim.Adamax)
+        ),
+        *(
+            (lambda make=make: make([P], capturable=True), "capturable=True is not supported")
+            for make in (optim.NAdam, optim.RAdam, optim.Rprop)
+        ),
     ],
 )
 def test_refusals(make: Any, message: str) -> None:
@@ -354,5 +413,98 @@ def test_state_that_does_not_fit_is_refused(change: Any, message: str) -> None:
     assert repr(optimizer.state_dict()) == repr(before)
 
 
+ARGUMENTS = {
+    "lr": st.sampled_from([0.0, 1e-3, 0.1, 1.0]),
+    "momentum": st.sampled_from([0, 0.5, 0.99, 1.5]),
+    "dampening": st.sampled_from([0, 0.3, 1.0]),
+    "weight_decay": st.sampled_from([0, 1e-3, 0.5]),
+    "nesterov": st.booleans(),
+    "maximize": st.booleans(),
+    "amsgrad": st.booleans(),
+    "centered": st.booleans(),
+    "decoupled_weight_decay": st.booleans(),
+    "betas": st.tuples(
+        st.sampled_from([0.0, 0.3, 0.5, 0.7, 0.99]), st.sampled_from([0.0, 0.4, 0.9, 0.999])
+    ),
+    "eps": st.sampled_from([0, 1e-10, 1e-4, 0.3]),
+    "lr_decay": st.sampled_from([0, 0.1]),
+    "initial_accumulator_value": st.sampled_from([0, 0.7]),
+    # Not 0: centered it would divide by the rounding of g² − g².
+    "alpha": st.sampled_from([0.2, 0.7, 0.99]),
+    "rho": st.sampled_from([0.0, 0.4, 0.95, 1.0]),
+    "momentum_decay": st.sampled_from([0, 4e-3, 0.5]),
+    "etas": st.tuples(st.sampled_from([0.1, 0.9]), st.sampled_from([1.1, 3.0])),
+    "step_sizes": st.tuples(st.sampled_from([0, 1e-3, 0.09]), st.sampled_from([0.11, 2.0])),
+}
+
+
+@settings(max_examples=100, deadline=None)
+@given(data=st.data(), name=st.sampled_from(sorted({name for name, _ in CASES})))
+def test_any_settings(data: Any, name: str) -> None:
+    """Also those that a case above does not combine, changed between the steps, and infinite
+    and NaN where PyTorch has them: a step without a gradient and an ε is 0 / 0."""
+    arguments = inspect.signature(getattr(optim, name)).parameters
+    names = [n for n in ARGUMENTS if n in arguments]
+    chosen = data.draw(st.fixed_dictionaries({}, optional={n: ARGUMENTS[n] for n in names}))
+    if chosen.get("nesterov"):
+        chosen |= {"momentum": chosen.get("momentum") or 0.5, "dampening": 0}
+    sides = Sides(shapes=[(3,), (2, 2), ()])
+    optimizer, reference = make(sides, name, chosen)
+    fixed = {"nesterov", "momentum", "amsgrad", "centered"}  # others may change as one goes along
+    for step in range(8):
+        sides.draw_gradients(without=data.draw(st.sampled_from([(), (0,), (1, 2)])))
+        if step == 4 and sides.numpy[0].grad is not None:
+            sides.numpy[0].grad[:] = 0
+            sides.torch[0].grad.zero_()  # type: ignore[union-attr]
+        change = data.draw(st.sampled_from([n for n in names if n not in fixed]))
+        value = data.draw(ARGUMENTS[change])
+        if change != "dampening" or not optimizer.param_groups[0]["nesterov"]:
+            optimizer.param_groups[0][change] = reference.param_groups[0][change] = value
+        optimizer.step()
+        reference.step()
+    for p, q in zip(sides.numpy, sides.torch, strict=True):
+        expected = q.detach().numpy()
+        np.testing.assert_allclose(p.data, expected, rtol=1e-11, atol=1e-12)
+
+
+def test_the_sum_of_adagrad_is_there_from_the_start() -> None:
+    sides = Sides(shapes=[(2,), (3,)])
+    for side, parameters in (("numpy", sides.numpy), ("torch", sides.torch)):
+        namespace = numpy_nn if side == "numpy" else torch_nn
+        optimizer = namespace.optim.Adagrad(parameters, initial_accumulator_value=0.5)
+        state = optimizer.state_dict()["state"]
+        assert [float(state[i]["step"]) for i in (0, 1)] == [0.0, 0.0]
+        assert [state[i]["sum"].tolist() for i in (0, 1)] == [[0.5] * 2, [0.5] * 3]
+
+
+def test_adamw_goes_on_from_adam() -> None:
+    """The weight decay is decoupled then, as it is in PyTorch."""
+    sides = Sides(shapes=[(2,)])
+    optimizer, reference = make(sides, "Adam", {"weight_decay": 0.1})
+    after = make(sides, "AdamW", {})
+    for side, following in zip((optimizer, reference), after, strict=True):
+        following.load_state_dict(side.state_dict())
+        group = following.param_groups[0]
+        assert (group["weight_decay"], group["decoupled_weight_decay"]) == (0.1, True)
+
+
+def test_the_product_of_nadam_has_torchs_precision() -> None:
+    """float32 at first, and the parameters' dtype after loading."""
+    sides = Sides(shapes=[(2,)])
+    optimizer, reference = make(sides, "NAdam", {})
+    for number, dtype in enumerate((np.float32, np.float64)):
+        sides.draw_gradients()
+        optimizer.step()
+        reference.step()
+        product = optimizer.state[sides.numpy[0]]["mu_product"]
+        expected = reference.state[sides.torch[0]]["mu_product"].numpy()
+        assert product.dtype == expected.dtype == dtype
+        assert product == expected
+        if number == 0:
+            optimizer.load_state_dict(optimizer.state_dict())
+            reference.load_state_dict(reference.state_dict())
+
+
 def test_every_public_optimizer_has_a_case() -> None:
-    assert set(numpy_nn.optim.__all__) - {"Optimizer"} == {name for name, _ in CASES}
+    classes = {n for n in numpy_nn.optim.__all__ if isinstance(getattr(optim, n), type)}
+    assert classes - {"Optimizer"} == {name for name, _ in CASES}
