@@ -15,7 +15,7 @@ float32, however far it has drifted from another one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -140,9 +140,15 @@ def _stage(side: Side, call: Call, step: Step, state: Arrays, dy: np.ndarray) ->
 
 
 def _sizes(referee: Referee, call: Call, step: Step, state: Arrays, dy: np.ndarray) -> Stage:
+    kind = _kind(referee, call)
     if call.name == "loss":
-        return magnitude.LOSSES[call.kind](call.input, step.targets, float(dy))
-    return magnitude.module_sizes(referee, call.name, call.kind, state, call.input, dy)
+        return magnitude.LOSSES[kind](call.input, step.targets, float(dy))
+    return magnitude.module_sizes(referee, call.name, kind, state, call.input, dy)
+
+
+def _kind(referee: Referee, call: Call) -> str:
+    """What a module is meant to be: the referee's class, whatever the other side's is called."""
+    return type(referee.loss if call.name == "loss" else referee.module(call.name)).__name__
 
 
 def _compare_stage(
@@ -185,7 +191,7 @@ def _comparison(
 
 def _update_stage(step: Step, judges: Judges) -> Iterator[Comparison]:
     """The optimizer's step from the same state with the same gradients."""
-    settings = judges.torch64.optimizer_settings()
+    settings = judges.torch64.optimizer.param_groups[0]
     referee = judges.torch64.update_stage(step.before, step.gradients)
     sizes = magnitude.update_sizes(
         judges.torch64, step.before, step.gradients, settings.get("maximize", False)
@@ -217,12 +223,16 @@ def _whole(step: Step, judges: Judges, seed: int) -> tuple[list[Comparison], Kin
     """
     judges.numpy64.load(step.before)
     numpy = judges.numpy64.record_step(_batch(judges.numpy64, step))
-    kinks = {call.name: call.input for call in numpy.calls if call.kind in magnitude.KINKED}
+    kinks = {
+        call.name: call.input
+        for call in numpy.calls
+        if _kind(judges.torch64, call) in magnitude.KINKED
+    }
     judges.torch64.load(step.before)
     torch = judges.torch64.replay(_batch(judges.torch64, step), kinks)
     if [call.name for call in numpy.calls] != [call.name for call in torch.calls]:
         missing = Comparison("float64", "whole/forward", np.inf, 0.0, 0.0)
-        return [missing], _count_kinks(step, torch)
+        return [missing], _count_kinks(step, torch, kinks)
     sizes = {
         call.name: _sizes(
             judges.torch64, call, torch, torch.before.of_module(call.name), call.grad_output
@@ -248,7 +258,7 @@ def _whole(step: Step, judges: Judges, seed: int) -> tuple[list[Comparison], Kin
             change = np.abs(moved[site] - exact[site]) / NOISE
         error = tolerances.whole_error(value, referee, _largest(size) + _largest(change))
         found.append(Comparison("float64", f"whole/{site}", error, 0.0, tolerances.FLOAT64_WHOLE))
-    return found, _count_kinks(step, torch)
+    return found, _count_kinks(step, torch, kinks)
 
 
 def _largest(sizes: np.ndarray) -> float:
@@ -288,13 +298,13 @@ def _batch(side: Side, step: Step) -> Any:
     return side.batch(side.rows(step.inputs, step.targets), np.arange(len(step.targets)))
 
 
-def _count_kinks(step: Step, referee: Step) -> KinkCount:
+def _count_kinks(step: Step, referee: Step, kinked: Collection[str]) -> KinkCount:
     """Where NumPy's float32 input and the referee's lie on different sides of a kink."""
     places = flips = 0
     largest = 0.0
-    exact = {call.name: call.input for call in referee.calls}
+    exact = {call.name: call.input for call in referee.calls if call.name in kinked}
     for call in step.calls:
-        if call.kind not in magnitude.KINKED or call.name not in exact:
+        if call.name not in exact:
             continue
         other = exact[call.name]
         different = (call.input > 0) != (other > 0)

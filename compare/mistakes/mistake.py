@@ -16,7 +16,7 @@ class Mistake:
         explanation: A sentence: what is wrong, the formula it breaks, what to change.
         methods: What the wrong object does in the place of the right one's methods. Each takes
             the object and the method's arguments, and relies on nothing but the object's
-            parameters and settings: the right one's code may itself be what is in question.
+            parameters: its code and its settings may be what is in question.
     """
 
     code: str
@@ -29,5 +29,6 @@ class Mistake:
         target.__class__ = type(right.__name__, (right,), dict(self.methods))
 
 
-# Kind of layer, loss or optimizer → the mistakes that such an object can have.
+# Kind of layer, loss or optimizer → the mistakes that such an object can have. The function is
+# given an object that has the specified settings, on either side.
 Catalogue = dict[str, Callable[[Any], Iterator[Mistake]]]

@@ -18,26 +18,31 @@ TERMS = (
 
 
 def wrong_batch_norm(
+    layer: Any,
     eps: float | None = None,
     outside: bool = False,
+    backward_right: bool = False,
     ddof: int = 0,
     mean_term: bool = True,
     variance_term: bool = True,
     momentum: Callable[[float], float] = lambda m: m,
     running_ddof: int = 1,
 ) -> dict[str, Callable]:
-    """Batch normalisation in training mode with any of its parts changed."""
+    """Batch normalisation in training mode, as ``layer`` specifies, with any part changed."""
 
     def forward(self: Any, x: Array) -> Array:
         axes = (0, *range(2, x.ndim))
-        e = self.eps if eps is None else eps
+        e = layer.eps if eps is None else eps
         mean = x.mean(axes, keepdims=True)
         variance = x.var(axes, keepdims=True, ddof=ddof)
         scale = 1 / (np.sqrt(variance) + e) if outside else 1 / np.sqrt(variance + e)
         x_hat = (x - mean) * scale
         self._wrong = axes, x_hat, scale
+        if backward_right:
+            right = 1 / np.sqrt(variance + layer.eps)
+            self._wrong = axes, (x - mean) * right, right
         if self.running_mean is not None:
-            m = momentum(self.momentum)
+            m = momentum(layer.momentum)
             new = x.var(axes, ddof=running_ddof)
             self.running_mean[...] = (1 - m) * self.running_mean + m * mean.ravel()
             self.running_var[...] = (1 - m) * self.running_var + m * new
@@ -70,14 +75,15 @@ def batch_norm(layer: Any) -> Iterator[Mistake]:
             yield Mistake(
                 "eps-outside-sqrt",
                 f"ε is {eps:g} where {layer.eps:g} is specified: {inside}",
-                wrong_batch_norm(eps),
+                wrong_batch_norm(layer, eps),
             )
     for eps in (layer.eps, *EPSILONS):
-        yield Mistake(
-            "eps-outside-sqrt",
-            f"ε = {eps:g} stands outside the root, (x − μ)/(σ + ε); it is {inside}",
-            wrong_batch_norm(eps, outside=True),
-        )
+        for backward_right in (False, True):
+            yield Mistake(
+                "eps-outside-sqrt",
+                f"ε = {eps:g} stands outside the root, (x − μ)/(σ + ε); it is {inside}",
+                wrong_batch_norm(layer, eps, outside=True, backward_right=backward_right),
+            )
     for words, mean_term, variance_term in (
         ("mean and variance", False, False),
         ("the mean", False, True),
@@ -86,24 +92,24 @@ def batch_norm(layer: Any) -> Iterator[Mistake]:
         yield Mistake(
             "batchnorm-missing-terms",
             f"the backward pass treats {words} as constant; {TERMS}",
-            wrong_batch_norm(mean_term=mean_term, variance_term=variance_term),
+            wrong_batch_norm(layer, mean_term=mean_term, variance_term=variance_term),
         )
     yield Mistake(
         "biased-variance",
         "running_var follows the biased variance, (N−1)/N of the expected; the running estimate "
         "divides by N − 1, the normalisation by N",
-        wrong_batch_norm(running_ddof=0),
+        wrong_batch_norm(layer, running_ddof=0),
     )
     yield Mistake(
         "biased-variance",
         "the batch is normalised with the unbiased variance; the normalisation divides by N",
-        wrong_batch_norm(ddof=1),
+        wrong_batch_norm(layer, ddof=1),
     )
     yield Mistake(
         "momentum-reversed",
         f"the running statistics keep {layer.momentum:g} of the old value where momentum "
         f"{layer.momentum:g} is the weight of the new one: r ← (1 − m) r + m · batch",
-        wrong_batch_norm(momentum=lambda m: 1 - m),
+        wrong_batch_norm(layer, momentum=lambda m: 1 - m),
     )
 
 

@@ -23,18 +23,32 @@ class Slot(NamedTuple):
 
 
 def update_mistake(
-    code: str, explanation: str, update: Callable[[dict[str, Any], Slot], Array]
+    code: str,
+    explanation: str,
+    settings: dict[str, Any],
+    update: Callable[[dict[str, Any], Slot], Array],
 ) -> Mistake:
     """A wrong optimizer from a function of (settings, slot) that gives the new value."""
 
     def step(self: Any) -> None:
         for group in self.param_groups:
             for number, parameter in enumerate(group["params"]):
-                memory = self.__dict__.setdefault("_wrong", {}).setdefault(number, {})
+                memories = self.__dict__.setdefault("_wrong", {})
+                memory = memories.setdefault(number, _memory(self.state.get(parameter, {})))
                 slot = Slot(number, parameter.data.ndim > 1, parameter.data, parameter.grad, memory)
-                parameter.data[...] = update(group, slot)
+                parameter.data[...] = update(settings, slot)
 
     return Mistake(code, explanation, {"step": step})
+
+
+def _memory(state: dict[str, Any]) -> dict[str, Any]:
+    """What the right optimizer remembers of a parameter, to go on from."""
+    names = {"step": "t", "exp_avg": "m", "exp_avg_sq": "v", "momentum_buffer": "buffer"}
+    return {
+        names[key]: int(value) if key == "step" else np.array(value)
+        for key, value in state.items()
+        if key in names and value is not None
+    }
 
 
 def wrong_adam(
@@ -81,12 +95,12 @@ def wrong_adam(
 def adam(optimizer: Any) -> Iterator[Mistake]:
     """Mistakes in Adam and AdamW."""
     group = optimizer.param_groups[0]
-    coupled = type(optimizer).__name__ == "Adam" and not group.get("decoupled_weight_decay")
+    coupled = not group["decoupled_weight_decay"]
     formula = "θ ← θ − lr · m̂ / (√v̂ + ε) with m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ)"
 
     def made(code: str, words: str, **parts: Any) -> Mistake:
         parts.setdefault("coupled", coupled)
-        return update_mistake(code, f"{words}: {formula}", wrong_adam(**parts))
+        return update_mistake(code, f"{words}: {formula}", group, wrong_adam(**parts))
 
     yield made("no-bias-correction", "m and v are not corrected", first=False, second=False)
     yield made("no-bias-correction", "m is not corrected", first=False)
@@ -141,6 +155,7 @@ def sgd(optimizer: Any) -> Iterator[Mistake]:
     yield update_mistake(
         "sign-flip",
         "the update goes up the gradient: θ ← θ − lr · g",
+        group,
         lambda settings, slot: slot.p + settings["lr"] * slot.g,
     )
     if group["weight_decay"]:
@@ -152,6 +167,7 @@ def sgd(optimizer: Any) -> Iterator[Mistake]:
             yield update_mistake(
                 "decay-coupling",
                 f"{words}: g ← g + λθ for every parameter",
+                group,
                 _decaying(decayed),
             )
 

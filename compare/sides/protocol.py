@@ -108,6 +108,8 @@ class Side(Protocol):
 
     backend: str
     dtype: str
+    loss: Any
+    optimizer: Any
 
     def rows(self, inputs: np.ndarray, targets: np.ndarray) -> Any:
         """Hold a data set in the side's own form."""
@@ -132,6 +134,9 @@ class Side(Protocol):
 
     def modules(self) -> Iterator[Any]:
         """The modules of the network, in the order of their definition."""
+
+    def module(self, name: str) -> Any:
+        """One of them, by its name."""
 
     def weights(self) -> np.ndarray:
         """All parameters in one float64 vector."""
@@ -172,9 +177,3 @@ class Referee(Side, Protocol):
             noise: Module name → largest random change of its output and of its input gradient.
             seed: For the noise.
         """
-
-    def module(self, name: str) -> Any:
-        """A module, to read its settings."""
-
-    def optimizer_settings(self) -> dict[str, Any]:
-        """The settings of the optimizer."""

@@ -156,9 +156,6 @@ class TorchSide:
     def module(self, name: str) -> Any:
         return self.model.get_submodule(name)
 
-    def optimizer_settings(self) -> dict[str, Any]:
-        return dict(self.optimizer.param_groups[0])
-
     def state(self) -> State:
         model = {name: _array(value) for name, value in self.model.state_dict().items()}
         slots = self.optimizer.state_dict()["state"]
