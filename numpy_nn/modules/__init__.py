@@ -1,6 +1,6 @@
 """The layers, one idea a file, named as in torch.nn.modules."""
 
-from .activation import LeakyReLU, ReLU
+from .activation import ELU, Hardswish, LeakyReLU, ReLU
 from .batchnorm import BatchNorm1d, BatchNorm2d
 from .binary_cross_entropy import BCELoss, BCEWithLogitsLoss
 from .container import Sequential
@@ -8,14 +8,19 @@ from .conv import Conv2d
 from .cross_entropy import CrossEntropyLoss
 from .dropout import Dropout
 from .flatten import Flatten
+from .gelu import GELU
 from .kl_divergence import KLDivLoss
 from .linear import Identity, Linear
 from .module import Module
 from .nll import NLLLoss
 from .pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from .regression_loss import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
+from .sigmoid import Sigmoid, SiLU, Softplus, Tanh
+from .softmax import LogSoftmax, Softmax
 
 __all__ = [
+    "ELU",
+    "GELU",
     "AdaptiveAvgPool2d",
     "AvgPool2d",
     "BCELoss",
@@ -26,17 +31,24 @@ __all__ = [
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",
+    "Hardswish",
     "HuberLoss",
     "Identity",
     "KLDivLoss",
     "L1Loss",
     "LeakyReLU",
     "Linear",
+    "LogSoftmax",
     "MSELoss",
     "MaxPool2d",
     "Module",
     "NLLLoss",
     "ReLU",
     "Sequential",
+    "SiLU",
+    "Sigmoid",
     "SmoothL1Loss",
+    "Softmax",
+    "Softplus",
+    "Tanh",
 ]

@@ -94,3 +94,96 @@ class LeakyReLU(Module):
     def extra_repr(self) -> str:
         """The slope."""
         return f"negative_slope={self.negative_slope}"
+
+
+class ELU(Module):
+    """The exponential linear unit.
+
+    Formula: y = x where x > 0, else α (exp(x) − 1); dx = dy where x > 0, else dy α exp(x).
+
+    Convention: the slope at 0 is α, as in PyTorch.
+
+    Args:
+        alpha: α.
+        inplace: False only.
+
+    Shape:
+        any; the output has the input's.
+
+    Raises:
+        NotImplementedError: if inplace is True.
+        TypeError: if the input is no float32 or float64 array.
+
+    Example:
+        >>> import numpy
+        >>> ELU()(numpy.array([-100.0, 0.0, 2.0]))
+        array([-1.,  0.,  2.])
+    """
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
+        super().__init__()
+        check_not_inplace(self, inplace)
+        self.alpha = alpha
+        self.inplace = inplace
+
+    def forward(self, input: np.ndarray) -> np.ndarray:
+        """Compute y = x where x > 0, else α (exp(x) − 1)."""
+        check_input(self, input)
+        self._input = input
+        return np.asarray(np.maximum(input, 0) + self.alpha * np.expm1(np.minimum(input, 0)))
+
+    def backward(self, grad_output: np.ndarray) -> np.ndarray:
+        """Return dx = dy where x > 0, else dy α exp(x)."""
+        x = self._saved("_input")
+        check_grad_output(self, grad_output, x.shape, x.dtype)
+        below = np.asarray(x <= 0)
+        slope = keep(below, np.asarray(self.alpha * np.exp(np.minimum(x, 0)))) + ~below
+        return np.asarray(grad_output * slope)
+
+    def extra_repr(self) -> str:
+        """The constructor's argument."""
+        return f"alpha={self.alpha}"
+
+
+class Hardswish(Module):
+    """A swish of straight lines.
+
+    Formula: y = x min(max(x + 3, 0), 6) / 6; dx = dy (2x + 3) / 6 between −3 and 3, 0 below
+    and dy above.
+
+    Convention: the slope at −3 is 0 and at 3 it is 1, as in PyTorch.
+
+    Args:
+        inplace: False only.
+
+    Shape:
+        any; the output has the input's.
+
+    Raises:
+        NotImplementedError: if inplace is True.
+        TypeError: if the input is no float32 or float64 array.
+
+    Example:
+        >>> import numpy
+        >>> Hardswish()(numpy.array([-4.0, 1.5, 4.0])) + 0.0
+        array([0.   , 1.125, 4.   ])
+    """
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        check_not_inplace(self, inplace)
+        self.inplace = inplace
+
+    def forward(self, input: np.ndarray) -> np.ndarray:
+        """Compute y = x min(max(x + 3, 0), 6) / 6."""
+        check_input(self, input)
+        self._input = input
+        with np.errstate(invalid="ignore"):  # −∞ times 0
+            return np.asarray(input * np.minimum(np.maximum(input + 3, 0), 6) / 6)
+
+    def backward(self, grad_output: np.ndarray) -> np.ndarray:
+        """Return dx = dy (2x + 3) / 6 between −3 and 3, 0 below and dy above."""
+        x = self._saved("_input")
+        check_grad_output(self, grad_output, x.shape, x.dtype)
+        above, between = np.asarray(x >= 3), np.asarray(~((x <= -3) | (x >= 3)))
+        return np.asarray(grad_output * (keep(between, np.asarray(x / 3 + 0.5)) + above))
