@@ -9,13 +9,14 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from compare.blueprint import Blueprint
-from compare.certificate import Judges, certify
+from compare.certificate import Comparison, Judges, certify
 from compare.drift import Replicas
 from compare.experiment import Experiment
 from compare.initial import compare_initial
-from compare.records import HistoryRow, ParityRow, TimingRow, TrainingRecord
+from compare.mistakes.stage import diagnose_step
+from compare.records import HistoryRow, NamedMistake, ParityRow, TimingRow, TrainingRecord
 from compare.run_directory import RunDirectory
-from compare.sides import Side
+from compare.sides import Side, Step
 from compare.sides.numpy_side import NumpySide
 from compare.sides.torch_side import TorchSide
 
@@ -112,6 +113,7 @@ class LockStep:
         self.torch: Side = TorchSide(blueprint, dtype, seed)
         self.sides = (self.numpy, self.torch)
         initial, rows = compare_initial(self.numpy, self.torch, label)
+        self._diverged = False
         self._every = parity.every or max(1, self.steps // 40)
         self.record = TrainingRecord(
             optimizer=label,
@@ -172,6 +174,7 @@ class LockStep:
                     [ParityRow(self.label, step, *c, passed=c.passed) for c in comparisons]
                 )
                 self.record.kinks.append(kinks.model_copy(update={"step": step}))
+                self._diagnose(recorded, comparisons)
             else:
                 begun = time.perf_counter()
                 loss, logits = side.train_step(batch)
@@ -193,6 +196,18 @@ class LockStep:
         self.directory.add(
             "drift", *self.replicas.follow(self.label, step, indices, self.numpy, self.torch)
         )
+
+    def _diagnose(self, recorded: Step, comparisons: list[Comparison]) -> None:
+        """Name what is behind the first divergence of the run."""
+        failure = next((c for c in comparisons if not c.passed), None)
+        if failure is None or self._diverged:
+            return
+        self._diverged = True
+        found = diagnose_step(recorded, self.judges, failure)
+        if found is not None:
+            self.record.mistake = NamedMistake(
+                site=failure.site, code=found.code, explanation=found.explanation
+            )
 
     def _evaluate(self, epoch: int, held: dict[str, Any]) -> None:
         for side in self.sides:

@@ -160,6 +160,14 @@ class KinkCount(Record):
     largest: float
 
 
+class NamedMistake(Record):
+    """What accounts for the first divergence: a code of docs/mistakes.md, and a sentence."""
+
+    site: str
+    code: str
+    explanation: str
+
+
 class TrainingRecord(Record):
     """The summary of one training, both sides.
 
@@ -172,6 +180,7 @@ class TrainingRecord(Record):
         parity_rows: How many rows of parity.csv are its own.
         initial: The comparison at step 0.
         kinks: Where the two precisions fall on different sides of a kink, at certified steps.
+        mistake: The named mistake behind the first divergence, where there is one.
         wall_s: Seconds that the training took, with all comparisons.
     """
 
@@ -183,6 +192,7 @@ class TrainingRecord(Record):
     parity_rows: int
     initial: Initial
     kinks: list[KinkCount]
+    mistake: NamedMistake | None = None
     wall_s: float
 
 

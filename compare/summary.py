@@ -37,6 +37,8 @@ def show_summary(run: Run, console: Console | None = None) -> bool:
                 f"{label}: {found.failed:,} of {found.compared:,} comparisons fail; the first "
                 f"divergence is at {explain(found.first_divergence)}."
             )
+            if training.mistake is not None:
+                sentences.append(f"{training.mistake.code}: {training.mistake.explanation}.")
         times = step_time(run.timing, training)
         for backend, name in BACKENDS.items():
             seconds = getattr(times, f"{backend}_s") if times else None
