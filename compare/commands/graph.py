@@ -200,7 +200,8 @@ def summary(rows: list[Opinions], dtype: str) -> str:
         first = failed[0]
         who, error = max(("nodes", first.nodes), ("the closed formula", first.closed), key=_second)
         return (
-            f"{len(failed):,} of {len(rows):,} values are beyond the bound, the first at "
+            f"{len(failed):,} of {len(rows):,} values {'is' if len(failed) == 1 else 'are'} "
+            f"beyond the bound, the first at "
             f"{first.site}: {who}: {error / unit:.3g} units of roundoff from the referee, "
             f"allowed are {first.tolerance / unit:.3g}. That is more than rounding."
         )
@@ -232,7 +233,7 @@ def _show(architecture: str, dtype: str, batch_size: int, rows: list[Opinions]) 
         title=f"{architecture}, {dtype}, batch of {batch_size}",
         title_justify="left",
         box=SIMPLE_HEAD,
-        pad_edge=False,
+        padding=(0, 1, 0, 0),
     )
     if several:
         table.add_column("step", justify="right")
