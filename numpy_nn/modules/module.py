@@ -1,19 +1,13 @@
 """The base class of every layer."""
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 import numpy as np
 
 from ..parameter import Parameter
 from .checks import float_dtype
-
-
-class IncompatibleKeys(NamedTuple):
-    """What ``load_state_dict(strict=False)`` found no counterpart for."""
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
+from .state import IncompatibleKeys, collect_state, join, load_state
 
 
 class Module:
@@ -97,10 +91,11 @@ class Module:
             ) from None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Parameter):
-            self.register_parameter(name, value)
-        elif isinstance(value, Module):
-            self.register_module(name, value)
+        if isinstance(value, Parameter | Module):
+            kind = "_parameters" if isinstance(value, Parameter) else "_modules"
+            if not any(name in self._registry(k) for k in ("_parameters", "_modules", "_buffers")):
+                self.__dict__.pop(name, None)  # a plain attribute, such as a None before
+            self._register(kind, name, value)
         else:
             for kind in ("_parameters", "_modules", "_buffers"):
                 if name in (registry := self.__dict__.get(kind, ())):
@@ -179,7 +174,7 @@ class Module:
             yield prefix, self
             for name, module in self._modules.items():
                 if module is not None:
-                    yield from module.named_modules(memo, _join(prefix, name), remove_duplicate)
+                    yield from module.named_modules(memo, join(prefix, name), remove_duplicate)
 
     def modules(self) -> Iterator["Module"]:
         """This module and all below it, each once."""
@@ -212,7 +207,7 @@ class Module:
                     continue
                 if remove_duplicate:
                     seen.add(id(member))
-                yield _join(module_prefix, name), member
+                yield join(module_prefix, name), member
 
     def named_parameters(
         self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
@@ -265,17 +260,7 @@ class Module:
 
         The arrays are those of the module, not copies: training changes them.
         """
-        state: dict[str, np.ndarray] = {}
-        for name, parameter in self._parameters.items():
-            if parameter is not None:
-                state[prefix + name] = parameter.data
-        for name, buffer in self._buffers.items():
-            if buffer is not None:
-                state[prefix + name] = buffer
-        for name, module in self._modules.items():
-            if module is not None:
-                state |= module.state_dict(prefix=f"{prefix}{name}.")
-        return state
+        return collect_state(self, prefix)
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True
@@ -293,45 +278,7 @@ class Module:
         Raises:
             RuntimeError: listing every missing and unexpected key and every wrong shape.
         """
-        if not isinstance(state_dict, Mapping):
-            raise TypeError(f"state_dict must be a mapping. Received: {type(state_dict).__name__}")
-        own = self.state_dict()
-        later = set() if hasattr(state_dict, "_metadata") else self._all_later_keys()
-        missing = [key for key in own if key not in state_dict and key not in later]
-        unexpected = [key for key in state_dict if key not in own]
-        errors = []
-        if strict and missing:
-            errors.append(f"Missing key(s) in state_dict: {_quoted(missing)}. ")
-        if strict and unexpected:
-            errors.append(f"Unexpected key(s) in state_dict: {_quoted(unexpected)}. ")
-        values = {}
-        for key, target in own.items():
-            if key not in state_dict:
-                continue
-            value = np.asarray(state_dict[key])
-            if target.shape == () and value.shape == (1,):
-                value = value[0]
-            if value.dtype.kind not in "fiub":
-                errors.append(f"{key}: expected numbers. Received: {value.dtype}.")
-            elif value.shape != target.shape:
-                errors.append(
-                    f"size mismatch for {key}: copying a param with shape {value.shape} from "
-                    f"checkpoint, the shape in current model is {target.shape}."
-                )
-            values[key] = value
-        if errors:
-            raise RuntimeError(
-                "Error(s) in loading state_dict for {}:\n\t{}".format(
-                    type(self).__name__, "\n\t".join(errors)
-                )
-            )
-        for key, value in values.items():
-            np.copyto(own[key], value, casting="unsafe")
-        return IncompatibleKeys(missing, unexpected)
-
-    def _all_later_keys(self) -> set[str]:
-        modules = self.named_modules(remove_duplicate=False)
-        return {_join(prefix, key) for prefix, m in modules for key in m._later_keys}
+        return load_state(self, state_dict, strict)
 
     def train(self, mode: bool = True) -> Self:
         """Set training mode, here and below."""
@@ -395,11 +342,3 @@ class Module:
         lines += [f"({name}): {module!r}" for name, module in self._modules.items()]
         body = "\n".join(lines).replace("\n", "\n  ")
         return f"{type(self).__name__}(\n  {body}\n)"
-
-
-def _join(prefix: str, name: str) -> str:
-    return f"{prefix}.{name}" if prefix else name
-
-
-def _quoted(keys: list[str]) -> str:
-    return ", ".join(f'"{key}"' for key in keys)

@@ -217,6 +217,11 @@ def test_attributes_and_registries_stay_together() -> None:
     module.add_module("other", Linear(1, 1))
     expected = ["b", "child.weight", "child.bias", "other.weight", "other.bias"]
     assert list(module.state_dict()) == expected
+    module.later = None
+    module.later = Linear(1, 1)
+    module.later = Parameter(np.zeros(1))
+    assert "later" in module.state_dict()
+    assert [name for name, _ in module.named_children()] == ["child", "other"]
     module.plain = 3
     module.plain = 4
     assert module.plain == 4
@@ -237,6 +242,9 @@ def test_attributes_and_registries_stay_together() -> None:
         (lambda m: m.register_forward_hook, AttributeError, "'register_forward_hook'"),
         (lambda m: m.to(np.float32, non_blocking=True), TypeError, "non_blocking"),
         (lambda m: m.load_state_dict({}, assign=True), TypeError, "assign"),
+        (lambda m: setattr(m, "forward", Linear(1, 1)), KeyError, "'forward' already exists"),
+        (lambda m: m.backward([1.0]), RuntimeError, "before forward"),
+        (lambda m: m(np.ones((1, 2), np.float32)) is m.backward([1.0]), TypeError, "list"),
         (lambda m: Module()(1), NotImplementedError, "no forward"),
         (lambda m: Module().backward(1), NotImplementedError, "no backward"),
     ],
