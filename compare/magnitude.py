@@ -54,7 +54,10 @@ def _selection(referee: Referee, name: str, state: Arrays, x: np.ndarray, dy: np
 
 
 def _batch_norm(referee: Referee, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:
-    """BatchNorm in training mode: every difference x − μ counts with |x| + |μ|."""
+    """BatchNorm in training mode: every difference x − μ counts with |x| + mean |x|.
+
+    Not with |μ|: where the values of a channel cancel, their mean is only as exact as they are.
+    """
     axes = (0, *range(2, x.ndim))
     count = x.size // x.shape[1]
     shape = (1, -1) + (1,) * (x.ndim - 2)
@@ -62,7 +65,7 @@ def _batch_norm(referee: Referee, name: str, state: Arrays, x: np.ndarray, dy: n
     mean = x.mean(axes, keepdims=True)
     variance = x.var(axes, keepdims=True)
     inverse = 1.0 / np.sqrt(variance + module.eps)
-    terms = np.abs(x) + np.abs(mean)
+    terms = np.abs(x) + np.abs(x).mean(axes, keepdims=True)
     normalised = terms * inverse
     gamma = np.abs(state["weight"]).reshape(shape) if "weight" in state else np.ones(shape)
     beta = np.abs(state["bias"]).reshape(shape) if "bias" in state else np.zeros(shape)

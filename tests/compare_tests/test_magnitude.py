@@ -165,3 +165,13 @@ def test_every_module_that_can_be_built_has_a_size():
         and not name.endswith("Loss")
     }
     assert layers - {"Module", "Sequential"} == set(magnitude.KINDS)
+
+
+def test_batch_norm_counts_what_was_summed_to_the_mean(referee):
+    """The mean of a channel that cancels carries the rounding of its large values."""
+    x = np.zeros((N, C))
+    x[:2, 0] = 1e3, -1e3
+    state = {"weight": np.ones(C), "bias": np.zeros(C)}
+    sizes = magnitude.module_sizes(referee, "1", "BatchNorm1d", state, x, np.ones((N, C)))
+    inverse = 1 / np.sqrt(x[:, 0].var() + 1e-5)
+    assert sizes.output[3, 0] == pytest.approx(500 * inverse)
