@@ -69,7 +69,7 @@ def run_command(
         raise
     paths = write_report(directory.path)
     passed = show_summary(read_run(directory.path))
-    print(f"Report: {', '.join(str(path) for path in paths)}")
+    print(f"Report: {' '.join(str(path) for path in paths[:3])}")
     return 0 if passed and record.status == "complete" else 1
 
 
