@@ -1,0 +1,171 @@
+"""The layer classes of a homework, run one at a time.
+
+A layer has ``forward(x)`` and ``backward(dout)`` and keeps its gradients in attributes, as in
+"Deep Learning from Scratch" (``dW``, ``db``) and its like.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+# Where a layer keeps the gradient of its weight and of its bias, unless ATTRIBUTES says where.
+USUAL = {
+    "weight": (
+        "dW", "dw", "dgamma", "dweight", "dweights", "dWeights", "grad_weight", "grad_weights",
+        "grad_W", "weight_grad", "weights_grad", "W_grad", "grad_w", "d_weights", "dkernel",
+        "grads['W']", "grads['w']", "grads['weight']", "grads['gamma']", "grads['dW']",
+        "gradients['W']", "weight.grad", "weights.grad", "W.grad", "gamma.grad", "grads[0]",
+    ),
+    "bias": (
+        "db", "dbeta", "dbias", "dbiases", "grad_bias", "grad_biases", "grad_b", "bias_grad",
+        "biases_grad", "b_grad", "d_bias", "d_biases", "grads['b']", "grads['bias']",
+        "grads['beta']", "grads['db']", "gradients['b']", "bias.grad", "biases.grad", "b.grad",
+        "beta.grad", "grads[1]",
+    ),
+    "running_mean": ("running_mean", "moving_mean", "running_mu"),
+    "running_var": ("running_var", "moving_var", "running_variance", "moving_variance"),
+}  # fmt: skip
+
+LOSS_LAYERS = ("last_layer", "lastLayer", "loss_layer", "lossLayer", "loss", "criterion")
+
+
+class Layers:
+    """The layers that ``network(params)`` made, in order, and the loss layer if there is one.
+
+    Args:
+        made: A sequence or a dict of layers; such a thing and a loss layer; or an object with
+            ``layers`` and, as ``last_layer`` or ``loss_layer``, the loss layer.
+    """
+
+    def __init__(self, made: Any) -> None:
+        self.loss_layer: Any = None
+        if isinstance(made, tuple) and len(made) == 2 and _is_collection(made[0]):
+            made, self.loss_layer = made
+        elif not _is_collection(made) and hasattr(made, "layers"):
+            holders = [getattr(made, name, None) for name in LOSS_LAYERS]
+            self.loss_layer = next((h for h in holders if hasattr(h, "backward")), None)
+            made = made.layers
+        if not _is_collection(made) or not len(made):
+            raise TypeError(
+                "network(params) should return a list of layers, or (layers, loss layer), or an "
+                f"object with .layers, but returned {type(made).__name__}"
+            )
+        named = isinstance(made, Mapping)
+        self.names = [str(k) for k in made] if named else []
+        self.layers: list[Any] = list(made.values()) if named else list(made)
+        if self.loss_layer is None and takes(self.layers[-1], "forward") == 2:
+            self.loss_layer = self.layers.pop()
+            self.names = self.names[:-1]
+        for layer in self.layers:
+            if not hasattr(layer, "forward") or not hasattr(layer, "backward"):
+                raise TypeError(
+                    f"each layer needs forward(x) and backward(dout), but {type(layer).__name__} "
+                    f"has no {'backward' if hasattr(layer, 'forward') else 'forward'}"
+                )
+
+    def described(self) -> dict[str, Any]:
+        """How many layers there are, their names and classes, and whether there is a loss."""
+        return {
+            "names": self.names,
+            "classes": [type(layer).__name__ for layer in self.layers],
+            "loss": None if self.loss_layer is None else type(self.loss_layer).__name__,
+        }
+
+    def alone(
+        self,
+        arrays: dict[str, np.ndarray],
+        index: int,
+        wanted: dict[str, list[str]],
+        held: dict[str, list[str]],
+    ) -> dict[str, Any]:
+        """One layer alone: forwards from ``x``, backwards from ``dy``.
+
+        Args:
+            arrays: ``x`` and ``dy``, and starting values of buffers.
+            index: The position of the layer.
+            wanted: Name of a gradient → where to look for it.
+            held: Name of a buffer → where to look for it. A layer that lacks it is not asked.
+        """
+        layer = self.layers[index]
+        for name, paths in held.items():
+            path = next((p for p in paths if hasattr(layer, p)), None)  # it may still be None
+            if path is not None:
+                setattr(layer, path, np.array(arrays[name]))
+        found: dict[str, Any] = {"output": np.array(layer.forward(np.array(arrays["x"])))}
+        for name, paths in held.items():
+            path = next((p for p in paths if _has(layer, p)), None)
+            if path is not None:
+                found[f"buffer {name}"] = np.array(_get(layer, path))
+        found["grad_input"] = layer.backward(np.array(arrays["dy"]))
+        for name, paths in wanted.items():
+            path = next((p for p in paths if _has(layer, p)), None)
+            if path is None:
+                raise AttributeError(
+                    f"{type(layer).__name__} keeps no gradient of its {name.rpartition('.')[2]} "
+                    f"under {', '.join(paths[:4])}"
+                    f"{'' if len(paths) <= 4 else ' or the like'}: name the attribute in ATTRIBUTES"
+                )
+            found[f"gradient {name}"] = np.array(_get(layer, path))
+        return found
+
+    def chain(self, x: np.ndarray) -> Any:
+        """All layers, one after the other."""
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+    def loss(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
+        """The loss layer, forwards and backwards."""
+        value = self.loss_layer.forward(logits, targets)
+        match takes(self.loss_layer, "backward"):
+            case 0:
+                gradient = self.loss_layer.backward()
+            case 1:
+                gradient = self.loss_layer.backward(1.0)
+            case _:
+                gradient = self.loss_layer.backward(logits, targets)
+        return {"loss": value, "gradient": gradient}
+
+
+def takes(owner: Any, method: str) -> int:
+    """How many arguments a method needs; one without a default counts, ``dout=1`` does not."""
+    function: Callable[..., Any] | None = getattr(owner, method, None)
+    if function is None:
+        return -1
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return -1
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(p.default is p.empty and p.kind in positional for p in parameters)
+
+
+def _is_collection(value: Any) -> bool:
+    return isinstance(value, (Mapping, Sequence)) and not isinstance(value, str)
+
+
+def _get(layer: Any, path: str) -> Any:
+    value = layer
+    for step in _path(path):
+        value = getattr(value, step[1]) if step[0] == "." else value[step[1]]
+    return value
+
+
+def _path(path: str) -> list[tuple[str, Any]]:
+    pattern = r"\[(\d+)\]|\[['\"](.*?)['\"]\]|\.?([A-Za-z_]\w*)"
+    return [
+        ("[", int(index)) if index else ("[", key) if key else (".", attribute)
+        for index, key, attribute in re.findall(pattern, path)
+    ]
+
+
+def _has(layer: Any, path: str) -> bool:
+    try:
+        return _get(layer, path) is not None
+    except (AttributeError, KeyError, IndexError, TypeError):
+        return False

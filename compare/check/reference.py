@@ -1,0 +1,165 @@
+"""What PyTorch makes of a batch: values, in float64 and float32, and the sizes of the values.
+
+This and the network's own building are all that needs PyTorch; where it is not installed, a
+golden file takes their place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from compare import magnitude
+from compare.blueprint import Blueprint
+from compare.certificate import NOISE
+from compare.check.contract import LOSSES
+from compare.check.evidence import Arrays, Assignment
+from compare.sides.protocol import Call, Stage, State, Step
+from compare.sides.torch_side import TorchSide
+from experiments.errors import InputError
+
+
+class Reference:
+    """PyTorch's network, loss and optimizer for an assignment, in both precisions.
+
+    Raises:
+        InputError: PyTorch cannot build it.
+    """
+
+    def __init__(self, assignment: Assignment) -> None:
+        def architecture(_: Any) -> Any:
+            return assignment.build(torch.nn)  # it knows more layers than torch_nn names
+
+        architecture.__name__ = assignment.architecture
+        plan = Blueprint(
+            architecture,
+            initialisation="default",
+            loss=LOSSES[assignment.loss],
+            algorithm=assignment.optimizer or "SGD",
+            settings=dict(assignment.settings) if assignment.optimizer else {"lr": 0.0},
+        )
+        if not hasattr(torch.optim, plan.algorithm):
+            raise InputError(
+                f"--optimizer {plan.algorithm}: PyTorch has no such optimizer; expected SGD, Adam, "
+                "AdamW or another of torch.optim."
+            )
+        self.exact = TorchSide(plan, "float64")
+        self.single = TorchSide(plan, "float32")
+        self.trainable = [name for name, _ in self.exact.model.named_parameters()]
+
+    def step(self, side: TorchSide, parameters: Arrays, x: np.ndarray, y: np.ndarray) -> Step:
+        """One recorded step; the parameters that it starts from are as they were."""
+        side.load(State(parameters))
+        return side.record_step(side.batch(side.rows(x, y), np.arange(len(x))))
+
+    def sizes(self, step: Step, y: np.ndarray) -> Arrays:
+        """The sizes of a step's values by quantity.
+
+        Each is the size of what was summed at its own stage, and what noise of that kind at all
+        stages before it does to the value (see :mod:`compare.certificate`).
+        """
+        with np.errstate(all="ignore"):
+            stages = {call.name: self.stage_sizes(call, step) for call in step.calls}
+        noise = {name: (NOISE * s.output, NOISE * s.grad_input) for name, s in stages.items()}
+        self.exact.load(step.before)
+        rows = self.exact.batch(self.exact.rows(step.inputs, y), np.arange(len(y)))
+        noisy = values(self.exact.replay(rows, {}, noise))
+        found: Arrays = {}
+        for quantity, value in values(step).items():
+            change = np.abs(noisy[quantity] - value).max(initial=0.0) / NOISE
+            own = _own_size(quantity, stages, step)
+            found[quantity] = np.broadcast_to(own, value.shape) + change
+        return found
+
+    def stage_sizes(self, call: Call, step: Step) -> Stage:
+        """The sizes of one stage; for kinds that the harness has no rule for, the largest value."""
+        if call.grad_output is None or call.grad_input is None:
+            return _largest(Stage(call.output, np.zeros(call.input.shape)))
+        if call.name == "loss":
+            if call.kind in magnitude.LOSSES:
+                return magnitude.LOSSES[call.kind](call.input, step.targets, 1.0)
+            return _largest(Stage(call.output, call.grad_input))
+        state = step.before.of_module(call.name)
+        if call.kind in magnitude.KINDS:
+            return magnitude.module_sizes(
+                self.exact, call.name, call.kind, state, call.input, call.grad_output
+            )
+        return _largest(self.exact.stage(call.name, state, call.input, call.grad_output))
+
+    def alone(
+        self, call: Call, step: Step, dy: np.ndarray
+    ) -> tuple[Stage, Stage, Stage]:
+        """One module alone under another output gradient: values, float32 values, sizes."""
+        state = step.before.of_module(call.name)
+        again = Call(call.name, call.kind, call.input, call.output, dy, call.grad_input)
+        return (
+            self.exact.stage(call.name, state, call.input, dy),
+            self.single.stage(call.name, state, call.input, dy),
+            self.stage_sizes(again, step),
+        )
+
+    def updates(self, parameters: Arrays, steps: tuple[Arrays, ...]) -> tuple[Arrays, Arrays, Arrays]:
+        """The parameters after some updates: values, float32 values, sizes."""
+        exact, single = State(parameters), State(parameters)
+        maximize = bool(self.exact.optimizer.param_groups[0].get("maximize", False))
+        sizes = {name: np.abs(parameters[name]) for name in self.trainable}
+        for gradients in steps:
+            moved = magnitude.update_sizes(self.exact, exact, gradients, maximize)
+            for name in self.trainable:
+                sizes[name] = sizes[name] + (moved.model[name] - np.abs(exact.model[name]))
+            exact = self.exact.update_stage(exact, gradients)
+            single = self.single.update_stage(single, gradients)
+        return (
+            {name: exact.model[name] for name in self.trainable},
+            {name: single.model[name] for name in self.trainable},
+            sizes,
+        )
+
+
+def values(step: Step) -> Arrays:
+    """The values of a step by quantity, in the order in which they come to be."""
+    found: Arrays = {}
+    trainable = set(step.gradients)
+    for name, value in step.after.model.items():
+        if name not in trainable and value.dtype.kind == "f":
+            found[f"buffer/{name}"] = value
+    found["logits"] = step.calls[-1].input
+    found["loss"] = step.calls[-1].output
+    for name in backwards(step):
+        found[f"gradient/{name}"] = step.gradients[name]
+    return found
+
+
+def backwards(step: Step) -> Iterator[str]:
+    """The names of the parameters from the last layer to the first, weight before bias."""
+    modules = list(dict.fromkeys(name.rpartition(".")[0] for name in step.gradients))
+    for module in reversed(modules):
+        yield from (name for name in step.gradients if name.rpartition(".")[0] == module)
+
+
+def _own_size(quantity: str, stages: dict[str, Stage], step: Step) -> np.ndarray:
+    kind, _, name = quantity.partition("/")
+    if kind == "loss":
+        return stages["loss"].output
+    if kind == "logits":
+        return stages[step.calls[-2].name].output if len(step.calls) > 1 else np.zeros(())
+    module, _, key = name.rpartition(".")
+    part = stages[module].gradients if kind == "gradient" else stages[module].buffers
+    return part[key]
+
+
+def _largest(stage: Stage) -> Stage:
+    """Every value replaced by the largest of its array."""
+
+    def full(array: np.ndarray) -> np.ndarray:
+        return np.full(array.shape, np.abs(array).max(initial=0.0))
+
+    return Stage(
+        full(stage.output),
+        full(stage.grad_input),
+        {key: full(value) for key, value in stage.gradients.items()},
+        {key: full(value) for key, value in stage.buffers.items()},
+    )
