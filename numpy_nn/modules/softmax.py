@@ -115,7 +115,8 @@ class LogSoftmax(_AlongAxis):
     def forward(self, input: np.ndarray) -> np.ndarray:
         """Compute y = x − log Σ exp(x)."""
         y = self._shifted(input)
-        y -= np.log(np.exp(y).sum(axis=self._along, keepdims=True))
+        with np.errstate(divide="ignore"):  # of an axis of no values
+            y -= np.log(np.exp(y).sum(axis=self._along, keepdims=True))
         self._output = y
         return y.reshape(self._shape).copy()
 
