@@ -77,7 +77,7 @@ class Adagrad(CountingOptimizer):
         for group, flats in zip(self.param_groups, self._flats, strict=True):
             for flat in flats:
                 for index in range(len(flat.params)):
-                    self._state_of(group, flat, index)
+                    self._state_of(group, self._state_names(group), flat, index)
 
     def _check_group(self, group: dict[str, Any]) -> None:
         names = ("lr", "lr_decay", "weight_decay", "initial_accumulator_value", "eps")

@@ -41,7 +41,8 @@ class Optimizer:
         self.state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         self._flats: list[list[Flat]] = []
-        self._opt_called = False  # a scheduler asks whether a step was made before its own
+        # Whether a step was made since the first schedule; None as long as there is none.
+        self._opt_called: bool | None = None
         if isinstance(params, Parameter | np.ndarray):
             raise TypeError(
                 "params must be an iterable of parameters or of dicts. "
@@ -147,13 +148,15 @@ class Optimizer:
             closure: called first, to compute loss and gradients; its value is returned.
         """
         loss = None if closure is None else closure()
-        self._opt_called = True
+        if self._opt_called is not None:
+            self._opt_called = True
         with np.errstate(all="ignore"):  # as in PyTorch nobody is told of infinite values
             for group, flats in zip(self.param_groups, self._flats, strict=True):
+                names = self._state_names(group)
                 for flat in flats:
                     flat.adopt()
                     for first, last, key in self._runs(flat):
-                        states = [self._state_of(group, flat, i) for i in range(first, last)]
+                        states = [self._state_of(group, names, flat, i) for i in range(first, last)]
                         common = self._begin(group, key, states)
                         for chunk in flat.chunks(first, last):
                             self._update(group, common, chunk)
@@ -173,17 +176,19 @@ class Optimizer:
             runs.append((first, len(flat.params), current))
         return runs
 
-    def _state_of(self, group: dict[str, Any], flat: Flat, index: int) -> dict[str, Any]:
+    def _state_of(
+        self, group: dict[str, Any], names: tuple[str, ...], flat: Flat, index: int
+    ) -> dict[str, Any]:
         """The state of a parameter, its arrays being views of the flat ones."""
-        names = self._state_names(group)
         if not names:
             return {}
         state = self.state[flat.params[index]]
         if not state:
             state.update(self._begin_state())
         for name in names:
-            start = self._start(group, name)
-            state[name] = flat.adopt_state(index, name, state.get(name), start)
+            value = state.get(name)
+            start = 0.0 if value is not None else self._start(group, name)
+            state[name] = flat.adopt_state(index, name, value, start)
         return state
 
     def zero_grad(self, set_to_none: bool = True) -> None:

@@ -45,7 +45,7 @@ def test_constructors_have_torchs_arguments(name: str) -> None:
     assert ours == parameters(getattr(torch.nn, name).__init__)
 
 
-@pytest.mark.parametrize("name", numpy_nn.optim.__all__)
+@pytest.mark.parametrize("name", [n for n in numpy_nn.optim.__all__ if n != "lr_scheduler"])
 def test_optimizers_have_torchs_arguments(name: str) -> None:
     ours = parameters(getattr(numpy_nn.optim, name).__init__)
     assert ours == parameters(getattr(torch.optim, name).__init__)
