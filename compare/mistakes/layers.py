@@ -124,18 +124,14 @@ def leaky(layer: Any) -> Iterator[Mistake]:
     """Other slopes, in one direction or both."""
     right = getattr(layer, "negative_slope", 0.0)
     for slope in SLOPES:
-        if slope == right:
+        # Without any slope on the negative side (ReLU), a slope of 1 backwards is no slope but a
+        # forgotten mask, which is another mistake.
+        if slope == right or (slope == 1 and right == 0):
             continue
         words = f"{{}} the slope is {slope:g} where {right:g} is specified"
         yield _slopes(slope, slope, words.format("in both directions"))
         yield _slopes(slope, right, words.format("in the forward direction"))
         yield _slopes(right, slope, words.format("in the backward direction"))
-    yield Mistake(
-        "wrong-slope",
-        "the backward direction passes the gradient on unchanged: dx = dy where x > 0, "
-        f"{right:g} dy elsewhere",
-        _activation(right, 1.0),
-    )
     yield Mistake(
         "sign-flip",
         "the derivative has its sides the wrong way round: it is 1 where x > 0",

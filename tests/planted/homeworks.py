@@ -1,0 +1,129 @@
+"""Mistakes planted in right homeworks: the line that is changed, and what it becomes.
+
+Code → (homework, [(old, new), …], quantity and name of the first divergence). ``TWICE`` holds a
+second, different way to make the same mistake where the first table has none in a layer.
+"""
+
+from __future__ import annotations
+
+SUM = "d = d / len(y)"
+NAMED: dict[str, tuple[str, list[tuple[str, str]], tuple[str, str]]] = {
+    "softmax-without-axis": (
+        "softmax",
+        [("z.max(axis=1, keepdims=True)", "z.max()"), ("e.sum(axis=1, keepdims=True)", "e.sum()")],
+        ("loss", "loss"),
+    ),
+    "log-offset-mismatch": (
+        "softmax",
+        [("np.log(p[np.arange(len(y)), y])", "np.log(p[np.arange(len(y)), y] + 1e-7)")],
+        ("loss", "loss"),
+    ),
+    "sum-not-mean": ("softmax", [(SUM, "d = d")], ("gradient", "4.weight")),
+    "divided-twice": ("softmax", [(SUM, "d = d / len(y) / len(y)")], ("gradient", "4.weight")),
+    "divided-by-classes": ("softmax", [(SUM, "d = d / d.size")], ("gradient", "4.weight")),
+    "half-mismatch": (
+        "squared",
+        [("d = 2 * (forward", "d = (forward")],
+        ("gradient", "2.weight"),
+    ),
+    "double-softmax": (
+        "softmax",
+        [
+            ("p = softmax(forward(params, x))", "p = softmax(softmax(forward(params, x)))"),
+            ('d = softmax(a2 @ params["W3"] + params["b3"])',
+             'd = softmax(softmax(a2 @ params["W3"] + params["b3"]))'),
+        ],
+        ("loss", "loss"),
+    ),
+    "sign-flip": ("softmax", [('"W3": a2.T @ d', '"W3": -a2.T @ d')], ("gradient", "4.weight")),
+    "transposed": (
+        "norm",
+        [('grads[f"{i}.weight"] = d.T @ x_in', 'grads[f"{i}.weight"] = (d.T @ x_in).T if i else d.T @ x_in')],
+        ("gradient", "3.weight"),
+    ),
+    "missing-bias-gradient": (
+        "softmax",
+        [('a1.T @ d, d.sum(axis=0)', 'a1.T @ d, 0 * params["b2"]')],
+        ("gradient", "2.bias"),
+    ),
+    "eps-outside-sqrt": (
+        "norm",
+        [("s = 1 / np.sqrt(var + EPS)", "s = 1 / (np.sqrt(var) + EPS)")],
+        ("logits", "logits"),
+    ),
+    "batchnorm-missing-terms": (
+        "norm",
+        [("d = g * s * (d - d.mean(axis=0) - z_hat * (d * z_hat).mean(axis=0))", "d = g * s * d")],
+        ("gradient", "3.weight"),
+    ),
+    "wrong-slope": (
+        "norm",
+        [("d = np.where(out > 0, d, SLOPE * d)", "d = np.where(out > 0, d, 0.2 * d)")],
+        ("gradient", "4.weight"),
+    ),
+    "no-bias-correction": (
+        "softmax",
+        [("m_hat = m / (1 - BETA1**t)", "m_hat = m"), ("v_hat = v / (1 - BETA2**t)", "v_hat = v")],
+        ("update", "0.weight"),
+    ),
+    "adam-eps-placement": (
+        "softmax",
+        [("(np.sqrt(v_hat) + EPS)", "np.sqrt(v_hat + EPS)")],
+        ("update", "0.weight"),
+    ),
+    "adam-step-count": (
+        "softmax",
+        [('t = state["t"] = state.get("t", 0) + 1', "t = 1")],
+        ("update", "0.weight"),
+    ),
+    "l2-missing-in-gradient": (
+        "softmax",
+        [
+            ("return -np.mean(np.log(p[np.arange(len(y)), y]))",
+             'return -np.mean(np.log(p[np.arange(len(y)), y])) + 0.005 * sum('
+             'np.sum(params[k] ** 2) for k in ("W1", "W2", "W3"))')
+        ],
+        ("loss", "loss"),
+    ),
+    "decay-coupling": (
+        "softmax",
+        [("new[name] = p - LR", "new[name] = p * (1 - LR * 0.01) - LR")],
+        ("update", "0.weight"),
+    ),
+    "pool-overwrite": (
+        "images",
+        [("j * STRIDE + l] += d[s, c, i, j]", "j * STRIDE + l] = d[s, c, i, j]")],
+        ("gradient", "0.weight"),
+    ),
+    "flipped-kernel": (
+        "images",
+        [("w[:, :, k, l])", "w[:, :, 2 - k, 2 - l])")],
+        ("logits", "logits"),
+    ),
+    "flatten-order": (
+        "images",
+        [("flat = pooled.reshape(len(x), -1)", "flat = pooled.transpose(0, 2, 3, 1).reshape(len(x), -1)")],
+        ("logits", "logits"),
+    ),
+}  # fmt: skip
+
+# Mistakes that are not in the list: they must be found and placed, and get no name.
+UNNAMED: dict[str, tuple[str, list[tuple[str, str]], tuple[str, str]]] = {
+    "scaled gradient": ("softmax", [(SUM, "d = 0.7 * d / len(y)")], ("gradient", "4.weight")),
+    "hidden layer used twice": ("softmax", [("a2 = np.maximum(z2, 0)", "a2 = np.maximum(np.maximum(z2, 0) * 1.01, 0)")], ("logits", "logits")),
+    "tanh for relu": ("softmax", [("a1 = np.maximum(z1, 0)", "a1 = np.tanh(z1)")], ("logits", "logits")),
+    "mask of the wrong layer": ("softmax", [('(d @ params["W3"].T) * (z2 > 0)', '(d @ params["W3"].T) * (a2 > 0.5)')], ("gradient", "2.weight")),
+    "no mask": ("softmax", [('(d @ params["W2"].T) * (z1 > 0)', '(d @ params["W2"].T)')], ("gradient", "0.weight")),
+    "bias added twice": ("softmax", [('+ params["b1"]', '+ 2 * params["b1"]')], ("logits", "logits")),
+    "labels shifted": ("softmax", [("d[np.arange(len(y)), y] -= 1", "d[np.arange(len(y)), (y + 1) % 10] -= 1")], ("gradient", "4.weight")),
+    "first half of the batch": ("softmax", [('"W3": a2.T @ d', '"W3": a2[: (len(y) + 1) // 2].T @ d[: (len(y) + 1) // 2]')], ("gradient", "4.weight")),
+    "gradient clipped": ("softmax", [('"W3": a2.T @ d', '"W3": np.clip(a2.T @ d, -0.001, 0.001)')], ("gradient", "4.weight")),
+    "median for mean": ("norm", [("mu = x.mean(axis=0)", "mu = np.median(x, axis=0)")], ("logits", "logits")),
+    "gamma forgotten": ("norm", [("d = g * s * (d -", "d = s * (d -")], ("gradient", "3.weight")),
+    "beta gradient from gamma": ("norm", [('grads[f"{i + 1}.bias"] = d.sum(axis=0)', 'grads[f"{i + 1}.bias"] = d.mean(axis=0) * 3')], ("gradient", "4.bias")),
+    "beta1 and beta2 exchanged": ("softmax", [("LR, BETA1, BETA2, EPS = 1e-3, 0.9, 0.999, 1e-8", "LR, BETA1, BETA2, EPS = 1e-3, 0.999, 0.9, 1e-8")], ("update", "0.weight")),
+    "another learning rate": ("softmax", [("LR, BETA1, BETA2, EPS = 1e-3", "LR, BETA1, BETA2, EPS = 1.1e-3")], ("update", "0.weight")),
+    "absolute error": ("squared", [("np.mean((forward(params, x) - y) ** 2)", "np.mean(np.abs(forward(params, x) - y))")], ("loss", "loss")),
+    "pooling by mean": ("images", [("flat.max(axis=2)", "flat.mean(axis=2)")], ("logits", "logits")),
+    "stride 1 in the backward": ("images", [("back[s, c, i * STRIDE + k, j * STRIDE + l]", "back[s, c, i + k, j + l]")], ("gradient", "0.weight")),
+}  # fmt: skip
