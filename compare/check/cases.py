@@ -8,7 +8,7 @@ import numpy as np
 
 from compare.check import batches
 from compare.check.evidence import Arrays, Assignment, Case
-from compare.check.reference import Reference, backwards, values
+from compare.check.reference import Reference, values
 from compare.sides.protocol import Step
 
 SEED = 20240601
@@ -48,7 +48,7 @@ def make_cases(assignment: Assignment, wanted: Wanted = Wanted()) -> list[Case]:
                 case = _with_updates(reference, case, random)
             cases.append(case)
         if wanted.layers and rows > 1:
-            cases.append(_layer_case(reference, params, x, y, step, random))
+            cases.append(_layer_case(reference, params, x, y, step, random, chained=number > 0))
     return cases
 
 
@@ -98,31 +98,37 @@ def _layer_case(
     y: np.ndarray,
     step: Step,
     random: np.random.Generator,
+    chained: bool,
 ) -> Case:
-    """Each layer alone: what goes in, a random output gradient, and what comes of them."""
+    """Each layer alone: what goes in, an output gradient, and what comes of them.
+
+    The output gradients are random, each for itself; or, ``chained``, only the last is, and the
+    others are what it becomes on its way back, so that a layer of the homework may stand for
+    several of the network's.
+    """
     case = Case(params, x, y, {}, {})
     whole, whole32 = values(step), values(reference.step(reference.single, params, x, y))
     whole_sizes = reference.sizes(step, y)
-    backward: list[tuple[str, tuple[np.ndarray, np.ndarray, np.ndarray]]] = []
 
     def put(quantity: str, triple: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
         case.expected[quantity], case.expected32[quantity], case.sizes[quantity] = triple
 
-    for call in step.calls[:-1]:
-        name = call.name
-        dy = random.standard_normal(call.output.shape)
-        case.given[f"input/{name}"], case.given[f"grad_output/{name}"] = call.input, dy
-        parts = reference.alone(call, step, dy)
-        put(f"activation/{name}", _triple(parts, "output"))
-        for key in parts[0].buffers:
-            if parts[0].buffers[key].dtype.kind == "f":
-                put(f"buffer/{name}.{key}", _triple(parts, "buffers", key))
-        own = [
-            (f"gradient/{name}.{key}", _triple(parts, "gradients", key))
-            for key in parts[0].gradients
-        ]
-        backward.append((f"gradient/{name}.input", _triple(parts, "grad_input")))
-        backward += reversed(own)
+    calls = step.calls[:-1]
+    dy = random.standard_normal(calls[-1].output.shape)
+    parts = {}
+    for call in reversed(calls):
+        if not chained:
+            dy = random.standard_normal(call.output.shape)
+        parts[call.name] = reference.alone(call, step, dy)
+        case.given[f"input/{call.name}"], case.given[f"grad_output/{call.name}"] = call.input, dy
+        dy = parts[call.name][0].grad_input
+    case.given["chained"] = np.array(chained)
+    for call in calls:
+        name, part = call.name, parts[call.name]
+        put(f"activation/{name}", _triple(part, "output"))
+        for key, buffer in part[0].buffers.items():
+            if buffer.dtype.kind == "f":
+                put(f"buffer/{name}.{key}", _triple(part, "buffers", key))
     put("logits", (whole["logits"], whole32["logits"], whole_sizes["logits"]))
     loss = step.calls[-1]
     exact = reference.exact.loss_stage(loss.input, y, 1.0)
@@ -130,8 +136,10 @@ def _layer_case(
     sizes = reference.stage_sizes(loss, step)
     put("loss", (exact.output, single.output, sizes.output))
     put("gradient/logits", (exact.grad_input, single.grad_input, sizes.grad_input))
-    for quantity, triple in reversed(backward):
-        put(quantity, triple)
+    for call in reversed(calls):
+        for key in parts[call.name][0].gradients:
+            put(f"gradient/{call.name}.{key}", _triple(parts[call.name], "gradients", key))
+        put(f"gradient/{call.name}.input", _triple(parts[call.name], "grad_input"))
     return case
 
 
@@ -139,6 +147,3 @@ def _triple(parts: tuple, part: str, key: str | None = None) -> tuple:
     return tuple(
         getattr(stage, part) if key is None else getattr(stage, part)[key] for stage in parts
     )
-
-
-__all__ = ["Wanted", "backwards", "make_cases"]

@@ -8,7 +8,7 @@ PyTorch builds the network from it in the process that checks, and a golden file
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -139,12 +139,24 @@ class Recorded:
             getattr(made, method)(*self._made(args, nn), **options)
         return made
 
-    def mentions(self, name: str) -> bool:
-        """Whether a layer whose name starts so is part of the network."""
-        return f'"make": "{name}' in _dumped(self.tree)
+    def leaves(self) -> list[tuple[str, str]]:
+        """Name and class of every layer that holds no others, as ``Sequential`` names them."""
+        return list(_leaves(self.tree, ""))
 
 
-def _dumped(tree: Tree) -> str:
-    import json
-
-    return json.dumps(tree)
+def _leaves(tree: Tree, prefix: str) -> Iterator[tuple[str, str]]:
+    if tree["make"] != "Sequential":
+        yield prefix, tree["make"]
+        return
+    inner = tree["args"]
+    if len(inner) == 1 and isinstance(inner[0], dict) and "ordered" in inner[0]:
+        named = [(name, layer) for name, layer in inner[0]["ordered"]]
+    else:
+        named = [(str(number), layer) for number, layer in enumerate(inner)]
+    for method, args, _ in tree.get("then", []):
+        if method == "append":
+            named.append((str(len(named)), args[0]))
+        elif method == "add_module":
+            named.append((args[0], args[1]))
+    for name, layer in named:
+        yield from _leaves(layer, f"{prefix}.{name}" if prefix else name)

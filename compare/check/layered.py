@@ -1,0 +1,210 @@
+"""A homework of layer classes is asked about every layer alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from compare.check.contract import Contract
+from compare.check.evidence import Answer, Case
+from compare.check.interview import Unanswered
+from compare.check.layer_calls import USUAL
+from compare.check.layout import Misfit, Own
+from compare.check.sandbox import Asked, Gone
+from compare.check.values import Reply, Value
+from experiments.errors import InputError
+
+# Modules that a homework may do without: they only pass on or reshape.
+PASSING = ("Flatten", "Identity", "Dropout")
+WITH_PARAMETERS = ("Linear", "Conv", "BatchNorm", "LayerNorm")
+
+
+@dataclass(frozen=True)
+class Span:
+    """One layer of the homework and the modules of the network that it stands for."""
+
+    index: int
+    modules: tuple[str, ...]
+
+
+@dataclass
+class LayerInterview:
+    """Asks one homework.
+
+    Args:
+        homework: Answers, here or in its own process.
+        contract: Its conventions.
+        own: Its own arrays.
+        trainable: The reference's names of parameters, without buffers.
+        leaves: Name and class of the network's modules, in order.
+    """
+
+    homework: Asked
+    contract: Contract
+    own: Sequence[Own]
+    trainable: frozenset[str]
+    leaves: list[tuple[str, str]]
+
+    def answers(self, cases: Sequence[Case]) -> list[Answer]:
+        """An answer for each case, as far as the homework gets."""
+        found: list[Answer] = []
+        for case in cases:
+            answer = Answer()
+            found.append(answer)
+            try:
+                self._answer(case, answer)
+            except (Unanswered, Misfit, InputError) as reason:
+                answer.problem = str(reason)
+            except Gone as reason:
+                answer.problem = str(reason)
+                return found
+        return found
+
+    def _answer(self, case: Case, answer: Answer) -> None:
+        arrays = {f"params/{own.name}": own.given(case.parameters[own.key]) for own in self.own}
+        made = self._reply("network", arrays, "network(params)")
+        spans = spans_of(made.details["names"], made.details["classes"], self.leaves)
+        merged = any(len(span.modules) > 1 for span in spans)
+        if merged and not case.given["chained"]:
+            return
+        problems: list[str] = []
+        for span in spans:
+            try:
+                self._alone(span, made.details["classes"][span.index], case, answer)
+            except (Unanswered, Misfit) as reason:
+                problems.append(str(reason))
+        if problems:
+            raise Unanswered(problems[0])
+        self._reply("network", arrays, "network(params)")  # fresh running statistics
+        x = {"x": self.contract.batches.given(case.inputs)}
+        logits = self._array(self._reply("chain", x, "all layers in a row").value, "the last layer")
+        shape = case.expected["logits"].shape
+        answer.values["logits"] = self.contract.batches.taken(logits, shape, "the logits")
+        answer.single = answer.single or logits.dtype == np.float32
+        if made.details["loss"] is not None:
+            self._loss(case, answer, made.details["loss"])
+
+    def _alone(self, span: Span, name: str, case: Case, answer: Answer) -> None:
+        first, last = span.modules[0], span.modules[-1]
+        own = {o.key: o for o in self.own}
+        keys = [key for key in own if key.rpartition(".")[0] in span.modules]
+        wanted = {k: self._paths(own[k]) for k in keys if k in self.trainable}
+        held = {
+            k: self._paths(own[k])
+            for k in keys
+            if k not in self.trainable and f"buffer/{k}" in case.expected
+        }
+        batches = self.contract.batches
+        arrays = {
+            "x": batches.given(case.given[f"input/{first}"]),
+            "dy": batches.given(case.given[f"grad_output/{last}"]),
+            **{k: own[k].given(case.parameters[k]) for k in held},
+        }
+        said = f"{name} ({', '.join(span.modules)})"
+        reply = self._reply("layer", arrays, said, index=span.index, wanted=wanted, held=held)
+        items = reply.value.items
+        output = self._array(items["output"], f"forward of {said}")
+        shape = case.expected[f"activation/{last}"].shape
+        values = answer.values
+        values[f"activation/{last}"] = batches.taken(output, shape, f"the output of {said}")
+        for key in held:
+            if f"buffer {key}" in items:
+                buffer = self._array(items[f"buffer {key}"], key)
+                shape = case.expected[f"buffer/{key}"].shape
+                values[f"buffer/{key}"] = own[key].taken(buffer, shape, f"{key} of {said}")
+        for key in wanted:
+            gradient = self._array(items[f"gradient {key}"], f"the gradient of {key}")
+            shape = case.parameters[key].shape
+            values[f"gradient/{key}"] = own[key].taken(
+                gradient, shape, f"the gradient of {own[key].name!r} ({key}) in {said}"
+            )
+        back = self._array(items["grad_input"], f"backward of {said}")
+        shape = case.expected[f"gradient/{first}.input"].shape
+        values[f"gradient/{first}.input"] = batches.taken(
+            back, shape, f"what backward of {said} returned"
+        )
+        answer.single = answer.single or output.dtype == np.float32
+        answer.notes += [f"{said}, {w}" for w in reply.warnings if f"{said}, {w}" not in answer.notes]
+
+    def _loss(self, case: Case, answer: Answer, name: str) -> None:
+        batches = self.contract.batches
+        logits = case.expected["logits"]
+        labels = batches.given_labels(case.targets, logits.shape[-1])
+        reply = self._reply("layer_loss", {"x": batches.given(logits), "y": labels}, name)
+        loss = self._array(reply.value.items["loss"], f"forward of {name}")
+        if loss.size != 1:
+            raise Misfit(f"forward of {name} returned {reply.value.items['loss'].said()}, "
+                         "but expected one number, the loss of the batch.")  # fmt: skip
+        answer.values["loss"] = np.array(float(loss.reshape(())))
+        back = self._array(reply.value.items["gradient"], f"backward of {name}")
+        answer.values["gradient/logits"] = batches.taken(
+            back, logits.shape, f"what backward of {name} returned"
+        )
+
+    def _paths(self, own: Own) -> list[str]:
+        """Where the layer may keep the gradient, or the buffer, of one of its arrays."""
+        short = own.key.rpartition(".")[2]
+        attributes = self.contract.attributes
+        for said in (own.name, own.key, short):
+            if said in attributes:
+                return [attributes[said]]
+        return list(USUAL.get(short, (short,)))
+
+    def _reply(
+        self, what: str, arrays: dict[str, np.ndarray], said: str, **details: object
+    ) -> Reply:
+        reply = self.homework.ask(what, arrays, said=said, **details)
+        if reply.problem:
+            raise Unanswered(reply.problem)
+        return reply
+
+    def _array(self, value: Value, what: str) -> np.ndarray:
+        if value.array is None:
+            raise Misfit(f"{what} returned {value.said()}, but expected an array.")
+        return value.array
+
+
+def spans_of(names: list[str], classes: list[str], leaves: list[tuple[str, str]]) -> list[Span]:
+    """Which modules each layer of the homework stands for.
+
+    A dict says so by its keys: ``"0"``, or ``"0-1"`` for a layer that does the work of both. A
+    list has a layer for each module; for each but Flatten, Identity and Dropout; or for each that
+    has parameters, with all that follows it.
+
+    Raises:
+        InputError: It fits in no such way.
+    """
+    modules = [name for name, _ in leaves]
+    explicit = [_range(name, modules) for name in names]
+    if names and all(explicit):
+        return [Span(i, tuple(span)) for i, span in enumerate(explicit) if span]
+    count = len(classes)
+    if count == len(leaves):
+        return [Span(i, (name,)) for i, name in enumerate(modules)]
+    kept = [name for name, kind in leaves if not kind.startswith(PASSING)]
+    if count == len(kept):
+        return [Span(i, (name,)) for i, name in enumerate(kept)]
+    groups: list[list[str]] = []
+    for name, kind in leaves:
+        if kind.startswith(WITH_PARAMETERS) or not groups:
+            groups.append([])
+        groups[-1].append(name)
+    if count == len(groups):
+        return [Span(i, tuple(group)) for i, group in enumerate(groups)]
+    listed = ", ".join(f"{name} {kind}" for name, kind in leaves)
+    raise InputError(
+        f"network(params) made {count} layers ({', '.join(classes)}), which do not fit the modules "
+        f'of the network ({listed}): return a dict such as {{"0": Affine(…), "1": Relu()}}, with '
+        '"0-1" for a layer that does the work of both.'
+    )
+
+
+def _range(text: str, modules: list[str]) -> list[str]:
+    if text in modules:
+        return [text]
+    first, dash, last = text.partition("-")
+    if dash and first in modules and last in modules:
+        return modules[modules.index(first) : modules.index(last) + 1]
+    return []
