@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import combinations
 
+from compare.experiment import Reported
 from compare.records import Run
 from compare.results import BACKENDS, quantity
 from reports import sentences as say
@@ -218,15 +219,23 @@ def reported(run: Run) -> str:
     words = [say.reported_note(reasons)]
     if not reasons:
         for figure in record.experiment.reported:
-            training = next(t for t in record.trainings if t.optimizer == figure.optimizer)
-            numpy, torch = (
-                quantity(run, b, training, figure.quantity, figure.epoch) for b in BACKENDS
-            )
+            numpy, torch = reported_here(run, figure)
             what = f"{figure.quantity} with {escaped(figure.optimizer)}"
             what += f" after epoch {figure.epoch}" if figure.epoch else ""
             by = escaped(figure.by)
             words.append(say.reported_figure(what, by, figure.value, numpy, torch))
     return " ".join(words)
+
+
+def reported_here(run: Run, figure: Reported) -> list[float | None]:
+    """The reported quantity as both sides have it here, in the training of the first seed."""
+    for training in run.record.trainings:
+        if training.optimizer == figure.optimizer:
+            return [
+                quantity(run, backend, training, figure.quantity, figure.epoch)
+                for backend in BACKENDS
+            ]
+    return [None, None]
 
 
 def conclusions(run: Run, facts: list[Facts]) -> list[str]:

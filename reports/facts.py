@@ -89,7 +89,8 @@ def gaps(run: Run, training: TrainingRecord, metric: str) -> tuple[np.ndarray, n
         batch_values(run, backend, training, metric) for backend in ("numpy", "torch")
     )
     both = min(len(numpy), len(torch))
-    return steps[:both], np.abs(numpy[:both] - torch[:both])
+    with np.errstate(invalid="ignore"):  # two infinities: NaN
+        return steps[:both], np.abs(numpy[:both] - torch[:both])
 
 
 def largest_gap(run: Run, training: TrainingRecord) -> tuple[float, int | None, int, int]:

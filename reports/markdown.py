@@ -9,6 +9,7 @@ from typing import Any, Literal
 import jinja2
 
 from reports.references import Bibliography
+from reports.wording import joined
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -45,11 +46,11 @@ def markdown(told: dict[str, Any], target: Target) -> str:
         return f"{body}\n\n: {said}" if target == "pandoc" else f"{said}\n\n{body}"
 
     def see(*names: str) -> str:
-        """`` (Figure 3)``, for the end of a sentence; nothing for figures that do not exist."""
+        """`` See Figure 3.``, after a sentence; nothing where no such figure exists."""
         numbers = [str(told["figures"][name].number) for name in names if name in told["figures"]]
         if not numbers:
             return ""
-        return f" (Figure{'s' if len(numbers) > 1 else ''} {' and '.join(numbers)})"
+        return f" See Figure{'s' if len(numbers) > 1 else ''} {joined(numbers)}."
 
     names = {
         "figure": figure,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from compare.atomic import write_atomically
+from compare.records import read_run
 from experiments.errors import InputError
 from reports.contents import contents
 from reports.documents import html_document, pdf_document
 from reports.figures import draw_figures
 from reports.markdown import markdown
-from reports.reading import read_recorded_run
 
 
 def write_report(run_dir: Path) -> list[Path]:
@@ -27,7 +27,7 @@ def write_report(run_dir: Path) -> list[Path]:
             be written to.
     """
     run_dir = Path(run_dir)
-    run = read_recorded_run(run_dir)
+    run = read_run(run_dir)
     figures = draw_figures(run)
     told = contents(run, figures)
     for_pandoc = markdown(told, "pandoc")

@@ -48,7 +48,8 @@ def broken_off(finished: bool, steps: int) -> str:
 
 def initial_bits(values: int, differing: int, copied: bool) -> str:
     """The comparison at step 0."""
-    said = f"{plural(values, 'value')} compared, {plural(differing, 'bit')} differ"
+    said = f"{plural(values, 'value')} compared, {plural(differing, 'bit')} "
+    said += "differs" if differing == 1 else "differ"
     if values == 0:
         return "No starting value was compared, so nothing is known of the start."
     if differing == 0:
@@ -63,7 +64,11 @@ def parity(compared: int, failed: int) -> str:
     if compared == 0:
         return "Nothing was compared, so parity is not shown."
     if failed == 0:
-        return f"All {plural(compared, 'comparison')} pass."
+        return (
+            f"All {count(compared)} comparisons pass."
+            if compared > 1
+            else "The only comparison passes."
+        )
     verb = "fails" if failed == 1 else "fail"
     return f"**{count(failed)} of {plural(compared, 'comparison')} {verb}.**"
 
@@ -91,8 +96,12 @@ def first_divergence(row: ParityRow | None) -> str:
     return (
         f"The first divergence is at step {count(row.step)}, {row.dtype}, at the site "
         f"{code(row.site)}: NumPy is {number(row.numpy_error)} from the float64 referee, PyTorch "
-        f"{number(row.torch_error)}; the bound is {number(row.tolerance)}, and the smallest one "
-        f"that would pass is {number(row.numpy_error)}."
+        f"{number(row.torch_error)}; the bound is {number(row.tolerance)}, and "
+        + (
+            f"the smallest one that would pass is {number(row.numpy_error)}."
+            if math.isfinite(row.numpy_error)
+            else "none would pass."
+        )
     )
 
 
@@ -141,8 +150,8 @@ def loss_gap(largest: float, step: int | None, values: int, equal: int) -> str:
     """The largest difference between the two sides' batch losses."""
     if values == 0:
         return "No batch loss was recorded on both sides."
-    if math.isnan(largest):
-        return "At least one batch loss is not a number, so the largest difference is unknown."
+    if not math.isfinite(largest):
+        return "At least one batch loss is not a finite number, nor is the largest difference."
     if largest == 0:
         batches = plural(values, "batch", "batches")
         return f"The two sides' losses are equal to the bit on all {batches}."
@@ -329,6 +338,8 @@ def confusion(side: str, pairs: Sequence[tuple[str, str, int]], wrong: int, rows
 
 def over_seeds(what: str, side: str, values: Sequence[float]) -> str:
     """The mean and range of a quantity over several seeds."""
+    if not all(math.isfinite(value) for value in values):
+        return f"{side}'s {what} is not a number for at least one seed."
     mean = sum(values) / len(values)
     return (
         f"Over {plural(len(values), 'seed')} {side}'s {what} is {percent(mean)} on average, from "

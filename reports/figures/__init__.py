@@ -17,11 +17,11 @@ def draw_figures(run: Run) -> list[Figure]:
             samples.draw,
             curves.draw,
             differences.draw,
-            parity.draw,
             drift.draw,
             confusion.draw,
             mistakes.draw,
             timing.draw,
+            parity.draw,
         ):
             drawings: list[Drawing] = draw(run)
             for drawing in drawings:

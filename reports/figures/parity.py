@@ -33,7 +33,7 @@ def draw(run: Run) -> list[Drawing]:
 
 def _drawing(run: Run, training: TrainingRecord, grid: Grid, name: str, compared: int) -> Drawing:
     panels = list(grid.ratios)
-    canvas, axes = paper(MARGIN_CM + ROW_CM * len(grid.rows), 1, len(panels), sharey=True)
+    canvas, axes = paper(MARGIN_CM + ROW_CM * len(grid.rows), 1, len(panels))
     colours = ScalarMappable(LogNorm(LEAST, 1.0), "cividis_r")
     for axis, panel in zip(axes[0], panels, strict=True):
         _draw_panel(axis, grid, panel, colours)
@@ -78,6 +78,7 @@ def _draw_panel(axis: Any, grid: Grid, panel: str, colours: ScalarMappable) -> N
     marks = axis.scatter(columns, rows, marker="x", color="white", s=9, linewidths=1.0, zorder=3)
     marks.set_gid(f"failing-{panel}")
     axis.grid(visible=False)
+    axis.set_yticks([])
     axis.spines[:].set_visible(True)
     places = np.linspace(0, len(grid.steps) - 1, min(6, len(grid.steps))).round().astype(int)
     ticks = np.unique(places).tolist()

@@ -18,6 +18,6 @@ def tables_of(run: Run, facts: list[Facts]) -> dict[str, str]:
         "results": outcome.results(run, facts),
         "parity": outcome.parity(run, facts),
         "timing": outcome.timing(facts),
-        "reported": outcome.reported(run, facts),
+        "reported": outcome.reported(run),
     }
     return {name: table for name, table in made.items() if table}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from compare.records import ParityRow, Run
-from compare.results import BACKENDS, quantity
+from compare.results import BACKENDS
+from reports.claims import reported_here
 from reports.facts import Facts
 from reports.parity_grid import PANELS, site_of
 from reports.tables import pipe_table
@@ -86,15 +87,10 @@ def timing(facts: list[Facts]) -> str:
     return pipe_table(columns, rows, "lrrrrr")
 
 
-def reported(run: Run, facts: list[Facts]) -> str:
+def reported(run: Run) -> str:
     """Published figures and ours."""
     rows = []
     for figure in run.record.experiment.reported:
-        fact = next((f for f in facts if f.training.optimizer == figure.optimizer), None)
-        ours = [
-            quantity(run, backend, fact.training, figure.quantity, figure.epoch) if fact else None
-            for backend in BACKENDS
-        ]
         note = f"{escaped(figure.note)} " if figure.note else ""
         rows.append(
             (
@@ -103,7 +99,7 @@ def reported(run: Run, facts: list[Facts]) -> str:
                 str(figure.epoch) if figure.epoch else "last",
                 escaped(figure.by),
                 f"{note}{figure.value:.4f}",
-                *(fixed(value) for value in ours),
+                *(fixed(value) for value in reported_here(run, figure)),
             )
         )
     columns = ("quantity", "optimizer", "epoch", "by", "reported", "NumPy here", "PyTorch here")

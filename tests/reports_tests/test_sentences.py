@@ -1,0 +1,136 @@
+"""Every claim with both of its outcomes, and with what has no outcome."""
+
+from __future__ import annotations
+
+import inspect
+import math
+
+import pytest
+
+from compare.records import ParityRow
+from reports import sentences as say
+
+ROW = ParityRow("SGD", 3, "float32", "gradient/1.weight", 2e-5, 1e-7, 8e-6, False)
+
+CASES: list[tuple[str, tuple, str]] = [
+    ("completeness", (True, 2, 2), ""),
+    ("completeness", (False, 1, 2), "**This run is incomplete**: 1 of 2 trainings was finished"),
+    ("completeness", (False, 0, 1), "0 of 1 training were finished"),
+    ("extent", (False, None, "data"), ""),
+    ("extent", (True, None, "a sample"), "used a sample instead of the full data set;"),
+    ("extent", (True, 1, "a sample"), "full data set and stopped each training after 1 step;"),
+    ("broken_off", (True, 5), ""),
+    ("broken_off", (False, 5), "broken off after 5 steps"),
+    ("initial_bits", (235146, 0, False), "235,146 values compared, 0 bits differ: both sides"),
+    ("initial_bits", (10, 1, True), "1 bit differs, so PyTorch was given NumPy's values"),
+    ("initial_bits", (10, 7, False), "7 bits differ, and nothing was copied"),
+    ("initial_bits", (0, 0, False), "nothing is known of the start"),
+    ("parity", (12272, 0), "All 12,272 comparisons pass."),
+    ("parity", (12272, 3), "**3 of 12,272 comparisons fail.**"),
+    ("parity", (12272, 1), "**1 of 12,272 comparisons fails.**"),
+    ("parity", (1, 0), "The only comparison passes."),
+    ("parity", (0, 0), "Nothing was compared"),
+    ("nearest_pass", (0.43,), "uses 43.0% of it"),
+    ("first_divergence", (None,), "No site diverges."),
+    ("first_divergence", (ROW,), "at step 3, float32, at the site `gradient/1.weight`"),
+    ("first_divergence", (ROW,), "the smallest one that would pass is 2.00 × 10⁻⁵"),
+    ("first_divergence", (ROW._replace(numpy_error=math.inf),), "none would pass"),
+    ("first_divergence", (ROW._replace(site="shuffle"),), "different orders"),
+    (
+        "first_divergence",
+        (ROW._replace(site="initial/0.weight", numpy_error=4.0, step=0),),
+        "`0.weight` starts with 4 bits different",
+    ),
+    ("certificate", (100, 0, 58, 600, "float32"), "58 certified steps, of 600, is faithful"),
+    ("certificate", (100, 0, 58, 600, "float64"), "is a float64 run"),
+    ("certificate", (100, 1, 58, 600, "float32"), "at least one is not faithful"),
+    ("certificate", (0, 0, 0, 0, "float32"), "No step was certified"),
+    ("kinks", (1000, 0, 0.0), "Of 1,000 activation inputs at the certified steps, none lies"),
+    ("kinks", (1000, 1, 1e-8), "1 lies on another side"),
+    ("kinks", (1000, 2, 1e-8), "2 lie on another side"),
+    ("kinks", (1000, 2, 1e-8), "at most 10⁻⁸ from it"),
+    ("kinks", (0, 0, 0.0), "no activation with a kink"),
+    ("loss_change", ("NumPy", 2.3, 0.3), "NumPy's training loss fell from 2.3000 to 0.3000."),
+    ("loss_change", ("NumPy", 2.3, 2.3), "did not fall"),
+    ("loss_change", ("NumPy", 2.3, 2.9), "did not fall"),
+    ("loss_change", ("NumPy", 2.3, math.nan), "not a finite number at the end"),
+    ("loss_change", ("NumPy", 2.3, math.inf), "not a finite number at the end"),
+    ("loss_change", ("NumPy", math.nan, 1.0), "not a finite number at the start"),
+    ("loss_gap", (1e-6, 12, 600, 239), "equal to the bit on 239 of 600 batches; they differ by"),
+    ("loss_gap", (0.0, 0, 600, 600), "equal to the bit on all 600 batches"),
+    ("loss_gap", (math.nan, 3, 600, 0), "not a finite number"),
+    ("loss_gap", (0.0, None, 0, 0), "No batch loss was recorded"),
+    ("accuracy_gap", ([0.0, 0.0],), "equal at all 2 evaluations"),
+    ("accuracy_gap", ([0.0, 0.002],), "differ at 1 of 2 evaluations, by at most 0.20 points"),
+    ("accuracy_gap", ([math.nan],), "not a number"),
+    ("accuracy_gap", ([],), "was not measured"),
+    ("side_agreement", (0.95, 0.95, "test accuracy"), "same test accuracy, 95.00%"),
+    ("side_agreement", (0.95, 0.94, "test accuracy"), "end 1.00 points of test accuracy apart"),
+    ("side_agreement", (math.nan, 0.94, "test accuracy"), "not a number"),
+    ("side_agreement", (None, None, "test accuracy"), "No test accuracy was measured"),
+    ("accuracy_interval", (0.95, 0.93, 0.96, 1000), "between 93.0% and 96.0%"),
+    ("accuracy_interval", (0.0, 0.0, 0.0, 0), "nothing is known"),
+    ("same_predictions", (0, 1000), "the same class for all 1,000 test rows"),
+    ("same_predictions", (3, 1000), "different classes for 3 of 1,000 test rows"),
+    ("same_predictions", (0, 0), "No test prediction"),
+    ("generalisation", (0.99, 0.95), "4.00 points above"),
+    ("generalisation", (0.95, 0.95), "not above"),
+    ("generalisation", (0.90, 0.95), "not above"),
+    ("generalisation", (math.nan, 0.95), "not a number"),
+    (
+        "better_optimizer",
+        ("SGD", "Adam", (0.9, 0.97), (5, 75), 1e-9),
+        "Adam ends 7.00 points above",
+    ),
+    ("better_optimizer", ("SGD", "Adam", (0.97, 0.9), (75, 5), 0.01), "SGD ends 7.00 points above"),
+    ("better_optimizer", ("SGD", "Adam", (0.97, 0.9), (75, 5), 0.01), "p = 0.010"),
+    ("better_optimizer", ("SGD", "Adam", (0.9, 0.91), (5, 6), 1.0), "No difference between"),
+    ("better_optimizer", ("SGD", "Adam", (0.9, 0.9), (0, 0), 1.0), "right on the same test rows"),
+    ("speed", (1.31, 1.28, 1.35, 500), "NumPy is 1.31 times as fast as PyTorch (95% interval 1.28"),
+    ("speed", (0.5, 0.4, 0.625, 500), "takes 2.00 times as long (95% interval 1.60 to 2.50"),
+    ("speed", (1.05, 0.98, 1.1, 500), "No difference in speed can be told"),
+    ("speed", (3.0, 3.0, 3.0, 1), "Only 1 step could be timed"),
+    ("nothing_timed", (), "No step was timed"),
+    ("drift", (300, 2.0, 1.0, [3.0]), "NumPy lies among them"),
+    ("drift", (300, 6.0, 1.0, [3.0]), "beyond the farthest of them, 2.00 times as far"),
+    ("drift", (300, 6.0, 0.0, []), "beyond the farthest of them."),
+    ("drift", (300, 0.5, 1.0, [3.0]), "nearer than any of them"),
+    ("drift", (300, 1.0, 1.0, [3.0]), "level with one of them"),
+    ("drift", (1, math.nan, 1.0, [3.0]), "not a finite number"),
+    ("reported_note", ([],), "figures are comparable"),
+    ("reported_note", (["used a sample"],), "**The figures are not comparable**: this run used a"),
+    ("reported_figure", ("accuracy", "X", 0.9, 0.91, 0.89), "NumPy here is 0.0100 above, PyTorch"),
+    ("reported_figure", ("accuracy", "X", 0.9, 0.91, 0.89), "here 0.0100 below"),
+    ("reported_figure", ("accuracy", "X", 0.9, 0.9, 0.9), "NumPy here is equal to it"),
+    ("reported_figure", ("accuracy", "X", 0.9, None, None), "has no accuracy"),
+    ("reported_figure", ("accuracy", "X", 0.9, math.nan, 0.9), "not a number"),
+    ("confusion", ("NumPy", [("4", "9", 12)], 50, 1000), "most often it takes 4 for 9 (12 times)"),
+    ("confusion", ("NumPy", [], 0, 1000), "classifies all 1,000 test rows rightly"),
+    ("confusion", ("NumPy", [], 0, 0), "no recorded predictions"),
+    ("over_seeds", ("accuracy", "NumPy", [0.9, 0.94]), "92.00% on average, from 90.00% to 94.00%"),
+    ("over_seeds", ("accuracy", "NumPy", [0.9, math.nan]), "not a number for at least one"),
+    ("conclusion", (100, 0, True), "is the PyTorch network, trained the same way: all 100"),
+    ("conclusion", (100, 0, False), "as far as the run went"),
+    ("conclusion", (100, 2, True), "**not** the same network"),
+    ("conclusion", (0, 0, True), "does not show"),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "expected"), CASES)
+def test_a_claim_says_what_its_numbers_say(name: str, arguments: tuple, expected: str) -> None:
+    said = getattr(say, name)(*arguments)
+    assert expected in said if expected else said == ""
+    assert "nan" not in said.split()
+
+
+def test_every_sentence_has_cases() -> None:
+    own = {
+        name
+        for name, function in inspect.getmembers(say, inspect.isfunction)
+        if function.__module__ == say.__name__
+    }
+    assert own == {name for name, _, _ in CASES}
+    single = {"nothing_timed", "nearest_pass"}
+    for name in own - single:
+        said = {getattr(say, name)(*arguments) for other, arguments, _ in CASES if other == name}
+        assert len(said) > 1, f"{name} says the same whatever its numbers"
