@@ -178,7 +178,7 @@ class Hardswish(Module):
         """Compute y = x min(max(x + 3, 0), 6) / 6."""
         check_input(self, input)
         self._input = input
-        with np.errstate(invalid="ignore"):  # −∞ times 0
+        with np.errstate(over="ignore", invalid="ignore"):  # −∞ times 0
             return np.asarray(input * np.minimum(np.maximum(input + 3, 0), 6) / 6)
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:
