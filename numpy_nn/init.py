@@ -6,7 +6,7 @@ PyTorch's bit for bit under the same seed; of normal ones see ``Generator.normal
 
 import math
 import warnings
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 import numpy as np
 
@@ -27,6 +27,14 @@ __all__ = [
 ]
 
 T = TypeVar("T", Parameter, np.ndarray)
+
+
+def __getattr__(name: str) -> NoReturn:
+    raise AttributeError(
+        f"numpy_nn.init has no {name!r}; what PyTorch has under that name, if anything, is not "
+        f"supported here. There are: {', '.join(__all__)}"
+    )
+
 
 LINEAR_NAMES = (
     "linear",
@@ -77,13 +85,29 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 def uniform_(tensor: T, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> T:
     """Fill with draws from U(a, b).
 
+    Convention: b is left out, as in PyTorch: a draw that is rounded up to it becomes a.
+
+    Args:
+        tensor: a Parameter or an array, filled in place and returned, as in all functions here.
+        a: the lower end.
+        b: the upper end.
+        generator: None for the default one.
+
     Raises:
-        ValueError: if a > b.
+        ValueError: if a > b, or b − a is infinite in the dtype.
+
+    Example:
+        >>> import numpy
+        >>> uniform_(numpy.empty(3, numpy.float32), -1.0, 1.0, Generator(0)).round(4)
+        array([-0.0075,  0.5364, -0.823 ], dtype=float32)
     """
-    if a > b:
-        raise ValueError(f"uniform_ expects a <= b. Received: a={a}, b={b}")
     values = _array(tensor)
+    if not (a <= b and b - a <= np.finfo(values.dtype).max):
+        raise ValueError(
+            f"uniform_ expects a <= b with b - a finite in {values.dtype}. Received: a={a}, b={b}"
+        )
     draws = (generator or default_generator).uniform(values.size, a, b, values.dtype)
+    draws[draws == values.dtype.type(b)] = a
     values[...] = draws.reshape(values.shape)
     return tensor
 
@@ -93,8 +117,19 @@ def normal_(
 ) -> T:
     """Fill with draws from N(mean, std²).
 
+    Args:
+        tensor: filled in place.
+        mean: the mean.
+        std: the standard deviation.
+        generator: None for the default one.
+
     Raises:
         ValueError: if std < 0.
+
+    Example:
+        >>> import numpy
+        >>> normal_(numpy.empty(2), 1.0, 0.1, Generator(0)).round(4)
+        array([1.1541, 0.9707])
     """
     if std < 0:
         raise ValueError(f"normal_ expects std >= 0. Received: std={std}")
@@ -105,18 +140,40 @@ def normal_(
 
 
 def constant_(tensor: T, val: float) -> T:
-    """Fill with one value."""
+    """Fill with one value.
+
+    Args:
+        tensor: filled in place.
+        val: the value.
+
+    Example:
+        >>> import numpy
+        >>> constant_(numpy.empty(2), 0.5)
+        array([0.5, 0.5])
+    """
     _array(tensor).fill(val)
     return tensor
 
 
 def zeros_(tensor: T) -> T:
-    """Fill with 0."""
+    """Fill with 0.
+
+    Example:
+        >>> import numpy
+        >>> zeros_(numpy.empty(2))
+        array([0., 0.])
+    """
     return constant_(tensor, 0.0)
 
 
 def ones_(tensor: T) -> T:
-    """Fill with 1."""
+    """Fill with 1.
+
+    Example:
+        >>> import numpy
+        >>> ones_(numpy.empty(2))
+        array([1., 1.])
+    """
     return constant_(tensor, 1.0)
 
 
@@ -124,13 +181,36 @@ def xavier_uniform_(tensor: T, gain: float = 1.0, generator: Generator | None = 
     """Fill with draws from U(−a, a), a = gain · √(6 / (fan_in + fan_out)).
 
     Glorot and Bengio, 2010, https://proceedings.mlr.press/v9/glorot10a.html.
+
+    Args:
+        tensor: filled in place, of shape (out, in) or (out, in, kernel…).
+        gain: see ``calculate_gain``.
+        generator: None for the default one.
+
+    Raises:
+        ValueError: if there are fewer than two axes.
+
+    Example:
+        >>> import numpy
+        >>> w = xavier_uniform_(numpy.empty((3, 5), numpy.float32))
+        >>> bool((abs(w) <= (6 / 8) ** 0.5).all())
+        True
     """
     a = math.sqrt(3.0) * _xavier_std(tensor, gain)
     return uniform_(tensor, -a, a, generator)
 
 
 def xavier_normal_(tensor: T, gain: float = 1.0, generator: Generator | None = None) -> T:
-    """Fill with draws from N(0, std²), std = gain · √(2 / (fan_in + fan_out))."""
+    """Fill with draws from N(0, std²), std = gain · √(2 / (fan_in + fan_out)).
+
+    Arguments and errors are those of ``xavier_uniform_``.
+
+    Example:
+        >>> import numpy
+        >>> xavier_normal_(numpy.empty((2, 2)), gain=0.0)
+        array([[0., 0.],
+               [0., 0.]])
+    """
     return normal_(tensor, 0.0, _xavier_std(tensor, gain), generator)
 
 
@@ -175,7 +255,15 @@ def kaiming_normal_(
     nonlinearity: str = "leaky_relu",
     generator: Generator | None = None,
 ) -> T:
-    """Fill with draws from N(0, std²), std = gain / √fan; arguments as ``kaiming_uniform_``."""
+    """Fill with draws from N(0, std²), std = gain / √fan.
+
+    Arguments and errors are those of ``kaiming_uniform_``.
+
+    Example:
+        >>> import numpy
+        >>> kaiming_normal_(numpy.empty((2, 2)), mode="fan_out", nonlinearity="relu").shape
+        (2, 2)
+    """
     if 0 in tensor.shape:
         warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=2)
         return tensor

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import numpy_nn
 from numpy_nn import init
 
-SHAPES = [(3, 4), (1, 1), (10, 784), (5, 2, 3), (8, 4, 3, 3), (2, 3, 2, 2, 2)]
+SHAPES = [(3, 4), (1, 1), (10, 784), (5, 2, 3), (8, 4, 3, 3), (2, 3, 2, 2, 2), (16, 1, 5, 5)]
 UNIFORM = [
     ("uniform_", {}),
     ("uniform_", {"a": -0.3, "b": 0.7}),
@@ -72,6 +74,60 @@ def test_default_bits_of_linear(seed: int, dtype: str) -> None:
                 assert (ours[key] == value.numpy()).all()
 
 
+NONLINEARITIES = (*init.GAINS, "leaky_relu")
+ARGUMENTS = {
+    "uniform_": st.builds(
+        lambda a, width: {"a": a, "b": a + width},
+        st.floats(-1e6, 1e6),
+        st.sampled_from([0.0, 1e-8, 1e-3, 1.0, 7.7]),  # too narrow for many values, and wide
+    ),
+    "xavier_uniform_": st.fixed_dictionaries({"gain": st.floats(0, 10)}),
+    "kaiming_uniform_": st.fixed_dictionaries(
+        {
+            "a": st.floats(-3, 3),
+            "mode": st.sampled_from(["fan_in", "fan_out"]),
+            "nonlinearity": st.sampled_from(NONLINEARITIES),
+        }
+    ),
+}
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    data=st.data(),
+    name=st.sampled_from(sorted(ARGUMENTS)),
+    extents=st.lists(st.integers(1, 9), min_size=2, max_size=5),
+    dtype=st.sampled_from(["float32", "float64"]),
+    seed=st.integers(-(2**63), 2**64 - 1),
+)
+def test_bits_of_any_uniform(data: Any, name: str, extents: Any, dtype: str, seed: int) -> None:
+    arguments = data.draw(ARGUMENTS[name])
+    actual, expected = fill_both(name, arguments, tuple(extents), dtype, seed)
+    assert (actual == expected).all()
+    assert numpy_nn.default_generator.uniform(1)[0] == torch.rand(1).numpy()[0]
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (5,), (2, 0, 3)])
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("uniform_", {}), ("normal_", {}), *CONSTANT], ids=str
+)
+def test_any_number_of_axes(name: str, arguments: Any, shape: Any) -> None:
+    actual, expected = fill_both(name, arguments, shape, "float32", 0)
+    np.testing.assert_allclose(actual, expected, rtol=2e-6)
+
+
+def test_the_upper_end_is_left_out() -> None:
+    """Where rounding would give it, the lower end stands, as in PyTorch."""
+    actual, expected = fill_both("uniform_", {"a": 1e5, "b": 1e5 + 0.7}, (2000,), "float32", 3)
+    assert (actual == expected).all()
+    assert (actual < np.float32(1e5 + 0.7)).all()
+
+
+def test_a_name_that_is_not_there_is_named() -> None:
+    with pytest.raises(AttributeError, match=r"numpy_nn\.init has no 'orthogonal_'.*uniform_"):
+        _ = init.orthogonal_
+
+
 def test_a_parameter_is_filled_and_returned() -> None:
     parameter = numpy_nn.Parameter(np.zeros((2, 3), np.float32))
     data = parameter.data
@@ -88,12 +144,12 @@ def test_a_view_is_filled_in_place() -> None:
 
 
 def test_a_generator_of_ones_own() -> None:
-    for name, settings in UNIFORM:
+    for name, arguments in UNIFORM:
         actual = getattr(init, name)(
-            np.empty((3, 4), np.float32), **settings, generator=numpy_nn.Generator(9)
+            np.empty((3, 4), np.float32), **arguments, generator=numpy_nn.Generator(9)
         )
         expected = getattr(torch.nn.init, name)(
-            torch.empty(3, 4), **settings, generator=torch.Generator().manual_seed(9)
+            torch.empty(3, 4), **arguments, generator=torch.Generator().manual_seed(9)
         )
         assert (actual == expected.numpy()).all()
 
@@ -137,6 +193,7 @@ def test_gains(given: Any) -> None:
         (lambda nn, a: nn.kaiming_uniform_(a(3)), "fewer than 2 dimensions"),
         (lambda nn, a: nn.xavier_normal_(a(3)), "fewer than 2 dimensions"),
         (lambda nn, a: nn.uniform_(a(3), 1.0, 0.0), "a=1.0, b=0.0"),
+        (lambda nn, a: nn.uniform_(a(3), -1e308, 1e308), "finite in float64"),
         (lambda nn, a: nn.normal_(a(3), 0.0, -1.0), "std=-1.0"),
     ],
 )
