@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from compare import tolerances
-from compare.check.evidence import Answer, Assignment, Case, Check, Result
+from compare.check.contract import LOSSES
+from compare.check.evidence import Answer, Arrays, Assignment, Case, Check, Result
+from compare.mistakes.search import Network, explain
 
 # A right homework in float64 is a thousand times nearer.
 TOLERANCE = 1e-9
@@ -26,6 +29,8 @@ def judge(
     """
     quantities = _in_order(cases, answers)
     checks = tuple(_check(quantity, cases, answers) for quantity in quantities)
+    if assignment is not None and not all(check.passed for check in checks):
+        checks = _explained(checks, quantities, cases, answers, assignment)
     problems = [answer.problem for answer in answers if answer.problem]
     notes = tuple(dict.fromkeys(note for answer in answers for note in answer.notes))
     return Result(checks, (), notes, problems[0] if problems else None)
@@ -35,39 +40,74 @@ def _in_order(cases: Sequence[Case], answers: Sequence[Answer]) -> list[str]:
     asked = dict.fromkeys(quantity for case in cases for quantity in case.expected)
     answered = {quantity for answer in answers for quantity in answer.values}
     phase = {"activation": 0, "buffer": 0, "logits": 0, "loss": 1, "gradient": 2, "update": 3}
-    return sorted(
-        (q for q in asked if q in answered), key=lambda q: phase[q.partition("/")[0]]
-    )
+    return sorted((q for q in asked if q in answered), key=lambda q: phase[q.partition("/")[0]])
 
 
 def _check(quantity: str, cases: Sequence[Case], answers: Sequence[Answer]) -> Check:
+    """The comparison of one quantity in the case that is furthest beyond its tolerance."""
+    single = any(answer.single for answer in answers)
+    found = [
+        _check_in(quantity, case, answer.values[quantity], case.expected[quantity], single)
+        for case, answer in zip(cases, answers, strict=False)
+        if quantity in answer.values and quantity in case.expected
+    ]
+    return max(found, key=lambda check: check.relative_error / check.tolerance)
+
+
+def _check_in(
+    quantity: str, case: Case, found: np.ndarray, expected: np.ndarray, single: bool
+) -> Check:
+    """The comparison of one quantity in one case."""
     kind, _, name = quantity.partition("/")
-    worst: Check | None = None
-    for case, answer in zip(cases, answers, strict=False):
-        if quantity not in answer.values or quantity not in case.expected:
-            continue
-        found, expected = answer.values[quantity], case.expected[quantity]
-        size = np.maximum(np.broadcast_to(case.sizes[quantity], expected.shape), 1e-300)
-        tolerance = TOLERANCE
-        if answer.single or any(a.single for a in answers):
-            apart = np.abs(case.expected32[quantity] - expected) / size
-            tolerance = tolerances.float32_bound(float(apart.max(initial=0.0)))
-        with np.errstate(all="ignore"):
-            error = np.where(found == expected, 0.0, np.abs(found - expected) / size)
-        error = np.where(np.isnan(error), np.inf, error)
-        where = np.unravel_index(int(error.argmax()), error.shape) if error.ndim else ()
-        largest = float(error[where])
-        check = Check(
-            kind,
-            name or kind,
-            largest <= tolerance,
-            largest,
-            tolerance,
-            tuple(int(i) for i in where),
-            float(found[where]),
-            float(expected[where]),
-        )
-        if worst is None or largest / tolerance > worst.relative_error / worst.tolerance:
-            worst = check
-    assert worst is not None
-    return worst
+    size = np.maximum(np.broadcast_to(case.sizes[quantity], expected.shape), 1e-300)
+    tolerance = TOLERANCE
+    if single:
+        apart = np.abs(case.expected32[quantity] - case.expected[quantity]) / size
+        tolerance = tolerances.float32_bound(float(apart.max(initial=0.0)))
+    with np.errstate(all="ignore"):
+        error = np.where(found == expected, 0.0, np.abs(found - expected) / size)
+    error = np.where(np.isnan(error), np.inf, error)
+    where = np.unravel_index(int(error.argmax()), error.shape) if error.ndim else ()
+    largest = float(error[where])
+    return Check(
+        kind,
+        name or kind,
+        largest <= tolerance,
+        largest,
+        tolerance,
+        tuple(int(i) for i in where),
+        float(found[where]),
+        float(expected[where]),
+    )
+
+
+def _explained(
+    checks: tuple[Check, ...],
+    quantities: list[str],
+    cases: Sequence[Case],
+    answers: Sequence[Answer],
+    assignment: Assignment,
+) -> tuple[Check, ...]:
+    """The checks with the mistakes that account for them."""
+    single = any(answer.single for answer in answers)
+
+    def differs(quantity: str, number: int, right: Arrays) -> bool:
+        found = answers[number].values.get(quantity)
+        if found is None or quantity not in cases[number].expected:
+            return False
+        if quantity not in right or found.shape != right[quantity].shape:
+            return True
+        return not _check_in(quantity, cases[number], found, right[quantity], single).passed
+
+    network = Network(
+        assignment.build, LOSSES[assignment.loss], assignment.optimizer, assignment.settings
+    )
+    values = [answer.values for answer in answers]
+    findings = explain(network, cases[: len(answers)], values, differs, quantities)
+    named = {
+        quantity: finding.diagnosis for finding in findings for quantity in finding.accounts_for
+    }
+    return tuple(
+        replace(check, diagnosis=None if check.passed else named.get(quantity))
+        for quantity, check in zip(quantities, checks, strict=True)
+    )

@@ -118,19 +118,44 @@ class Network:
         """Everything that the network makes of a case, mistakes included."""
         self.model.load_state_dict(case.parameters)
         self.model.zero_grad()
-        logits = self.model(case.inputs)
-        value = float(self.loss(logits, case.targets))
-        self.model.backward(self.loss.backward())
-        found: Arrays = {"logits": np.array(logits), "loss": np.array(value)}
-        for name, parameter in self.model.named_parameters():
-            gradient = np.zeros(parameter.shape) if parameter.grad is None else parameter.grad
-            found[f"gradient/{name}"] = np.array(gradient)
+        found = self._layers_alone(case) if case.given else self._whole(case)
         if self.penalty is not None:
             self.penalty.add_to(found, case.parameters)
-        found |= {f"buffer/{name}": np.array(value) for name, value in self.model.named_buffers()}
         if self.optimizer is not None and case.update_gradients:
             found |= self._updates(case)
         return found
+
+    def _whole(self, case: Case) -> Arrays:
+        logits = self.model(case.inputs)
+        value = float(self.loss(logits, case.targets))
+        self.model.backward(self.loss.backward())
+        return {"logits": np.array(logits), "loss": np.array(value), **self._gradients()}
+
+    def _gradients(self) -> Arrays:
+        return {
+            f"gradient/{name}": np.zeros(p.shape) if p.grad is None else np.array(p.grad)
+            for name, p in self.model.named_parameters()
+        }
+
+    def _layers_alone(self, case: Case) -> Arrays:
+        found: Arrays = {}
+        for name, module in self.model.named_modules():
+            if f"input/{name}" not in case.given:
+                continue
+            found[f"activation/{name}"] = np.array(module(case.given[f"input/{name}"]))
+            dx = module.backward(case.given[f"grad_output/{name}"])
+            found[f"gradient/{name}.input"] = np.array(dx)
+        found |= {f"buffer/{name}": np.array(value) for name, value in self.model.named_buffers()}
+        found |= self._gradients()
+        self.model.load_state_dict(case.parameters)
+        logits = self.model(case.inputs)
+        value = float(self.loss(logits, case.targets))
+        gradient = self.loss.backward()
+        return found | {
+            "logits": np.array(logits),
+            "loss": np.array(value),
+            "gradient/logits": np.array(gradient),
+        }
 
     def _updates(self, case: Case) -> Arrays:
         self.model.load_state_dict(case.parameters)
@@ -148,11 +173,15 @@ class Network:
         }
 
 
+# Whether an answer to a case (by its number) differs from the values given, in a quantity.
+Differs = Callable[[str, int, Arrays], bool]
+
+
 def explain(
     network: Network,
     cases: Sequence[Case],
     answers: Sequence[Arrays],
-    differs: Callable[[str, Sequence[Arrays]], bool],
+    differs: Differs,
     order: Sequence[str],
 ) -> list[Finding]:
     """Name the mistakes that account for what was found.
@@ -161,7 +190,7 @@ def explain(
         network: The right network; the mistakes that are named stay in it.
         cases: What was asked.
         answers: What was found, a case each.
-        differs: Whether the answers differ from the given ones in a quantity, in any case.
+        differs: Whether an answer differs from given values in a quantity.
         order: The quantities in the order of execution.
 
     Returns:
@@ -170,7 +199,7 @@ def explain(
     findings: list[Finding] = []
     while len(findings) < MOST:
         right = [network.answer(case) for case in cases]
-        failing = [quantity for quantity in order if differs(quantity, right)]
+        failing = [q for q in order if any(differs(q, n, made) for n, made in enumerate(right))]
         if not failing:
             break
         finding = _best(network, cases, answers, differs, order, failing)
@@ -184,7 +213,7 @@ def _best(
     network: Network,
     cases: Sequence[Case],
     answers: Sequence[Arrays],
-    differs: Callable[[str, Sequence[Arrays]], bool],
+    differs: Differs,
     order: Sequence[str],
     failing: list[str],
 ) -> Finding | None:
@@ -194,17 +223,19 @@ def _best(
 
     def consider(places: tuple[str, ...], mistake: Mistake | Penalty) -> None:
         nonlocal best
-        try:
-            made = [network.answer(case) for case in cases]
-        except ValueError:
-            return  # the mistake gives arrays that do not fit here, so it is not the one
-        if differs(failing[0], made) or any(differs(quantity, made) for quantity in agreeing):
-            return
-        accounted = frozenset(q for q in failing if not differs(q, made))
+        accounted = set(failing)
+        for number, case in enumerate(cases):
+            try:
+                made = network.answer(case)
+            except ValueError:
+                return  # the mistake gives arrays that do not fit here, so it is not the one
+            if any(differs(quantity, number, made) for quantity in (failing[0], *agreeing)):
+                return
+            accounted -= {quantity for quantity in accounted if differs(quantity, number, made)}
         if isinstance(mistake, Penalty) and len(accounted) < len(failing):
             return  # a penalty is a claim about all quantities together
         if best is None or len(accounted) > best[0]:
-            best = len(accounted), places, mistake, accounted
+            best = len(accounted), places, mistake, frozenset(accounted)
 
     for places, mistake in network.candidates():
         with network.with_mistake(places, mistake):
