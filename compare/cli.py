@@ -114,6 +114,68 @@ def parity(
 
 
 @app.command()
+def check(
+    homework: Annotated[Path, typer.Argument(help="A Python file, or a folder of them.")],
+    architecture: Annotated[str | None, typer.Option(help="A name from the list, or FILE.py:FUNCTION; else what the homework says.")] = None,
+    loss: Annotated[str | None, typer.Option(help="cross_entropy, mse, bce or bce_with_logits; else what the homework says.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="The optimizer that update() is: SGD, Adam, …")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the optimizer, such as lr=0.1.")] = None,
+    golden: Annotated[Path | None, typer.Option(help="Compare with this golden file; needs no PyTorch.")] = None,
+    mapping: Annotated[Path | None, typer.Option(help="A file that gives the homework the names of the contract.")] = None,
+    require: Annotated[str | None, typer.Option(metavar="NAMES", help="Functions that have to be there: forward,loss,gradients.")] = None,
+    timeout: Annotated[float, typer.Option(help="Seconds that the homework may take altogether.")] = 30.0,
+    memory: Annotated[int, typer.Option(help="Megabytes that the homework may take.")] = 2048,
+    json: Annotated[Path | None, typer.Option(help="Write the result here as JSON.")] = None,
+    report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write the result here as HTML and PDF.")] = None,
+    gradescope: Annotated[Path | None, typer.Option(metavar="FILE", help="Write Gradescope's results.json here.")] = None,
+    points: Annotated[float, typer.Option(help="Points in all, for --gradescope.")] = 100.0,
+    watch: Annotated[bool, typer.Option("--watch", help="Check again whenever the file is saved.")] = False,
+    csv: Annotated[Path | None, typer.Option(help="For a folder: write a line for each homework here.")] = None,
+    jobs: Annotated[int | None, typer.Option(help="For a folder: how many at once.")] = None,
+    file: Annotated[str | None, typer.Option(help="For a folder of folders: the file to check in each.")] = None,
+    prints: Annotated[bool, typer.Option("--prints", help="Show what the homework printed.")] = False,
+) -> int:  # fmt: skip
+    """Compare somebody's own NumPy code with PyTorch; see docs/checking.md."""
+    from compare.commands.check import check_command
+
+    return check_command(
+        homework,
+        architecture=architecture,
+        loss=loss,
+        optimizer=optimizer,
+        settings=set_ or [],
+        golden=golden,
+        mapping=mapping,
+        require=require,
+        timeout=timeout,
+        memory=memory,
+        json=json,
+        report=report,
+        gradescope=gradescope,
+        points=points,
+        watch=watch,
+        csv=csv,
+        jobs=jobs,
+        file=file,
+        prints=prints,
+    )
+
+
+@app.command()
+def golden(
+    architecture: Annotated[str, typer.Argument(help="A name from the list, or FILE.py:FUNCTION.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")],
+    loss: Annotated[str, typer.Option(help="cross_entropy, mse, bce or bce_with_logits.")] = "cross_entropy",
+    optimizer: Annotated[str | None, typer.Option(help="The optimizer that update() is to be.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the optimizer.")] = None,
+) -> int:  # fmt: skip
+    """Write PyTorch's answers into a file, to check homeworks where PyTorch is not installed."""
+    from compare.commands.golden import golden_command
+
+    return golden_command(architecture, out, loss=loss, optimizer=optimizer, settings=set_ or [])
+
+
+@app.command()
 def report(
     run_dir: Annotated[Path, typer.Argument(help="The folder of a run.")],
 ) -> None:

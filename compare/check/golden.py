@@ -1,0 +1,124 @@
+"""Questions and PyTorch's answers in a file, for machines without PyTorch.
+
+The file is a NumPy archive of plain arrays; its entry ``golden`` is JSON with the schema version
+and the network.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from compare.atomic import write_atomically
+from compare.check.evidence import Arrays, Assignment, Case
+from compare.check.recorded import Recorded
+from experiments.errors import InputError
+
+SCHEMA = 1
+PARTS = ("expected", "sizes", "expected32", "given")
+
+
+@dataclass(frozen=True)
+class Golden:
+    """What a golden file holds."""
+
+    assignment: Assignment
+    cases: list[Case]
+
+
+def write_golden(path: Path, golden: Golden) -> None:
+    """Write a golden file, whole or not at all.
+
+    Parameters that several cases share are written once; sizes, which need not be exact, and
+    float32 answers in float32.
+    """
+    assignment = golden.assignment
+    assert isinstance(assignment.build, Recorded)
+    arrays: dict[str, np.ndarray] = {}
+    sets: list[Arrays] = []
+    described: list[dict[str, Any]] = []
+    for number, case in enumerate(golden.cases):
+        known = next((i for i, s in enumerate(sets) if s is case.parameters), len(sets))
+        if known == len(sets):
+            sets.append(case.parameters)
+            arrays |= {f"parameters{known}/{key}": a for key, a in case.parameters.items()}
+        start = f"case{number}"
+        arrays[f"{start}/inputs"], arrays[f"{start}/targets"] = case.inputs, case.targets
+        if case.evaluation is not None:
+            arrays[f"{start}/evaluation"] = case.evaluation
+        for part in PARTS:
+            for key, array in getattr(case, part).items():
+                short = part in ("sizes", "expected32")
+                arrays[f"{start}/{part}/{key}"] = array.astype(np.float32) if short else array
+        for step, gradients in enumerate(case.update_gradients):
+            arrays |= {f"{start}/step{step}/{key}": a for key, a in gradients.items()}
+        described.append({"parameters": known, "steps": len(case.update_gradients)})
+    head = {
+        "schema": SCHEMA,
+        "architecture": assignment.architecture,
+        "network": assignment.build.tree,
+        "loss": assignment.loss,
+        "optimizer": assignment.optimizer,
+        "settings": assignment.settings,
+        "cases": described,
+    }
+    arrays["golden"] = np.frombuffer(json.dumps(head).encode(), np.uint8)
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, buffer.getvalue())
+
+
+def read_golden(path: Path) -> Golden:
+    """Read a golden file.
+
+    Raises:
+        InputError: It is missing, damaged, or of another version.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            head = json.loads(file["golden"].tobytes())
+            if head["schema"] != SCHEMA:
+                raise InputError(
+                    f"{path} is a golden file of schema {head['schema']}, but this program reads "
+                    f"schema {SCHEMA}: make it again with nncompare golden."
+                )
+            arrays = {name: file[name] for name in file.files}
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such golden file.") from None
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path} is no golden file, or it is damaged: {error}.") from None
+    build = Recorded(head["network"], head["architecture"])
+    assignment = Assignment(
+        head["architecture"], build, head["loss"], head["optimizer"], head["settings"]
+    )
+    return Golden(assignment, [_case(i, d, arrays) for i, d in enumerate(head["cases"])])
+
+
+def _case(number: int, described: dict[str, Any], arrays: Arrays) -> Case:
+    def under(prefix: str) -> Arrays:
+        return {
+            key.removeprefix(prefix): array
+            for key, array in arrays.items()
+            if key.startswith(prefix)
+        }
+
+    start = f"case{number}"
+    parts = {part: under(f"{start}/{part}/") for part in PARTS}
+    return Case(
+        under(f"parameters{described['parameters']}/"),
+        arrays[f"{start}/inputs"],
+        arrays[f"{start}/targets"],
+        parts["expected"],
+        parts["sizes"],
+        tuple(under(f"{start}/step{step}/") for step in range(described["steps"])),
+        parts["expected32"],
+        parts["given"],
+        arrays.get(f"{start}/evaluation"),
+    )
