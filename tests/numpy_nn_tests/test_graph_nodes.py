@@ -245,10 +245,13 @@ def torch_first_max(a: torch.Tensor) -> torch.Tensor:
         [[1.0, np.nan, 2.0, 3.0], [5.0, 2.0, 5.0, np.nan]],
     ],
 )
-def test_of_equal_values_the_first_gets_the_gradient_of_the_maximum(values: list) -> None:
+@pytest.mark.parametrize("axes", [(1, 2), (2, 1), (-1, -2)])
+def test_of_equal_values_the_first_gets_the_gradient_of_the_maximum(
+    values: list, axes: tuple[int, int]
+) -> None:
     """As in torch.max(dim) and in max-pooling; torch.amax divides it."""
     a = np.array(values).reshape(2, 2, 2)
-    node = nodes.Max((1, 2))
+    node = nodes.Max(axes)
     z, dz = node.forward(a), np.array([2.0, 3.0])
     tensor = torch.from_numpy(a.copy()).requires_grad_()
     expected = torch_first_max(tensor)
