@@ -1,11 +1,17 @@
 """The graph: order, accumulation, broadcasting, and what it refuses."""
 
+import doctest
+import importlib
+import pkgutil
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+import numpy_nn.graph
 from numpy_nn.graph import Graph, Value, nodes
 
 
@@ -203,3 +209,35 @@ def test_a_node_is_to_define_both_directions() -> None:
         nodes.Node().forward(np.ones(1))
     with pytest.raises(NotImplementedError, match="Node defines no backward"):
         nodes.Node().backward(np.ones(1))
+
+
+# ---------------------------------------------------------------------- what is shown
+
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(numpy_nn.graph.__path__, f"{numpy_nn.graph.__name__}.")
+]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_in_docstrings(name: str) -> None:
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_examples_in_the_document() -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "graph.md").read_text(encoding="utf-8")
+    examples = [block for block in re.findall(r"```python\n(.*?)```", text, re.S) if ">>>" in block]
+    assert examples
+    for block in examples:
+        test = doctest.DocTestParser().get_doctest(block, {}, "graph.md", None, None)
+        assert doctest.DocTestRunner().run(test).failed == 0
+
+
+def test_the_namespace_lists_what_it_has() -> None:
+    names = {
+        name
+        for name, value in vars(numpy_nn.graph).items()
+        if not name.startswith("_") and (isinstance(value, type) or name in ("init", "optim"))
+    }
+    assert names <= set(numpy_nn.graph.__all__)
+    assert all(hasattr(numpy_nn.graph, name) for name in numpy_nn.graph.__all__)
