@@ -40,6 +40,7 @@ def blame(error: BaseException, what: str, file: Path | None, memory_mb: int | N
         message = " ".join(str(error).split())
     except Exception:  # a broken __str__ of the homework's own
         message = ""
+    message = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in message)
     if len(message) > LONGEST:
         message = f"{message[: LONGEST - 1]}…"
     return f"{what} raised {type(error).__name__}{where}{': ' if message else ''}{message}."

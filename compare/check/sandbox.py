@@ -132,7 +132,10 @@ class Sandbox:
             path.unlink(missing_ok=True)
         if line is None:
             raise Gone(self._obituary(said))
-        return self._unpacked(json.loads(line))
+        try:
+            return self._unpacked(json.loads(line))
+        except (ValueError, OSError, KeyError):
+            raise Gone(f"{said} disturbed the process that it runs in.") from None
 
     @property
     def printed(self) -> str:
@@ -174,7 +177,7 @@ class Sandbox:
         """Why there is no reply."""
         if self._left_s <= 0.01:
             self._kill()
-            where = self._where(r"Timeout \(")
+            where = self._where()
             return (
                 f"{said} had not returned when the time limit of {self._timeout_s:g} s was "
                 f"over{where and f'; it was{where}'}."
@@ -192,13 +195,16 @@ class Sandbox:
             name = signal.Signals(-code).name
         except ValueError:
             name = f"signal {-code}"
-        where = self._where("Fatal Python error")
+        where = self._where()
         reason = "; perhaps the machine ran out of memory" if name == "SIGKILL" else ""
         return f"{said} crashed with {name}{where}{reason}."
 
-    def _where(self, mark: str) -> str:
-        """The line that Python's fault handler named in the homework's file."""
-        told = re.split(mark, self.printed)[-1] if re.search(mark, self.printed) else ""
+    def _where(self) -> str:
+        """The line of the homework that Python's fault handler saw last."""
+        try:
+            told = (self._folder / "faults").read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
         found = re.search(rf'File "{re.escape(str(self._file))}", line (\d+)', told)
         return f" at line {found[1]}" if found else ""
 

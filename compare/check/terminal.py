@@ -16,25 +16,25 @@ def show(outcome: Outcome, console: Console | None = None, prints: bool = False)
     """Print everything; what the homework printed only if wanted."""
     console = console or Console(highlight=False)
     result = outcome.result
-    console.print(Text(verdict(outcome), STYLES[outcome.status]))
+    console.print(Text(verdict(outcome), STYLES[outcome.status]), soft_wrap=True)
     for sentence in result.invariants:
-        console.print(Text(f"• {sentence}"))
+        console.print(Text(f"• {sentence}"), soft_wrap=True)
     first = result.first_divergence
     if first is not None:
         console.print()
-        console.print(Text(f"First divergence: the {title(first)}, at {where(first)}", "bold"))
+        console.print(Text(f"First divergence: the {title(first)}, at {where(first)}", "bold"), soft_wrap=True)
         sides = Table(show_header=False, box=None, pad_edge=False)
         sides.add_column()
         sides.add_column(overflow="fold")
         sides.add_row("  expected", Text(number(first.expected_there), "green"))
         sides.add_row("  found", Text(number(first.found_there), "red"))
         console.print(sides)
-        console.print(Text(f"  {distance(first)}"))
+        console.print(Text(f"  {distance(first)}"), soft_wrap=True)
         for line in named(outcome):
-            console.print(Text(line))
+            console.print(Text(line), soft_wrap=True)
     for note in result.notes:
         if note != result.error:
-            console.print(Text(f"Note: {note}"))
+            console.print(Text(f"Note: {note}"), soft_wrap=True)
     if result.checks:
         console.print()
         console.print(_table(outcome))
@@ -42,10 +42,10 @@ def show(outcome: Outcome, console: Console | None = None, prints: bool = False)
         console.print()
         count = f"{outcome.name} printed {outcome.printed_characters:,} characters"
         if prints:
-            console.print(Text(f"{count}; the last of them:"))
-            console.print(Text(outcome.printed.rstrip()))
+            console.print(Text(f"{count}; the last of them:"), soft_wrap=True)
+            console.print(Text(outcome.printed.rstrip()), soft_wrap=True)
         else:
-            console.print(Text(f"{count}, not shown; --prints shows them."))
+            console.print(Text(f"{count}, not shown; --prints shows them."), soft_wrap=True)
 
 
 def _table(outcome: Outcome) -> Table:

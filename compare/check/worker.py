@@ -24,16 +24,17 @@ from compare.check.values import Reply, Value, flatten
 def main() -> None:
     """Serve until the input ends."""
     requests, replies = _take_over_streams()
-    faulthandler.enable(file=2)
     settings = json.loads(requests.readline())
     folder = Path(settings["folder"])
+    faults = (folder / "faults").open("w", encoding="utf-8")
+    faulthandler.enable(faults)
     limit_memory(settings["memory_mb"])
     homework = Homework(file=Path(settings["file"]), memory_mb=settings["memory_mb"])
     _leave_no_names_behind()
     for number, line in enumerate(requests):
         request = json.loads(line)
         arrays = _read(request["arrays"])
-        faulthandler.dump_traceback_later(request["limit_s"], file=2)
+        faulthandler.dump_traceback_later(request["limit_s"], file=faults)
         reply = homework.ask(request["what"], arrays, **request["details"])
         faulthandler.cancel_dump_traceback_later()
         _flush()

@@ -1,0 +1,106 @@
+"""A result as HTML and PDF, for handing back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from compare.atomic import write_atomically
+from compare.check.checking import Outcome
+from compare.check.evidence import Check
+from compare.check.wording import distance, named, number, title, verdict, where
+from experiments.errors import InputError
+
+# Lines of the homework that are printed with the report.
+LONGEST_LISTING = 400
+
+
+def write_check_report(
+    outcome: Outcome, homework: Path, folder: Path, name: str | None = None
+) -> list[Path]:
+    """Write ``NAME.html`` and ``NAME.pdf`` into ``folder``.
+
+    Args:
+        outcome: The result.
+        homework: The file, whose text is printed at the end.
+        folder: Is made if need be.
+        name: Of the files, without ending; the homework's by default.
+    """
+    from reports.documents import html_document, pdf_document
+
+    heading = f"{outcome.name} compared with PyTorch"
+    text = markdown(outcome, heading, _source(homework))
+    stem = (name or homework.name).removesuffix(".py")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} could not be made into a folder: {error.strerror}.") from None
+    files = {
+        folder / f"{stem}.html": html_document(text, [], heading),
+        folder / f"{stem}.pdf": pdf_document(text, [], heading),
+    }
+    for path, content in files.items():
+        write_atomically(path, content)
+    return list(files)
+
+
+def markdown(outcome: Outcome, heading: str, source: str) -> str:
+    """The report as Markdown for pandoc."""
+    result = outcome.result
+    parts = [f"# {_plain(heading)}", f"**{_plain(verdict(outcome))}**"]
+    if outcome.assignment is not None:
+        task = outcome.assignment
+        update = f", updates by {task.optimizer} {task.settings or ''}" if task.optimizer else ""
+        parts.append(
+            _plain(f"The network is {task.architecture}, the loss {task.loss}{update}.")
+        )
+    parts += [f"- {_plain(sentence)}" for sentence in result.invariants]
+    first = result.first_divergence
+    if first is not None:
+        parts += [
+            "## The first divergence",
+            _plain(f"In the {title(first)}, at {where(first)}:"),
+            f"| expected | found |\n|---|---|\n| {number(first.expected_there)} "
+            f"| {number(first.found_there)} |",
+            _plain(distance(first) + "."),
+            *(_plain(line) for line in named(outcome)),
+        ]
+    if result.notes:
+        parts += ["## What else was seen", "\n".join(f"- {_plain(n)}" for n in result.notes)]
+    if result.checks:
+        parts += ["## All comparisons", _table(result.checks)]
+    if source:
+        parts += ["## The homework", _listing(source)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(checks: tuple[Check, ...]) -> str:
+    lines = ["| compared | | error | allowed | mistake |", "|---|---|--:|--:|---|"]
+    for check in checks:
+        word = "agrees" if check.passed else "**differs**"
+        code = f"`{check.diagnosis.code}`" if check.diagnosis else ""
+        lines.append(
+            f"| {_plain(title(check))} | {word} | {check.relative_error:.1e} "
+            f"| {check.tolerance:.1e} | {code} |"
+        )
+    return "\n".join(lines)
+
+
+def _listing(source: str) -> str:
+    lines = source.splitlines()[:LONGEST_LISTING]
+    numbered = "\n".join(f"{number:4}  {line}" for number, line in enumerate(lines, 1))
+    fence = "`" * 3
+    while fence in numbered:
+        fence += "`"
+    return f"{fence}\n{numbered}\n{fence}"
+
+
+def _plain(text: str) -> str:
+    """Text in which nothing means anything to Markdown."""
+    return "".join(f"\\{c}" if c in r"\`*_{}[]()<>#+-.!|~$^@'\"" else c for c in text)
+
+
+def _source(homework: Path) -> str:
+    try:
+        return homework.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
