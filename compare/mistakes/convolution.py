@@ -27,8 +27,15 @@ def _windows(padded: Array, kernel: tuple, stride: tuple, size: tuple) -> Array:
     return out
 
 
-def _put_back(windows: Array, padded: Array, kernel: tuple, stride: tuple, add: bool) -> Array:
-    """Add, or by mistake write, the values of windows where they were taken from."""
+def _put_back(
+    windows: Array,
+    padded: Array,
+    kernel: tuple,
+    stride: tuple,
+    add: bool,
+    chosen: Array | None = None,
+) -> Array:
+    """Add, or by mistake write, the values of windows (those chosen) where they came from."""
     out = np.zeros_like(padded)
     size = windows.shape[4:]
     for i, j in product(range(size[0]), range(size[1])):
@@ -36,8 +43,11 @@ def _put_back(windows: Array, padded: Array, kernel: tuple, stride: tuple, add: 
         columns = slice(j * stride[1], j * stride[1] + kernel[1])
         if add:
             out[:, :, rows, columns] += windows[..., i, j]
-        else:
+        elif chosen is None:
             out[:, :, rows, columns] = windows[..., i, j]
+        else:
+            old = out[:, :, rows, columns]
+            out[:, :, rows, columns] = np.where(chosen[..., i, j], windows[..., i, j], old)
     return out
 
 
@@ -120,7 +130,9 @@ def convolution(layer: Any) -> Iterator[Mistake]:
     )
 
 
-def wrong_max_pool(ties: str = "first", add: bool = True) -> dict[str, Callable]:
+def wrong_max_pool(
+    ties: str = "first", add: bool = True, whole_window: bool = True
+) -> dict[str, Callable]:
     """A max-pooling that treats ties, or overlapping windows, in another way."""
 
     def forward(self: Any, x: Array) -> Array:
@@ -146,7 +158,8 @@ def wrong_max_pool(ties: str = "first", add: bool = True) -> dict[str, Callable]
         else:
             share = largest
         back = (share * dy[:, :, None]).reshape(windows.shape)
-        return _cropped(_put_back(back, padded, kernel, stride, add), padding)
+        chosen = None if whole_window else (share > 0).reshape(windows.shape)
+        return _cropped(_put_back(back, padded, kernel, stride, add, chosen), padding)
 
     return {"forward": forward, "backward": backward}
 
@@ -155,11 +168,12 @@ def max_pool(layer: Any) -> Iterator[Mistake]:
     """Mistakes in a plain max-pooling."""
     if _pair(layer.dilation) != (1, 1) or layer.ceil_mode:
         return
-    yield Mistake(
-        "pool-overwrite",
-        "the input gradient is written with = where windows overlap; it must be added with +=",
-        wrong_max_pool(add=False),
-    )
+    for whole_window in (True, False):
+        yield Mistake(
+            "pool-overwrite",
+            "the input gradient is written with = where windows overlap; it must be added with +=",
+            wrong_max_pool(add=False, whole_window=whole_window),
+        )
     for ties, words in (
         ("all", "every one of several equal largest values gets the whole gradient"),
         ("shared", "several equal largest values share the gradient"),
