@@ -293,9 +293,9 @@ def read_run_record(path: Path) -> RunRecord:
     import json
 
     file = path / "run.json"
-    if not path.is_dir():
-        raise InputError(f"{path} is not a folder: expected a run directory with a run.json.")
     try:
+        if not path.is_dir():
+            raise InputError(f"{path} is not a folder: expected a run directory with a run.json.")
         tree = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path} is not a run directory: it has no run.json.") from None

@@ -82,8 +82,10 @@ def run_experiment(
                     max_steps,
                 )  # fmt: skip
                 record.trainings.append(lockstep.record)
-                for _ in lockstep.train():
-                    directory.write(record)
+                # PyTorch says nothing of an overflow; on both sides the losses show it.
+                with np.errstate(over="ignore", invalid="ignore"):
+                    for _ in lockstep.train():
+                        directory.write(record)
                 directory.write(record)
         _keep_pictures(directory, splits, pictures)
         directory.write(record)

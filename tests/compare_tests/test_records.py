@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 import shutil
 import struct
 import subprocess
@@ -215,6 +217,15 @@ def test_not_a_run_directory(tmp_path):
     assert "it has no run.json" in refusal(read_run, tmp_path)
     (tmp_path / "run.json").mkdir()
     assert "could not be read: Is a directory" in refusal(read_run, tmp_path)
+    assert refusal(read_run, tmp_path / ("x" * 300))
+
+
+def test_a_folder_that_may_not_be_looked_into(tmp_path, monkeypatch):
+    def forbidden(_):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr("pathlib.Path.is_dir", forbidden)
+    assert "could not be read: Permission denied" in refusal(read_run, tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1, 2", "\x00", '{"schema": 1'])

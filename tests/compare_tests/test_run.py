@@ -322,3 +322,13 @@ def test_data_without_pictures(tiny, train, tmp_path, monkeypatch):
 
     monkeypatch.setattr(compare.run, "load_splits", without)
     assert read_run(train(tiny("epochs=1"), tmp_path / "r")).pictures == {}
+
+
+def test_a_training_that_runs_away(tiny, train, tmp_path):
+    """Without a warning (they are errors here), and with records that can be read."""
+    out = train(tiny("optimizers.SGD.lr=1e30", "epochs=1"), tmp_path / "r")
+    run = read_run(out)
+    assert run.record.status == "complete"
+    losses = [r.value for r in run.history if r.optimizer == "SGD" and r.split == "test"]
+    assert np.isnan(losses).any()
+    assert all(r.passed for r in run.parity if r.optimizer == "Adam")
