@@ -14,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from compare.sides.protocol import Arrays, Referee, Stage, State
+from compare.smooth import SMOOTH
 from experiments.errors import InputError
 
 
@@ -42,13 +43,21 @@ def module_sizes(
 def _multilinear(
     referee: Referee, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray
 ) -> Stage:
-    """Sums of products, as in Linear: the same sums of the absolute values."""
+    """Sums of products, as in Linear: the same sums of the absolute values.
+
+    Averages are such sums too; where ``divisor_override`` is negative their sign is not.
+    """
     absolute = {key: np.abs(value) for key, value in state.items()}
-    return referee.stage(name, absolute, np.abs(x), np.abs(dy))
+    stage = referee.stage(name, absolute, np.abs(x), np.abs(dy))
+    return Stage(np.abs(stage.output), np.abs(stage.grad_input), stage.gradients, stage.buffers)
 
 
 def _selection(referee: Referee, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:
-    """Values that are passed on or scaled, as in ReLU: their own absolute values."""
+    """Values that are passed on or scaled, as in ReLU: their own absolute values.
+
+    Where windows of a max-pooling overlap, gradients that meet in one place are summed; they are
+    here as well, as absolute values.
+    """
     stage = referee.stage(name, state, x, np.abs(dy))
     return Stage(np.abs(stage.output), np.abs(stage.grad_input))
 
@@ -89,17 +98,64 @@ def _batch_norm(referee: Referee, name: str, state: Arrays, x: np.ndarray, dy: n
     return Stage(gamma * normalised + beta, grad_input, gradients, buffers)
 
 
+def _smooth(referee: Referee, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:
+    """Elementwise functions: what was summed to make the value, and to make the slope."""
+    module = referee.module(name)
+    value, slope = SMOOTH[type(module).__name__](module, x)
+    return Stage(value, np.abs(dy) * slope)
+
+
+def _along_axis(x: np.ndarray, dim: int | None) -> tuple[int, np.ndarray, np.ndarray]:
+    """The axis of a softmax, exp(x − max x), and |x| + |max x|, which x − max x was made of."""
+    axis = dim if dim is not None else (0 if x.ndim in (0, 1, 3) else 1)
+    top = x.max(axis=axis, keepdims=True)
+    return axis, np.exp(x - top), np.abs(x) + np.abs(top)
+
+
+def _softmax(referee: Referee, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:
+    """Softmax: an exponential of a difference, over the sum of all of them.
+
+    The terms of the difference are the relative error of its exponential; of the sum, that is
+    their mean.
+    """
+    axis, e, terms = _along_axis(x, referee.module(name).dim)
+    y = e / e.sum(axis=axis, keepdims=True)
+    y = y * (1.0 + terms + (y * terms).sum(axis=axis, keepdims=True))
+    dy = np.abs(dy)
+    return Stage(y, y * (dy + (dy * y).sum(axis=axis, keepdims=True)))
+
+
+def _log_softmax(
+    referee: Referee, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray
+) -> Stage:
+    """LogSoftmax: |x| + |max x| + log Σ exp(x − max x), as in the cross-entropy."""
+    axis, e, terms = _along_axis(x, referee.module(name).dim)
+    total = e.sum(axis=axis, keepdims=True)
+    terms = terms + np.log(total)
+    dy = np.abs(dy)
+    return Stage(terms, dy + e / total * (1.0 + terms) * dy.sum(axis=axis, keepdims=True))
+
+
 KINDS: dict[str, Callable[..., Stage]] = {
     "Linear": _multilinear,
+    "Conv2d": _multilinear,
+    "AvgPool2d": _multilinear,
+    "AdaptiveAvgPool2d": _multilinear,
     "Flatten": _selection,
     "Identity": _selection,
+    "Dropout": _selection,
+    "MaxPool2d": _selection,
     "ReLU": _selection,
     "LeakyReLU": _selection,
+    **dict.fromkeys(SMOOTH, _smooth),
+    "Softmax": _softmax,
+    "LogSoftmax": _log_softmax,
     "BatchNorm1d": _batch_norm,
+    "BatchNorm2d": _batch_norm,
 }
 
 # Modules whose derivative jumps: at the jump, rounding decides the side.
-KINKED = frozenset({"ReLU", "LeakyReLU"})
+KINKED = frozenset({"ReLU", "LeakyReLU", "ELU", "Hardswish", "MaxPool2d"})
 
 
 @np.errstate(all="ignore")

@@ -140,8 +140,8 @@ class SiLU(Module):
 class Softplus(Module):
     """A smooth rectifier.
 
-    Formula: y = log(1 + exp(βx)) / β, dx = dy / (1 + exp(−βx)); y = x and dx = dy where βx
-    is above the threshold, so that nothing overflows.
+    Formula, with z = exp(βx): y = log(1 + z) / β, dx = dy z / (1 + z); y = x and dx = dy
+    where βx is above the threshold, so that nothing overflows.
 
     Args:
         beta: β.
@@ -165,19 +165,20 @@ class Softplus(Module):
         self.threshold = threshold
 
     def forward(self, input: np.ndarray) -> np.ndarray:
-        """Compute y = log(1 + exp(βx)) / β."""
+        """Compute y = log(1 + z) / β."""
         check_input(self, input)
-        self._scaled = np.asarray(input * self.beta)
+        scaled = np.asarray(input * self.beta)
+        self._linear = np.asarray(scaled > self.threshold)
         with np.errstate(over="ignore"):
-            y = np.log1p(np.exp(self._scaled)) / self.beta
-        return np.asarray(np.where(self._scaled > self.threshold, input, y))
+            self._exp = np.asarray(np.exp(scaled))
+            return np.asarray(np.where(self._linear, input, np.log1p(self._exp) / self.beta))
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:
-        """Return dx = dy / (1 + exp(−βx))."""
-        scaled = self._saved("_scaled")
-        check_grad_output(self, grad_output, scaled.shape, scaled.dtype)
-        linear = np.asarray(scaled > self.threshold)
-        slope = keep(~linear, logistic(scaled)) + linear
+        """Return dx = dy z / (1 + z)."""
+        z = self._saved("_exp")
+        check_grad_output(self, grad_output, z.shape, z.dtype)
+        with np.errstate(invalid="ignore"):  # ∞ / ∞
+            slope = keep(~self._linear, np.asarray(z / (1 + z))) + self._linear
         return np.asarray(grad_output * slope)
 
     def extra_repr(self) -> str:

@@ -152,8 +152,8 @@ def test_update_sizes_do_not_cancel(referee, random):
 
 
 def test_an_unknown_kind_says_so(referee):
-    with pytest.raises(InputError, match="Softplus cannot be judged yet: expected one of Linear"):
-        magnitude.module_sizes(referee, "0", "Softplus", {}, np.ones(1), np.ones(1))
+    with pytest.raises(InputError, match="Bilinear cannot be judged yet: expected one of Linear"):
+        magnitude.module_sizes(referee, "0", "Bilinear", {}, np.ones(1), np.ones(1))
 
 
 def test_every_module_that_can_be_built_has_a_size():
