@@ -63,6 +63,8 @@ class Homework:
             try:
                 getattr(self, f"_{what}")(reply, dict(arrays or {}), **details)
             except BaseException as error:
+                if self._file is None and isinstance(error, KeyboardInterrupt):
+                    raise  # here it comes from the person at the keyboard
                 reply.problem = blame(error, details.get("said", what), self._file, self._memory_mb)
         reply.warnings = self._warnings(caught)
         return reply
@@ -79,7 +81,9 @@ class Homework:
 
     def _declaration(self, reply: Reply, _: Arrays, said: str) -> None:
         reply.details["constants"] = {
-            name: _plain(self._names[name]) for name in CONSTANTS if name in self._names
+            name: _plain(self._names[name])
+            for name in CONSTANTS
+            if self._names.get(name) is not None
         }
         reply.details["functions"] = [name for name in FUNCTIONS if callable(self._names.get(name))]
         reply.details["not_callable"] = [

@@ -1,0 +1,135 @@
+"""Parity as an assertion, for pytest, otter, nbgrader and notebooks.
+
+Example:
+    >>> import numpy as np
+    >>> from compare.testing import assert_parity
+    >>> assert_parity(lambda x: x * x, np.square, inputs=[np.arange(3.0)])
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from compare.check.pairs import compare_pair
+from compare.check.sandbox import MEMORY_MB, TIMEOUT_S
+
+__all__ = ["assert_parity"]
+
+
+def assert_parity(
+    ours: str | Path | ModuleType | Mapping[str, Any] | Callable[..., Any] | None = None,
+    reference: Callable[..., Any] | None = None,
+    *,
+    inputs: Iterable[Any] = (),
+    tolerance: float | None = None,
+    architecture: str | Callable[[Any], Any] | None = None,
+    loss: str | None = None,
+    parameters: Mapping[str, str] | None = None,
+    batch_axis: int | None = None,
+    one_hot: bool | None = None,
+    optimizer: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    golden: str | Path | None = None,
+    mapping: str | Path | None = None,
+    required: Iterable[str] = (),
+    timeout_s: float = TIMEOUT_S,
+    memory_mb: int = MEMORY_MB,
+    **functions: Callable[..., Any],
+) -> None:
+    """Raise an AssertionError that explains where two implementations part.
+
+    There are three ways to call it:
+
+    - ``assert_parity("homework.py")``: the file is checked as ``nncompare check`` does it, in a
+      process of its own.
+    - ``assert_parity(globals(), architecture="softmax_mlp")``, or a module, or
+      ``assert_parity(forward=…, gradients=…, architecture=…)``: functions that are here already
+      are checked against PyTorch, in this process.
+    - ``assert_parity(ours, reference, inputs=[x, w])``: any two functions, on the same inputs,
+      each with copies of its own. They may return numbers, arrays, tensors, and tuples and dicts
+      of these.
+
+    Args:
+        ours: What is to be checked.
+        reference: What is right, for the third way.
+        inputs: Arguments, for the third way.
+        tolerance: The largest |found − expected| over the largest |expected|, for the third way;
+            1e-9 by default, 1e-5 where either is float32.
+        architecture: A name of ``experiments.architectures``, or a function of a namespace.
+        loss: ``cross_entropy``, ``mse``, ``bce`` or ``bce_with_logits``.
+        parameters: Own name → ``state_dict`` key, as PARAMETERS in a homework.
+        batch_axis: As BATCH_AXIS in a homework.
+        one_hot: As ONE_HOT in a homework.
+        optimizer: The optimizer that ``update`` is.
+        settings: Its keyword arguments.
+        golden: A golden file, which takes PyTorch's place.
+        mapping: A mapping file, for the first way.
+        required: Functions that have to be there.
+        timeout_s: Seconds for the homework altogether, for the first way.
+        memory_mb: Megabytes for the homework, for the first way.
+        functions: ``forward``, ``loss``, ``gradients``, ``loss_and_gradients``, ``update`` or
+            ``network``, for the second way.
+
+    Raises:
+        AssertionError: They differ, or could not be compared; the message says where and why.
+    """
+    __tracebackhide__ = True
+    if reference is not None:
+        if not callable(ours):
+            raise TypeError(f"assert_parity compares two functions, but got {ours!r} first.")
+        difference = compare_pair(ours, reference, tuple(inputs), tolerance)
+        if difference is not None:
+            raise AssertionError(difference)
+        return
+
+    from compare.check.checking import Options, check_homework, check_with
+    from compare.check.homework import Homework
+    from compare.check.wording import explanation, table
+    from experiments.errors import InputError
+
+    golden_file = None
+    if golden is not None:
+        from compare.check.golden import read_golden
+
+        golden_file = read_golden(Path(golden))
+    named = architecture if isinstance(architecture, str) else None
+    options = Options(
+        named, loss, optimizer, dict(settings or {}), golden_file, mapping and Path(mapping),
+        tuple(required), timeout_s, memory_mb,
+    )  # fmt: skip
+    if isinstance(ours, (str, Path)):
+        outcome = check_homework(Path(ours), options)
+    else:
+        names = _names(ours, functions)
+        said = {"PARAMETERS": parameters, "BATCH_AXIS": batch_axis, "ONE_HOT": one_hot}
+        names |= {key: value for key, value in said.items() if value is not None}
+        if callable(architecture):
+            names["architecture"] = architecture
+        try:
+            outcome = check_with(Homework(names), "The code", options)
+        except InputError as error:
+            raise AssertionError(str(error)) from None
+    if outcome.status != 0:
+        rows = f"\n\n{table(outcome)}" if outcome.result.checks else ""
+        raise AssertionError(explanation(outcome) + rows)
+
+
+def _names(ours: Any, functions: Mapping[str, Any]) -> dict[str, Any]:
+    """The names of the contract that are defined."""
+    if ours is None:
+        found: dict[str, Any] = {}
+    elif isinstance(ours, Mapping):
+        found = dict(ours)
+    elif isinstance(ours, ModuleType):
+        found = dict(vars(ours))
+    else:
+        raise TypeError(
+            "assert_parity expects a file, a module, a dict such as globals(), functions by name, "
+            f"or two functions, but got {type(ours).__name__}: {np.shape(ours)}"
+        )
+    return {**found, **functions}
