@@ -135,7 +135,10 @@ def check(
     file: Annotated[str | None, typer.Option(help="For a folder of folders: the file to check in each.")] = None,
     prints: Annotated[bool, typer.Option("--prints", help="Show what the homework printed.")] = False,
 ) -> int:  # fmt: skip
-    """Compare somebody's own NumPy code with PyTorch; see docs/checking.md."""
+    """Compare somebody's own NumPy code with PyTorch.
+
+    What the file may define is in docs/checking.md.
+    """
     from compare.commands.check import check_command
 
     return check_command(
@@ -169,7 +172,10 @@ def golden(
     optimizer: Annotated[str | None, typer.Option(help="The optimizer that update() is to be.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the optimizer.")] = None,
 ) -> int:  # fmt: skip
-    """Write PyTorch's answers into a file, to check homeworks where PyTorch is not installed."""
+    """Write PyTorch's answers to a file, for check --golden.
+
+    With the file, homeworks can be checked where PyTorch is not installed.
+    """
     from compare.commands.golden import golden_command
 
     return golden_command(architecture, out, loss=loss, optimizer=optimizer, settings=set_ or [])
