@@ -33,8 +33,7 @@ def _check(check: Check) -> dict[str, Any]:
         "passed": check.passed,
         "relative_error": _finite(check.relative_error),
         "tolerance": _finite(check.tolerance),
-        "diagnosis": diagnosis
-        and {"code": diagnosis.code, "explanation": diagnosis.explanation},
+        "diagnosis": diagnosis and {"code": diagnosis.code, "explanation": diagnosis.explanation},
     }
 
 

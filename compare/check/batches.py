@@ -160,7 +160,9 @@ def rows_near_kinks(step: Step) -> np.ndarray:
     return near
 
 
-def rows_of_batches(reference: Reference, classes: int, shape: tuple[int, ...]) -> list[tuple[int, int]]:
+def rows_of_batches(
+    reference: Reference, classes: int, shape: tuple[int, ...]
+) -> list[tuple[int, int]]:
     """How many rows each batch has; a number that the network has too could hide a wrong axis."""
     taken = {classes, *shape}
     found = []

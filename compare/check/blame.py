@@ -49,7 +49,9 @@ def blame(error: BaseException, what: str, file: Path | None, memory_mb: int | N
 def _place(error: BaseException, file: Path | None) -> str:
     """The last line of the homework on the way to the error."""
     ours = os.path.dirname(__file__) + os.sep
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(ours)]
+    frames = [
+        f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(ours)
+    ]
     if file is None:
         return f" at line {frames[-1].lineno} of {Path(frames[-1].filename).name}" if frames else ""
     folder = str(file.parent) + os.sep

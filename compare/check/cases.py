@@ -8,7 +8,7 @@ import numpy as np
 
 from compare.check import batches
 from compare.check.evidence import Arrays, Assignment, Case
-from compare.check.reference import Reference, values
+from compare.check.reference import Reference, in_dtype, values
 from compare.sides.protocol import Step
 
 SEED = 20240601
@@ -52,9 +52,7 @@ def make_cases(assignment: Assignment, wanted: Wanted = Wanted()) -> list[Case]:
     return cases
 
 
-def _case(
-    reference: Reference, params: Arrays, x: np.ndarray, y: np.ndarray, step: Step
-) -> Case:
+def _case(reference: Reference, params: Arrays, x: np.ndarray, y: np.ndarray, step: Step) -> Case:
     single = values(reference.step(reference.single, params, x, y))
     sizes = reference.sizes(step, y)
     evaluation = None
@@ -132,7 +130,7 @@ def _layer_case(
     put("logits", (whole["logits"], whole32["logits"], whole_sizes["logits"]))
     loss = step.calls[-1]
     exact = reference.exact.loss_stage(loss.input, y, 1.0)
-    single = reference.single.loss_stage(loss.input, y, 1.0)
+    single = reference.single.loss_stage(loss.input, in_dtype(y, "float32"), 1.0)
     sizes = reference.stage_sizes(loss, step)
     put("loss", (exact.output, single.output, sizes.output))
     put("gradient/logits", (exact.grad_input, single.grad_input, sizes.grad_input))

@@ -97,9 +97,7 @@ def check_homework(file: Path, options: Options = Options()) -> Outcome:
             outcome = check_with(sandbox, file.name, options)
         except (InputError, Gone) as error:
             outcome = Outcome(file.name, Result(error=str(error)))
-    return replace(
-        outcome, printed=sandbox.printed, printed_characters=sandbox.printed_characters
-    )
+    return replace(outcome, printed=sandbox.printed, printed_characters=sandbox.printed_characters)
 
 
 def check_with(homework: Asked, name: str, options: Options) -> Outcome:
@@ -121,7 +119,12 @@ def check_with(homework: Asked, name: str, options: Options) -> Outcome:
         for quantity in case.expected
         if quantity.removeprefix("gradient/") in case.parameters
     )
-    own = own_arrays(name, contract.parameters, cases[0].parameters, sorted(trainable, key=list(cases[0].parameters).index))
+    own = own_arrays(
+        name,
+        contract.parameters,
+        cases[0].parameters,
+        sorted(trainable, key=list(cases[0].parameters).index),
+    )
     for_functions = [case for case in cases if not case.given]
     for_layers = [case for case in cases if case.given]
     interview = Interview(homework, contract, own, trainable)
@@ -130,7 +133,9 @@ def check_with(homework: Asked, name: str, options: Options) -> Outcome:
     if any(contract.has(f) for f in SIGNATURES):
         answers = interview.answers(for_functions)
         asked = for_functions[: len(answers)]
-    if contract.has("network") and not any(a.problem and "time limit" in a.problem for a in answers):
+    if contract.has("network") and not any(
+        a.problem and "time limit" in a.problem for a in answers
+    ):
         leaves = assignment.build.leaves() if isinstance(assignment.build, Recorded) else []
         layers = LayerInterview(homework, contract, own, trainable, leaves)
         more = layers.answers(for_layers)
@@ -150,9 +155,7 @@ def check_with(homework: Asked, name: str, options: Options) -> Outcome:
     )
 
 
-def _assignment(
-    homework: Asked, name: str, contract: Contract, options: Options
-) -> Assignment:
+def _assignment(homework: Asked, name: str, contract: Contract, options: Options) -> Assignment:
     if options.golden is not None:
         return _from_golden(name, contract, options)
     loss = options.loss or contract.loss or "cross_entropy"

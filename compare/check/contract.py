@@ -135,7 +135,9 @@ def _names(
     if value is None:
         return None
     if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
-        raise InputError(f"{file}: {name} should be a dict such as {example}, but is {_said(value)}.")
+        raise InputError(
+            f"{file}: {name} should be a dict such as {example}, but is {_said(value)}."
+        )
     return value
 
 

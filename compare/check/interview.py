@@ -153,9 +153,7 @@ class Interview:
             for key, own in wanted.items()
         }
 
-    def _own_array(
-        self, value: Value, own: Own, function: str, what: str, key: str
-    ) -> np.ndarray:
+    def _own_array(self, value: Value, own: Own, function: str, what: str, key: str) -> np.ndarray:
         name = repr(own.name) if own.name == key else f"{own.name!r} ({key})"
         if value.kind == "none":
             raise Misfit(f"{function} returned None, but expected a dict; is a return missing?")

@@ -88,7 +88,7 @@ class Layers:
         Args:
             arrays: ``x`` and ``dy``, and starting values of buffers.
             index: The position of the layer.
-            wanted: Name of a gradient → where to look for it.
+            wanted: Name of a gradient → where to look for it. ``-W`` is what backward takes off W.
             held: Name of a buffer → where to look for it. A layer that lacks it is not asked.
         """
         layer = self.layers[index]
@@ -101,16 +101,25 @@ class Layers:
             path = next((p for p in paths if _has(layer, p)), None)
             if path is not None:
                 found[f"buffer {name}"] = np.array(_get(layer, path))
-        found["grad_input"] = layer.backward(np.array(arrays["dy"]))
+        # A layer that updates itself, backward(dout, learning_rate), is given the rate 1.
+        before = {
+            path: np.array(_get(layer, path[1:]))
+            for paths in wanted.values()
+            for path in paths
+            if path.startswith("-")
+        }
+        rate = (1.0,) if takes(layer, "backward") == 2 else ()
+        found["grad_input"] = np.array(layer.backward(np.array(arrays["dy"]), *rate))
         for name, paths in wanted.items():
-            path = next((p for p in paths if _has(layer, p)), None)
+            path = next((p for p in paths if _has(layer, p.removeprefix("-"))), None)
             if path is None:
                 raise AttributeError(
                     f"{type(layer).__name__} keeps no gradient of its {name.rpartition('.')[2]} "
                     f"under {', '.join(paths[:4])}"
                     f"{'' if len(paths) <= 4 else ' or the like'}: name the attribute in ATTRIBUTES"
                 )
-            found[f"gradient {name}"] = np.array(_get(layer, path))
+            now = np.array(_get(layer, path.removeprefix("-")))
+            found[f"gradient {name}"] = before[path] - now if path in before else now
         return found
 
     def chain(self, x: np.ndarray) -> Any:

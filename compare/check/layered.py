@@ -126,7 +126,9 @@ class LayerInterview:
             back, shape, f"what backward of {said} returned"
         )
         answer.single = answer.single or output.dtype == np.float32
-        answer.notes += [f"{said}, {w}" for w in reply.warnings if f"{said}, {w}" not in answer.notes]
+        answer.notes += [
+            f"{said}, {w}" for w in reply.warnings if f"{said}, {w}" not in answer.notes
+        ]
 
     def _loss(self, case: Case, answer: Answer, name: str) -> None:
         batches = self.contract.batches

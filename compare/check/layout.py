@@ -103,9 +103,15 @@ class Batches:
             Misfit: It has another shape.
         """
         array = np.asarray(array, np.float64)
-        own = tuple(np.moveaxis(np.empty(shape, bool), 0, self.axis).shape) if len(shape) > 1 else shape
+        own = (
+            tuple(np.moveaxis(np.empty(shape, bool), 0, self.axis).shape)
+            if len(shape) > 1
+            else shape
+        )
         if array.shape == own:
-            return np.array(np.moveaxis(array, self.axis, 0) if array.ndim > 1 else array, order="C")
+            return np.array(
+                np.moveaxis(array, self.axis, 0) if array.ndim > 1 else array, order="C"
+            )
         if shape[1:] == (1,) and array.shape == shape[:1]:
             return array.reshape(shape)  # one output a row, without its axis
         words = "(classes, N)" if self.axis else "(N, classes)"

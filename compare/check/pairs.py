@@ -36,7 +36,11 @@ def _difference(
     what = f"{name}{path}"
     if expected.array is not None and found.array is not None:
         return _apart(what, found.array, expected.array, tolerance)
-    if expected.kind != found.kind or expected.kind == "other" or found.items.keys() != expected.items.keys():
+    if (
+        expected.kind != found.kind
+        or expected.kind == "other"
+        or found.items.keys() != expected.items.keys()
+    ):
         return f"{what} returned {found.said()}, but expected {expected.said()}."
     for key, item in expected.items.items():
         step = f"[{key!r}]" if expected.kind == "dict" else f"[{key}]"
@@ -46,7 +50,9 @@ def _difference(
     return None
 
 
-def _apart(what: str, found: np.ndarray, expected: np.ndarray, tolerance: float | None) -> str | None:
+def _apart(
+    what: str, found: np.ndarray, expected: np.ndarray, tolerance: float | None
+) -> str | None:
     if found.shape != expected.shape:
         return f"{what} has the shape {found.shape}, but expected {expected.shape}."
     if found.size == 0:

@@ -53,7 +53,8 @@ class Reference:
     def step(self, side: TorchSide, parameters: Arrays, x: np.ndarray, y: np.ndarray) -> Step:
         """One recorded step; the parameters that it starts from are as they were."""
         side.load(State(parameters))
-        return side.record_step(side.batch(side.rows(x, y), np.arange(len(x))))
+        rows = side.rows(x, in_dtype(y, side.dtype))
+        return side.record_step(side.batch(rows, np.arange(len(x))))
 
     def sizes(self, step: Step, y: np.ndarray) -> Arrays:
         """The sizes of a step's values by quantity.
@@ -89,9 +90,7 @@ class Reference:
             )
         return _largest(self.exact.stage(call.name, state, call.input, call.grad_output))
 
-    def alone(
-        self, call: Call, step: Step, dy: np.ndarray
-    ) -> tuple[Stage, Stage, Stage]:
+    def alone(self, call: Call, step: Step, dy: np.ndarray) -> tuple[Stage, Stage, Stage]:
         """One module alone under another output gradient: values, float32 values, sizes."""
         state = step.before.of_module(call.name)
         again = Call(call.name, call.kind, call.input, call.output, dy, call.grad_input)
@@ -101,7 +100,9 @@ class Reference:
             self.stage_sizes(again, step),
         )
 
-    def updates(self, parameters: Arrays, steps: tuple[Arrays, ...]) -> tuple[Arrays, Arrays, Arrays]:
+    def updates(
+        self, parameters: Arrays, steps: tuple[Arrays, ...]
+    ) -> tuple[Arrays, Arrays, Arrays]:
         """The parameters after some updates: values, float32 values, sizes."""
         exact, single = State(parameters), State(parameters)
         maximize = bool(self.exact.optimizer.param_groups[0].get("maximize", False))
@@ -117,6 +118,11 @@ class Reference:
             {name: single.model[name] for name in self.trainable},
             sizes,
         )
+
+
+def in_dtype(targets: np.ndarray, dtype: str) -> np.ndarray:
+    """Targets in a side's precision; classes stay what they are."""
+    return targets.astype(dtype) if targets.dtype.kind == "f" else targets
 
 
 def values(step: Step) -> Arrays:

@@ -50,9 +50,7 @@ def markdown(outcome: Outcome, heading: str, source: str) -> str:
     if outcome.assignment is not None:
         task = outcome.assignment
         update = f", updates by {task.optimizer} {task.settings or ''}" if task.optimizer else ""
-        parts.append(
-            _plain(f"The network is {task.architecture}, the loss {task.loss}{update}.")
-        )
+        parts.append(_plain(f"The network is {task.architecture}, the loss {task.loss}{update}."))
     parts += [f"- {_plain(sentence)}" for sentence in result.invariants]
     first = result.first_divergence
     if first is not None:

@@ -36,7 +36,9 @@ ROOT = Path(__file__).resolve().parents[2]
 class Asked(Protocol):
     """Whatever answers as a homework does: one in this process or one in its own."""
 
-    def ask(self, what: str, arrays: Mapping[str, np.ndarray] | None = None, **details: Any) -> Reply:
+    def ask(
+        self, what: str, arrays: Mapping[str, np.ndarray] | None = None, **details: Any
+    ) -> Reply:
         """Do one thing with the homework."""
 
 
@@ -104,7 +106,9 @@ class Sandbox:
                 continue
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def ask(self, what: str, arrays: Mapping[str, np.ndarray] | None = None, **details: Any) -> Reply:
+    def ask(
+        self, what: str, arrays: Mapping[str, np.ndarray] | None = None, **details: Any
+    ) -> Reply:
         """Do one thing with the homework (see :class:`compare.check.homework.Homework`).
 
         Raises:

@@ -22,7 +22,9 @@ def show(outcome: Outcome, console: Console | None = None, prints: bool = False)
     first = result.first_divergence
     if first is not None:
         console.print()
-        console.print(Text(f"First divergence: the {title(first)}, at {where(first)}", "bold"), soft_wrap=True)
+        console.print(
+            Text(f"First divergence: the {title(first)}, at {where(first)}", "bold"), soft_wrap=True
+        )
         sides = Table(show_header=False, box=None, pad_edge=False)
         sides.add_column()
         sides.add_column(overflow="fold")

@@ -1,0 +1,300 @@
+"""Right homeworks, in whatever way they are written, agree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from compare.check.checking import Options, check_homework
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+COLUMNS = '''
+import numpy as np
+BATCH_AXIS = 1
+PARAMETERS = {"W1": "0.weight", "b1": "0.bias", "W2": "2.weight", "b2": "2.bias"}
+def architecture(nn):
+    return nn.Sequential(nn.Linear(12, 9), nn.ReLU(), nn.Linear(9, 5))
+def forward(params, X):
+    H = np.maximum(params["W1"] @ X + params["b1"].reshape(-1, 1), 0)
+    return params["W2"] @ H + params["b2"].reshape(-1, 1)
+def gradients(params, X, y):
+    m = X.shape[1]
+    H = np.maximum(params["W1"] @ X + params["b1"].reshape(-1, 1), 0)
+    Z = params["W2"] @ H + params["b2"].reshape(-1, 1)
+    P = np.exp(Z - Z.max(axis=0))
+    P /= P.sum(axis=0)
+    dZ = (P - np.eye(5)[:, y]) / m
+    dH = params["W2"].T @ dZ * (H > 0)
+    return {"W1": dH @ X.T, "b1": dH.sum(axis=1, keepdims=True),
+            "W2": dZ @ H.T, "b2": dZ.sum(axis=1, keepdims=True)}
+'''
+
+BATCH_NORM = '''
+import numpy as np
+SIZES = (12, 9, 8, 5)
+def architecture(nn):
+    from experiments.architectures import bn_mlp
+    return bn_mlp(nn, sizes=SIZES)
+def run(p, x, training):
+    kept, h = [], x
+    for i in (0, 3):
+        z = h @ p[f"{i}.weight"].T + p[f"{i}.bias"]
+        j = i + 1
+        if training:
+            mu, var = z.mean(axis=0), z.var(axis=0)
+            n = len(z)
+            p[f"{j}.running_mean"][...] = 0.9 * p[f"{j}.running_mean"] + 0.1 * mu
+            p[f"{j}.running_var"][...] = 0.9 * p[f"{j}.running_var"] + 0.1 * var * n / (n - 1)
+        else:
+            mu, var = p[f"{j}.running_mean"], p[f"{j}.running_var"]
+        inverse = 1 / np.sqrt(var + 1e-5)
+        hat = (z - mu) * inverse
+        a = p[f"{j}.weight"] * hat + p[f"{j}.bias"]
+        kept.append((h, inverse, hat, a))
+        h = np.where(a > 0, a, 0.01 * a)
+    return h @ p["6.weight"].T + p["6.bias"], h, kept
+def forward(p, x):
+    return run(p, x, TRAINING)[0]
+def gradients(p, x, y):
+    z, h, kept = run(p, x, True)
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    d = e / e.sum(axis=1, keepdims=True)
+    d[np.arange(len(y)), y] -= 1
+    d /= len(y)
+    g = {"6.weight": d.T @ h, "6.bias": d.sum(axis=0)}
+    d = d @ p["6.weight"]
+    for i in (3, 0):
+        h, inverse, hat, a = kept[i // 3]
+        d = d * np.where(a > 0, 1, 0.01)
+        g[f"{i + 1}.weight"], g[f"{i + 1}.bias"] = (d * hat).sum(axis=0), d.sum(axis=0)
+        d = d * p[f"{i + 1}.weight"]
+        d = inverse * (d - d.mean(axis=0) - hat * (d * hat).mean(axis=0))
+        g[f"{i}.weight"], g[f"{i}.bias"] = d.T @ h, d.sum(axis=0)
+        d = d @ p[f"{i}.weight"]
+    return g
+'''
+
+REGRESSION = '''
+import numpy as np
+LOSS = "mse"
+PARAMETERS = {"W": "0.weight.T", "b": "0.bias"}
+def architecture(nn):
+    return nn.Sequential(nn.Linear(7, 3))
+def loss_and_gradients(params, x, y):
+    r = x @ params["W"] + params["b"] - y
+    d = 2 * r / r.size
+    return np.array([[np.mean(r**2)]]), {"W": x.T @ d, "b": d.sum(axis=0, keepdims=True)}
+'''
+
+LOGISTIC = '''
+import numpy as np
+LOSS = "bce"
+PARAMETERS = {"w": "0.weight.T", "b": "0.bias"}
+def architecture(nn):
+    return nn.Sequential(nn.Linear(7, 1), nn.Sigmoid())
+def forward(params, x):
+    return 1 / (1 + np.exp(-(x @ params["w"] + params["b"])))
+def loss(params, x, y):
+    p = forward(params, x)
+    return float(-np.mean(y * np.log(p) + (1 - y) * np.log(1 - p)))
+def gradients(params, x, y):
+    d = (forward(params, x) - y) / len(x)
+    return {"w": x.T @ d, "b": d.sum()}
+'''
+
+STABLE_LOGISTIC = (
+    LOGISTIC.replace('"bce"', '"bce_with_logits"')
+    .replace(", nn.Sigmoid()", "")
+    .replace('1 / (1 + np.exp(-(x @ params["w"] + params["b"])))', '(x @ params["w"] + params["b"])[:, 0]')
+    .replace("return float(-np.mean(y * np.log(p) + (1 - y) * np.log(1 - p)))",
+             "return np.mean(np.logaddexp(0, p) - y[:, 0] * p)")
+    .replace("(forward(params, x) - y) / len(x)",
+             "(1 / (1 + np.exp(-forward(params, x)))[:, None] - y) / len(x)")
+)  # fmt: skip
+
+DENSE = '''
+import numpy as np
+class Dense:
+    """A layer with its activation inside, which updates itself."""
+    def __init__(self, W, b, relu):
+        self.W, self.b, self.relu = W, b, relu
+    def forward(self, x):
+        self.x, self.z = x, x @ self.W + self.b
+        return np.maximum(self.z, 0) if self.relu else self.z
+    def backward(self, dout, lr):
+        d = dout * (self.z > 0) if self.relu else dout
+        dx = d @ self.W.T
+        self.W = self.W - lr * self.x.T @ d
+        self.b = self.b - lr * d.sum(axis=0)
+        return dx
+ATTRIBUTES = {"weight": "-W", "bias": "-b"}
+PARAMETERS = {"W1": "0.weight.T", "b1": "0.bias", "W2": "2.weight.T", "b2": "2.bias"}
+def architecture(nn):
+    return nn.Sequential(nn.Linear(12, 9), nn.ReLU(), nn.Linear(9, 5))
+def network(p):
+    return [Dense(p["W1"], p["b1"], True), Dense(p["W2"], p["b2"], False)]
+'''
+
+IMAGES = '''
+import numpy as np
+class Conv:
+    def __init__(self, W, b):
+        self.params = [W, b]
+    def forward(self, x):
+        W, b = self.params
+        self.x, k = x, W.shape[2]
+        h, w = x.shape[2] - k + 1, x.shape[3] - k + 1
+        out = np.zeros((len(x), len(W), h, w))
+        for i in range(k):
+            for j in range(k):
+                out += np.einsum("ncij,oc->noij", x[:, :, i:i + h, j:j + w], W[:, :, i, j])
+        return out + b[:, None, None]
+    def backward(self, dout):
+        W, b = self.params
+        k, h, w = W.shape[2], *dout.shape[2:]
+        dW, dx = np.zeros_like(W), np.zeros_like(self.x)
+        for i in range(k):
+            for j in range(k):
+                dW[:, :, i, j] = np.einsum("noij,ncij->oc", dout, self.x[:, :, i:i + h, j:j + w])
+                dx[:, :, i:i + h, j:j + w] += np.einsum("noij,oc->ncij", dout, W[:, :, i, j])
+        self.grads = [dW, dout.sum(axis=(0, 2, 3))]
+        return dx
+class Affine:
+    def __init__(self, W, b):
+        self.params = [W, b]
+    def forward(self, x):
+        self.shape = x.shape
+        self.x = x.reshape(len(x), -1)
+        return self.x @ self.params[0] + self.params[1]
+    def backward(self, dout):
+        self.grads = [self.x.T @ dout, dout.sum(axis=0)]
+        return (dout @ self.params[0].T).reshape(self.shape)
+PARAMETERS = {"K": "0.weight", "bK": "0.bias", "W": "2.weight.T", "b": "2.bias"}
+def architecture(nn):
+    return nn.Sequential(nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(108, 4))
+def network(p):
+    return [Conv(p["K"], p["bK"]), Affine(p["W"], p["b"])]
+'''
+
+# Changes of the right homework that leave it right.
+CHANGED = {
+    "rows": [],
+    "one-hot": [
+        ("LOSS =", "ONE_HOT = True\nLOSS ="),
+        ("-np.log(softmax(forward(params, x))[np.arange(len(y)), y]).mean()",
+         "-np.sum(y * np.log(softmax(forward(params, x)))) / len(y)"),
+        ("dz[np.arange(len(y)), y] -= 1", "dz -= y"),
+    ],
+    "float32 inside": [
+        ("def hidden(params, x):", "def hidden(params, x):\n    x = x.astype(np.float32)\n"
+         "    params = {k: v.astype(np.float32) for k, v in params.items()}"),
+        ("def forward(params, x):", "def forward(params, x):\n"
+         "    params = {k: v.astype(np.float32) for k, v in params.items()}"),
+        ("    h = hidden(params, x)", "    x = x.astype(np.float32)\n"
+         "    params = {k: v.astype(np.float32) for k, v in params.items()}\n"
+         "    h = hidden(params, x)"),
+    ],
+    "float32 at the entrance, float64 after": [
+        ('x @ params["W1"]', 'x.astype(np.float32).astype(float) @ params["W1"]'),
+        ("x.T @ dh", "x.astype(np.float32).T @ dh"),
+    ],
+    "loss only": [("def forward", "def _forward"), ("forward(params, x))", "_forward(params, x))"),
+                  ("def gradients", "def _gradients")],
+    "gradients only": [("def forward", "def _forward"), ("def loss", "def _loss")],
+    "prints": [("    h = hidden", '    print("x" * 3_000_000)\n    h = hidden')],
+    "forward returns what backward needs": [
+        ('return hidden(params, x) @ params["W2"] + params["b2"]',
+         'h = hidden(params, x)\n    return h @ params["W2"] + params["b2"], h'),
+        ("softmax(forward(params, x))", "softmax(forward(params, x)[0])"),
+    ],
+    "equivalent formulas": [
+        ("np.maximum(x @", "(lambda a: a * (a > 0))(x @"), ('params["b1"], 0)', 'params["b1"])'),
+        ("-np.log(softmax(forward(params, x))[np.arange(len(y)), y]).mean()",
+         "(np.log(np.exp(z := forward(params, x)).sum(1)) - z[range(len(y)), y]).sum() / len(y)"),
+        ('"b2": dz.sum(axis=0)', '"b2": np.ones(len(y)) @ dz'),
+    ],
+    "biases as rows": [
+        ('"0.bias"', '"0.bias[None, :]"'),
+        ('"b1": dh.sum(axis=0)', '"b1": dh.sum(axis=0, keepdims=True)'),
+    ],
+    "lists and float32 results": [
+        ('"b1": dh.sum(axis=0)', '"b1": dh.sum(axis=0).tolist()'),
+    ],
+    "reads nothing beside it, imports its own module": [],
+}  # fmt: skip
+
+TEXTS = {
+    "columns": COLUMNS,
+    "batch normalisation, training": BATCH_NORM.replace("TRAINING", "True"),
+    "batch normalisation, evaluation": BATCH_NORM.replace("TRAINING", "False"),
+    "regression": REGRESSION,
+    "logistic": LOGISTIC,
+    "logistic from logits": STABLE_LOGISTIC,
+    "layers with activations that update themselves": DENSE,
+    "convolution, grads in a list": IMAGES,
+}
+
+
+@pytest.mark.parametrize("changes", CHANGED.values(), ids=CHANGED)
+def test_right_homework(check, changes) -> None:
+    outcome = check(*changes)
+    assert (outcome.status, outcome.result.error, outcome.result.first_divergence) == (0, None, None)
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_right_homework_of_another_kind(check, text) -> None:
+    outcome = check(text=text)
+    assert (outcome.status, outcome.result.error, outcome.result.first_divergence) == (0, None, None)
+
+
+def test_float32_is_judged_by_its_own_rule_and_no_mistake_hides_in_it(check) -> None:
+    changes = CHANGED["float32 inside"]
+    outcome = check(*changes)
+    assert all(1e-9 < c.tolerance < 1e-4 for c in outcome.result.checks)
+    wrong = check(*changes, ("dz / len(y)", "dz * np.float32(1.0001 / len(y))"))
+    assert wrong.status == 1
+    assert wrong.result.first_divergence.name == "2.weight"
+
+
+def test_a_small_mistake_in_float64_is_not_taken_for_float32(check) -> None:
+    outcome = check(('+ params["b2"]\n    dz[', '+ params["b2"] * (1 + 1e-7)\n    dz['))
+    assert outcome.status == 1
+
+
+def test_running_statistics_are_compared_where_they_change(check) -> None:
+    right = BATCH_NORM.replace("TRAINING", "True")
+    names = [c.name for c in check(text=right).result.checks if c.quantity == "buffer"]
+    assert names == ["1.running_mean", "1.running_var", "4.running_mean", "4.running_var"]
+    outcome = check(("var * n / (n - 1)", "var"), text=right)
+    assert outcome.result.first_divergence.name == "1.running_var"
+
+
+def test_evaluation_mode_is_said(check) -> None:
+    outcome = check(text=BATCH_NORM.replace("TRAINING", "False"))
+    assert any("evaluation mode" in note for note in outcome.result.notes)
+
+
+EXAMPLES_THAT_AGREE = {
+    "rows.py": Options(optimizer="SGD", settings={"lr": 0.1, "momentum": 0.9}),
+    "columns.py": Options(),
+    "layers.py": Options(),
+    "two_layer_net.py": Options(mapping=EXAMPLES / "two_layer_net_mapping.py"),
+}
+
+
+@pytest.mark.parametrize(("name", "options"), EXAMPLES_THAT_AGREE.items(), ids=EXAMPLES_THAT_AGREE)
+def test_example(name, options) -> None:
+    assert check_homework(EXAMPLES / name, options).status == 0
+
+
+def test_example_with_a_mistake() -> None:
+    outcome = check_homework(EXAMPLES / "mistake.py")
+    assert outcome.status == 1
+    assert outcome.result.first_divergence.quantity == "loss"
+
+
+def test_mapping_has_at_most_15_lines() -> None:
+    lines = (EXAMPLES / "two_layer_net_mapping.py").read_text(encoding="utf-8").splitlines()
+    assert sum(bool(line.strip()) and not line.startswith("#") for line in lines) <= 15
