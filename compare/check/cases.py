@@ -10,6 +10,7 @@ from compare.check import batches
 from compare.check.evidence import Arrays, Assignment, Case
 from compare.check.reference import Reference, in_dtype, values
 from compare.sides.protocol import Step
+from experiments.errors import InputError
 
 SEED = 20240601
 UPDATES = 3
@@ -30,6 +31,17 @@ def make_cases(assignment: Assignment, wanted: Wanted = Wanted()) -> list[Case]:
     Raises:
         InputError: PyTorch cannot build or run the network.
     """
+    try:
+        return _cases(assignment, wanted)
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        message = " ".join(str(error).split())
+        raise InputError(
+            f"PyTorch cannot run {assignment.architecture} with the loss {assignment.loss}: "
+            f"{message}."
+        ) from None
+
+
+def _cases(assignment: Assignment, wanted: Wanted) -> list[Case]:
     reference = Reference(assignment)
     random = np.random.default_rng(SEED)
     shape = batches.input_shape(reference)

@@ -1,0 +1,281 @@
+"""Whatever a homework does, there is one clear sentence, and it does no harm."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+IN_FORWARD = 'return hidden(params, x) @ params["W2"] + params["b2"]'
+IN_GRADIENTS = "    h = hidden(params, x)\n"
+RETURNED = '"W2": h.T @ dz, "b2": dz.sum(axis=0)}'
+NUMPY = "import numpy as np\n"
+
+
+def before_forward(statement: str) -> list[tuple[str, str]]:
+    return [(IN_FORWARD, f"{statement}\n    {IN_FORWARD}")]
+
+
+def before_gradients(statement: str) -> list[tuple[str, str]]:
+    return [(IN_GRADIENTS, f"    {statement}\n{IN_GRADIENTS}")]
+
+
+# What it does → how, and what is said. Every one of these could not be checked: status 2.
+BAD = {
+    "raises": (
+        before_forward("[][1]"),
+        r"forward\(params, x\) raised IndexError at line 17: list index out of range\.",
+    ),
+    "raises in gradients only": (
+        before_gradients('raise ValueError("not yet")'),
+        r"gradients\(params, x, y\) raised ValueError at line 30: not yet\.",
+    ),
+    "raises with a message of many lines": (
+        before_gradients("raise ValueError('a\\n' * 5000)"),
+        r"raised ValueError at line 30: a a a",
+    ),
+    "raises for one row only": (
+        before_gradients("assert len(x) > 1, 'too few'"),
+        r"AssertionError at line 30: too few \(for a batch of 1 row\)\.",
+    ),
+    "calls itself": (before_forward("forward(params, x)"), r"calls itself without end at line 17"),
+    "exits": (before_gradients("raise SystemExit(3)"), r"called sys\.exit\(3\) at line 30"),
+    "exits hard": (
+        before_gradients("__import__('os')._exit(0)"),
+        r"gradients\(params, x, y\) ended the process with exit status 0",
+    ),
+    "crashes": (
+        before_gradients("__import__('ctypes').string_at(0)"),
+        r"gradients\(params, x, y\) crashed with SIGSEGV at line 30",
+    ),
+    "aborts": (before_gradients("__import__('os').abort()"), r"crashed with SIGABRT at line 30"),
+    "kills itself": (
+        before_gradients("__import__('os').kill(__import__('os').getpid(), 9)"),
+        r"crashed with SIGKILL; perhaps the machine ran out of memory",
+    ),
+    "eats memory": (
+        before_gradients("a = [0.0] * 10**10"),
+        r"needed more memory than the limit of 2048 MB allows at line 30",
+    ),
+    "eats memory with NumPy": (
+        before_gradients("a = np.ones((10**5, 10**5))"),
+        r"needed more memory than the limit of 2048 MB allows at line 30",
+    ),
+    "asks the keyboard": (before_gradients("input()"), r"reads the keyboard at line 30"),
+    "is interrupted": (before_gradients("raise KeyboardInterrupt"), r"raised KeyboardInterrupt"),
+    "returns None": (
+        [(f"    {IN_FORWARD}", f"    z = {IN_FORWARD.removeprefix('return ')}")],
+        r"forward returned None, but expected the logits; is a return missing\?",
+    ),
+    "returns None for gradients": (
+        [('    return {"W1"', '    g = {"W1"')],
+        r"gradients returned None, but expected a dict",
+    ),
+    "returns None for the loss": ([("return -np.log", "-np.log")], r"loss returned None"),
+    "returns a string": ([(IN_FORWARD, 'return "logits"')], r"forward returned a value of type str"),
+    "returns a list for gradients": (
+        [('{"W1": x.T @ dh, "b1"', '[x.T @ dh]\n    {"b1"')],
+        r"gradients returned an array of shape \(1, 12, 9\), but expected a dict",
+    ),
+    "returns complex numbers": (
+        [(IN_FORWARD, f"{IN_FORWARD} + 0j")],
+        r"forward returned a value of type ndarray of complex128",
+    ),
+    "a loss for each row": ([(", y]).mean()", ", y])")], r"loss returned an array of shape \(6,\)"),
+    "misses a key": (
+        [(RETURNED, '"W2": h.T @ dz}')],
+        r"gradients returned no gradient for 'b2' \(2\.bias\); the keys are those of params, and "
+        r"it returned 'W1', 'b1', 'W2'\.",
+    ),
+    "other keys": (
+        [('"W1": x.T', '"dW1": x.T')],
+        r"no gradient for 'W1' \(0\.weight\).* returned 'dW1', 'b1'",
+    ),
+    "transposed": (
+        [('"W1": x.T @ dh', '"W1": dh.T @ x')],
+        r"the gradient for 'W1' \(0\.weight\) that gradients returned has the shape \(9, 12\), but "
+        r"expected \(12, 9\); it is transposed",
+    ),
+    "logits of another shape": (
+        [(IN_FORWARD, f"return ({IN_FORWARD[7:]})[:, :4]")],
+        r"what forward returned \(logits\) has the shape \(6, 4\), but expected \(6, 5\)",
+    ),
+    "logits in columns": (
+        [(IN_FORWARD, f"return ({IN_FORWARD[7:]}).T"), ("softmax(forward(params, x))", "softmax(forward(params, x).T)")],
+        r"if your batch is the columns, write BATCH_AXIS = 1",
+    ),
+    "changes its input": (
+        [(IN_FORWARD, f"z = {IN_FORWARD[7:]}\n    x += 1\n    return z")],
+        r"forward\(params, x\) changed its argument x in place",
+    ),
+    "changes a parameter": (
+        [(RETURNED, f"{RETURNED[:-1]}, **dict(a=params['b2'].__imul__(0.9))}}")],
+        r"changed its argument params\['b2'\] in place",
+    ),
+    "another signature": (
+        [("def loss(params, x, y)", "def loss(params, x)")],
+        r"loss is called as loss\(params, x, y\), but is defined as loss\(params, x\)",
+    ),
+    "syntax error": ([("    h = hidden", "    h = = hidden")], r"homework\.py, line 30: .*syntax"),
+    "indentation": ([("    h = hidden", "  h = hidden")], r"homework\.py, line \d+: .*inden"),
+    "a module that is not there": (
+        [(NUMPY, f"{NUMPY}import quantum_torch\n")],
+        r"needs the module 'quantum_torch', which cannot be imported at line 3",
+    ),
+    "raises on import": ([(NUMPY, f"{NUMPY}1 / 0\n")], r"on being imported, raised ZeroDivisionError at line 3"),
+    "exits on import": ([(NUMPY, f"{NUMPY}exit()\n")], r"on being imported, called sys\.exit\(\)"),
+    "no function": (
+        [("def forward", "def f"), ("softmax(forward", "softmax(f"), ("def loss", "def g"), ("def gradients", "def h")],
+        r"homework\.py defines nothing that can be checked: expected one or more of forward",
+    ),
+    "no network": ([("def architecture", "def net")], r"does not say which network it is"),
+    "no such network": (
+        [("def architecture", 'ARCHITECTURE = "mlp"\ndef net')],
+        r"There is no architecture 'mlp': expected one of bn_mlp, softmax_mlp",
+    ),
+    "a network of its own classes": (
+        [("    return nn.Sequential", "    class Net(nn.Module): pass\n    return nn.Sequential")],
+        r"may only put together layers of nn",
+    ),
+    "a layer that does not exist": ([("nn.ReLU", "nn.Relu")], r"module 'torch\.nn' has no attribute 'Relu'"),
+    "layers that do not fit": ([("nn.Linear(9, 5)", "nn.Linear(8, 5)")], r"PyTorch cannot run architecture"),
+    "an unknown loss": ([('"cross_entropy"', '"hinge"')], r"LOSS should be 'cross_entropy' or 'mse'"),
+    "a batch axis of 2": ([("LOSS =", "BATCH_AXIS = 2\nLOSS =")], r"BATCH_AXIS should be 0 or 1, but is 2"),
+    "parameters that do not exist": (
+        [("2.weight.T", "3.weight.T")],
+        r"PARAMETERS\['W2'\] is '3\.weight\.T', but the network has only .*did you mean",
+    ),
+    "parameters that are missing": (
+        [(', "b2": "2.bias"}', "}")],
+        r"PARAMETERS has no entry for 2\.bias",
+    ),
+    "parameters that are no dict": ([("PARAMETERS = {", "PARAMETERS = 1 or {")], r"PARAMETERS should be a dict"),
+    "a function that is none": ([(NUMPY, f"{NUMPY}update = 3\n")], r"update should be a function"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("changes", "sentence"), BAD.values(), ids=BAD)
+def test_one_clear_sentence(check, changes, sentence) -> None:
+    outcome = check(*changes)
+    assert re.search(sentence, outcome.result.error or "")
+    assert outcome.status == 2
+    assert "\n" not in outcome.result.error
+    assert len(outcome.result.error) < 600
+
+
+def test_out_of_time_keeps_what_was_answered_before(check) -> None:
+    began = time.monotonic()
+    outcome = check(*before_gradients("while True: pass"), timeout_s=1.5)
+    assert outcome.result.error == (
+        "gradients(params, x, y) had not returned when the time limit of 1.5 s was over; it was at "
+        "line 30."
+    )
+    assert [c.quantity for c in outcome.result.checks] == ["logits", "loss"]
+    assert all(c.passed for c in outcome.result.checks)
+    assert time.monotonic() - began < 15
+
+
+def test_out_of_time_on_import(check) -> None:
+    outcome = check((NUMPY, f"{NUMPY}import time; time.sleep(60)\n"), timeout_s=1.0)
+    assert "on being imported, had not returned" in outcome.result.error
+
+
+def test_processes_that_it_started_end_with_it(check) -> None:
+    mark = f"import time; time.sleep(654.{int(time.time())})"
+    code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {mark!r}])"
+    check(*before_gradients(f"{code}; raise SystemExit"))
+    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
+    assert mark not in listed.stdout
+
+
+def test_threads_do_not_keep_it_alive(check) -> None:
+    code = "import threading, time; threading.Thread(target=time.sleep, args=(60,)).start()"
+    began = time.monotonic()
+    assert check((NUMPY, f"{NUMPY}{code}\n")).status == 0
+    assert time.monotonic() - began < 15
+
+
+def test_gradients_that_add_up_from_call_to_call(check) -> None:
+    outcome = check(
+        (NUMPY, f"{NUMPY}sums = {{}}\n"),
+        ('    return {"W1": x.T @ dh', '    sums["W1"] = sums.get("W1", 0) + x.T @ dh\n    return {"W1": sums["W1"]'),
+    )  # fmt: skip
+    assert outcome.status == 1
+    assert outcome.result.first_divergence.name == "0.weight"
+    assert any("gradients(params, x, y) gave another answer" in n for n in outcome.result.notes)
+
+
+def test_random_answers(check) -> None:
+    code = f"return ({IN_FORWARD[7:]}) * np.random.uniform(0.9, 1.1)"
+    outcome = check((IN_FORWARD, code))
+    assert outcome.status == 1
+    assert any("another answer" in note for note in outcome.result.notes)
+
+
+@pytest.mark.parametrize("value", ["np.nan", "np.inf"])
+def test_values_that_are_not_finite_differ(check, value) -> None:
+    outcome = check((IN_FORWARD, f"z = {IN_FORWARD[7:]}\n    z[0, 0] = {value}\n    return z"))
+    first = outcome.result.first_divergence
+    assert (outcome.status, first.quantity, first.worst) == (1, "logits", (0, 0))
+
+
+def test_an_empty_network_of_constants(check) -> None:
+    outcome = check((IN_FORWARD, "return np.zeros((len(x), 5))"))
+    assert outcome.status == 1
+
+
+def test_prints_are_kept_apart(check, capfd) -> None:
+    noisy = "print('out', flush=True); import sys; sys.stderr.write('err'); __import__('os').system('echo shell')"
+    outcome = check(*before_gradients(noisy))
+    assert outcome.status == 0
+    assert all(word in outcome.printed for word in ("out", "err", "shell"))
+    captured = capfd.readouterr()
+    assert captured.out == captured.err == ""
+
+
+def test_megabytes_of_prints_are_not_kept(check) -> None:
+    outcome = check(*before_gradients("print('x' * 5_000_000)"))
+    assert outcome.status == 0
+    assert outcome.printed_characters > 20_000_000
+    assert len(outcome.printed) <= 20_000
+
+
+def test_closing_the_streams_is_noticed(check) -> None:
+    outcome = check(*before_gradients("__import__('os').closerange(0, 100)"), timeout_s=3.0)
+    assert outcome.status == 2
+    assert outcome.result.error.startswith("gradients(params, x, y)")
+
+
+def test_warnings_of_numpy_are_told_with_their_line(check) -> None:
+    outcome = check(*before_gradients("np.log(np.zeros(1))"))
+    assert any("gradients, line 30: divide by zero" in note for note in outcome.result.notes)
+    assert outcome.status == 0
+
+
+def test_no_such_file(tmp_path) -> None:
+    from compare.check.checking import check_homework
+
+    outcome = check_homework(tmp_path / "nothing.py")
+    assert (outcome.status, "does not exist" in outcome.result.error) == (2, True)
+
+
+def test_the_homework_folder_stays_as_it_was(check, tmp_path) -> None:
+    check()
+    assert [p.name for p in tmp_path.iterdir()] == ["homework.py"]
+
+
+def test_arrays_are_float64_copies(check) -> None:
+    code = (
+        "assert x.dtype == params['W1'].dtype == np.float64 and y.dtype.kind == 'i'; "
+        "assert x.flags.writeable and x.flags.owndata and x.flags.c_contiguous"
+    )
+    assert check(*before_gradients(code)).result.error is None
+
+
+def test_a_wrong_value_in_one_batch_only_is_found(check) -> None:
+    outcome = check((IN_FORWARD, f"return ({IN_FORWARD[7:]}) * (1 if len(x) < 20 else 1.001)"))
+    assert outcome.status == 1
+    assert np.isfinite(outcome.result.first_divergence.relative_error)
