@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from compare import centered, loss_sizes
 from compare.sides.protocol import Arrays, Referee, Stage, State
 from compare.smooth import SMOOTH
 from experiments.errors import InputError
@@ -138,7 +139,9 @@ def _log_softmax(
 
 KINDS: dict[str, Callable[..., Stage]] = {
     "Linear": _multilinear,
+    "Conv1d": _multilinear,
     "Conv2d": _multilinear,
+    "ConvTranspose2d": _multilinear,
     "AvgPool2d": _multilinear,
     "AdaptiveAvgPool2d": _multilinear,
     "Flatten": _selection,
@@ -175,7 +178,10 @@ def cross_entropy_sizes(logits: np.ndarray, targets: np.ndarray, dy: float) -> S
     return Stage(np.mean(terms[rows, targets]), np.abs(dy) * gradient / len(z))
 
 
-LOSSES: dict[str, Callable[..., Stage]] = {"CrossEntropyLoss": cross_entropy_sizes}
+LOSSES: dict[str, Callable[..., Stage]] = {
+    "CrossEntropyLoss": cross_entropy_sizes,
+    **loss_sizes.SIZES,
+}
 
 
 @np.errstate(all="ignore")
@@ -188,6 +194,8 @@ def update_sizes(referee: Referee, state: State, gradients: Arrays, maximize: bo
     absolute = state.map(np.abs)
     sign = -1.0 if maximize else 1.0
     stepped = referee.update_stage(absolute, {k: sign * np.abs(g) for k, g in gradients.items()})
+    if centered.is_centered(stepped):
+        return centered.centered_sizes(referee, state, gradients, absolute, stepped, sign)
     lengths = {k: np.abs(stepped.model[k] - absolute.model[k]) for k in gradients}
     return State(
         {k: absolute.model[k] + lengths[k] for k in gradients},

@@ -4,7 +4,8 @@ from .activation import ELU, Hardswish, LeakyReLU, ReLU
 from .batchnorm import BatchNorm1d, BatchNorm2d
 from .binary_cross_entropy import BCELoss, BCEWithLogitsLoss
 from .container import Sequential
-from .conv import Conv2d
+from .conv import Conv1d, Conv2d
+from .convtranspose import ConvTranspose2d
 from .cross_entropy import CrossEntropyLoss
 from .dropout import Dropout
 from .flatten import Flatten
@@ -27,7 +28,9 @@ __all__ = [
     "BCEWithLogitsLoss",
     "BatchNorm1d",
     "BatchNorm2d",
+    "Conv1d",
     "Conv2d",
+    "ConvTranspose2d",
     "CrossEntropyLoss",
     "Dropout",
     "Flatten",

@@ -36,6 +36,7 @@ class Strip:
         size: height and width of an image.
         kernel, stride, dilation: along both axes.
         padding: zeros (before, after) along both axes.
+        output: how many positions there are along both axes, or None for as many as fit.
 
     Attributes:
         output: height and width of the output; below 1 where the kernel does not fit.
@@ -50,15 +51,22 @@ class Strip:
     """
 
     def __init__(
-        self, size: Pair, kernel: Pair, stride: Pair, dilation: Pair, padding: tuple[Pair, Pair]
+        self,
+        size: Pair,
+        kernel: Pair,
+        stride: Pair,
+        dilation: Pair,
+        padding: tuple[Pair, Pair],
+        output: Pair | None = None,
     ) -> None:
         self.size, self.kernel, self.stride, self.dilation = size, kernel, stride, dilation
         self.start = padding[0][0], padding[1][0]
         reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
-        self.output: Pair = tuple(  # type: ignore[assignment]
+        height, width = (
             (n + sum(pad) - r - 1) // s + 1
             for n, pad, r, s in zip(size, padding, reach, stride, strict=True)
         )
+        self.output: Pair = output or (height, width)
         # A row and the margin after it; an image and the margin below it, in whole strides.
         width = max(size[1] + max(padding[1]), self.output[1] * stride[1])
         height = max(size[0] + max(padding[0]), self.output[0] * stride[0])
@@ -101,15 +109,16 @@ class Strip:
         split = positions.reshape(-1, piece.images, rows, self.columns)
         return split[:, :, : self.output[0] - piece.top, : self.output[1]].swapaxes(0, 1)
 
-    def group(self, column_bytes: int) -> int:
-        """How many images at a time, where a column has so many bytes."""
-        return max(PIECE_BYTES // max(column_bytes * self.rows * self.columns, 1), 1)
-
-    def pieces(self, images: int, column_bytes: int) -> Iterator[Piece]:
-        """So many images at once, or one by parts where it is large."""
-        if images > 1:
-            yield Piece(images, 0, self.rows)
+    def walk(self, images: int, column_bytes: int) -> Iterator[tuple[slice, Piece]]:
+        """Piece by piece through so many images, where a column has so many bytes."""
+        group = PIECE_BYTES // max(column_bytes * self.rows * self.columns, 1)
+        if group > 1:
+            for start in range(0, images, group):
+                stop = min(start + group, images)
+                yield slice(start, stop), Piece(stop - start, 0, self.rows)
             return
         height = max(PIECE_BYTES // max(column_bytes * self.columns, 1), 1)
-        for top in range(0, self.output[0], height):
-            yield Piece(1, top, min(top + height, self.output[0]))
+        for image in range(images):
+            for top in range(0, self.output[0], height):
+                bottom = min(top + height, self.output[0])
+                yield slice(image, image + 1), Piece(1, top, bottom)

@@ -54,6 +54,38 @@ CONV2D = [
     *rows("Conv2d", (1, 2, 3), grid(padding_mode=["replicate"], padding=[4]), [(1, 1, 1, 2)]),
     *rows("Conv2d", (2, 1, 3), grid(padding_mode=["reflect"], padding=[0], stride=[2]), [BATCH]),
 ]
+CONV1D = [
+    *rows("Conv1d", (2, 3, 3), grid(stride=[1, 2], padding=[0, 2], dilation=[1, 2]), [(3, 2, 8)]),
+    *rows("Conv1d", (4, 4, 2), grid(groups=[2, 4], bias=[True, False]), [(2, 4, 5), (4, 5)]),
+    *rows(
+        "Conv1d",
+        (2, 2, 4),
+        grid(padding_mode=["zeros", "reflect", "replicate", "circular"], padding=[3, "same"]),
+        [(2, 2, 6)],
+    ),
+    *rows("Conv1d", (2, 3, (1,)), grid(stride=[(3,)], padding=["valid", (1,)]), [(2, 1)]),
+]
+CONV_TRANSPOSE2D = [
+    *rows(
+        "ConvTranspose2d",
+        (2, 3, 3),
+        grid(stride=[1, 2], padding=[0, 1], dilation=[1, 2]),
+        [(2, 2, 3, 4)],
+    ),
+    *rows(
+        "ConvTranspose2d",
+        (2, 3, (2, 3)),
+        [
+            {"stride": 3, "output_padding": 2},
+            {"stride": (1, 3), "output_padding": (0, 1), "padding": 1},
+            {"dilation": 3, "output_padding": (2, 1)},
+        ],
+        [(2, 2, 3, 4), (2, 2, 3)],
+    ),
+    *rows("ConvTranspose2d", (4, 4, 2), grid(groups=[2, 4], bias=[True, False]), [(2, 4, 2, 3)]),
+    *rows("ConvTranspose2d", (2, 4, 1), grid(stride=[1, 3]), [(2, 2, 3, 3)]),
+    *rows("ConvTranspose2d", (2, 2, 3), grid(padding=[2], output_padding=[0]), [(1, 2, 4, 3)]),
+]
 WINDOWS = grid(kernel_size=[2, 3], stride=[None, 1, 2], padding=[0, 1], ceil_mode=[False, True])
 POOLING = [
     *rows("MaxPool2d", (), WINDOWS, [BATCH]),
@@ -112,11 +144,13 @@ ACTIVATIONS = [
     *rows("Dropout", (), grid(p=[0.0, 0.3, 0.5, 1.0]), ANY),
     *rows("Dropout", (0.3,), [{}], [(3, 4)], False),
 ]
-CASES = [*CONV2D, *POOLING, *BATCH_NORM, *ACTIVATIONS]
+CASES = [*CONV2D, *CONV1D, *CONV_TRANSPOSE2D, *POOLING, *BATCH_NORM, *ACTIVATIONS]
 
 EMPTY = [
     *rows("Conv2d", (2, 3, 3), grid(padding=[1], groups=[1]), [(0, 2, 4, 4)]),
     *rows("Conv2d", (2, 2, 3), grid(padding=[1], padding_mode=["circular"]), [(0, 2, 4, 4)]),
+    *rows("Conv1d", (2, 3, 3), grid(padding=[1]), [(0, 2, 4)]),
+    *rows("ConvTranspose2d", (2, 3, 3), [{}], [(0, 2, 4, 4)]),
     *rows("MaxPool2d", (2,), [{}], [(0, 2, 4, 4)]),
     *rows("AvgPool2d", (2,), [{}], [(0, 2, 4, 4)]),
     *rows("AdaptiveAvgPool2d", (2,), [{}], [(0, 2, 4, 4)]),

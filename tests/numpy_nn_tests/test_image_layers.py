@@ -64,6 +64,23 @@ def test_convolution_by_parts_is_the_plain_formula(
     np.testing.assert_allclose(layer.bias.grad, dy.sum(axis=(0, 2, 3)), atol=1e-12)
 
 
+@pytest.mark.parametrize("piece_bytes", [1, 200, 1 << 19])
+def test_transposed_convolution_is_the_transpose(piece_bytes: int, monkeypatch: Any) -> None:
+    """Its output is the input gradient of the convolution with the same W, and the reverse."""
+    monkeypatch.setattr(strip, "PIECE_BYTES", piece_bytes)
+    kwargs: dict[str, Any] = {"stride": (2, 1), "padding": 1, "groups": 2, "bias": False}
+    kwargs["dtype"] = np.float64
+    convolution = numpy_nn.Conv2d(4, 6, 3, **kwargs)
+    transposed = numpy_nn.ConvTranspose2d(6, 4, 3, **kwargs)
+    transposed.load_state_dict(convolution.state_dict())
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(5, 4, 7, 6))
+    dy = rng.normal(size=convolution(x).shape)
+    np.testing.assert_allclose(transposed(dy), convolution.backward(dy), atol=1e-13)
+    np.testing.assert_allclose(transposed.backward(x), convolution(x), atol=1e-13)
+    np.testing.assert_allclose(transposed.weight.grad, convolution.weight.grad, atol=1e-12)
+
+
 def test_gradients_of_the_parameters_alone_are_the_same() -> None:
     rng = np.random.default_rng(0)
     layer = numpy_nn.Conv2d(2, 3, 3, padding=1)
@@ -80,12 +97,13 @@ def test_gradients_of_the_parameters_alone_are_the_same() -> None:
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize(
     ("args", "kwargs"),
-    [((1, 16, 3), {}), ((16, 32, (5, 3)), {"padding": 2}), ((4, 6, 3), {"groups": 2})],
+    [((1, 16, 3), {}), ((16, 32, 5), {"padding": 2}), ((4, 6, 3), {"groups": 2})],
 )
-def test_first_values_are_torchs_bits(seed: int, args: Any, kwargs: Any) -> None:
+@pytest.mark.parametrize("name", ["Conv2d", "Conv1d", "ConvTranspose2d"])
+def test_first_values_are_torchs_bits(name: str, seed: int, args: Any, kwargs: Any) -> None:
     numpy_nn.manual_seed(seed)
     torch_nn.manual_seed(seed)
-    layer, reference = numpy_nn.Conv2d(*args, **kwargs), torch_nn.Conv2d(*args, **kwargs)
+    layer, reference = (getattr(nn, name)(*args, **kwargs) for nn in (numpy_nn, torch_nn))
     for name, value in layer.state_dict().items():
         np.testing.assert_array_equal(value, reference.state_dict()[name].numpy())
     assert numpy_nn.randperm(5).tolist() == torch_nn.randperm(5).tolist()
@@ -111,6 +129,18 @@ REFUSED = [
     (lambda nn: nn.Conv2d(4, 2, 3, padding=5, padding_mode="reflect"), IMAGE, "at most 4"),
     (lambda nn: nn.Conv2d(4, 2, 3, padding=6, padding_mode="circular"), IMAGE, "at most 5"),
     (lambda nn: nn.Conv2d(4, 2, (3, 3, 3)), IMAGE, r"kernel_size.*\(3, 3, 3\)"),
+    (lambda nn: nn.Conv1d(4, 2, 3), (7,), r"\(N, C, L\) or \(C, L\).*\(7,\)"),
+    (lambda nn: nn.Conv1d(4, 2, 3), (2, 3, 7), r"in_channels = 4.*\(2, 3, 7\)"),
+    (lambda nn: nn.Conv1d(4, 2, 3), (2, 4, 2), r"\(3,\) with.*\(1,\).*input \(2,\)"),
+    (lambda nn: nn.Conv1d(4, 2, (3, 3)), (2, 4, 7), r"kernel_size.*\(3, 3\)"),
+    (lambda nn: nn.Conv1d(4, 2, 3, padding="same", stride=2), (2, 4, 7), "strided"),
+    (lambda nn: nn.ConvTranspose2d(4, 2, 3), (2, 3, 5, 5), r"in_channels = 4"),
+    (lambda nn: nn.ConvTranspose2d(4, 2, 3), (2, 4, 0, 5), r"\(2, 4, 0, 5\)"),
+    (lambda nn: nn.ConvTranspose2d(4, 2, 3, padding=4), IMAGE, "output of -1 by -1"),
+    (lambda nn: nn.ConvTranspose2d(4, 2, 3, padding=-1), IMAGE, "padding.*-1"),
+    (lambda nn: nn.ConvTranspose2d(4, 2, 3, output_padding=1), IMAGE, "output_padding"),
+    (lambda nn: nn.ConvTranspose2d(4, 2, 3, 2, output_padding=-1), IMAGE, "output_padding"),
+    (lambda nn: nn.ConvTranspose2d(4, 2, 3, padding_mode="reflect"), IMAGE, "Only 'zeros'"),
     *(
         (make, shape, message)
         for pool in ("MaxPool2d", "AvgPool2d")
@@ -156,6 +186,8 @@ def test_what_is_not_supported_says_so() -> None:
         numpy_nn.Dropout(inplace=True)
     for make in (
         lambda **kw: numpy_nn.Conv2d(1, 1, 1, **kw),
+        lambda **kw: numpy_nn.Conv1d(1, 1, 1, **kw),
+        lambda **kw: numpy_nn.ConvTranspose2d(1, 1, 1, **kw),
         lambda **kw: numpy_nn.BatchNorm2d(1, **kw),
     ):
         with pytest.raises(ValueError, match="'cuda'"):
