@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from compare.records import Run
-from reports import claims
+from reports.claims import learning, sameness, summary
 from reports.facts import facts_of
 from reports.figures import Figure
 from reports.method import method_of
@@ -31,8 +31,8 @@ def contents(run: Run, figures: list[Figure]) -> dict[str, Any]:
         "title": escaped(record.experiment.title),
         "name": code(record.name),
         "date": _date(record.created),
-        "notices": claims.notices(run),
-        "in_short": claims.in_short(facts),
+        "notices": summary.notices(run),
+        "in_short": summary.in_short(run, facts),
         "task": escaped(record.experiment.task or record.experiment.summary),
         "command": f"```\n{command_line(record.command) or '(not recorded)'}\n```",
         **method_of(run),
@@ -45,19 +45,20 @@ def contents(run: Run, figures: list[Figure]) -> dict[str, Any]:
         "figures": {figure.name: figure for figure in figures},
         "parity_figures": [figure.name for figure in figures if figure.name.startswith("parity")],
         "results_caption": _results_caption(run),
-        "compares_optimizers": bool(claims.optimizers(run, facts)),
-        "results": claims.results(run, facts),
-        "gaps": claims.gaps(run, facts),
-        "initial": claims.initial(facts),
-        "parity": claims.parity(run, facts),
+        "predicted": "targets" in run.predictions and any(fact.predicted for fact in facts),
+        "compares_optimizers": bool(learning.optimizers(run, facts)),
+        "results": learning.results(run, facts),
+        "gaps": sameness.gaps(run, facts),
+        "initial": sameness.initial(facts),
+        "parity": sameness.parity(run, facts),
         "parity_caption": "Comparisons by kind. *Nearest* is the passing comparison that came "
         "nearest to its bound, as a share of that bound, with its step and site.",
-        "kinks": claims.kinks(facts),
-        "drift": claims.drift(facts),
-        "mistakes": claims.mistakes(run, facts),
-        "speed": claims.speed(facts),
-        "reported": claims.reported(run),
-        "conclusions": claims.conclusions(run, facts),
+        "kinks": sameness.kinks(run, facts),
+        "drift": sameness.drift(run, facts),
+        "mistakes": learning.mistakes(run, facts),
+        "speed": sameness.speed(run, facts),
+        "reported": learning.reported(run),
+        "conclusions": summary.conclusions(run, facts),
     }
 
 

@@ -31,6 +31,10 @@ def html_document(markdown: str, figures: Sequence[Figure], title: str) -> bytes
             "--toc-depth=3",
             "--syntax-highlighting=pygments",
         )
+    # The contents stand after the summary, before the first section.
+    head, _, rest = text.partition("<!--contents-->")
+    contents, _, body = rest.partition("<!--/contents-->")
+    text = head + body.replace("<h2", f"{contents}\n<h2", 1)
     # Wide tables scroll by themselves, so that the page does not.
     text = text.replace("<table>", '<div class="table"><table>')
     return text.replace("</table>", "</table></div>").encode()

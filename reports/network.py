@@ -20,7 +20,7 @@ PARAMETRIC = {
 CONTAINERS = {"Sequential", "ModuleList"}
 
 # A source that is worth showing only where the run uses what it defines.
-USED_FOR = {"batchnorm": "BatchNorm", "adam": "Adam"}
+USED_FOR = {"batchnorm": "BatchNorm", "adam": "Adam", "sgd": "SGD"}
 
 
 class Module(NamedTuple):

@@ -171,7 +171,8 @@ def accuracy_gap(differences: Sequence[float]) -> str:
     apart = sum(difference > 0 for difference in differences)
     evaluations = plural(len(differences), "evaluation")
     if apart == 0:
-        return f"Their test accuracies are equal at all {evaluations}."
+        every = f"all {evaluations}" if len(differences) > 1 else "the only evaluation"
+        return f"Their test accuracies are equal at {every}."
     return (
         f"Their test accuracies differ at {count(apart)} of {evaluations}, by at most "
         f"{points(max(differences))}."

@@ -70,7 +70,7 @@ def capitalised(text: str) -> str:
 def escaped(text: str) -> str:
     """Text of a record as literal Markdown, on one line: nothing in it is markup."""
     text = re.sub(r"([\\`*_\[\]|$<>~^@]|-(?=-))", r"\\\1", " ".join(text.split()))
-    return re.sub(r"^([-+#:]|\d+(?=[.)]))", _shielded, text)
+    return re.sub(r"^([-+#:](?=\s)|#|\d+(?=[.)]\s))", _shielded, text)
 
 
 def _shielded(match: re.Match[str]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from matplotlib.lines import Line2D
 
 from compare.records import Run, TrainingRecord
 from compare.results import BACKENDS, batch_values, evaluations
@@ -21,7 +22,7 @@ def draw(run: Run) -> list[Drawing]:
     trainings = [t for t in shown(run) if evaluations(run, "numpy", t, "test", "loss")]
     if not trainings:
         return []
-    canvas, axes = paper(10.8, 2, len(trainings), sharex="col", sharey="row")
+    canvas, axes = paper(11.2, 2, len(trainings), sharex="col", sharey="row")
     for column, training in zip(axes.T, trainings, strict=True):
         column[0].set_title(label(run, training))
         for axis, metric in zip(column, ("loss", "accuracy"), strict=True):
@@ -32,8 +33,7 @@ def draw(run: Run) -> list[Drawing]:
     axes[0, 0].set_ylabel("mean loss (nats)")
     axes[1, 0].set_ylabel("accuracy")
     axes[1, 0].set_ylim(0, 1.02)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    canvas.legend(handles, labels, loc="outside upper center", ncols=5 if len(labels) == 5 else 4)
+    _draw_legend(canvas, axes)
     return [
         Drawing(
             "curves",
@@ -46,6 +46,23 @@ def draw(run: Run) -> list[Drawing]:
             "NumPy as lines and PyTorch as marks.",
         )
     ]
+
+
+def _draw_legend(canvas: Any, axes: Any) -> None:
+    """NumPy's lines in the upper row, PyTorch's marks below them."""
+    drawn: dict[str, Any] = {}
+    for axis in axes.flat:
+        handles, labels = axis.get_legend_handles_labels()
+        drawn.update(zip(labels, handles, strict=True))
+    numpy = ["NumPy, batches", *(f"NumPy, {split}" for split in MARKS)]
+    numpy = [name for name in numpy if name in drawn]
+    pairs = [(name, name.replace("NumPy", "PyTorch")) for name in numpy]
+    nothing = Line2D([], [], ls="none")
+    entries = [
+        (drawn.get(name, nothing), name * (name in drawn)) for pair in pairs for name in pair
+    ]
+    handles, labels = zip(*entries, strict=True)
+    canvas.legend(handles, labels, loc="outside upper center", ncols=len(pairs))
 
 
 def _draw_batches(axis: Any, run: Run, training: TrainingRecord, metric: str) -> None:

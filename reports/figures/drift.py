@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
 from compare.records import Run
 from reports.figures.canvas import GREY, SIDE_COLOURS, Drawing, paper
 from reports.trainings import label, shown
@@ -28,7 +30,7 @@ def draw(run: Run) -> list[Drawing]:
             steps = [row.step for row in rows if row.run == name]
             distances = [row.distance for row in rows if row.run == name]
             axis.plot(steps, distances, **_look(name, replicas))
-        axis.set_xscale("log")
+        _step_axis(axis, max(row.step for row in rows))
         axis.set_yscale("log")
         axis.set_title(label(run, training))
         axis.set_xlabel("training step")
@@ -47,6 +49,15 @@ def draw(run: Run) -> list[Drawing]:
             "logarithmic axes: NumPy, PyTorch, and PyTorch replicas.",
         )
     ]
+
+
+def _step_axis(axis: Any, last: int) -> None:
+    """Logarithmic where the steps span more than a decade; whole numbers in any case."""
+    if last > 10:
+        axis.set_xscale("log")
+    else:
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:g}"))
 
 
 def _look(name: str, replicas: Any) -> dict[str, Any]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from compare.records import Run, TrainingRecord
 from compare.results import BACKENDS
 from reports.figures.canvas import Drawing
-from reports.figures.gallery import COLUMNS, gallery
+from reports.figures.gallery import COLUMNS, Tile, gallery
 from reports.trainings import label, predicted_key, shown
 
 
@@ -32,15 +30,13 @@ def draw(run: Run) -> list[Drawing]:
     ]
 
 
-def _mistakes(
-    run: Run, training: TrainingRecord, backend: str
-) -> list[tuple[np.ndarray, str, bool]]:
-    """(picture, true class → predicted class, whether the other side answers otherwise)."""
+def _mistakes(run: Run, training: TrainingRecord, backend: str) -> list[Tile]:
+    """What a side gets wrong, framed where the other side answers otherwise."""
     targets, names = run.predictions["targets"], run.record.data.class_names
     other = next(name for name in BACKENDS if name != backend)
     own, others = (run.predictions[predicted_key(side, training)] for side in (backend, other))
     return [
-        (picture, f"{names[targets[i]]} → {names[own[i]]}", bool(own[i] != others[i]))
+        Tile(picture, f"{names[targets[i]]} → {names[own[i]]}", bool(own[i] != others[i]))
         for i, picture in zip(run.pictures["indices"], run.pictures["images"], strict=True)
         if own[i] != targets[i]
     ][:COLUMNS]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compare.records import Run
 from reports.figures.canvas import Drawing
-from reports.figures.gallery import COLUMNS, gallery
+from reports.figures.gallery import COLUMNS, Tile, gallery
 
 ROWS = 3
 
@@ -13,12 +13,11 @@ def draw(run: Run) -> list[Drawing]:
     """The first test pictures, each under the name of its class."""
     images, indices = run.pictures.get("images"), run.pictures.get("indices")
     targets = run.predictions.get("targets")
-    if images is None or indices is None or targets is None:
+    if images is None or indices is None or targets is None or not len(images):
         return []
     names = run.record.data.class_names
     shown = [
-        (picture, names[targets[index]], False)
-        for picture, index in zip(images, indices, strict=True)
+        Tile(picture, names[targets[index]]) for picture, index in zip(images, indices, strict=True)
     ][: ROWS * COLUMNS]
     rows = [shown[first : first + COLUMNS] for first in range(0, len(shown), COLUMNS)]
     return [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compare.records import ParityRow, Run
 from compare.results import BACKENDS
-from reports.claims import reported_here
+from reports.claims.learning import reported_here
 from reports.facts import Facts
 from reports.parity_grid import PANELS, site_of
 from reports.tables import pipe_table

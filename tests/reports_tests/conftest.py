@@ -27,6 +27,7 @@ from compare.records import (
     TrainingRecord,
     table_text,
 )
+from reports.report import write_report
 
 ARCHITECTURE = '''def tiny(nn, sizes=(4, 3, 2), negative_slope=0.01):
     """One hidden layer."""
@@ -129,151 +130,159 @@ def an_experiment(labels: tuple[str, ...], seeds: tuple[int, ...], **changes: An
     return {**form, **changes}
 
 
+def build_run(
+    path: Path,
+    *,
+    optimizers: tuple[str, ...] = ("SGD", "Adam"),
+    seeds: tuple[int, ...] = (0,),
+    experiment: dict[str, Any] | None = None,
+    record: dict[str, Any] | None = None,
+    sources: dict[str, str] | None = None,
+    loss: Callable[[int], float] = lambda step: 2.0 / (step + 1),
+    steps: int = STEPS,
+    failing: set[tuple[int, str]] = frozenset(),  # type: ignore[assignment]
+    compared: bool = True,
+    initial: tuple[int, int, bool] = (23, 0, False),
+    flips: int = 0,
+    ratio: float | None = 2.0,
+    drift: bool = True,
+    pictures: bool = True,
+    wrong: tuple[int, int] = (1, 2),
+    finished: bool = True,
+    weights: bool = True,
+) -> Path:
+    """Write a run directory; the arguments are what can be chosen of it."""
+    (path / "weights").mkdir(parents=True)
+    tables: dict[str, list[Any]] = {table: [] for table in TABLES}
+    predictions: dict[str, np.ndarray] = {}
+    random = np.random.default_rng(0)
+    trainings = []
+    targets = (np.arange(TEST_ROWS) % 2).astype(np.int32)
+    for seed in seeds:
+        for label in optimizers:
+            bits = initial[1] if not initial[2] else 0
+            parity = parity_rows(label, set(failing), bits) if compared else []
+            tables["parity"] += parity
+            tables["history"] += history_rows(label, seed, loss, steps)
+            if drift:
+                for step in (1, 2, 5):
+                    for number, run in enumerate(("numpy", "torch", "rows reversed")):
+                        distance = 1e-7 * step * (number + 1)
+                        tables["drift"].append(DriftRow(label, seed, step, run, distance))
+            if ratio is not None:
+                for step in range(30):
+                    noise = 1 + 0.01 * random.standard_normal()
+                    row = TimingRow(label, seed, step, 1e-3 * noise, 1e-3 * ratio)
+                    tables["timing"].append(row)
+            if finished:
+                for backend, mistakes in zip(("numpy", "torch"), wrong, strict=True):
+                    predicted = targets.copy()
+                    mistakes += label == "Adam"
+                    predicted[:mistakes] = 1 - predicted[:mistakes]
+                    predictions[f"{backend}/{label}/{seed}"] = predicted
+                    if weights:
+                        state = {
+                            "0.weight": np.zeros((3, 4), np.float32),
+                            "0.bias": np.zeros(3, np.float32),
+                            "1.weight": np.ones(3, np.float32),
+                            "1.bias": np.zeros(3, np.float32),
+                            "1.running_mean": np.zeros(3, np.float32),
+                            "3.weight": np.zeros((2, 3), np.float32),
+                            "3.bias": np.zeros(2, np.float32),
+                        }
+                        file = f"weights/{backend}-{label}-seed{seed}.safetensors"
+                        save_file(state, path / file)
+            trainings.append(
+                TrainingRecord(
+                    optimizer=label,
+                    seed=seed,
+                    finished=finished,
+                    steps=steps if finished else 0,
+                    parameters=29,
+                    parity_rows=len(parity),
+                    initial=Initial(
+                        values=initial[0], differing_bits=initial[1], copied=initial[2]
+                    ),
+                    kinks=[
+                        KinkCount(step=s, places=30, flips=flips, largest=1e-9 * flips)
+                        for s in ((0, 1) if compared else ())
+                    ],
+                    wall_s=1.0,
+                )
+            )
+    form = an_experiment(optimizers, seeds, **(experiment or {}))
+    whole = RunRecord(
+        **{
+            "schema": SCHEMA,
+            "status": "complete" if finished else "incomplete",
+            "name": "tiny",
+            "created": "2024-02-03T04:05:06+00:00",
+            "command": "nncompare run tiny --out /somewhere/else",
+            "commit": "0123abc",
+            "sample": False,
+            "max_steps": None,
+            "experiment": Experiment.model_validate(form),
+            "data": DataRecord(
+                name="made-up",
+                title="made-up rows",
+                source="nowhere",
+                licence="none needed",
+                digests={"rows": "0" * 32},
+                class_names=["even", "odd"],
+                input_shape=[1, 2, 2],
+                train_rows=30,
+                validation_rows=0,
+                test_rows=TEST_ROWS,
+            ),
+            "environment": Environment(
+                processor="A processor",
+                cores=2,
+                memory_bytes=2**33,
+                system="A system",
+                python="CPython 3.11",
+                numpy="2.0",
+                numpy_blas="a BLAS",
+                numpy_threads=1,
+                torch="2.13",
+                torch_blas="another BLAS",
+                torch_threads=1,
+                nncompare="0.1.0",
+            ),
+            "sources": sources
+            if sources is not None
+            else {
+                "architectures.py, tiny": ARCHITECTURE,
+                "numpy_nn/modules/batchnorm.py": BATCHNORM,
+                "numpy_nn/optim/adam.py": "class Adam:\n    pass\n",
+            },
+            "trainings": trainings,
+            **(record or {}),
+        }
+    )
+    text = whole.model_dump_json(indent=2, by_alias=True)
+    (path / "run.json").write_text(text, encoding="utf-8")
+    for table, rows in tables.items():
+        (path / f"{table}.csv").write_text(table_text(table, rows), encoding="utf-8")
+    if finished:
+        predictions["targets"] = targets
+        shown = {
+            "indices": np.arange(6, dtype=np.int32),
+            "images": random.integers(0, 255, (6, 2, 2)).astype(np.uint8),
+        }
+        save_file(predictions, path / "predictions.safetensors")
+        save_file(shown if pictures else {}, path / "pictures.safetensors")
+    return path
+
+
 @pytest.fixture
 def make_run(tmp_path: Path) -> Callable[..., Path]:
-    """Makes run directories; see the arguments of ``make`` for what can be chosen."""
+    """Makes run directories of the arguments of :func:`build_run`, by name."""
+    return lambda name="run", **choices: build_run(tmp_path / name, **choices)
 
-    def make(
-        name: str = "run",
-        *,
-        optimizers: tuple[str, ...] = ("SGD", "Adam"),
-        seeds: tuple[int, ...] = (0,),
-        experiment: dict[str, Any] | None = None,
-        record: dict[str, Any] | None = None,
-        sources: dict[str, str] | None = None,
-        loss: Callable[[int], float] = lambda step: 2.0 / (step + 1),
-        steps: int = STEPS,
-        failing: set[tuple[int, str]] = frozenset(),  # type: ignore[assignment]
-        compared: bool = True,
-        initial: tuple[int, int, bool] = (23, 0, False),
-        flips: int = 0,
-        ratio: float | None = 2.0,
-        drift: bool = True,
-        pictures: bool = True,
-        wrong: tuple[int, int] = (1, 2),
-        finished: bool = True,
-        weights: bool = True,
-    ) -> Path:
-        path = tmp_path / name
-        (path / "weights").mkdir(parents=True)
-        tables: dict[str, list[Any]] = {table: [] for table in TABLES}
-        predictions: dict[str, np.ndarray] = {}
-        random = np.random.default_rng(0)
-        trainings = []
-        targets = (np.arange(TEST_ROWS) % 2).astype(np.int32)
-        for seed in seeds:
-            for label in optimizers:
-                bits = initial[1] if not initial[2] else 0
-                parity = parity_rows(label, set(failing), bits) if compared else []
-                tables["parity"] += parity
-                tables["history"] += history_rows(label, seed, loss, steps)
-                if drift:
-                    for step in (1, 2, 5):
-                        for number, run in enumerate(("numpy", "torch", "rows reversed")):
-                            distance = 1e-7 * step * (number + 1)
-                            tables["drift"].append(DriftRow(label, seed, step, run, distance))
-                if ratio is not None:
-                    for step in range(30):
-                        noise = 1 + 0.01 * random.standard_normal()
-                        row = TimingRow(label, seed, step, 1e-3 * noise, 1e-3 * ratio)
-                        tables["timing"].append(row)
-                if finished:
-                    for backend, mistakes in zip(("numpy", "torch"), wrong, strict=True):
-                        predicted = targets.copy()
-                        mistakes += label == "Adam"
-                        predicted[:mistakes] = 1 - predicted[:mistakes]
-                        predictions[f"{backend}/{label}/{seed}"] = predicted
-                        if weights:
-                            state = {
-                                "0.weight": np.zeros((3, 4), np.float32),
-                                "0.bias": np.zeros(3, np.float32),
-                                "1.weight": np.ones(3, np.float32),
-                                "1.bias": np.zeros(3, np.float32),
-                                "1.running_mean": np.zeros(3, np.float32),
-                                "3.weight": np.zeros((2, 3), np.float32),
-                                "3.bias": np.zeros(2, np.float32),
-                            }
-                            file = f"weights/{backend}-{label}-seed{seed}.safetensors"
-                            save_file(state, path / file)
-                trainings.append(
-                    TrainingRecord(
-                        optimizer=label,
-                        seed=seed,
-                        finished=finished,
-                        steps=steps if finished else 0,
-                        parameters=29,
-                        parity_rows=len(parity),
-                        initial=Initial(
-                            values=initial[0], differing_bits=initial[1], copied=initial[2]
-                        ),
-                        kinks=[
-                            KinkCount(step=s, places=30, flips=flips, largest=1e-9 * flips)
-                            for s in ((0, 1) if compared else ())
-                        ],
-                        wall_s=1.0,
-                    )
-                )
-        form = an_experiment(optimizers, seeds, **(experiment or {}))
-        whole = RunRecord(
-            **{
-                "schema": SCHEMA,
-                "status": "complete" if finished else "incomplete",
-                "name": "tiny",
-                "created": "2024-02-03T04:05:06+00:00",
-                "command": "nncompare run tiny --out /somewhere/else",
-                "commit": "0123abc",
-                "sample": False,
-                "max_steps": None,
-                "experiment": Experiment.model_validate(form),
-                "data": DataRecord(
-                    name="made-up",
-                    title="made-up rows",
-                    source="nowhere",
-                    licence="none needed",
-                    digests={"rows": "0" * 32},
-                    class_names=["even", "odd"],
-                    input_shape=[1, 2, 2],
-                    train_rows=30,
-                    validation_rows=0,
-                    test_rows=TEST_ROWS,
-                ),
-                "environment": Environment(
-                    processor="A processor",
-                    cores=2,
-                    memory_bytes=2**33,
-                    system="A system",
-                    python="CPython 3.11",
-                    numpy="2.0",
-                    numpy_blas="a BLAS",
-                    numpy_threads=1,
-                    torch="2.13",
-                    torch_blas="another BLAS",
-                    torch_threads=1,
-                    nncompare="0.1.0",
-                ),
-                "sources": sources
-                if sources is not None
-                else {
-                    "architectures.py, tiny": ARCHITECTURE,
-                    "numpy_nn/modules/batchnorm.py": BATCHNORM,
-                    "numpy_nn/optim/adam.py": "class Adam:\n    pass\n",
-                },
-                "trainings": trainings,
-                **(record or {}),
-            }
-        )
-        text = whole.model_dump_json(indent=2, by_alias=True)
-        (path / "run.json").write_text(text, encoding="utf-8")
-        for table, rows in tables.items():
-            (path / f"{table}.csv").write_text(table_text(table, rows), encoding="utf-8")
-        if finished:
-            predictions["targets"] = targets
-            shown = {
-                "indices": np.arange(6, dtype=np.int32),
-                "images": random.integers(0, 255, (6, 2, 2)).astype(np.uint8),
-            }
-            save_file(predictions, path / "predictions.safetensors")
-            save_file(shown if pictures else {}, path / "pictures.safetensors")
-        return path
 
-    return make
+@pytest.fixture(scope="session")
+def reported_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with its report, for tests that only look."""
+    path = build_run(tmp_path_factory.mktemp("reported") / "run")
+    write_report(path)
+    return path

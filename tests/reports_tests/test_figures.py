@@ -108,9 +108,10 @@ def test_mistakes_are_framed_where_the_other_side_answers_otherwise(make_run: Ma
     with style():
         drawing = mistakes.draw(run)[0]
     axis = drawing.canvas.axes[0]
-    assert len(axis.images) == 1 + 3
     assert len(axis.lines) == 2  # PyTorch's second and third mistake
-    assert "even → odd" in [text.get_text() for text in axis.texts]
+    words = [text.get_text() for text in axis.texts]
+    assert sum("→" in word for word in words) == 1 + 3
+    assert "even → odd" in words
 
 
 def test_no_mistake_no_pictures_no_figure(make_run: MakeRun) -> None:
@@ -150,14 +151,14 @@ def test_long_runs_are_thinned(make_run: MakeRun) -> None:
         {"loss": lambda step: math.nan},
         {"loss": lambda step: math.inf},
         {"loss": lambda step: 0.0},
-        {"steps": 1, "optimizers": ("SGD",)},
+        {"steps": 1},
         {"finished": False, "compared": False, "drift": False, "ratio": None},
         {"optimizers": ("SGD", "Adam", "RMS"), "experiment": {"optimizers": {
             "SGD": {"lr": 0.1}, "Adam": {"lr": 0.1}, "RMS": {"algorithm": "SGD", "lr": 0.1}}}},
     ],
 )  # fmt: skip
 def test_the_worst_of_records_can_be_drawn(make_run: MakeRun, changes: dict) -> None:
-    for figure in draw_figures(read_run(make_run(**changes))):
+    for figure in draw_figures(read_run(make_run(**{"optimizers": ("SGD",), **changes}))):
         assert figure.png.startswith(b"\x89PNG")
         assert b"<svg" in figure.svg
 

@@ -26,6 +26,8 @@ def test_all_files_are_made_and_returned(make_run: MakeRun) -> None:
     run = make_run()
     paths = write_report(run)
     names = [path.relative_to(run / "report").as_posix() for path in paths]
+    made = [path for path in (run / "report").rglob("*") if path.is_file()]
+    assert sorted(made) == sorted(paths)
     assert names[:3] == ["report.md", "report.html", "report.pdf"]
     assert "figures/curves.png" in names
     assert "figures/parity-2.svg" in names
@@ -69,10 +71,8 @@ def test_neither_torch_nor_numpy_nn_is_imported(make_run: MakeRun) -> None:
     assert (run / "report" / "report.html").exists()
 
 
-def test_the_html_is_one_file_with_nothing_outside(make_run: MakeRun) -> None:
-    run = make_run()
-    write_report(run)
-    html = (run / "report" / "report.html").read_text(encoding="utf-8")
+def test_the_html_is_one_file_with_nothing_outside(reported_run: Path) -> None:
+    html = (reported_run / "report" / "report.html").read_text(encoding="utf-8")
     assert not re.search(r'src="(?!data:)', html)
     assert "<link" not in html
     assert "<script" not in html
@@ -88,12 +88,11 @@ def test_the_html_is_one_file_with_nothing_outside(make_run: MakeRun) -> None:
     assert all(f'id="{anchor}"' in html for anchor in inside)
 
 
-def test_every_picture_has_words_for_those_who_do_not_see_it(make_run: MakeRun) -> None:
-    run = make_run()
-    paths = write_report(run)
-    html = (run / "report" / "report.html").read_text(encoding="utf-8")
-    text = (run / "report" / "report.md").read_text(encoding="utf-8")
-    pictures = [path for path in paths if path.suffix == ".png"]
+def test_every_picture_has_words_for_those_who_do_not_see_it(reported_run: Path) -> None:
+    folder = reported_run / "report"
+    html = (folder / "report.html").read_text(encoding="utf-8")
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    pictures = list((folder / "figures").glob("*.png"))
     assert len(re.findall(r'<img [^>]*(alt|aria-label)="[^"]+', html)) == len(pictures)
     assert len(re.findall(r"!\[[^\]]+\]\(figures/[\w-]+\.png\)", text)) == len(pictures)
 
@@ -128,3 +127,11 @@ def test_markup_in_a_record_stays_text(make_run: MakeRun) -> None:
     html = (run / "report" / "report.html").read_text(encoding="utf-8")
     assert "<b>bold" not in html
     assert "&lt;b&gt;bold&lt;/b&gt; $title$" in html
+
+
+def test_an_incomplete_run_says_so_before_anything_else(make_run: MakeRun) -> None:
+    run = make_run(optimizers=("SGD",), finished=False)
+    write_report(run)
+    html = (run / "report" / "report.html").read_text(encoding="utf-8")
+    notice = html.index("This run is incomplete")
+    assert html.index("<h1") < notice < html.index("<nav") < html.index("<h2")

@@ -128,3 +128,15 @@ def test_validation_rows_have_their_columns_and_their_curve(make_run: MakeRun) -
     report = text_of(run)
     assert "validation accuracy" in report
     assert "7 validation rows" in report
+
+
+def test_seeds_share_a_line_and_failures_have_their_own(make_run: MakeRun) -> None:
+    text = text_of(make_run("right", optimizers=("SGD",), seeds=(1, 2, 3)))
+    assert "**Step 0, each of the 3 trainings:** 23 values compared, 0 bits differ" in text
+    assert "*2 more trainings.* All 166 comparisons pass." in text
+    assert "*SGD, seed 1.*" in text
+    assert "*SGD, seed 2.*" not in text
+    failing = {(1, "gradient/1.weight")}
+    text = text_of(make_run("wrong", optimizers=("SGD",), seeds=(1, 2), failing=failing))
+    assert "*SGD, seed 2.* **1 of 83 comparisons fails.**" in text
+    assert "more training" not in text
