@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.constrain import Constrain
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeRemainingColumn,
@@ -37,8 +40,19 @@ def observer(experiment: Experiment, console: Console | None = None) -> Iterator
         bars.stop()
 
 
+class _Narrower(Progress):
+    """Bars that leave room for the ^C of a terminal, which would else begin a new line."""
+
+    def __init__(self, *columns: ProgressColumn, console: Console, **settings: Any) -> None:
+        self._terminal = console
+        super().__init__(*columns, console=console, **settings)
+
+    def get_renderable(self) -> RenderableType:
+        return Constrain(super().get_renderable(), self._terminal.width - 2)
+
+
 def _progress(console: Console) -> Progress:
-    return Progress(
+    return _Narrower(
         TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
@@ -76,19 +90,22 @@ class _Bars:
         self._figures = dict.fromkeys(NAMES, "")
 
     def stop(self) -> None:
-        """Leave the bars as they are; those of trainings that never began are taken away."""
-        for task in self._progress.tasks:
-            task.visible = task.started
+        """Leave the bars as they are."""
         self._progress.stop()
 
     def begin(self, optimizer: str, seed: int, steps: int) -> None:
         self._current = (optimizer, seed)
-        for (_, label, seed_of_task), task in self._tasks.items():
-            if (label, seed_of_task) == self._current:
+        trainings = [training for _, *training in self._tasks]
+        for (_, *training), task in self._tasks.items():
+            if tuple(training) == self._current:
                 self._progress.start_task(task)
             # Steps are known only now, and are the same for all.
             self._progress.update(task, total=steps)
-        self._progress.start()  # not before there is something to show: bad input leaves no bars
+        if not self._progress.live.is_started:
+            # What comes before the first training was made by an earlier run.
+            for task in list(self._tasks.values())[: trainings.index([optimizer, seed])]:
+                self._progress.update(task, visible=False)
+            self._progress.start()  # not earlier: bad input leaves no bars
 
     def step(self, backend: str, step: int, loss: float, accuracy: float) -> None:
         self._figures[backend] = f"loss {loss:.3f} acc {accuracy:.3f}"

@@ -73,7 +73,7 @@ def test_bars_for_every_side_and_optimizer(tiny, monkeypatch):
         assert tuple(line.split()[:2]) == name
         assert "3/3 loss 1.003 acc 0.500" in line
         assert "━" in line
-        assert len(line) <= 80
+        assert len(line) <= 78
     # All are there from the start, with what is to come.
     assert any(line.startswith("PyTorch Adam") and "0/3" in line for line in bars)
 
@@ -121,13 +121,33 @@ def test_no_bars_before_there_is_a_training(tiny):
     assert plain(out) == []
 
 
-def test_bars_of_trainings_that_never_began_are_taken_away(tiny):
-    """As when the second training was made by an earlier run, or was never reached."""
+def test_bars_of_trainings_of_an_earlier_run_are_left_out(tiny):
     console, out = terminal()
-    with observer(tiny(), console) as watching:
-        tell(watching, "SGD")
-        watching.end(ended("SGD"))
-    assert [line.split()[1] for line in plain(out)[-2:]] == ["SGD", "SGD"]
+    with observer(tiny("seeds=[0,1]"), console) as watching:
+        for optimizer, seed in (("Adam", 0), ("SGD", 1), ("Adam", 1)):
+            tell(watching, optimizer, seed)
+            watching.end(ended(optimizer, seed))
+    assert [line.split()[1:4:2] for line in plain(out)[-6:]] == [
+        ["Adam", "0"], ["Adam", "0"], ["SGD", "1"], ["SGD", "1"], ["Adam", "1"], ["Adam", "1"],
+    ]  # fmt: skip
+    assert not any(line.split()[1:4:2] == ["SGD", "0"] for line in plain(out))
+
+
+def test_a_run_that_is_broken_off_leaves_its_bars_in_place(tiny, monkeypatch):
+    monkeypatch.setattr(progress, "LEAST_BETWEEN_UPDATES_S", 0.0)
+    console, out = terminal()
+
+    def broken_off():
+        with observer(tiny(), console) as watching:
+            watching.begin("SGD", 0, 3)
+            watching.step("numpy", 2, 1.5, 0.25)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        broken_off()
+    lines = plain(out)[-4:]
+    assert [line.split()[1] for line in lines] == ["SGD", "SGD", "Adam", "Adam"]
+    assert "2/3 loss 1.500 acc 0.250" in lines[0]
 
 
 def test_loss_that_is_no_number(tiny, monkeypatch):
@@ -136,4 +156,4 @@ def test_loss_that_is_no_number(tiny, monkeypatch):
     with observer(tiny(), console) as watching:
         watching.begin("SGD", 0, 3)
         watching.step("numpy", 1, float("nan"), 0.1)
-    assert "loss nan acc 0.100" in plain(out)[-2]
+    assert "loss nan acc 0.100" in plain(out)[-4]
