@@ -88,9 +88,11 @@ def _module_and_loss_stages(
             {k: v for k, v in step.after.of_module(call.name).items() if k in _buffers(call, step)},
         )
         drawn = random.standard_normal(call.output.shape)
+        terms = longest_sum(call, state)
         own = _compare_stage(
             step.dtype,
             call.name,
+            terms,
             actual,
             _stage(judges.torch32, call, step, state, call.grad_output),
             _stage(judges.torch64, call, step, state, call.grad_output),
@@ -100,6 +102,7 @@ def _module_and_loss_stages(
         exact = _compare_stage(
             "float64",
             call.name,
+            terms,
             _stage(judges.numpy64, call, step, state, drawn),
             referee,
             referee,
@@ -124,6 +127,14 @@ def _together(own: list[Comparison], exact: list[Comparison]) -> list[Comparison
     return [comparison for pair in pairs for comparison in pair]
 
 
+def longest_sum(call: Call, state: Arrays) -> int:
+    """The terms of the longest sum of a stage: over the batch and all positions, or over inputs."""
+    x = call.input
+    positions = x.size // max(x.shape[1], 1) if x.ndim > 1 else x.size
+    inputs = [w.size // max(w.shape[0], 1) for w in state.values() if w.ndim > 1]
+    return max(positions, *inputs, 1)
+
+
 def _parameters(call: Call, step: Step) -> list[str]:
     prefix = f"{call.name}."
     return [k.removeprefix(prefix) for k in step.gradients if k.startswith(prefix)]
@@ -136,6 +147,7 @@ def _buffers(call: Call, step: Step) -> list[str]:
 def _stage(side: Side, call: Call, step: Step, state: Arrays, dy: np.ndarray) -> Stage:
     if call.name == "loss":
         return side.loss_stage(call.input, step.targets, float(dy))
+    _give_mask(side, call)
     return side.stage(call.name, state, call.input, dy)
 
 
@@ -143,7 +155,13 @@ def _sizes(referee: Referee, call: Call, step: Step, state: Arrays, dy: np.ndarr
     kind = _kind(referee, call)
     if call.name == "loss":
         return magnitude.LOSSES[kind](call.input, step.targets, float(dy))
+    _give_mask(referee, call)
     return magnitude.module_sizes(referee, call.name, kind, state, call.input, dy)
+
+
+def _give_mask(side: Side, call: Call) -> None:
+    if call.mask is not None:
+        side.give_masks({call.name: call.mask})
 
 
 def _kind(referee: Referee, call: Call) -> str:
@@ -152,7 +170,7 @@ def _kind(referee: Referee, call: Call) -> str:
 
 
 def _compare_stage(
-    dtype: str, name: str, numpy: Stage, torch: Stage, referee: Stage, sizes: Stage
+    dtype: str, name: str, terms: int, numpy: Stage, torch: Stage, referee: Stage, sizes: Stage
 ) -> tuple[list[Comparison], list[Comparison]]:
     """The comparisons of a stage's forward and of its backward part."""
 
@@ -161,7 +179,7 @@ def _compare_stage(
             getattr(stage, part) if key is None else getattr(stage, part)[key]
             for stage in (numpy, torch, referee, sizes)
         )
-        return _comparison(dtype, site, a, b, r, s)
+        return _comparison(dtype, site, terms, a, b, r, s)
 
     forward = [compare(f"forward/{name}/output", "output")]
     forward += [compare(f"buffer/{name}.{k}", "buffers", k) for k in referee.buffers]
@@ -173,6 +191,7 @@ def _compare_stage(
 def _comparison(
     dtype: str,
     site: str,
+    terms: int,
     numpy: np.ndarray,
     torch: np.ndarray,
     referee: np.ndarray,
@@ -183,7 +202,7 @@ def _comparison(
         numpy, torch, referee = (np.where(lost, 0.0, a) for a in (numpy, torch, referee))
     numpy_error = tolerances.componentwise_error(numpy, referee, size, dtype)
     if dtype == "float64":
-        return Comparison(dtype, site, numpy_error, 0.0, tolerances.FLOAT64_STAGE)
+        return Comparison(dtype, site, numpy_error, 0.0, tolerances.float64_bound(terms))
     torch_error = tolerances.componentwise_error(torch, referee, size, dtype)
     bound = tolerances.float32_bound(torch_error)
     return Comparison(dtype, site, numpy_error, torch_error, bound)
@@ -206,11 +225,11 @@ def _update_stage(step: Step, judges: Judges) -> Iterator[Comparison]:
             for dtype, (numpy, torch) in sorted(opinions.items()):
                 states = (numpy, torch, referee, sizes)
                 parts = (state.optimizer.get(name, {}).get(key, NOTHING) for state in states)
-                yield _comparison(dtype, f"optimizer/{name}/{key}", *parts)
+                yield _comparison(dtype, f"optimizer/{name}/{key}", 1, *parts)
         for dtype, (numpy, torch) in sorted(opinions.items()):
             states = (numpy, torch, referee, sizes)
             parts = (state.model.get(name, NOTHING) for state in states)
-            yield _comparison(dtype, f"update/{name}", *parts)
+            yield _comparison(dtype, f"update/{name}", 1, *parts)
 
 
 def _whole(step: Step, judges: Judges, seed: int) -> tuple[list[Comparison], KinkCount]:
@@ -222,6 +241,7 @@ def _whole(step: Step, judges: Judges, seed: int) -> tuple[list[Comparison], Kin
     the size of each value (Parker, Monte Carlo Arithmetic, 1997).
     """
     judges.numpy64.load(step.before)
+    judges.numpy64.give_masks(step.masks)
     numpy = judges.numpy64.record_step(_batch(judges.numpy64, step))
     kinks = {
         call.name: call.input
@@ -229,10 +249,13 @@ def _whole(step: Step, judges: Judges, seed: int) -> tuple[list[Comparison], Kin
         if _kind(judges.torch64, call) in magnitude.KINKED
     }
     judges.torch64.load(step.before)
+    judges.torch64.give_masks(step.masks)
     torch = judges.torch64.replay(_batch(judges.torch64, step), kinks)
     if [call.name for call in numpy.calls] != [call.name for call in torch.calls]:
         missing = Comparison("float64", "whole/forward", np.inf, 0.0, 0.0)
         return [missing], _count_kinks(step, torch, kinks)
+    for call in torch.calls:
+        call.mask = step.masks.get(call.name)
     sizes = {
         call.name: _sizes(
             judges.torch64, call, torch, torch.before.of_module(call.name), call.grad_output
@@ -242,8 +265,11 @@ def _whole(step: Step, judges: Judges, seed: int) -> tuple[list[Comparison], Kin
     }
     noise = {name: (NOISE * s.output, NOISE * s.grad_input) for name, s in sizes.items()}
     judges.torch64.load(step.before)
+    judges.torch64.give_masks(step.masks)
     noisy = judges.torch64.replay(_batch(judges.torch64, step), kinks, noise, seed)
 
+    longest = max(longest_sum(c, torch.before.of_module(c.name)) for c in torch.calls)
+    bound = tolerances.float64_bound(longest)
     values, exact, moved = (_sites(record) for record in (numpy, torch, noisy))
     found = []
     for site, size in _sites_of_sizes(sizes, torch).items():
@@ -257,7 +283,7 @@ def _whole(step: Step, judges: Judges, seed: int) -> tuple[list[Comparison], Kin
         with np.errstate(invalid="ignore"):
             change = np.abs(moved[site] - exact[site]) / NOISE
         error = tolerances.whole_error(value, referee, _largest(size) + _largest(change))
-        found.append(Comparison("float64", f"whole/{site}", error, 0.0, tolerances.FLOAT64_WHOLE))
+        found.append(Comparison("float64", f"whole/{site}", error, 0.0, bound))
     return found, _count_kinks(step, torch, kinks)
 
 

@@ -55,10 +55,14 @@ class Replicas:
         """Make the step on all replicas and measure all runs, at steps 1 to 10 and each tenth."""
         if self._reference is None or step >= self.steps:
             return []
+        masks = numpy.masks()
+        self._reference.give_masks(masks)
         self._reference.train_step(self._reference.batch(self._rows, indices))
         for number, side in enumerate(self._replicas):
-            order = indices[::-1] if number == 0 else self._random[number].permutation(indices)
-            side.train_step(side.batch(self._rows, order))
+            places = np.arange(len(indices))
+            places = places[::-1] if number == 0 else self._random[number].permutation(places)
+            side.give_masks({name: mask[places] for name, mask in masks.items()})
+            side.train_step(side.batch(self._rows, indices[places]))
         done = step + 1
         if done > 10 and done % 10:
             return []

@@ -163,9 +163,12 @@ class LockStep:
     def _step(self, epoch: int, step: int, indices: np.ndarray, held: dict[str, Any]) -> None:
         certified = step < self.experiment.parity.first_steps or step % self._every == 0
         seconds = {}
-        # Whoever goes second finds the caches warm or cold by what the first did: take turns.
-        for side in self.sides if step % 2 == 0 else self.sides[::-1]:
+        # Whoever goes second finds the caches warm or cold by what the first did: take turns. A
+        # network with dropout has NumPy go first, and both sides use the masks that it draws.
+        for side in self.sides[::-1] if step % 2 and not self.numpy.masks() else self.sides:
             batch = side.batch(held[side.backend]["train"], indices)
+            if side is self.torch:
+                side.give_masks(self.numpy.masks())
             if certified and side is self.numpy:
                 recorded = side.record_step(batch)
                 loss, logits = float(recorded.calls[-1].output), recorded.calls[-1].input

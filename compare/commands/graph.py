@@ -21,7 +21,8 @@ import numpy_nn
 import numpy_nn.graph
 from compare import magnitude, tolerances
 from compare.blueprint import Blueprint, find_architecture
-from compare.commands.parity import SETTINGS, input_shape
+from compare.certificate import longest_sum
+from compare.commands.parity import SETTINGS, input_shape, loss_of, random_targets
 from compare.environment import default_threads, set_threads
 from compare.sides import Call, Referee, Side, Stage, Step
 from compare.sides.numpy_side import NumpySide
@@ -97,8 +98,9 @@ def graph_command(
     ):
         if value < least:
             raise InputError(f"{name} expects a number of at least {least}, but got {value}.")
+    function = find_architecture(architecture)
     plan = Blueprint(
-        find_architecture(architecture), algorithm=optimizer, settings=SETTINGS[optimizer]
+        function, loss=loss_of(function), algorithm=optimizer, settings=SETTINGS[optimizer]
     )
     set_threads(default_threads())
     rows = opinions(plan, dtype, seed, steps, batch_size)
@@ -132,11 +134,11 @@ def opinions(plan: Blueprint, dtype: str, seed: int, steps: int, batch_size: int
     )
     random = np.random.default_rng(seed)
     shape = input_shape(trained)
-    classes = trained.logits(np.zeros((2, *shape), dtype)).shape[1]
+    outputs = trained.logits(np.zeros((2, *shape), dtype)).shape[1]
     rows = []
     for number in range(steps):
         inputs = random.standard_normal((batch_size, *shape)).astype(np.float32)
-        targets = random.integers(0, classes, batch_size)
+        targets = random_targets(plan.loss, random, batch_size, outputs)
         batch = trained.batch(trained.rows(inputs, targets), np.arange(batch_size))
         step = trained.record_step(batch)
         backward: list[list[Opinions]] = []
@@ -153,6 +155,9 @@ def _of_call(number: int, step: Step, call: Call, ways: Ways) -> Iterator[Opinio
     name, dtype = call.name, step.dtype
     dy = call.grad_output
     assert dy is not None
+    if call.mask is not None:
+        for way in ways:
+            way.give_masks({name: call.mask})
     if name == "loss":
         stages = [way.loss_stage(call.input, step.targets, float(dy)) for way in ways]
         sizes = magnitude.LOSSES[call.kind](call.input, step.targets, float(dy))
@@ -178,7 +183,7 @@ def _of_call(number: int, step: Step, call: Call, ways: Ways) -> Iterator[Opinio
             apart=error(nodes, closed, size),
             tolerance=tolerances.float32_bound(torch_error)
             if dtype == "float32"
-            else tolerances.FLOAT64_STAGE,
+            else tolerances.float64_bound(longest_sum(call, step.before.of_module(name))),
         )
 
     yield compare(f"forward/{name}/output", "output")

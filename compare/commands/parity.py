@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+import numpy_nn
 from compare.blueprint import Blueprint, find_architecture
 from compare.certificate import Judges, certify
 from compare.environment import default_threads, set_threads
@@ -49,8 +51,9 @@ def parity_command(
     ):
         if value < least:
             raise InputError(f"{name} expects a number of at least {least}, but got {value}.")
+    function = find_architecture(architecture)
     plan = Blueprint(
-        find_architecture(architecture), algorithm=optimizer, settings=SETTINGS[optimizer]
+        function, loss=loss_of(function), algorithm=optimizer, settings=SETTINGS[optimizer]
     )
     set_threads(default_threads())
     initial, rows = parity_rows(plan, optimizer, dtype, seed, steps, batch_size)
@@ -73,6 +76,19 @@ def parity_command(
     return 0 if found.passed else 1
 
 
+def loss_of(architecture: Callable[..., Any]) -> str:
+    """The loss that fits a network's output: probabilities of one class, or logits of several."""
+    modules = [m for m in architecture(numpy_nn).modules() if not any(m.children())]
+    return "BCELoss" if type(modules[-1]).__name__ == "Sigmoid" else "CrossEntropyLoss"
+
+
+def random_targets(loss: str, random: np.random.Generator, rows: int, outputs: int) -> np.ndarray:
+    """Random targets that fit a loss of :func:`loss_of`."""
+    if loss == "BCELoss":
+        return random.integers(0, 2, (rows, outputs)).astype(np.float32)
+    return random.integers(0, outputs, rows)
+
+
 def parity_rows(
     plan: Blueprint, label: str, dtype: str, seed: int, steps: int, batch_size: int
 ) -> tuple[Initial, list[ParityRow]]:
@@ -84,10 +100,10 @@ def parity_rows(
     initial, rows = compare_initial(numpy, torch, label)
     random = np.random.default_rng(seed)
     shape = input_shape(numpy)
-    classes = numpy.logits(np.zeros((2, *shape), dtype)).shape[1]
+    outputs = numpy.logits(np.zeros((2, *shape), dtype)).shape[1]
     for step in range(steps):
         inputs = random.standard_normal((batch_size, *shape)).astype(np.float32)
-        targets = random.integers(0, classes, batch_size)
+        targets = random_targets(plan.loss, random, batch_size, outputs)
         recorded = numpy.record_step(
             numpy.batch(numpy.rows(inputs, targets), np.arange(batch_size))
         )

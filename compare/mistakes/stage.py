@@ -13,7 +13,7 @@ from compare.check.evidence import Arrays, Diagnosis
 from compare.mistakes.catalogue import CATALOGUE
 from compare.mistakes.mistake import Mistake
 from compare.sides import Stage, Step
-from compare.tolerances import FLOAT64_STAGE, whole_error
+from compare.tolerances import FLOAT64, whole_error
 
 
 def diagnose_step(
@@ -101,7 +101,7 @@ def _named(
 def _equal(a: np.ndarray | None, b: np.ndarray) -> bool:
     """Whether two arrays agree to rounding of the largest value."""
     size = float(np.max(np.abs(b), initial=1e-30))
-    return a is not None and whole_error(a, b, size) <= 100 * FLOAT64_STAGE
+    return a is not None and whole_error(a, b, size) <= 100 * FLOAT64
 
 
 @contextmanager

@@ -44,7 +44,7 @@ class NumpySide:
 
     def batch(self, rows: Any, indices: np.ndarray) -> Any:
         inputs, targets = rows
-        return _cast(inputs[indices], self.dtype), targets[indices]
+        return _cast(inputs[indices], self.dtype), _cast(targets[indices], self.dtype)
 
     def permutation(self, n: int) -> np.ndarray:
         return numpy_nn.randperm(n)
@@ -73,6 +73,16 @@ class NumpySide:
         }
         return Step(before, np.array(batch[0]), np.array(batch[1]), calls, gradients, self.state())
 
+    def masks(self) -> Arrays:
+        found = {
+            name: getattr(module, "last_mask", None) for name, module in self.model.named_modules()
+        }
+        return {name: mask for name, mask in found.items() if mask is not None}
+
+    def give_masks(self, masks: Arrays) -> None:
+        for name, mask in masks.items():
+            self.model.get_submodule(name).mask = mask
+
     @np.errstate(all="ignore")
     def evaluate(self, rows: Any, batch_size: int = 1000) -> Evaluation:
         inputs, targets = rows
@@ -81,7 +91,7 @@ class NumpySide:
         for start in range(0, len(targets), batch_size):
             part = slice(start, start + batch_size)
             logits = self.model(_cast(inputs[part], self.dtype))
-            total += float(self.loss(logits, targets[part])) * len(logits)
+            total += float(self.loss(logits, _cast(targets[part], self.dtype))) * len(logits)
             predicted.append(logits.argmax(axis=1))
         self.model.train()
         classes = np.concatenate(predicted)
@@ -137,7 +147,7 @@ class NumpySide:
 
     @np.errstate(all="ignore")
     def loss_stage(self, x: np.ndarray, targets: np.ndarray, dy: float) -> Stage:
-        output = self.loss(x.astype(self.dtype), targets)
+        output = self.loss(x.astype(self.dtype), _cast(targets, self.dtype))
         return Stage(np.array(output), np.array(self.loss.backward(dy)))
 
     @np.errstate(all="ignore")
@@ -175,6 +185,8 @@ def _watch(name: str, module: Any, calls: list[Call]) -> None:
     def recording_forward(x: np.ndarray, *rest: Any) -> Any:
         output = forward(x, *rest)
         call = Call(name, type(module).__name__, np.array(x), np.array(output))
+        mask = getattr(module, "last_mask", None)
+        call.mask = None if mask is None else np.array(mask)
         calls.append(call)
         open_calls.append(call)
         return output

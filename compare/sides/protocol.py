@@ -56,7 +56,8 @@ class State:
 class Call:
     """One module in one step: what went in and what came out, forwards and backwards.
 
-    The loss is a call too, with the name ``loss``; its output is a scalar.
+    The loss is a call too, with the name ``loss``; its output is a scalar. ``mask`` says which
+    values a Dropout kept.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Call:
     output: np.ndarray
     grad_output: np.ndarray | None = None
     grad_input: np.ndarray | None = None
+    mask: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,11 @@ class Step:
     calls: list[Call]
     gradients: Arrays
     after: State
+
+    @property
+    def masks(self) -> Arrays:
+        """What every Dropout kept, by its name."""
+        return {call.name: call.mask for call in self.calls if call.mask is not None}
 
     @property
     def dtype(self) -> str:
@@ -125,6 +132,12 @@ class Side(Protocol):
 
     def record_step(self, batch: Any) -> Step:
         """The same update as :meth:`train_step`, with everything in it recorded."""
+
+    def masks(self) -> Arrays:
+        """What every Dropout kept in the last training step, by its name; on the NumPy side."""
+
+    def give_masks(self, masks: Arrays) -> None:
+        """Let each Dropout named keep just this the next time, in the place of its own draws."""
 
     def evaluate(self, rows: Any, batch_size: int = 1000) -> Evaluation:
         """Evaluate the network on all rows, in evaluation mode."""

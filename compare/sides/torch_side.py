@@ -33,6 +33,24 @@ class TorchSide:
         self.loss = blueprint.criterion(torch_nn)
         self.optimizer = blueprint.optimizer(torch_nn, self.model)
         self._names = [name for name, _ in self.model.named_parameters()]
+        self._masks: Arrays = {}
+        for name, module in self.model.named_modules():
+            if isinstance(module, torch_nn.Dropout):
+                module.forward = functools.partial(self._dropout, name, module)  # type: ignore[method-assign]
+
+    def _dropout(self, name: str, module: torch.nn.Dropout, x: torch.Tensor) -> torch.Tensor:
+        """PyTorch's dropout, or with the mask that was given: x m / (1 − p)."""
+        mask = self._masks.pop(name, None)
+        if mask is None or not module.training:
+            return type(module).forward(module, x)
+        kept = 1.0 if module.p == 1.0 else 1.0 - module.p
+        return x * (torch.tensor(mask).to(x.dtype) / kept)
+
+    def masks(self) -> Arrays:
+        return {}
+
+    def give_masks(self, masks: Arrays) -> None:
+        self._masks.update(masks)
 
     def rows(self, inputs: np.ndarray, targets: np.ndarray) -> Any:
         return torch.tensor(inputs), torch.tensor(targets)
@@ -40,7 +58,7 @@ class TorchSide:
     def batch(self, rows: Any, indices: np.ndarray) -> Any:
         inputs, targets = rows
         chosen = torch.from_numpy(np.ascontiguousarray(indices))
-        return self._cast(inputs[chosen]), targets[chosen]
+        return self._cast(inputs[chosen]), self._cast(targets[chosen])
 
     def permutation(self, n: int) -> np.ndarray:
         return torch_nn.randperm(n).numpy()
@@ -132,7 +150,7 @@ class TorchSide:
             for start in range(0, len(targets), batch_size):
                 part = slice(start, start + batch_size)
                 logits = self.model(self._cast(inputs[part]))
-                total += self.loss(logits, targets[part]).item() * len(logits)
+                total += self.loss(logits, self._cast(targets[part])).item() * len(logits)
                 predicted.append(logits.argmax(dim=1).numpy())
         self.model.train()
         classes = np.concatenate(predicted)
@@ -196,7 +214,7 @@ class TorchSide:
 
     def loss_stage(self, x: np.ndarray, targets: np.ndarray, dy: float) -> Stage:
         given = self._tensor(x).requires_grad_()
-        output = self.loss(given, torch.tensor(targets))
+        output = self.loss(given, self._tensor(targets))
         output.backward(torch.tensor(dy, dtype=self._torch_dtype))
         return Stage(_array(output), _gradient(given))
 

@@ -13,7 +13,7 @@ def architecture(nn):
 
 
 def conv(x, w, b):
-    n, c, height, width = x.shape
+    n, _, height, width = x.shape
     out = np.zeros((n, len(w), height - 2, width - 2))
     for k in range(3):
         for l in range(3):
