@@ -98,8 +98,9 @@ def assert_parity(
 
         golden_file = read_golden(Path(golden))
     named = architecture if isinstance(architecture, str) else None
+    map_file = Path(mapping) if mapping else None
     options = Options(
-        named, loss, optimizer, dict(settings or {}), golden_file, mapping and Path(mapping),
+        named, loss, optimizer, dict(settings or {}), golden_file, map_file,
         tuple(required), timeout_s, memory_mb,
     )  # fmt: skip
     if isinstance(ours, (str, Path)):

@@ -25,14 +25,14 @@ class Wanted(NamedTuple):
     layers: bool = False
 
 
-def make_cases(assignment: Assignment, wanted: Wanted = Wanted()) -> list[Case]:
+def make_cases(assignment: Assignment, wanted: Wanted | None = None) -> list[Case]:
     """Several batches, different in size, from two sets of parameters.
 
     Raises:
         InputError: PyTorch cannot build or run the network.
     """
     try:
-        return _cases(assignment, wanted)
+        return _cases(assignment, wanted or Wanted())
     except (RuntimeError, ValueError, IndexError, TypeError) as error:
         message = " ".join(str(error).split())
         raise InputError(

@@ -17,7 +17,7 @@ from compare.check.interview import SIGNATURES, Interview
 from compare.check.judge import judge
 from compare.check.layered import LayerInterview
 from compare.check.recorded import Recorded, record
-from compare.check.sandbox import MEMORY_MB, TIMEOUT_S, Asked, Gone, Sandbox
+from compare.check.sandbox import MEMORY_MB, TIMEOUT_S, Asked, GoneError, Sandbox
 from experiments.errors import InputError
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def check_homework(file: Path, options: Options = Options()) -> Outcome:
             if reply.problem:
                 raise InputError(reply.problem)
             outcome = check_with(sandbox, file.name, options)
-        except (InputError, Gone) as error:
+        except (InputError, GoneError) as error:
             outcome = Outcome(file.name, Result(error=str(error)))
     return replace(outcome, printed=sandbox.printed, printed_characters=sandbox.printed_characters)
 
@@ -105,7 +105,7 @@ def check_with(homework: Asked, name: str, options: Options) -> Outcome:
 
     Raises:
         InputError: It cannot be checked; the sentence says why.
-        Gone: Its process ended before the first question.
+        GoneError: Its process ended before the first question.
     """
     declared = homework.ask("declaration", said="the declaration").details
     for function in declared["not_callable"]:
@@ -136,13 +136,13 @@ def check_with(homework: Asked, name: str, options: Options) -> Outcome:
     if contract.has("network") and not any(
         a.problem and "time limit" in a.problem for a in answers
     ):
-        leaves = assignment.build.leaves() if isinstance(assignment.build, Recorded) else []
+        leaves = _leaves(assignment)
         layers = LayerInterview(homework, contract, own, trainable, leaves)
         more = layers.answers(for_layers)
         answers, asked = answers + more, asked + for_layers[: len(more)]
     asked, notes = _mode_of_forward(asked, answers)
     result = judge(asked, answers, assignment)
-    notes += _remarks(contract, options)
+    notes += _remarks(contract, options, assignment)
     return Outcome(
         name,
         replace(
@@ -166,12 +166,10 @@ def _assignment(homework: Asked, name: str, contract: Contract, options: Options
             raise InputError(reply.problem)
         build = Recorded(reply.details["tree"], f"architecture(nn) of {name}")
     elif said is None:
-        from compare.blueprint import architecture_names
-
         raise InputError(
-            f"{name} does not say which network it is: write ARCHITECTURE = "
-            f'"{architecture_names()[-1]}" (or {", ".join(architecture_names()[:-1])}) into it, or '
-            "def architecture(nn): return nn.Sequential(…), or pass --architecture."
+            f'{name} does not say which network it is: write ARCHITECTURE = "softmax_mlp" into it '
+            "(nncompare list names the others), or def architecture(nn): return nn.Sequential(…), "
+            "or pass --architecture."
         )
     else:
         build = recorded_architecture(said)
@@ -224,8 +222,13 @@ def _cases(assignment: Assignment, contract: Contract, options: Options) -> list
     layers = contract.has("network")
     if options.golden is not None:
         return [c for c in options.golden.cases if (layers if c.given else functions)]
-    from compare.check.cases import Wanted, make_cases
-
+    try:
+        from compare.check.cases import Wanted, make_cases
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"PyTorch is not installed ({error}): check with --golden FILE, made by nncompare "
+            "golden where it is."
+        ) from None
     tree = assignment.build.tree if isinstance(assignment.build, Recorded) else None
     key = json.dumps([tree, assignment.loss, assignment.optimizer, assignment.settings,
                       functions, layers], default=str)  # fmt: skip
@@ -281,11 +284,18 @@ def _nearer_to_evaluation(case: Case, answer: Answer) -> bool:
         )
 
 
-def _remarks(contract: Contract, options: Options) -> list[str]:
+def _remarks(contract: Contract, options: Options, assignment: Assignment) -> list[str]:
+    found = []
     optimizer = options.golden.assignment.optimizer if options.golden else options.optimizer
     if contract.has("update") and optimizer is None:
-        return ["update was not checked: name its optimizer with --optimizer."]
-    return []
+        found.append("update was not checked: name its optimizer with --optimizer.")
+    if any(kind.startswith("Dropout") for _, kind in _leaves(assignment)):
+        found.append("Dropout is left out of the comparison: its masks are random.")
+    return found
+
+
+def _leaves(assignment: Assignment) -> list[tuple[str, str]]:
+    return assignment.build.leaves() if isinstance(assignment.build, Recorded) else []
 
 
 def _shortcoming(

@@ -35,7 +35,7 @@ class Contract:
     architecture: str | None = None
     loss: str | None = None
     parameters: dict[str, str] | None = None
-    batches: Batches = Batches()
+    batches: Batches = field(default_factory=Batches)
     attributes: dict[str, str] = field(default_factory=dict)
     functions: tuple[str, ...] = ()
 

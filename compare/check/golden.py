@@ -82,7 +82,7 @@ def read_golden(path: Path) -> Golden:
         InputError: It is missing, damaged, or of another version.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             head = json.loads(file["golden"].tobytes())
             if head["schema"] != SCHEMA:
                 raise InputError(

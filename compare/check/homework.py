@@ -164,7 +164,8 @@ def _module(path: Path, names: Mapping[str, Any] | None = None) -> Any:
     """Run a file as a module of its own name, where that name is free."""
     name = path.stem if path.stem not in sys.modules else f"_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     vars(module).update(names or {})
     sys.modules[name] = module  # where dataclasses look for it

@@ -9,8 +9,8 @@ import numpy as np
 
 from compare.check.contract import Contract
 from compare.check.evidence import Answer, Arrays, Case
-from compare.check.layout import Misfit, Own
-from compare.check.sandbox import Asked, Gone
+from compare.check.layout import MisfitError, Own
+from compare.check.sandbox import Asked, GoneError
 from compare.check.values import Reply, Value
 
 # An answer repeats if it does so to this, relative to its largest value.
@@ -24,7 +24,7 @@ SIGNATURES = {
 }
 
 
-class Unanswered(Exception):
+class UnansweredError(Exception):
     """There is no value: one sentence."""
 
 
@@ -56,9 +56,9 @@ class Interview:
             found.append(answer)
             try:
                 self._answer(case, answer, again=number == 0)
-            except Unanswered as reason:
+            except UnansweredError as reason:
                 answer.problem = _about(case, str(reason), number)
-            except Gone as reason:
+            except GoneError as reason:
                 answer.problem = _about(case, str(reason), number)
                 return found
         return found
@@ -71,12 +71,12 @@ class Interview:
                     self._ask_update(case, answer)
                 else:
                     self._ask(function, case, answer, again)
-            except (Unanswered, Misfit) as reason:
+            except (UnansweredError, MisfitError) as reason:
                 problems.append(str(reason))
         if again and not problems:
             answer.single = self._is_single(case, answer)
         if problems:
-            raise Unanswered(problems[0])
+            raise UnansweredError(problems[0])
 
     def _functions(self) -> list[str]:
         """What is asked, in order; ``loss_and_gradients`` where one of the two is missing."""
@@ -117,7 +117,7 @@ class Interview:
     def _call(self, function: str, arrays: Mapping[str, np.ndarray]) -> Reply:
         reply = self.homework.ask("call", arrays, said=SIGNATURES[function], function=function)
         if reply.problem:
-            raise Unanswered(reply.problem)
+            raise UnansweredError(reply.problem)
         return reply
 
     def _read(self, function: str, value: Value, case: Case) -> Arrays:
@@ -130,7 +130,7 @@ class Interview:
             return self._gradients(value, "gradients")
         items = list(value.items.values())
         if value.kind != "tuple" or len(items) != 2:
-            raise Misfit(
+            raise MisfitError(
                 f"loss_and_gradients returned {value.said()}, but expected (loss, gradients)."
             )
         loss = {"loss": _number(items[0], "loss_and_gradients")}
@@ -141,9 +141,11 @@ class Interview:
         if value.kind == "tuple" and value.items:  # logits and what backward needs
             value = value.items["0"]
         if value.kind == "none":
-            raise Misfit("forward returned None, but expected the logits; is a return missing?")
+            raise MisfitError(
+                "forward returned None, but expected the logits; is a return missing?"
+            )
         if value.array is None:
-            raise Misfit(f"forward returned {value.said()}, but expected an array of logits.")
+            raise MisfitError(f"forward returned {value.said()}, but expected an array of logits.")
         return self.contract.batches.taken(value.array, shape, "what forward returned (logits)")
 
     def _gradients(self, value: Value, function: str) -> Arrays:
@@ -156,20 +158,22 @@ class Interview:
     def _own_array(self, value: Value, own: Own, function: str, what: str, key: str) -> np.ndarray:
         name = repr(own.name) if own.name == key else f"{own.name!r} ({key})"
         if value.kind == "none":
-            raise Misfit(f"{function} returned None, but expected a dict; is a return missing?")
+            raise MisfitError(
+                f"{function} returned None, but expected a dict; is a return missing?"
+            )
         if value.kind != "dict":
-            raise Misfit(
+            raise MisfitError(
                 f"{function} returned {value.said()}, but expected a dict of own name → {what}."
             )
         if own.name not in value.items:
-            raise Misfit(
+            raise MisfitError(
                 f"{function} returned no {what} for {name}; the keys are those of params, and it "
                 f"returned {', '.join(map(repr, value.items)) or 'none'}."
             )
         item = value.items[own.name]
         if item.array is None:
-            raise Misfit(
-                f"{function} returned {item.said()} as the {what} for {name}, but expected an array."
+            raise MisfitError(
+                f"{function} returned {item.said()} as the {what} for {name}, not an array."
             )
         shape = self._shapes[key]
         return own.taken(item.array, shape, f"the {what} for {name} that {function} returned")
@@ -219,7 +223,7 @@ class Interview:
                 "update", arrays, said=SIGNATURES["update"], first=number == 0
             )
             if reply.problem:
-                raise Unanswered(f"{reply.problem.rstrip('.')} (update {number + 1}).")
+                raise UnansweredError(f"{reply.problem.rstrip('.')} (update {number + 1}).")
             value = reply.value
             for own in self.own:
                 if own.key in self.trainable:
@@ -256,9 +260,9 @@ class Interview:
 
 def _number(value: Value, function: str) -> np.ndarray:
     if value.kind == "none":
-        raise Misfit(f"{function} returned None, but expected a number; is a return missing?")
+        raise MisfitError(f"{function} returned None, but expected a number; is a return missing?")
     if value.array is None or value.array.size != 1:
-        raise Misfit(
+        raise MisfitError(
             f"{function} returned {value.said()}, but expected one number, the loss of the batch."
         )
     return np.array(float(value.array.reshape(())))

@@ -9,10 +9,10 @@ import numpy as np
 
 from compare.check.contract import Contract
 from compare.check.evidence import Answer, Case
-from compare.check.interview import Unanswered
+from compare.check.interview import UnansweredError
 from compare.check.layer_calls import USUAL
-from compare.check.layout import Misfit, Own
-from compare.check.sandbox import Asked, Gone
+from compare.check.layout import MisfitError, Own
+from compare.check.sandbox import Asked, GoneError
 from compare.check.values import Reply, Value
 from experiments.errors import InputError
 
@@ -55,9 +55,9 @@ class LayerInterview:
             found.append(answer)
             try:
                 self._answer(case, answer)
-            except (Unanswered, Misfit, InputError) as reason:
+            except (UnansweredError, MisfitError, InputError) as reason:
                 answer.problem = str(reason)
-            except Gone as reason:
+            except GoneError as reason:
                 answer.problem = str(reason)
                 return found
         return found
@@ -70,21 +70,26 @@ class LayerInterview:
         if merged and not case.given["chained"]:
             return
         problems: list[str] = []
+        dropping = {name for name, kind in self.leaves if kind.startswith("Dropout")}
         for span in spans:
+            if dropping.issuperset(span.modules):
+                continue  # its mask is random
             try:
                 self._alone(span, made.details["classes"][span.index], case, answer)
-            except (Unanswered, Misfit) as reason:
+            except (UnansweredError, MisfitError) as reason:
                 problems.append(str(reason))
         if problems:
-            raise Unanswered(problems[0])
+            raise UnansweredError(problems[0])
+        if made.details["loss"] is not None:
+            self._loss(case, answer, made.details["loss"])
+        if any(dropping.issuperset(span.modules) for span in spans):
+            return
         self._reply("network", arrays, "network(params)")  # fresh running statistics
         x = {"x": self.contract.batches.given(case.inputs)}
         logits = self._array(self._reply("chain", x, "all layers in a row").value, "the last layer")
         shape = case.expected["logits"].shape
         answer.values["logits"] = self.contract.batches.taken(logits, shape, "the logits")
         answer.single = answer.single or logits.dtype == np.float32
-        if made.details["loss"] is not None:
-            self._loss(case, answer, made.details["loss"])
 
     def _alone(self, span: Span, name: str, case: Case, answer: Answer) -> None:
         first, last = span.modules[0], span.modules[-1]
@@ -137,7 +142,7 @@ class LayerInterview:
         reply = self._reply("layer_loss", {"x": batches.given(logits), "y": labels}, name)
         loss = self._array(reply.value.items["loss"], f"forward of {name}")
         if loss.size != 1:
-            raise Misfit(f"forward of {name} returned {reply.value.items['loss'].said()}, "
+            raise MisfitError(f"forward of {name} returned {reply.value.items['loss'].said()}, "
                          "but expected one number, the loss of the batch.")  # fmt: skip
         answer.values["loss"] = np.array(float(loss.reshape(())))
         back = self._array(reply.value.items["gradient"], f"backward of {name}")
@@ -159,12 +164,12 @@ class LayerInterview:
     ) -> Reply:
         reply = self.homework.ask(what, arrays, said=said, **details)
         if reply.problem:
-            raise Unanswered(reply.problem)
+            raise UnansweredError(reply.problem)
         return reply
 
     def _array(self, value: Value, what: str) -> np.ndarray:
         if value.array is None:
-            raise Misfit(f"{what} returned {value.said()}, but expected an array.")
+            raise MisfitError(f"{what} returned {value.said()}, but expected an array.")
         return value.array
 
 

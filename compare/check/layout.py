@@ -11,7 +11,7 @@ import numpy as np
 COLUMN, ROW = "[:, None]", "[None, :]"
 
 
-class Misfit(Exception):
+class MisfitError(Exception):
     """What a homework returned has not the form that the contract says: one sentence."""
 
 
@@ -59,18 +59,18 @@ class Own:
             what: Where it was found, for the sentence.
 
         Raises:
-            Misfit: It has another shape.
+            MisfitError: It has another shape.
         """
         array = np.asarray(array, np.float64)
-        if len(shape) == 1 and array.size == shape[0] and array.ndim <= 2:
-            if array.ndim < 2 or 1 in array.shape:
-                return array.reshape(shape)
+        flat = array.ndim < 2 or (array.ndim == 2 and 1 in array.shape)
+        if len(shape) == 1 and array.size == shape[0] and flat:
+            return array.reshape(shape)
         own = shape[::-1] if self.form == ".T" else shape
         if len(shape) == 0 and array.size == 1:
             return array.reshape(())
         if array.shape != own:
             turned = "; it is transposed" if array.shape == own[::-1] and len(own) == 2 else ""
-            raise Misfit(f"{what} has the shape {array.shape}, but expected {own}{turned}.")
+            raise MisfitError(f"{what} has the shape {array.shape}, but expected {own}{turned}.")
         return np.array(array.T if self.form == ".T" else array, order="C")
 
 
@@ -100,7 +100,7 @@ class Batches:
         """What the homework returned for a batch, in the reference's layout.
 
         Raises:
-            Misfit: It has another shape.
+            MisfitError: It has another shape.
         """
         array = np.asarray(array, np.float64)
         own = (
@@ -123,4 +123,4 @@ class Batches:
                 else "; if your batch is the columns, write BATCH_AXIS = 1"
             )
         of = f", {words}" if len(own) == 2 and "logits" in what else ""
-        raise Misfit(f"{what} has the shape {array.shape}, but expected {own}{of}{turned}.")
+        raise MisfitError(f"{what} has the shape {array.shape}, but expected {own}{of}{turned}.")

@@ -33,9 +33,6 @@ class Node:
 
         return remembered
 
-    def __call__(self, *_: Any) -> None:
-        raise TypeError(f"nn.{self._name} is only written down here, and cannot be called")
-
 
 class _Constructor:
     def __init__(self, name: str) -> None:
@@ -118,6 +115,7 @@ class Recorded:
         self.__name__ = name
 
     def __call__(self, nn: Any) -> Any:
+        """Build the network from a namespace."""
         return self._made(self.tree, nn)
 
     def _made(self, tree: Tree, nn: Any) -> Any:

@@ -6,6 +6,7 @@ ends by itself, whatever it started is killed and there is one sentence about it
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -42,7 +43,7 @@ class Asked(Protocol):
         """Do one thing with the homework."""
 
 
-class Gone(Exception):
+class GoneError(Exception):
     """The homework's process is no more; the sentence says why."""
 
 
@@ -112,7 +113,7 @@ class Sandbox:
         """Do one thing with the homework (see :class:`compare.check.homework.Homework`).
 
         Raises:
-            Gone: The process ended or had to be ended.
+            GoneError: The process ended or had to be ended.
         """
         said = str(details.get("said", what))
         self._count += 1
@@ -135,11 +136,11 @@ class Sandbox:
         if path is not None:
             path.unlink(missing_ok=True)
         if line is None:
-            raise Gone(self._obituary(said))
+            raise GoneError(self._obituary(said))
         try:
             return self._unpacked(json.loads(line))
         except (ValueError, OSError, KeyError):
-            raise Gone(f"{said} disturbed the process that it runs in.") from None
+            raise GoneError(f"{said} disturbed the process that it runs in.") from None
 
     @property
     def printed(self) -> str:
@@ -215,10 +216,8 @@ class Sandbox:
     def _kill(self) -> None:
         """End the process and all that it started."""
         if hasattr(os, "killpg"):
-            try:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass
         elif self._process.poll() is None:
             subprocess.run(
                 ["taskkill", "/T", "/F", "/PID", str(self._process.pid)],

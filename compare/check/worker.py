@@ -69,7 +69,7 @@ def _take_over_streams() -> tuple[io.TextIOBase, io.TextIOBase]:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="replace")
-    return requests, replies  # type: ignore[return-value]
+    return requests, replies
 
 
 def _leave_no_names_behind() -> None:

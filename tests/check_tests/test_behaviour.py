@@ -134,7 +134,7 @@ BAD = {
     "no network": ([("def architecture", "def net")], r"does not say which network it is"),
     "no such network": (
         [("def architecture", 'ARCHITECTURE = "mlp"\ndef net')],
-        r"There is no architecture 'mlp': expected one of bn_mlp, softmax_mlp",
+        r"There is no architecture 'mlp': expected one of bn_mlp, ",
     ),
     "a network of its own classes": (
         [("    return nn.Sequential", "    class Net(nn.Module): pass\n    return nn.Sequential")],

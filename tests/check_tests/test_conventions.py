@@ -10,7 +10,7 @@ from compare.check.checking import Options, check_homework
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
-COLUMNS = '''
+COLUMNS = """
 import numpy as np
 BATCH_AXIS = 1
 PARAMETERS = {"W1": "0.weight", "b1": "0.bias", "W2": "2.weight", "b2": "2.bias"}
@@ -29,9 +29,9 @@ def gradients(params, X, y):
     dH = params["W2"].T @ dZ * (H > 0)
     return {"W1": dH @ X.T, "b1": dH.sum(axis=1, keepdims=True),
             "W2": dZ @ H.T, "b2": dZ.sum(axis=1, keepdims=True)}
-'''
+"""
 
-BATCH_NORM = '''
+BATCH_NORM = """
 import numpy as np
 SIZES = (12, 9, 8, 5)
 def architecture(nn):
@@ -74,9 +74,9 @@ def gradients(p, x, y):
         g[f"{i}.weight"], g[f"{i}.bias"] = d.T @ h, d.sum(axis=0)
         d = d @ p[f"{i}.weight"]
     return g
-'''
+"""
 
-REGRESSION = '''
+REGRESSION = """
 import numpy as np
 LOSS = "mse"
 PARAMETERS = {"W": "0.weight.T", "b": "0.bias"}
@@ -86,9 +86,9 @@ def loss_and_gradients(params, x, y):
     r = x @ params["W"] + params["b"] - y
     d = 2 * r / r.size
     return np.array([[np.mean(r**2)]]), {"W": x.T @ d, "b": d.sum(axis=0, keepdims=True)}
-'''
+"""
 
-LOGISTIC = '''
+LOGISTIC = """
 import numpy as np
 LOSS = "bce"
 PARAMETERS = {"w": "0.weight.T", "b": "0.bias"}
@@ -102,12 +102,13 @@ def loss(params, x, y):
 def gradients(params, x, y):
     d = (forward(params, x) - y) / len(x)
     return {"w": x.T @ d, "b": d.sum()}
-'''
+"""
 
 STABLE_LOGISTIC = (
     LOGISTIC.replace('"bce"', '"bce_with_logits"')
     .replace(", nn.Sigmoid()", "")
-    .replace('1 / (1 + np.exp(-(x @ params["w"] + params["b"])))', '(x @ params["w"] + params["b"])[:, 0]')
+    .replace('1 / (1 + np.exp(-(x @ params["w"] + params["b"])))',
+             '(x @ params["w"] + params["b"])[:, 0]')
     .replace("return float(-np.mean(y * np.log(p) + (1 - y) * np.log(1 - p)))",
              "return np.mean(np.logaddexp(0, p) - y[:, 0] * p)")
     .replace("(forward(params, x) - y) / len(x)",
@@ -137,7 +138,7 @@ def network(p):
     return [Dense(p["W1"], p["b1"], True), Dense(p["W2"], p["b2"], False)]
 '''
 
-IMAGES = '''
+IMAGES = """
 import numpy as np
 class Conv:
     def __init__(self, W, b):
@@ -176,7 +177,7 @@ def architecture(nn):
     return nn.Sequential(nn.Conv2d(2, 3, 3), nn.Flatten(), nn.Linear(108, 4))
 def network(p):
     return [Conv(p["K"], p["bK"]), Affine(p["W"], p["b"])]
-'''
+"""
 
 # Changes of the right homework that leave it right.
 CHANGED = {
@@ -239,13 +240,21 @@ TEXTS = {
 @pytest.mark.parametrize("changes", CHANGED.values(), ids=CHANGED)
 def test_right_homework(check, changes) -> None:
     outcome = check(*changes)
-    assert (outcome.status, outcome.result.error, outcome.result.first_divergence) == (0, None, None)
+    assert (outcome.status, outcome.result.error, outcome.result.first_divergence) == (
+        0,
+        None,
+        None,
+    )
 
 
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 def test_right_homework_of_another_kind(check, text) -> None:
     outcome = check(text=text)
-    assert (outcome.status, outcome.result.error, outcome.result.first_divergence) == (0, None, None)
+    assert (outcome.status, outcome.result.error, outcome.result.first_divergence) == (
+        0,
+        None,
+        None,
+    )
 
 
 def test_float32_is_judged_by_its_own_rule_and_no_mistake_hides_in_it(check) -> None:
@@ -274,7 +283,8 @@ def test_a_homework_may_have_modules_of_its_own(write, check) -> None:
     write(text="def rectified(a):\n    return a * (a > 0)\n", name="compare.py")
     outcome = check(
         ("import numpy as np", "import numpy as np\nfrom compare import rectified"),
-        ('np.maximum(x @ params["W1"] + params["b1"], 0)', 'rectified(x @ params["W1"] + params["b1"])'),
+        ('np.maximum(x @ params["W1"] + params["b1"], 0)',
+         'rectified(x @ params["W1"] + params["b1"])'),
     )  # fmt: skip
     assert (outcome.status, outcome.result.error) == (0, None)
 

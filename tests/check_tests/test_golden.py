@@ -1,0 +1,128 @@
+"""Golden files: PyTorch's answers where PyTorch is not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from compare.check.golden import read_golden
+from compare.check.recorded import record
+from experiments.errors import InputError
+
+BLOCK = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] in ('torch', 'torch_nn'):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Refuse())
+from compare.cli import main
+main()
+"""
+
+
+def without_torch(*arguments: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", BLOCK, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ,
+    )
+
+
+def test_check_without_torch(write, golden, tmp_path) -> None:
+    ended = without_torch("check", write(), "--golden", golden)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    wrong = without_torch(
+        "check", write(("dz / len(y)", "dz")), "--golden", golden, "--json", tmp_path / "o.json"
+    )
+    assert (wrong.returncode, wrong.stderr) == (1, "")
+    assert "sum-not-mean" in (tmp_path / "o.json").read_text()
+
+
+def test_updates_and_layers_without_torch(write, adam, golden) -> None:
+    ended = without_torch("check", write(adam), "--golden", golden)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "update of 2.bias" in ended.stdout
+
+
+def test_without_torch_and_without_golden_file(write) -> None:
+    ended = without_torch("check", write())
+    assert ended.returncode == 2
+    assert "Traceback" not in ended.stderr
+    assert "PyTorch is not installed" in ended.stdout + ended.stderr
+
+
+def test_same_checks_as_with_torch(check, golden) -> None:
+    wrong = ("dz / len(y)", "dz")
+    here, there = check(wrong), check(wrong, golden=read_golden(golden))
+    assert [c.passed for c in here.result.checks] == [c.passed for c in there.result.checks]
+
+
+def test_golden_command(nncompare, write, tmp_path) -> None:
+    net = write(text="def net(nn):\n    return nn.Sequential(nn.Linear(12, 9), nn.ReLU(), "
+                     "nn.Linear(9, 5))\n", name="net.py")  # fmt: skip
+    out = tmp_path / "new" / "net.npz"
+    ended = nncompare("golden", f"{net}:net", "-o", out, "--optimizer", "SGD", "--set", "lr=0.1")
+    assert (ended.status, out.exists()) == (0, True)
+    golden = read_golden(out)
+    assert golden.assignment.optimizer == "SGD"
+    assert len({len(case.inputs) for case in golden.cases}) == 4
+    assert [p.name for p in out.parent.iterdir()] == ["net.npz"]
+    assert nncompare("golden", "nothing", "-o", out).status == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (("LOSS =", 'LOSS = "mse"  #'), "The golden file has the loss cross_entropy"),
+        (("LOSS =", 'ARCHITECTURE = "bn_mlp"\nLOSS ='), "has the architecture net, but"),
+    ],
+)
+def test_another_homework_than_it_was_made_for(check, golden, change, sentence) -> None:
+    outcome = check(change, golden=read_golden(golden))
+    assert (outcome.status, sentence in outcome.result.error) == (2, True)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"nothing"])
+def test_damaged_files(tmp_path, content) -> None:
+    (tmp_path / "g.npz").write_bytes(content)
+    with pytest.raises(InputError, match="no golden file, or it is damaged"):
+        read_golden(tmp_path / "g.npz")
+
+
+def test_another_schema(tmp_path, golden) -> None:
+    with np.load(golden) as file:
+        arrays = dict(file)
+    head = arrays["golden"].tobytes().replace(b'"schema": 1', b'"schema": 9')
+    arrays["golden"] = np.frombuffer(head, np.uint8)
+    path = Path(tmp_path / "g.npz")
+    np.savez(path, **arrays)
+    with pytest.raises(InputError, match="schema 9, but this program reads schema 1"):
+        read_golden(path)
+
+
+def test_networks_are_written_down_with_all_their_words() -> None:
+    import torch
+
+    from compare.check.recorded import Recorded
+
+    def net(nn):
+        inner = nn.Sequential(nn.Linear(in_features=4, out_features=np.int64(3), bias=False))
+        inner.append(nn.Dropout(0.5))
+        return nn.Sequential(inner, nn.LeakyReLU(negative_slope=0.2), nn.Flatten(1))
+
+    recorded = Recorded(record(net), "net")
+    assert recorded.leaves() == [
+        ("0.0", "Linear"), ("0.1", "Dropout"), ("1", "LeakyReLU"), ("2", "Flatten"),
+    ]  # fmt: skip
+    model = recorded(torch.nn)
+    assert list(model.state_dict()) == ["0.0.weight"]
+    assert isinstance(model[0][1], torch.nn.Identity)
+    assert model[1].negative_slope == 0.2
