@@ -38,7 +38,9 @@ def module_sizes(
             f"{name}: parity of the module {kind} cannot be judged yet: expected one of "
             f"{', '.join(KINDS)}."
         )
-    return KINDS[kind](referee, name, state, x.astype(np.float64), dy.astype(np.float64))
+    if np.issubdtype(x.dtype, np.floating):  # and not the row numbers of an Embedding
+        x = x.astype(np.float64)
+    return KINDS[kind](referee, name, state, x, dy.astype(np.float64))
 
 
 def _multilinear(
@@ -99,6 +101,34 @@ def _batch_norm(referee: Referee, name: str, state: Arrays, x: np.ndarray, dy: n
     return Stage(gamma * normalised + beta, grad_input, gradients, buffers)
 
 
+def _row_norm(referee: Referee, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:
+    """LayerNorm and GroupNorm: as BatchNorm in training mode, over the values of one row."""
+    module = referee.module(name)
+    if hasattr(module, "num_groups"):
+        rows, each = (len(x) * module.num_groups, -1), (1, -1) + (1,) * (x.ndim - 2)
+        others = (0, *range(2, x.ndim))
+    else:
+        last = tuple(module.normalized_shape)
+        rows, each = (-1, int(np.prod(last))), last
+        others = tuple(range(x.ndim - len(last)))
+    flat = x.reshape(rows)
+    inverse = 1.0 / np.sqrt(flat.var(axis=1, keepdims=True) + module.eps)
+    terms = np.abs(flat) + np.abs(flat).mean(axis=1, keepdims=True)
+    normalised = (terms * inverse).reshape(x.shape)
+    gamma = np.abs(state["weight"]).reshape(each) if "weight" in state else 1.0
+    beta = np.abs(state["bias"]).reshape(each) if "bias" in state else 0.0
+    dy = np.abs(dy)
+    flat, grad = normalised.reshape(flat.shape), (dy * gamma).reshape(flat.shape)
+    projections = (grad * flat).mean(axis=1, keepdims=True)
+    grad_input = inverse * (grad + grad.mean(axis=1, keepdims=True) + flat * projections)
+    gradients = {"weight": (dy * normalised).sum(others), "bias": dy.sum(others)}
+    return Stage(
+        gamma * normalised + beta,
+        grad_input.reshape(x.shape),
+        {key: value for key, value in gradients.items() if key in state},
+    )
+
+
 def _smooth(referee: Referee, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:
     """Elementwise functions: what was summed to make the value, and to make the slope."""
     module = referee.module(name)
@@ -155,6 +185,9 @@ KINDS: dict[str, Callable[..., Stage]] = {
     "LogSoftmax": _log_softmax,
     "BatchNorm1d": _batch_norm,
     "BatchNorm2d": _batch_norm,
+    "LayerNorm": _row_norm,
+    "GroupNorm": _row_norm,
+    "Embedding": _multilinear,
 }
 
 # Modules whose derivative jumps: at the jump, rounding decides the side.

@@ -11,6 +11,7 @@ from .dropout import Dropout
 from .flatten import Flatten
 from .gelu import GELU
 from .kl_divergence import KLDivLoss
+from .layernorm import GroupNorm, LayerNorm
 from .linear import Identity, Linear
 from .module import Module
 from .nll import NLLLoss
@@ -18,6 +19,7 @@ from .pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from .regression_loss import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
 from .sigmoid import Sigmoid, SiLU, Softplus, Tanh
 from .softmax import LogSoftmax, Softmax
+from .sparse import Embedding
 
 __all__ = [
     "ELU",
@@ -33,12 +35,15 @@ __all__ = [
     "ConvTranspose2d",
     "CrossEntropyLoss",
     "Dropout",
+    "Embedding",
     "Flatten",
+    "GroupNorm",
     "Hardswish",
     "HuberLoss",
     "Identity",
     "KLDivLoss",
     "L1Loss",
+    "LayerNorm",
     "LeakyReLU",
     "Linear",
     "LogSoftmax",

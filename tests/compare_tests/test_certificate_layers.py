@@ -60,7 +60,24 @@ def activations(*names: str) -> Callable:
     return net
 
 
+def normalised_net(nn):
+    return nn.Sequential(
+        nn.Conv2d(2, 6, 3, stride=2),
+        nn.GroupNorm(3, 6),
+        nn.Tanh(),
+        nn.ConvTranspose2d(6, 4, 3, stride=2, padding=1, output_padding=1),
+        nn.LayerNorm((10, 10)),
+        nn.SiLU(),
+        nn.Flatten(2),
+        nn.Conv1d(4, 3, 5, stride=5),
+        nn.LayerNorm(20, bias=False),
+        nn.Flatten(),
+        nn.Linear(60, CLASSES),
+    )
+
+
 NETS = {
+    "normalised": normalised_net,
     "convolutions": conv_net,
     "other convolutions": other_net,
     "bounded": activations("Sigmoid", "Tanh", "Softmax 1", "LogSoftmax 1"),
@@ -238,6 +255,21 @@ MISTAKES = {
         other_net,
         attribute("4", "momentum", 0.9),
         "buffer/4.running_mean",
+    ),
+    "groups of the wrong channels": (
+        normalised_net,
+        attribute("1", "num_groups", 2),
+        "forward/1/output",
+    ),
+    "a transposed kernel flipped": (
+        normalised_net,
+        method_of("3", "_weight_by_group", flipped),
+        "forward/3/output",
+    ),
+    "the mean left out": (
+        normalised_net,
+        method_of("4", "_normalise_backward", lambda layer, honest, g: g * layer._invstd),
+        "backward/4/grad_input",
     ),
     "the approximation by tanh": (
         other_net,

@@ -125,6 +125,25 @@ BATCH_NORM = [
         training,
     )
 ]
+OTHER_NORMS = [
+    *rows(
+        "LayerNorm",
+        (4,),
+        [{}, {"eps": 0.1}, {"bias": False}, {"elementwise_affine": False}],
+        [(3, 4), (4,), (2, 3, 4)],
+    ),
+    *rows("LayerNorm", ((3, 4),), [{}, {"bias": False}], [(2, 3, 4), (3, 4)]),
+    # Rows of one or two values are all but undone by the normalisation, ε apart: a large one.
+    *rows("LayerNorm", (1,), [{"eps": 0.1}], [(3, 1)]),
+    *rows("GroupNorm", (2, 4), [{"eps": 0.1}], [(3, 4), (1, 4)]),
+    *rows(
+        "GroupNorm",
+        (2, 4),
+        [{}, {"eps": 0.1}, {"bias": False}, {"affine": False}],
+        [(1, 4, 4), (2, 4, 3), (2, 4, 2, 3)],
+    ),
+    *(row for groups in (1, 4) for row in rows("GroupNorm", (groups, 4), [{}], [(2, 4, 3)])),
+]
 ANY = [(), (3, 4), (2, 3, 2, 4)]
 ACTIVATIONS = [
     *(
@@ -144,7 +163,7 @@ ACTIVATIONS = [
     *rows("Dropout", (), grid(p=[0.0, 0.3, 0.5, 1.0]), ANY),
     *rows("Dropout", (0.3,), [{}], [(3, 4)], False),
 ]
-CASES = [*CONV2D, *CONV1D, *CONV_TRANSPOSE2D, *POOLING, *BATCH_NORM, *ACTIVATIONS]
+CASES = [*CONV2D, *CONV1D, *CONV_TRANSPOSE2D, *POOLING, *BATCH_NORM, *OTHER_NORMS, *ACTIVATIONS]
 
 EMPTY = [
     *rows("Conv2d", (2, 3, 3), grid(padding=[1], groups=[1]), [(0, 2, 4, 4)]),
@@ -155,6 +174,8 @@ EMPTY = [
     *rows("AvgPool2d", (2,), [{}], [(0, 2, 4, 4)]),
     *rows("AdaptiveAvgPool2d", (2,), [{}], [(0, 2, 4, 4)]),
     *rows("BatchNorm2d", (2,), [{}], [(0, 2, 3, 3)]),
+    *rows("LayerNorm", (4,), [{}], [(0, 4), (2, 0, 4)]),
+    *rows("GroupNorm", (2, 4), [{}], [(0, 4), (0, 4, 3)]),
     *(
         row
         for name in ("Sigmoid", "Tanh", "SiLU", "Hardswish", "ELU", "GELU", "Softplus", "Dropout")

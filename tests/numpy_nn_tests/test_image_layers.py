@@ -166,6 +166,13 @@ REFUSED = [
     (lambda nn: nn.BatchNorm2d(4), (4, 5, 5), "got 3D"),
     (lambda nn: nn.BatchNorm2d(3), IMAGE, "num_features=3"),
     (lambda nn: nn.BatchNorm2d(4), (1, 4, 1, 1), "more than 1 value per channel"),
+    (lambda nn: nn.LayerNorm(4), (2, 5), r"\(4,\).*\(2, 5\)"),
+    (lambda nn: nn.LayerNorm((3, 4)), (4,), r"\(3, 4\).*\(4,\)"),
+    (lambda nn: nn.LayerNorm(()), (4,), "at least one axis"),
+    (lambda nn: nn.GroupNorm(3, 4), IMAGE, "num_channels .4. must be divisible"),
+    (lambda nn: nn.GroupNorm(2, 4), (2, 3, 5), r"num_channels = 4.*\(2, 3, 5\)"),
+    (lambda nn: nn.GroupNorm(2, 4), (4,), r"\(4,\)"),
+    (lambda nn: nn.GroupNorm(4, 4), (1, 4, 1), "more than 1 value per channel"),
     (lambda nn: nn.Dropout(1.1), IMAGE, "between 0 and 1, but got 1.1"),
     (lambda nn: nn.Dropout(-0.1), IMAGE, "between 0 and 1, but got -0.1"),
 ]
@@ -189,6 +196,9 @@ def test_what_is_not_supported_says_so() -> None:
         lambda **kw: numpy_nn.Conv1d(1, 1, 1, **kw),
         lambda **kw: numpy_nn.ConvTranspose2d(1, 1, 1, **kw),
         lambda **kw: numpy_nn.BatchNorm2d(1, **kw),
+        lambda **kw: numpy_nn.LayerNorm(1, **kw),
+        lambda **kw: numpy_nn.GroupNorm(1, 1, **kw),
+        lambda **kw: numpy_nn.Embedding(1, 1, **kw),
     ):
         with pytest.raises(ValueError, match="'cuda'"):
             make(device="cuda")
