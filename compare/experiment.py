@@ -9,20 +9,11 @@ import math
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from compare.form import Finite, Form, Fraction, FractionPair, NotNegative, Positive
+from compare.optimizer_forms import Others
 from experiments.initialisation import Scheme
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-
-
-class Form(BaseModel):
-    """A table of the file: unknown keys are errors, values are never quietly converted."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Data(Form):
@@ -86,7 +77,9 @@ class Training(Form):
     batch_size: Annotated[int, Field(gt=0)]
     loss: Literal["CrossEntropyLoss"] = "CrossEntropyLoss"
     dtype: Literal["float32", "float64"] = "float32"
-    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)] = [0]
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)] = Field(
+        default_factory=lambda: [0]
+    )
 
     @field_validator("seeds")
     @classmethod
@@ -113,19 +106,14 @@ class Adam(Form):
 
     algorithm: Literal["Adam"]
     lr: Positive
-    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    betas: FractionPair = (0.9, 0.999)
     eps: NotNegative = 1e-8
     weight_decay: NotNegative = 0.0
     amsgrad: bool = False
     maximize: bool = False
 
-    @field_validator("betas", mode="before")
-    @classmethod
-    def _list_is_a_pair(cls, value: Any) -> Any:
-        return tuple(value) if isinstance(value, list) else value
 
-
-Optimizer = Annotated[SGD | Adam, Field(discriminator="algorithm")]
+Optimizer = Annotated[SGD | Adam | Others, Field(discriminator="algorithm")]
 
 
 class Reported(Form):
@@ -207,6 +195,17 @@ class Experiment(Form):
                     "and . _ + - alone: the files of its weights are named after it"
                 )
         return value
+
+    @model_validator(mode="after")
+    def _referee_has_the_state(self) -> Experiment:
+        """PyTorch keeps one number of NAdam in float32, and in float64 only after loading."""
+        for label, optimizer in self.optimizers.items():
+            if optimizer.algorithm == "NAdam" and self.training.dtype == "float64":
+                raise ValueError(
+                    f"optimizers.{label}: a training with NAdam in float64 cannot be certified, "
+                    'since PyTorch rounds its mu_product to float32: use dtype = "float32"'
+                )
+        return self
 
     @model_validator(mode="after")
     def _reported_figures_belong_to_a_training(self) -> Experiment:
