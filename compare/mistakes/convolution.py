@@ -1,4 +1,4 @@
-"""Mistakes in convolution, pooling, flattening and dropout of images."""
+"""Mistakes in the layers of networks for images: convolution, pooling, flattening, dropout."""
 
 from __future__ import annotations
 
@@ -204,4 +204,36 @@ def flatten(_: Any) -> Iterator[Mistake]:
     )
 
 
-CONVOLUTION: Catalogue = {"Conv2d": convolution, "MaxPool2d": max_pool, "Flatten": flatten}
+def dropout(layer: Any) -> Iterator[Mistake]:
+    """Masks without 1/(1 − p); the mask is the one that the layer was given."""
+    kept = 1 - layer.p
+    for words, forward_scale, backward_scale in (
+        ("in both directions", 1.0, 1.0),
+        ("in the forward direction", 1.0, 1 / kept if kept else 1.0),
+        ("in the backward direction", 1 / kept if kept else 1.0, 1.0),
+    ):
+        yield Mistake(
+            "unscaled-dropout",
+            f"the values that are kept are not divided by 1 − p = {kept:g} {words}: "
+            "y = x m / (1 − p), so that their mean stays what it is in evaluation mode",
+            _masked(forward_scale, backward_scale),
+        )
+
+
+def _masked(forward_scale: float, backward_scale: float) -> dict[str, Callable]:
+    def forward(self: Any, x: Array) -> Array:
+        self._wrong = np.ones(x.shape) if self.mask is None else self.mask
+        return x * self._wrong * forward_scale
+
+    def backward(self: Any, dy: Array) -> Array:
+        return dy * self._wrong * backward_scale
+
+    return {"forward": forward, "backward": backward}
+
+
+CONVOLUTION: Catalogue = {
+    "Conv2d": convolution,
+    "MaxPool2d": max_pool,
+    "Flatten": flatten,
+    "Dropout": dropout,
+}

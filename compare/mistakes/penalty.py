@@ -34,7 +34,9 @@ class Penalty:
         """Add the penalty to what the right network answers."""
         for name, gradient in list(answer.items()):
             key = name.removeprefix("gradient/")
-            if key != name and _penalised(parameters[key], self.weights_only):
+            if key == name or key not in parameters:
+                continue
+            if _penalised(parameters[key], self.weights_only):
                 answer[name] = gradient + self.gradient * parameters[key]
                 answer["loss"] = answer["loss"] + self.loss / 2 * np.sum(parameters[key] ** 2)
 
@@ -46,7 +48,7 @@ def _penalised(array: np.ndarray, weights_only: bool) -> bool:
 def penalties(cases: Sequence[Case], answers: Sequence[Arrays]) -> Iterator[Penalty]:
     """The penalties that the first case suggests; the others confirm or refute them."""
     case, answer = cases[0], answers[0]
-    names = [k.removeprefix("gradient/") for k in case.expected if k.startswith("gradient/")]
+    names = [k for k in case.parameters if f"gradient/{k}" in case.expected]
     for weights_only in (True, False):
         weights = [case.parameters[n] for n in names]
         squares = sum(np.sum(w**2) for w in weights if _penalised(w, weights_only))

@@ -45,6 +45,8 @@ def diagnose_step(
     def run(side: Any) -> Arrays:
         if name == "loss":
             return _parts(side.loss_stage(x, step.targets, float(drawn)))
+        if call.mask is not None:
+            side.give_masks({name: call.mask})
         return _parts(side.stage(name, state, x, drawn))
 
     target, meant = (

@@ -30,7 +30,7 @@ def options_for(base: str, code: str) -> Options:
     return Options(optimizer="Adam", settings=settings)
 
 
-@pytest.mark.parametrize("base", ["softmax", "norm", "squared", "images"])
+@pytest.mark.parametrize("base", ["softmax", "norm", "squared", "images", "normalised", "pooled"])
 def test_the_homeworks_are_right_without_a_mistake(base, tmp_path):
     found = outcome(tmp_path, base, [], options_for(base, ""))
     assert found.result.error is None

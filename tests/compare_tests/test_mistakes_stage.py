@@ -29,6 +29,10 @@ def image_net(nn):
     )
 
 
+def dropout_net(nn):
+    return nn.Sequential(nn.Linear(12, 6), nn.Tanh(), nn.Dropout(0.3), nn.Linear(6, 5))
+
+
 def small_bn_mlp(nn):
     return bn_mlp(nn, sizes=(12, 6, 6, 5))
 
@@ -38,7 +42,7 @@ def step_with(planted: type | None, place: str, steps: int = 1):
     net, _, place = place.rpartition("/")
     algorithm = "Adam" if place == "update" else "SGD"
     plan = Blueprint(
-        image_net if net == "image" else small_bn_mlp,
+        {"image": image_net, "dropout": dropout_net}.get(net, small_bn_mlp),
         loss="MSELoss" if net == "squared" else "CrossEntropyLoss",
         algorithm=algorithm,
         settings=SETTINGS[algorithm],

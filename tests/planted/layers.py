@@ -224,8 +224,17 @@ class ChannelsLast(numpy_nn.Flatten):
         return np.ascontiguousarray(dy.reshape(n, h, w, c).transpose(0, 3, 1, 2))
 
 
+class Unscaled(numpy_nn.Dropout):
+    def forward(self, x):
+        super().forward(x)
+        return x * self.last_mask
+
+    def backward(self, dy):
+        return dy * self.last_mask
+
+
 # Mistake → (place in the network, site of the first divergence, code). Places 0 to 6 are of
-# ``bn_mlp`` with sizes (12, 6, 6, 5); ``image/…`` are of a small network for images.
+# ``bn_mlp`` with sizes (12, 6, 6, 5); ``image/…`` and ``dropout/…`` are of other small networks.
 PLANTED: dict[type, tuple[str, str, str]] = {
     NoBias: ("3", "gradient/3.bias", "missing-bias-gradient"),
     Transposed: ("3", "backward/3/grad_input", "transposed"),
@@ -250,5 +259,6 @@ PLANTED: dict[type, tuple[str, str, str]] = {
     FlippedKernel: ("image/0", "forward/0/output", "flipped-kernel"),
     Overwriting: ("image/2", "backward/2/grad_input", "pool-overwrite"),
     SharingTies: ("image/2", "backward/2/grad_input", "pool-ties"),
+    Unscaled: ("dropout/2", "forward/2/output", "unscaled-dropout"),
     ChannelsLast: ("image/3", "forward/3/output", "flatten-order"),
 }
