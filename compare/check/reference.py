@@ -22,6 +22,36 @@ from compare.sides.torch_side import TorchSide
 from experiments.errors import InputError
 
 
+class _Still:
+    """An optimizer that leaves everything as it is. Making one of torch.optim takes a second."""
+
+    def __init__(self, parameters: list[torch.nn.Parameter]) -> None:
+        self.param_groups = [{"params": parameters}]
+
+    def zero_grad(self) -> None:
+        for parameter in self.param_groups[0]["params"]:
+            parameter.grad = None
+
+    def step(self) -> None:
+        """Leave everything as it is."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"state": {}, "param_groups": []}
+
+    def load_state_dict(self, _: dict[str, Any]) -> None:
+        """There is no state."""
+
+
+class _Plan(Blueprint):
+    """A blueprint that may have no optimizer."""
+
+    def optimizer(self, nn: Any, model: Any) -> Any:
+        """The optimizer, or one that does nothing."""
+        if not self.algorithm:
+            return _Still(list(model.parameters()))
+        return super().optimizer(nn, model)
+
+
 class Reference:
     """PyTorch's network, loss and optimizer for an assignment, in both precisions.
 
@@ -34,14 +64,14 @@ class Reference:
             return assignment.build(torch.nn)  # it knows more layers than torch_nn names
 
         architecture.__name__ = assignment.architecture
-        plan = Blueprint(
+        plan = _Plan(
             architecture,
             initialisation="default",
             loss=LOSSES[assignment.loss],
-            algorithm=assignment.optimizer or "SGD",
-            settings=dict(assignment.settings) if assignment.optimizer else {"lr": 0.0},
+            algorithm=assignment.optimizer or "",
+            settings=dict(assignment.settings),
         )
-        if not hasattr(torch.optim, plan.algorithm):
+        if plan.algorithm and not hasattr(torch.optim, plan.algorithm):
             raise InputError(
                 f"--optimizer {plan.algorithm}: PyTorch has no such optimizer; expected SGD, Adam, "
                 "AdamW or another of torch.optim."

@@ -17,6 +17,8 @@ from compare.sides.numpy_side import NumpySide
 from compare.sides.torch_side import TorchSide
 from experiments.architectures import bn_mlp, softmax_mlp
 
+pytestmark = pytest.mark.parity
+
 SIZES = (12, 10, 8, 5)
 SETTINGS = {
     "SGD": {"lr": 1e-2, "momentum": 0.9},

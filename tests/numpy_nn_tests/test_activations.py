@@ -12,6 +12,8 @@ import numpy_nn
 import torch_nn
 from numpy_nn.modules.erf import erf
 
+pytestmark = pytest.mark.parity
+
 MAKERS = {
     "Sigmoid": lambda nn: nn.Sigmoid(),
     "Tanh": lambda nn: nn.Tanh(),

@@ -9,6 +9,8 @@ import torch
 import numpy_nn
 import torch_nn
 
+pytestmark = pytest.mark.parity
+
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("indices", ["int64", "int32"])

@@ -16,6 +16,8 @@ from experiments.architectures import bn_mlp, softmax_mlp
 from numpy_nn.graph import Value, nodes
 from numpy_nn.graph.layer import Composed
 
+pytestmark = pytest.mark.parity
+
 DTYPES = ("float64", "float32")
 KINK = 1e-3  # no value is drawn nearer to 0
 

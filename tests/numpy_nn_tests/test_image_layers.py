@@ -14,7 +14,10 @@ import numpy_nn
 import torch_nn
 from numpy_nn.modules import strip
 
-pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
+pytestmark = [
+    pytest.mark.parity,
+    pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning"),
+]
 
 
 def plain_convolution(

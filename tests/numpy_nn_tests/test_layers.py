@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 import numpy_nn
 import torch_nn
 
+pytestmark = pytest.mark.parity
+
 
 @pytest.mark.parametrize(
     ("make", "shape", "message"),

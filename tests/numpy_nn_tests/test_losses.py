@@ -22,7 +22,10 @@ DIFFERENCE_STEP = 1e-6
 KINK = 1e-3  # no distance is drawn nearer than this to a place where a loss has a kink
 Drawing = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
-pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")
+pytestmark = [
+    pytest.mark.parity,
+    pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning"),
+]
 
 
 def normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

@@ -18,7 +18,10 @@ import torch_nn
 DTYPES = ("float64", "float32")
 DIFFERENCE_STEP = 1e-6
 # PyTorch's, about its own copies.
-pytestmark = pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning")
+pytestmark = [
+    pytest.mark.parity,
+    pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel:UserWarning"),
+]
 KINK = 1e-3  # no value is drawn nearer to 0, where the rectifiers have their kinks
 
 

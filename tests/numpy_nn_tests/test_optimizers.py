@@ -17,6 +17,8 @@ from numpy_nn import optim
 from numpy_nn.optim import SGD, Adam, Optimizer
 from numpy_nn.optim.flat import CHUNK
 
+pytestmark = pytest.mark.parity
+
 STEPS = 20
 # One larger than a piece of the update, so that pieces of one and of several parameters occur.
 SHAPES = [(3, 4), (), (5,), (2, CHUNK // 2 + 7), (7,), (0, 3), (2, 3, 4)]
