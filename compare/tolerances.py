@@ -79,11 +79,12 @@ def whole_error(value: np.ndarray, referee: np.ndarray, size: float) -> float:
 
 
 def overflowed_alike(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Where two computations both left the range of their format, and in the same way.
+    """Where two computations both left the range of their format.
 
-    A training that diverges overflows on both sides. Where both hold the same infinity, or both
-    NaN, neither is more wrong than the other.
+    A training that diverges overflows on both sides. Whether a sum then ends as an infinity or,
+    where infinities of both signs met, as NaN depends on its order: neither is more wrong than
+    the other.
     """
     if a.shape != b.shape:
         return np.zeros(a.shape, bool)
-    return ~np.isfinite(a) & ((a == b) | (np.isnan(a) & np.isnan(b)))
+    return ~np.isfinite(a) & ~np.isfinite(b)

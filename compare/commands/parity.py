@@ -51,6 +51,8 @@ def parity_command(
     ):
         if value < least:
             raise InputError(f"{name} expects a number of at least {least}, but got {value}.")
+    if seed >= 2**32:
+        raise InputError(f"--seed expects a number below 2³², but got {seed}.")
     function = find_architecture(architecture)
     plan = Blueprint(
         function, loss=loss_of(function), algorithm=optimizer, settings=SETTINGS[optimizer]

@@ -66,6 +66,6 @@ def test_overflow_on_both_sides_is_agreement():
     a = np.array([np.inf, np.nan, np.inf, np.nan, 1.0, np.inf])
     b = np.array([np.inf, np.nan, -np.inf, np.inf, 1.0, 1.0])
     np.testing.assert_array_equal(
-        tolerances.overflowed_alike(a, b), [True, True, False, False, False, False]
+        tolerances.overflowed_alike(a, b), [True, True, True, True, False, False]
     )
     assert not tolerances.overflowed_alike(a, b[:2]).any()
