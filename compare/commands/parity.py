@@ -80,7 +80,8 @@ def parity_command(
 
 def loss_of(architecture: Callable[..., Any]) -> str:
     """The loss that fits a network's output: probabilities of one class, or logits of several."""
-    modules = [m for m in architecture(numpy_nn).modules() if not any(m.children())]
+    model = Blueprint(architecture).model(numpy_nn)
+    modules = [m for m in model.modules() if not any(m.children())]
     return "BCELoss" if type(modules[-1]).__name__ == "Sigmoid" else "CrossEntropyLoss"
 
 
