@@ -9,7 +9,7 @@ import numpy as np
 from compare.experiment import SGD, Adam, Experiment
 from compare.records import ParityRow, Run
 from compare.tolerances import UNIT_ROUNDOFF
-from reports.network import architecture_source, class_defaults, module_kinds
+from reports.network import architecture_source, has_defaults, module_kinds
 
 DESCRIBED = {"Linear", "BatchNorm1d", "BatchNorm2d", "LeakyReLU", "ReLU", "Sequential"}
 
@@ -95,23 +95,14 @@ def method_of(run: Run) -> dict[str, Any]:
     return {
         "kinds": kinds,
         "other_kinds": ", ".join(f"`{kind}`" for kind in kinds if kind not in DESCRIBED),
-        "batchnorm": _batchnorm(run, kinds, architecture),
+        "batchnorm": any(kind.startswith("BatchNorm") for kind in kinds),
+        "batchnorm_defaults": has_defaults(architecture, "BatchNorm"),
         "negative_slope": slope,
         "initialisation": lambda cite: _initialisation(experiment, cite),
         "dtype": experiment.training.dtype,
         "bounds": _bounds_in_words(bounds_of(run.parity)),
         **_optimizers(experiment),
     }
-
-
-def _batchnorm(run: Run, kinds: list[str], architecture: str) -> dict[str, Any] | None:
-    if not any(kind.startswith("BatchNorm") for kind in kinds):
-        return None
-    source = next((text for name, text in run.record.sources.items() if "batchnorm" in name), "")
-    found = class_defaults(source)
-    own = any(f"{word}=" in architecture for word in ("eps", "momentum"))
-    known = not own and {"eps", "momentum"} <= set(found)
-    return {"known": known, "eps": latex(found.get("eps")), "momentum": found.get("momentum")}
 
 
 def _initialisation(experiment: Experiment, cite: Any) -> str:

@@ -47,46 +47,43 @@ def module_kinds(source: str) -> list[str]:
 
     ``def net(nn): return nn.Sequential(nn.Linear(2, 1))`` gives Sequential and Linear.
     """
+    return list(dict.fromkeys(name for name, _ in _calls(source)))
+
+
+def has_defaults(source: str, kind: str) -> bool:
+    """Whether each module of a kind is made from its first argument alone."""
+    calls = [call for name, call in _calls(source) if name.startswith(kind)]
+    return all(len(call.args) == 1 and not call.keywords for call in calls)
+
+
+def _calls(source: str) -> list[tuple[str, ast.Call]]:
+    """(class, call) of every module that an architecture function makes."""
     try:
         function = next(n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef))
     except (SyntaxError, StopIteration):
         return []
     namespace = function.args.args[0].arg if function.args.args else ""
     found = [
-        (node.func.lineno, node.func.col_offset, node.func.attr)
+        (node.func.attr, node)
         for node in ast.walk(function)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and isinstance(node.func.value, ast.Name)
         and node.func.value.id == namespace
     ]
-    return list(dict.fromkeys(name for _, _, name in sorted(found)))
-
-
-def class_defaults(source: str) -> dict[str, object]:
-    """The literal defaults of the first constructor in a source, by argument name."""
-    try:
-        nodes = list(ast.walk(ast.parse(source)))
-    except SyntaxError:
-        return {}
-    for node in nodes:
-        if isinstance(node, ast.FunctionDef) and node.name == "__init__" and node.args.defaults:
-            named = node.args.args[-len(node.args.defaults) :]
-            pairs = zip(named, node.args.defaults, strict=True)
-            return {a.arg: d.value for a, d in pairs if isinstance(d, ast.Constant)}
-    return {}
+    return sorted(found, key=lambda call: (call[1].lineno, call[1].col_offset))
 
 
 def modules_of(run: Run, training: TrainingRecord) -> list[Module]:
     """The modules in the order in which they compute; shapes only where weights were kept."""
     sites = [site_of(row) for row in run.parity_of(training)]
-    names = dict.fromkeys(site.module for site in sites if site.part == "forward")
+    names = list(dict.fromkeys(site.module for site in sites if site.part == "forward"))
     weights = _weights(run, training)
-    kinds = [k for k in module_kinds(architecture_source(run.record)) if k not in CONTAINERS]
+    calls = [kind for kind, _ in _calls(architecture_source(run.record)) if kind not in CONTAINERS]
+    kinds = list(dict.fromkeys(calls))
+    names = [name for name in names if name not in ("", "loss")]
     modules = []
-    for name in names:
-        if name in ("", "loss"):
-            continue
+    for place, name in enumerate(names):
         prefix = f"{name}."
         own = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
         parameters = dict.fromkeys(
@@ -95,6 +92,8 @@ def modules_of(run: Run, training: TrainingRecord) -> list[Module]:
         tracked = f"buffer/{prefix}running_mean" in parameters
         learned = any(found.startswith("gradient/") for found in parameters)
         kind = _kind(kinds, own.get("weight"), learned=learned, tracked=tracked)
+        if len(calls) == len(names):  # no loop: the calls stand in the order of the modules
+            kind = calls[place]
         trained = [name.removeprefix(f"gradient/{prefix}") for name in parameters]
         shapes = {name: own[name] for name in trained if name in own}
         modules.append(Module(name, kind, shapes))

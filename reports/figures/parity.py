@@ -75,7 +75,9 @@ def _draw_panel(axis: Any, grid: Grid, panel: str, colours: ScalarMappable) -> N
     picture[failed] = to_rgba(FAILURE)
     axis.imshow(picture, aspect="auto", interpolation="nearest")
     rows, columns = np.nonzero(failed)
-    marks = axis.scatter(columns, rows, marker="x", color="white", s=9, linewidths=1.0, zorder=3)
+    # A white cross on a black one stands out on any colour, also where red is printed grey.
+    axis.scatter(columns, rows, marker="x", color="black", s=16, linewidths=2.4, zorder=3)
+    marks = axis.scatter(columns, rows, marker="x", color="white", s=9, linewidths=1.0, zorder=4)
     marks.set_gid(f"failing-{panel}")
     axis.grid(visible=False)
     axis.set_yticks([])

@@ -79,7 +79,7 @@ def test_only_what_is_used_is_described(make_run: MakeRun) -> None:
     assert "### Batch normalisation" in both
     assert "### Adam" in both
     assert "class BatchNorm1d:" in both
-    assert "\\varepsilon = 10^{-5}" in both
+    assert "at their defaults, $10^{-5}$ and $0.1$" in both
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 from compare.records import ParityRow, read_run
 from reports.facts import confusions, mcnemar, wilson
 from reports.method import INITIALISATIONS, bounds_of, latex, method_of
-from reports.network import class_defaults, module_kinds, modules_of
+from reports.network import has_defaults, module_kinds, modules_of
 from reports.tables import pipe_table
 from reports.wording import (
     capitalised,
@@ -119,12 +119,11 @@ def test_module_kinds_in_order_of_appearance() -> None:
     assert module_kinds("def f():\n    return nn.Linear(1, 2)") == []
 
 
-def test_class_defaults() -> None:
-    assert class_defaults("class A:\n    def __init__(self, a, b=1, c=x):\n        pass") == {
-        "b": 1
-    }
-    assert class_defaults("class A:\n    pass") == {}
-    assert class_defaults("not python") == {}
+def test_modules_with_arguments_of_their_own_are_seen() -> None:
+    plain = "def f(nn):\n    return nn.BatchNorm1d(3)\n"
+    assert has_defaults(plain, "BatchNorm")
+    assert not has_defaults(plain.replace("3", "3, 1e-3"), "BatchNorm")
+    assert not has_defaults(plain.replace("3", "3, momentum=0.5"), "BatchNorm")
 
 
 def test_modules_are_recognised_by_their_parameters(make_run: MakeRun) -> None:
@@ -138,6 +137,16 @@ def test_modules_are_recognised_by_their_parameters(make_run: MakeRun) -> None:
     ]
     assert modules[0].shapes == {"weight": (3, 4), "bias": (3,)}
     assert modules[2].shapes == {}
+
+
+def test_modules_of_a_loop_are_recognised_where_one_class_fits(make_run: MakeRun) -> None:
+    loop = "def f(nn):\n    return nn.Sequential(*[nn.Linear(2, 2) for _ in 'ab'], nn.ReLU(), {})\n"
+    for rest, kind in [("nn.BatchNorm1d(2)", "ReLU"), ("nn.Tanh(), nn.Flatten(), nn.GELU()", "")]:
+        path = make_run(rest, sources={"mine.py, f": loop.format(rest)})
+        run = read_run(path)
+        modules = modules_of(run, run.record.trainings[0])
+        assert [m.kind for m in modules][::3] == ["Linear", "Linear"]
+        assert modules[2].kind == kind
 
 
 def test_bounds_are_read_off_the_comparisons() -> None:
