@@ -126,9 +126,9 @@ class Homework:
         assert self._layers is not None
         reply.value = describe(self._layers.alone(dict(arrays), **details))
 
-    def _chain(self, reply: Reply, arrays: Arrays, said: str) -> None:
+    def _chain(self, reply: Reply, arrays: Arrays, said: str, order: list[int]) -> None:
         assert self._layers is not None
-        reply.value = describe(self._layers.chain(np.array(arrays["x"])))
+        reply.value = describe(self._layers.chain(np.array(arrays["x"]), order))
 
     def _layer_loss(self, reply: Reply, arrays: Arrays, said: str) -> None:
         assert self._layers is not None

@@ -31,6 +31,10 @@ USUAL = {
     "running_var": ("running_var", "moving_var", "running_variance", "moving_variance"),
 }  # fmt: skip
 
+# Where a layer keeps what its methods do not return, as in "Neural Networks from Scratch".
+OUTPUTS = ("output", "out", "outputs", "y", "loss")
+GRAD_INPUTS = ("dinputs", "dinput", "grad_input", "dx", "dX", "input_gradient")
+
 LOSS_LAYERS = ("last_layer", "lastLayer", "loss_layer", "lossLayer", "loss", "criterion")
 
 
@@ -96,7 +100,7 @@ class Layers:
             path = next((p for p in paths if hasattr(layer, p)), None)  # it may still be None
             if path is not None:
                 setattr(layer, path, np.array(arrays[name]))
-        found: dict[str, Any] = {"output": np.array(layer.forward(np.array(arrays["x"])))}
+        found: dict[str, Any] = {"output": np.array(forwards(layer, np.array(arrays["x"])))}
         for name, paths in held.items():
             path = next((p for p in paths if _has(layer, p)), None)
             if path is not None:
@@ -109,7 +113,7 @@ class Layers:
             if path.startswith("-")
         }
         rate = (1.0,) if takes(layer, "backward") == 2 else ()
-        found["grad_input"] = np.array(layer.backward(np.array(arrays["dy"]), *rate))
+        found["grad_input"] = np.array(backwards(layer, np.array(arrays["dy"]), *rate))
         for name, paths in wanted.items():
             path = next((p for p in paths if _has(layer, p.removeprefix("-"))), None)
             if path is None:
@@ -122,23 +126,49 @@ class Layers:
             found[f"gradient {name}"] = before[path] - now if path in before else now
         return found
 
-    def chain(self, x: np.ndarray) -> Any:
+    def chain(self, x: np.ndarray, order: Sequence[int]) -> Any:
         """All layers, one after the other."""
-        for layer in self.layers:
-            x = layer.forward(x)
+        for index in order:
+            x = forwards(self.layers[index], x)
         return x
 
     def loss(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
         """The loss layer, forwards and backwards."""
-        value = self.loss_layer.forward(logits, targets)
-        match takes(self.loss_layer, "backward"):
+        layer = self.loss_layer
+        value = forwards(layer, np.array(logits), np.array(targets))
+        match takes(layer, "backward"):
             case 0:
-                gradient = self.loss_layer.backward()
+                gradient = backwards(layer)
             case 1:
-                gradient = self.loss_layer.backward(1.0)
+                gradient = backwards(layer, 1.0)
             case _:
-                gradient = self.loss_layer.backward(logits, targets)
+                # The softmax's output, where the layer keeps it, stands for the logits.
+                output: Any = getattr(layer, "output", None)
+                given = output if np.shape(output) == np.shape(logits) else np.array(logits)
+                gradient = backwards(layer, given, np.array(targets))
         return {"loss": value, "gradient": gradient}
+
+
+def forwards(layer: Any, *args: Any) -> Any:
+    """What ``forward`` returns or, where it returns nothing, leaves in an attribute."""
+    return _returned_or_kept(layer, "forward", layer.forward(*args), OUTPUTS)
+
+
+def backwards(layer: Any, *args: Any) -> Any:
+    """What ``backward`` returns or, where it returns nothing, leaves in an attribute."""
+    return _returned_or_kept(layer, "backward", layer.backward(*args), GRAD_INPUTS)
+
+
+def _returned_or_kept(layer: Any, method: str, returned: Any, names: Sequence[str]) -> Any:
+    if returned is not None:
+        return returned
+    kept = next((name for name in names if getattr(layer, name, None) is not None), None)
+    if kept is None:
+        raise TypeError(
+            f"{type(layer).__name__}.{method} returned None, and the layer has no "
+            f".{names[0]}; is a return missing?"
+        )
+    return getattr(layer, kept)
 
 
 def takes(owner: Any, method: str) -> int:

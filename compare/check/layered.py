@@ -16,8 +16,9 @@ from compare.check.sandbox import Asked, GoneError
 from compare.check.values import Reply, Value
 from experiments.errors import InputError
 
-# Modules that a homework may do without: they only pass on or reshape.
-PASSING = ("Flatten", "Identity", "Dropout")
+# Modules that a homework may do without, for they only pass on or reshape; and the word by which
+# its own class shows that it does not.
+PASSING = {"Flatten": "flat", "Identity": "ident", "Dropout": "drop"}
 WITH_PARAMETERS = ("Linear", "Conv", "BatchNorm", "LayerNorm")
 
 
@@ -86,7 +87,11 @@ class LayerInterview:
             return
         self._reply("network", arrays, "network(params)")  # fresh running statistics
         x = {"x": self.contract.batches.given(case.inputs)}
-        logits = self._array(self._reply("chain", x, "all layers in a row").value, "the last layer")
+        names = [name for name, _ in self.leaves]
+        order = [s.index for s in sorted(spans, key=lambda s: names.index(s.modules[0]))]
+        logits = self._array(
+            self._reply("chain", x, "all layers in a row", order=order).value, "the last layer"
+        )
         shape = case.expected["logits"].shape
         answer.values["logits"] = self.contract.batches.taken(logits, shape, "the logits")
         answer.single = answer.single or logits.dtype == np.float32
@@ -190,7 +195,9 @@ def spans_of(names: list[str], classes: list[str], leaves: list[tuple[str, str]]
     count = len(classes)
     if count == len(leaves):
         return [Span(i, (name,)) for i, name in enumerate(modules)]
-    kept = [name for name, kind in leaves if not kind.startswith(PASSING)]
+    present = " ".join(classes).lower()
+    absent = tuple(kind for kind, word in PASSING.items() if word not in present)
+    kept = [name for name, kind in leaves if not kind.startswith(absent)]
     if count == len(kept):
         return [Span(i, (name,)) for i, name in enumerate(kept)]
     groups: list[list[str]] = []

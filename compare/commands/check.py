@@ -68,10 +68,10 @@ def check_command(
 
     def once() -> int:
         outcome = check_homework(homework, options)
-        _write(outcome, homework, json, report, gradescope, points)
         from compare.check.terminal import show
 
         show(outcome, prints=prints)
+        _write(outcome, homework, json, report, gradescope, points)
         return outcome.status
 
     if watch:
