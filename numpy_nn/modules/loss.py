@@ -57,7 +57,7 @@ class Loss(Module):
         if self.reduction == "none":
             return losses
         total = losses.sum()
-        return total if self.reduction == "sum" else _over(total, size)
+        return total if self.reduction == "sum" else total / size
 
     def _grad_losses(self, grad_output: Any) -> Any:
         """The gradient by each of the losses: an array of their shape, or one number."""
@@ -73,12 +73,7 @@ class Loss(Module):
                 f"Received: shape {np.shape(grad_output)}"
             )
         grad = dtype.type(grad_output)
-        return grad if self.reduction in ("none", "sum") else _over(grad, self._size)
-
-
-def _over(total: Any, size: Any) -> Any:
-    """A quotient in the dtype of its numerator; nan or inf where there is nothing to average."""
-    return total / total.dtype.type(size)
+        return grad if self.reduction in ("none", "sum") else grad / self._size
 
 
 class PointwiseLoss(Loss):

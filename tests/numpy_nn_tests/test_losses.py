@@ -232,7 +232,9 @@ def test_backward_starts_at_one(case: Case) -> None:
     first = pair.loss.backward()
     assert (first == pair.loss.backward(np.ones(np.shape(value), np.float32))).all()
     if np.ndim(value) == 0:
-        assert (first == pair.loss.backward(1.0)).all()
+        for one in (1.0, 1, np.float32(1.0), np.float64(1.0), np.array(1.0)):
+            assert (first == pair.loss.backward(one)).all()
+            assert first.dtype == np.float32
 
 
 INF, NAN = np.inf, np.nan
@@ -428,6 +430,7 @@ REFUSED: list[tuple[str, dict[str, Any], Any, Any, str]] = [
     ("NLLLoss", {}, zeros(2, 3), ints(0, 3), "Target 3 is out of bounds: there are 3"),
     ("NLLLoss", {}, zeros(2, 3), ints(0, -1), "Target -1 is out of bounds"),
     ("NLLLoss", {"ignore_index": 5}, zeros(2, 3), ints(5, 6), "Target 6 is out of bounds"),
+    ("NLLLoss", {"ignore_index": 5}, zeros(2, 3), ints(5, 3), "Target 3 is out of bounds"),
     ("NLLLoss", {}, zeros(2, 0), ints(0, 0), "there are 0 classes"),
     ("NLLLoss", {}, zeros(2, 3), zeros(2), "float32"),
     ("NLLLoss", {}, zeros(2, 3), zeros(2, dtype=np.int32), "int32.*astype"),

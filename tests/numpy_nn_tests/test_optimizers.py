@@ -21,7 +21,8 @@ pytestmark = pytest.mark.parity
 
 STEPS = 20
 # One larger than a piece of the update, so that pieces of one and of several parameters occur.
-SHAPES = [(3, 4), (), (5,), (2, CHUNK // 2 + 7), (7,), (0, 3), (2, 3, 4)]
+LARGE = [(3, 4), (), (5,), (2, CHUNK // 2 + 7), (7,), (0, 3), (2, 3, 4)]
+SHAPES = [(3, 4), (), (5,), (2, 9), (7,), (0, 3), (2, 3, 4)]
 CASES = [
     ("SGD", {"lr": 0.1}),
     ("SGD", {}),
@@ -121,7 +122,7 @@ def make(sides: Sides, name: str, settings: dict[str, Any]) -> tuple[Any, Any]:
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(("name", "settings"), CASES, ids=IDS)
 def test_equals_torch(name: str, settings: dict[str, Any], dtype: str, close: Any) -> None:
-    sides = Sides(dtype)
+    sides = Sides(dtype, LARGE)
     optimizer, reference = make(sides, name, settings)
     for _ in range(STEPS):
         sides.draw_gradients()
