@@ -64,7 +64,7 @@ def run_experiment(
         experiment=experiment,
         data=data,
         environment=describe_environment(),
-        sources=sources_of(next(iter(blueprints.values()))),
+        sources=sources_of(list(blueprints.values())),
         trainings=[],
     )
     if directory.found is not None:

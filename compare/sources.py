@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy_nn
 from compare.blueprint import Blueprint
 
 
-def sources_of(plan: Blueprint) -> dict[str, str]:
-    """File → source: the architecture function, and NumPy's BatchNorm and Adam."""
-    return {
-        **_architecture(plan),
-        "numpy_nn/modules/batchnorm.py": inspect.getsource(
-            inspect.getmodule(numpy_nn.BatchNorm1d)  # type: ignore[arg-type]
-        ),
-        "numpy_nn/optim/adam.py": inspect.getsource(
-            inspect.getmodule(numpy_nn.optim.Adam)  # type: ignore[arg-type]
-        ),
-    }
+def sources_of(plans: Sequence[Blueprint]) -> dict[str, str]:
+    """File → source: the architecture function, the layers that matter most, the optimizers.
+
+    Of the layers that is batch normalisation, which people get wrong most often; where a network
+    has none, its affine and convolutional layers.
+    """
+    kinds = [type(module).__name__ for module in plans[0].model(numpy_nn).modules()]
+    shown = [kind for kind in kinds if kind.startswith("BatchNorm")] or [
+        kind for kind in kinds if kind in ("Linear", "Conv2d")
+    ]
+    files: dict[str, ModuleType] = {}
+    for kind in shown:
+        _add(files, getattr(numpy_nn, kind))
+    for plan in plans:
+        _add(files, getattr(numpy_nn.optim, plan.algorithm))
+    sources = {name: inspect.getsource(module) for name, module in files.items()}
+    return {**_architecture(plans[0]), **sources}
+
+
+def _add(files: dict[str, ModuleType], found: Any) -> None:
+    module = inspect.getmodule(found)
+    assert module is not None
+    files[module.__name__.replace(".", "/") + ".py"] = module
 
 
 def _architecture(plan: Blueprint) -> dict[str, str]:

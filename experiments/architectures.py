@@ -100,7 +100,7 @@ def vgg16(
     dropout: float = 0.5,
 ) -> Any:
     """VGG16 with BatchNorm2d for 28×28 images, which the first padding makes 32×32."""
-    layers = []
+    layers: list[Any] = []
     fan_in = 1
     for width, convolutions in zip(widths, (2, 2, 3, 3, 3), strict=True):
         for _ in range(convolutions):

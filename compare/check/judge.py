@@ -10,6 +10,7 @@ import numpy as np
 from compare import tolerances
 from compare.check.contract import LOSSES
 from compare.check.evidence import Answer, Arrays, Assignment, Case, Check, Result
+from compare.check.invariants import invariants
 from compare.mistakes.search import Network, explain
 
 # A right homework in float64 is a thousand times nearer.
@@ -33,7 +34,8 @@ def judge(
         checks = _explained(checks, quantities, cases, answers, assignment)
     problems = [answer.problem for answer in answers if answer.problem]
     notes = tuple(dict.fromkeys(note for answer in answers for note in answer.notes))
-    return Result(checks, (), notes, problems[0] if problems else None)
+    broken = () if assignment is None else invariants(cases, answers, assignment)
+    return Result(checks, broken, notes, problems[0] if problems else None)
 
 
 def _in_order(cases: Sequence[Case], answers: Sequence[Answer]) -> list[str]:
