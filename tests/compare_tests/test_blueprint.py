@@ -12,6 +12,7 @@ import torch_nn
 from compare.blueprint import Blueprint, architecture_names, blueprint, find_architecture
 from compare.sources import sources_of
 from experiments import architectures
+from experiments.architectures import softmax_mlp
 from experiments.errors import InputError
 
 OWN = """
@@ -89,9 +90,9 @@ def test_own_file(own, tmp_path, tiny):
     plan = blueprint(form, "SGD", tmp_path)
     assert plan.model(numpy_nn).state_dict()["0.weight"].shape == (5, 784)
     assert plan.model(torch_nn).state_dict()["0.weight"].shape == (5, 784)
-    source = sources_of(plan)["mynet.py, net"]
+    source = sources_of([plan])["mynet.py, net"]
     assert source.startswith("def net(nn, width=8):")
-    assert str(tmp_path) not in "".join(sources_of(plan))
+    assert str(tmp_path) not in "".join(sources_of([plan]))
 
 
 def test_own_file_by_its_whole_path(own, tmp_path):
@@ -117,7 +118,7 @@ def test_own_file_with_dataclass_and_class(own, tmp_path):
     )
     plan = Blueprint(find_architecture(name, tmp_path))
     assert isinstance(plan.model(numpy_nn), numpy_nn.Module)
-    assert "class Net" in sources_of(plan)["mynet.py, Net"]
+    assert "class Net" in sources_of([plan])["mynet.py, Net"]
 
 
 def test_own_callable_without_source(own, tmp_path):
@@ -127,7 +128,7 @@ def test_own_callable_without_source(own, tmp_path):
     )
     plan = Blueprint(find_architecture(name, tmp_path))
     assert plan.model(numpy_nn).state_dict()["0.weight"].shape == (3, 784)
-    assert sources_of(plan)["architecture"] == "a partial, without source code"
+    assert sources_of([plan])["architecture"] == "a partial, without source code"
 
 
 def test_the_module_of_the_file_replaces_no_other(own, tmp_path):
@@ -209,15 +210,22 @@ def test_a_network_without_parameters(nn):
 
 
 def test_sources_are_those_of_the_files(tiny):
-    sources = sources_of(blueprint(tiny(), "SGD"))
+    experiment = tiny()
+    sources = sources_of([blueprint(experiment, label) for label in ("SGD", "Adam")])
     assert list(sources) == [
         "architectures.py, bn_mlp",
         "numpy_nn/modules/batchnorm.py",
+        "numpy_nn/optim/sgd.py",
         "numpy_nn/optim/adam.py",
     ]
     assert "class BatchNorm1d" in sources["numpy_nn/modules/batchnorm.py"]
     assert "class Adam" in sources["numpy_nn/optim/adam.py"]
     assert sources["architectures.py, bn_mlp"].startswith("def bn_mlp(")
+
+
+def test_without_normalisation_the_affine_layer_is_shown():
+    sources = sources_of([Blueprint(softmax_mlp, settings={"lr": 1.0})])
+    assert list(sources)[1:] == ["numpy_nn/modules/linear.py", "numpy_nn/optim/sgd.py"]
 
 
 def test_the_same_network_on_both_sides(tiny):
