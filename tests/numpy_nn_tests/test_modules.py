@@ -346,6 +346,18 @@ def test_earlier_results_stay_as_they_were(case: Case) -> None:
     assert (before[1] == grad_input).all()
 
 
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_writing_into_an_output_changes_no_gradient(case: Case) -> None:
+    pair = Pair(case, "float64")
+    output = pair.forward(pair.input)
+    grad_output = pair.draw(np.shape(output))
+    expected = np.copy(pair.module.backward(grad_output))
+    output = pair.forward(pair.input)
+    if isinstance(output, np.ndarray) and not np.shares_memory(output, pair.input):
+        output.fill(7.0)
+    assert (pair.module.backward(grad_output) == expected).all()
+
+
 # What does nothing checks nothing.
 CHECKING = [case for case in CASES if case.name != "Identity" and case.note != "empty"]
 
