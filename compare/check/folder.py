@@ -15,8 +15,9 @@ from rich.console import Console
 from rich.text import Text
 
 from compare.atomic import write_atomically
-from compare.check.checking import Options, Outcome, check_homework
+from compare.check.checking import check_homework
 from compare.check.evidence import Result
+from compare.check.outcome import Options, Outcome
 from compare.check.terminal import STYLES
 from compare.check.wording import title, verdict
 from experiments.errors import InputError

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from compare.check.checking import Outcome
 from compare.check.evidence import Check
+from compare.check.outcome import Outcome
 from compare.check.wording import distance, explanation, number, title, where
 
 

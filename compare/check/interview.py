@@ -10,18 +10,12 @@ import numpy as np
 from compare.check.contract import Contract
 from compare.check.evidence import Answer, Arrays, Case
 from compare.check.layout import MisfitError, Own
+from compare.check.returned import SIGNATURES, Reader, computed_in_float32
 from compare.check.sandbox import Asked, GoneError
-from compare.check.values import Reply, Value
+from compare.check.values import Reply
 
 # An answer repeats if it does so to this, relative to its largest value.
 SAME = 1e-10
-SIGNATURES = {
-    "forward": "forward(params, x)",
-    "loss": "loss(params, x, y)",
-    "gradients": "gradients(params, x, y)",
-    "loss_and_gradients": "loss_and_gradients(params, x, y)",
-    "update": "update(params, grads, state)",
-}
 
 
 class UnansweredError(Exception):
@@ -37,6 +31,7 @@ class Interview:
         contract: Its conventions.
         own: Its own arrays.
         trainable: The reference's names of parameters, without buffers.
+        shapes: The shapes of the reference's arrays.
         faults: What makes it no function of its arguments, whatever it returns.
     """
 
@@ -44,12 +39,14 @@ class Interview:
     contract: Contract
     own: Sequence[Own]
     trainable: frozenset[str]
+    shapes: dict[str, tuple[int, ...]]
     faults: list[str] = field(default_factory=list)
-    _shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.reader = Reader(self.contract.batches, self.own, self.trainable, self.shapes)
 
     def answers(self, cases: Sequence[Case]) -> list[Answer]:
         """An answer for each case, as far as the homework gets."""
-        self._shapes = {key: a.shape for key, a in cases[0].parameters.items()}
         found: list[Answer] = []
         for number, case in enumerate(cases):
             answer = Answer()
@@ -88,11 +85,11 @@ class Interview:
     def _ask(self, function: str, case: Case, answer: Answer, again: bool) -> None:
         arrays = self._arguments(function, case)
         reply = self._call(function, arrays)
-        values = self._read(function, reply.value, case)
+        values = self.reader.read(function, reply.value, case)
         self._look_at_changes(function, arrays, reply, case, answer, values)
         _note(answer, [f"{function}, {warning}" for warning in reply.warnings])
         if again:
-            second = self._read(function, self._call(function, arrays).value, case)
+            second = self.reader.read(function, self._call(function, arrays).value, case)
             for quantity, value in second.items():
                 if not _same(value, values[quantity]):
                     self._fault(
@@ -103,7 +100,7 @@ class Interview:
                     values[quantity] = value
         for quantity, value in values.items():
             answer.values.setdefault(quantity, value)
-        if _computed_in_float32(reply.value):
+        if computed_in_float32(reply.value):
             answer.single = True
 
     def _arguments(self, function: str, case: Case) -> dict[str, np.ndarray]:
@@ -119,64 +116,6 @@ class Interview:
         if reply.problem:
             raise UnansweredError(reply.problem)
         return reply
-
-    def _read(self, function: str, value: Value, case: Case) -> Arrays:
-        """What was returned, in the reference's layout."""
-        if function == "forward":
-            return {"logits": self._logits(value, case)}
-        if function == "loss":
-            return {"loss": _number(value, "loss")}
-        if function == "gradients":
-            return self._gradients(value, "gradients")
-        items = list(value.items.values())
-        if value.kind != "tuple" or len(items) != 2:
-            raise MisfitError(
-                f"loss_and_gradients returned {value.said()}, but expected (loss, gradients)."
-            )
-        loss = {"loss": _number(items[0], "loss_and_gradients")}
-        return {**loss, **self._gradients(items[1], "loss_and_gradients")}
-
-    def _logits(self, value: Value, case: Case) -> np.ndarray:
-        shape = case.expected["logits"].shape
-        if value.kind == "tuple" and value.items:  # logits and what backward needs
-            value = value.items["0"]
-        if value.kind == "none":
-            raise MisfitError(
-                "forward returned None, but expected the logits; is a return missing?"
-            )
-        if value.array is None:
-            raise MisfitError(f"forward returned {value.said()}, but expected an array of logits.")
-        return self.contract.batches.taken(value.array, shape, "what forward returned (logits)")
-
-    def _gradients(self, value: Value, function: str) -> Arrays:
-        wanted = {own.key: own for own in self.own if own.key in self.trainable}
-        return {
-            f"gradient/{key}": self._own_array(value, own, function, "gradient", key)
-            for key, own in wanted.items()
-        }
-
-    def _own_array(self, value: Value, own: Own, function: str, what: str, key: str) -> np.ndarray:
-        name = repr(own.name) if own.name == key else f"{own.name!r} ({key})"
-        if value.kind == "none":
-            raise MisfitError(
-                f"{function} returned None, but expected a dict; is a return missing?"
-            )
-        if value.kind != "dict":
-            raise MisfitError(
-                f"{function} returned {value.said()}, but expected a dict of own name → {what}."
-            )
-        if own.name not in value.items:
-            raise MisfitError(
-                f"{function} returned no {what} for {name}; the keys are those of params, and it "
-                f"returned {', '.join(map(repr, value.items)) or 'none'}."
-            )
-        item = value.items[own.name]
-        if item.array is None:
-            raise MisfitError(
-                f"{function} returned {item.said()} as the {what} for {name}, not an array."
-            )
-        shape = self._shapes[key]
-        return own.taken(item.array, shape, f"the {what} for {name} that {function} returned")
 
     def _look_at_changes(
         self,
@@ -194,7 +133,7 @@ class Interview:
             if owner == "params" and own[key].key not in self.trainable:
                 quantity = f"buffer/{own[key].key}"
                 if quantity in case.expected and after.shape == arrays[name].shape:
-                    shape = self._shapes[own[key].key]
+                    shape = self.reader.shapes[own[key].key]
                     values.setdefault(quantity, own[key].taken(after, shape, name))
                 continue
             said = f"params[{key!r}]" if owner == "params" else owner
@@ -227,11 +166,22 @@ class Interview:
             value = reply.value
             for own in self.own:
                 if own.key in self.trainable:
-                    new = self._own_array(value, own, "update", "array", own.key)
+                    new = self.reader.own_array(value, own, "update", "array", own.key)
                     params[own.key] = own.given(new)
                     answer.values[f"update/{own.key}"] = new
-        if value is not None and _computed_in_float32(value):
+        if value is not None and computed_in_float32(value):
             answer.single = True
+
+    def value(self, function: str, case: Case) -> Arrays:
+        """What one function makes of a case that need not be one of the questions.
+
+        Raises:
+            UnansweredError: Nothing.
+            MisfitError: Something that it should not return.
+            GoneError: The process has ended.
+        """
+        reply = self._call(function, self._arguments(function, case))
+        return self.reader.read(function, reply.value, case)
 
     def _is_single(self, case: Case, answer: Answer) -> bool:
         """Whether digits that float32 does not have make no difference to the homework.
@@ -244,43 +194,18 @@ class Interview:
             return answer.single
         function = functions[-1]
         arrays = self._arguments(function, case)
-        first = self._read(function, self._call(function, arrays).value, case)
+        first = self.reader.read(function, self._call(function, arrays).value, case)
         for part in ("params/", "x"):
             rounded = {
                 key: a.astype(np.float32).astype(a.dtype) if key.startswith(part) else a
                 for key, a in arrays.items()
             }
-            second = self._read(function, self._call(function, rounded).value, case)
+            second = self.reader.read(function, self._call(function, rounded).value, case)
             if all(np.array_equal(first[k], second[k]) for k in first) and any(
                 np.any(v) for v in first.values()
             ):
                 return True
         return False
-
-
-def _number(value: Value, function: str) -> np.ndarray:
-    if value.kind == "none":
-        raise MisfitError(f"{function} returned None, but expected a number; is a return missing?")
-    if value.array is None or value.array.size != 1:
-        raise MisfitError(
-            f"{function} returned {value.said()}, but expected one number, the loss of the batch."
-        )
-    return np.array(float(value.array.reshape(())))
-
-
-def _computed_in_float32(value: Value) -> bool:
-    """Whether an array in it is float32, or float64 with values that float32 has all of."""
-    if value.array is not None:
-        array = value.array
-        if array.dtype in (np.float32, np.float16):
-            return True
-        if array.dtype != np.float64 or not np.isfinite(array).all():
-            return False
-        with np.errstate(over="ignore"):
-            short = array.astype(np.float16).astype(np.float64) == array
-        # Zeros and other short numbers say nothing.
-        return bool(np.any(~short)) and bool(np.all(array.astype(np.float32) == array))
-    return any(_computed_in_float32(item) for item in value.items.values())
 
 
 def _same(a: np.ndarray, b: np.ndarray) -> bool:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from compare.atomic import write_atomically
-from compare.check.checking import Outcome
 from compare.check.evidence import Check
+from compare.check.outcome import Outcome
 from compare.check.wording import distance, named, number, title, verdict, where
 from experiments.errors import InputError
 

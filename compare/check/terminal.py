@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from compare.check.checking import Outcome
+from compare.check.outcome import Outcome
 from compare.check.wording import distance, named, number, title, verdict, where
 
 STYLES = {0: "bold green", 1: "bold red", 2: "bold yellow"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from math import isfinite
 
-from compare.check.checking import Outcome
 from compare.check.evidence import Check
+from compare.check.outcome import Outcome
 
 QUANTITIES = {
     "activation": "output of layer",

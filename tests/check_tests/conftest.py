@@ -125,8 +125,8 @@ def nncompare(monkeypatch, capfd) -> Callable[..., Ended]:
 @pytest.fixture(scope="session")
 def golden(tmp_path_factory) -> Path:
     """A golden file of the right homework's network, with updates."""
+    from compare.check.assignment import recorded_architecture
     from compare.check.cases import Wanted, make_cases
-    from compare.check.checking import recorded_architecture
     from compare.check.evidence import Assignment
     from compare.check.golden import Golden, write_golden
 

@@ -289,6 +289,15 @@ def test_a_homework_may_have_modules_of_its_own(write, check) -> None:
     assert (outcome.status, outcome.result.error) == (0, None)
 
 
+def test_a_layer_that_only_pytorch_has(check) -> None:
+    hard = [("nn.ReLU()", "nn.Hardtanh()"), ("np.maximum(x @", "np.clip(x @"), ("], 0)", "], -1, 1)"),
+            ("(h > 0)", "(abs(h) < 1)")]  # fmt: skip
+    assert check(*hard).status == 0
+    outcome = check(*hard, ("dz / len(y)", "dz"))
+    assert outcome.result.first_divergence.name == "2.weight"
+    assert any("No mistake can be named here" in note for note in outcome.result.notes)
+
+
 def test_evaluation_mode_is_said(check) -> None:
     outcome = check(text=BATCH_NORM.replace("TRAINING", "False"))
     assert any("evaluation mode" in note for note in outcome.result.notes)

@@ -1,0 +1,115 @@
+"""What can be seen without a reference, in plain words, once something differs.
+
+Values that are no numbers; a gradient that is not the derivative of the homework's own loss; a
+loss or logits of a row that depend on the rows beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from compare.check.evidence import Answer, Case, Result
+from compare.check.interview import Interview, UnansweredError
+from compare.check.layout import MisfitError
+from compare.check.sandbox import GoneError
+
+# The step of a central difference, relative to the parameters, and what it is good for.
+STEP = 1e-6
+CLOSE = 1e-4
+
+
+def seen_without_reference(
+    interview: Interview, case: Case, answer: Answer, result: Result
+) -> list[str]:
+    """The sentences, as far as the homework answers."""
+    found = list(_not_finite(answer))
+    if found:
+        return found
+    try:
+        for sentence in _asked(interview, case, answer, result):
+            found.append(sentence)
+    except (UnansweredError, MisfitError, GoneError):
+        pass
+    return found
+
+
+def _not_finite(answer: Answer) -> Iterator[str]:
+    for quantity, value in answer.values.items():
+        wrong = ~np.isfinite(value)
+        if wrong.any():
+            kind, _, name = quantity.partition("/")
+            what = f"{kind} of {name}" if name else kind
+            holds = "hold" if kind == "logits" else "holds"
+            first = np.argwhere(wrong)[0].tolist() if value.ndim else ""
+            yield (
+                f"The {what} {holds} {int(wrong.sum())} of {value.size} values that are infinite "
+                f"or no number{f', the first at {first}' if first else ''}."
+            )
+
+
+def _asked(interview: Interview, case: Case, answer: Answer, result: Result) -> Iterator[str]:
+    failed = {check.quantity for check in result.checks if not check.passed}
+    contract, values = interview.contract, answer.values
+    # In batch normalisation a row does depend on the others.
+    alone = case.evaluation is None
+    rows = len(case.inputs)
+    if "logits" in failed and contract.has("forward") and alone and "logits" in values:
+        first = interview.value("forward", _row(case, 0))["logits"]
+        if not _close(first[0], values["logits"][0]):
+            yield "The logits of a row depend on the rows beside it in the batch."
+    giver = "loss" if contract.has("loss") else "loss_and_gradients"
+    if not contract.has(giver) or "loss" not in values:
+        return
+    if "loss" in failed and "logits" not in failed and alone:
+        each = [float(interview.value(giver, _row(case, i))["loss"]) for i in range(rows)]
+        if not _close(np.mean(each), values["loss"]):
+            yield (
+                f"The loss of a batch of {rows} rows is {float(values['loss']):.6g}, but the mean "
+                f"of the losses of its rows, each alone, is {np.mean(each):.6g}."
+            )
+    if any(key.startswith("gradient/") for key in values) and not answer.single:
+        yield from _derivative(interview, giver, case, answer, bool(failed & {"logits", "loss"}))
+
+
+def _derivative(
+    interview: Interview, giver: str, case: Case, answer: Answer, loss_differs: bool
+) -> Iterator[str]:
+    """Compare the gradients with a central difference of the homework's own loss."""
+    random = np.random.default_rng(0)
+    direction = {
+        name: random.standard_normal(case.parameters[name].shape)
+        for name in sorted(interview.trainable)
+    }
+
+    def loss_at(step: float) -> float:
+        moved = {name: case.parameters[name] + step * d for name, d in direction.items()}
+        there = replace(case, parameters={**case.parameters, **moved})
+        return float(interview.value(giver, there)["loss"])
+
+    change = (loss_at(STEP) - loss_at(-STEP)) / (2 * STEP)
+    terms = [float(np.sum(answer.values[f"gradient/{name}"] * d)) for name, d in direction.items()]
+    told, size = sum(terms), sum(abs(term) for term in terms) + abs(change)
+    if abs(change - told) > CLOSE * size:
+        yield (
+            "The gradients are not the derivative of this homework's own loss: in a random "
+            f"direction the loss changes by {change:.6g} a unit, and the gradients say {told:.6g}."
+        )
+    elif loss_differs:
+        yield (
+            "The gradients are the derivative of this homework's own loss: what is wrong is wrong "
+            "in both."
+        )
+
+
+def _row(case: Case, index: int) -> Case:
+    """The same with one row of the batch alone."""
+    one = slice(index, index + 1)
+    expected = {"logits": case.expected["logits"][one]}
+    return replace(case, inputs=case.inputs[one], targets=case.targets[one], expected=expected)
+
+
+def _close(a: object, b: object) -> bool:
+    return bool(np.allclose(np.asarray(a), np.asarray(b), rtol=1e-6, atol=1e-9))
