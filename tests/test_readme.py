@@ -55,6 +55,8 @@ def test_the_commands_run(command, tmp_path, run_directory):
         if not folder:
             pytest.skip("needs the full data in NNCOMPARE_DATA")
         command = command.replace("DIR", shlex.quote(folder))
+    homework = ROOT / "examples" / "rows.py"
+    command = command.replace("HOMEWORK.py", shlex.quote(str(homework)))
     command = command.replace("RUN_DIR", shlex.quote(str(run_directory)))
     if command.startswith("nncompare run"):
         command += " --max-steps 2"
