@@ -308,6 +308,15 @@ def test_extremes(name: str, options: Any, x: Any, t: Any, reduction: str, dtype
     same(loss.backward(), tensor.grad.numpy(), RTOL[dtype])
 
 
+def test_tiny_probabilities_keep_their_digits() -> None:
+    """− log(1 − p) is p there, not 0."""
+    p = np.array([1e-20, 1e-9])
+    value = numpy_nn.BCELoss(reduction="none")(p, np.zeros(2))
+    expected = torch_nn.BCELoss(reduction="none")(torch.from_numpy(p), torch.zeros(2).double())
+    np.testing.assert_allclose(value, expected.numpy(), rtol=1e-15, atol=0)
+    np.testing.assert_allclose(value, p, rtol=1e-8, atol=0)
+
+
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("shape", [(0, 3), (2, 3, 0), (0, 3, 2), (0,)])
 @pytest.mark.parametrize("name", sorted({case.name for case in CASES}))

@@ -480,6 +480,34 @@ def test_the_sum_of_adagrad_is_there_from_the_start() -> None:
         assert [state[i]["sum"].tolist() for i in (0, 1)] == [[0.5] * 2, [0.5] * 3]
 
 
+def test_the_sum_of_adagrad_starts_at_the_constructors_value() -> None:
+    """In every group, whatever the group says, as in PyTorch."""
+    sides = Sides(shapes=[(2,), (3,), (4,)])
+    for namespace, (p, q, r) in ((numpy_nn, sides.numpy), (torch_nn, sides.torch)):
+        groups = [{"params": p}, {"params": q, "initial_accumulator_value": 9.0}]
+        optimizer = namespace.optim.Adagrad(groups, initial_accumulator_value=0.5)
+        optimizer.add_param_group({"params": r, "initial_accumulator_value": 9.0})
+        assert r not in optimizer.state
+        sides.draw_gradients()
+        r.grad = r.grad * 0
+        optimizer.step()
+        assert optimizer.state[r]["sum"].tolist() == [0.5] * 4
+        assert all((optimizer.state[x]["sum"] < 9.0).all() for x in (p, q))
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in CASES}))
+def test_infinite_gradients_and_nan(name: str) -> None:
+    """They go where they go in PyTorch, and nobody is warned."""
+    sides = Sides(shapes=[(6,)])
+    optimizer, reference = make(sides, name, {"lr": 0.1})
+    for gradient in ([1, np.nan, np.inf, -np.inf, 0, 1e200], [1, 1, 1, np.nan, 0, 3e200]):
+        sides.numpy[0].grad = np.array(gradient, float)
+        sides.torch[0].grad = torch.tensor(gradient, dtype=torch.float64)
+        optimizer.step()
+        reference.step()
+        np.testing.assert_allclose(sides.numpy[0].data, sides.torch[0].detach().numpy(), rtol=1e-12)
+
+
 def test_adamw_goes_on_from_adam() -> None:
     """The weight decay is decoupled then, as it is in PyTorch."""
     sides = Sides(shapes=[(2,)])
