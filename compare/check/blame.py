@@ -32,8 +32,9 @@ def blame(error: BaseException, what: str, file: Path | None, memory_mb: int | N
     if isinstance(error, EOFError):
         return f"{what} reads the keyboard{where}: there is nobody to type; remove input()."
     if isinstance(error, SyntaxError):
-        name = Path(error.filename or "").name
-        return f"{name}, line {error.lineno}: {error.msg}; Python cannot read the file."
+        name = Path(error.filename or file or "the code").name
+        line = f", line {error.lineno}" if error.lineno else ""
+        return f"{name}{line}: {error.msg}; Python cannot read the file."
     if isinstance(error, ImportError) and error.name:
         return f"{what} needs the module {error.name!r}, which cannot be imported{where}: {error}."
     try:

@@ -163,3 +163,8 @@ def _is_there(file: Path, what: str) -> None:
     if not file.is_file():
         kind = "is a folder" if file.is_dir() else "does not exist"
         raise InputError(f"{file}: the {what} {kind}; expected a Python file.")
+    if file.suffix != ".py":
+        raise InputError(
+            f"{file}: the {what} should be a Python file, NAME.py; a notebook becomes one with "
+            "jupyter nbconvert --to script."
+        )

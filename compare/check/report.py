@@ -59,7 +59,7 @@ def markdown(outcome: Outcome, heading: str, source: str) -> str:
             _plain(f"In the {title(first)}, at {where(first)}:"),
             f"| expected | found |\n|---|---|\n| {number(first.expected_there)} "
             f"| {number(first.found_there)} |",
-            _plain(distance(first) + "."),
+            _plain(f"{distance(first).capitalize()}."),
             *(_plain(line) for line in named(outcome)),
         ]
     if result.notes:

@@ -29,6 +29,8 @@ from compare.check.values import Reply, restore
 
 TIMEOUT_S = 30.0
 MEMORY_MB = 2048
+# How long Python and NumPy may take to start, on a very busy machine.
+START_S = 120.0
 # What is kept of what a homework prints.
 KEPT_CHARACTERS = 20_000
 ROOT = Path(__file__).resolve().parents[2]
@@ -122,6 +124,8 @@ class Sandbox:
             path = self._folder / f"request-{self._count}.npz"
             with path.open("wb") as file:
                 np.savez(file, **arrays)  # type: ignore[arg-type]
+        if self._count == 1:
+            self._wait_until_ready()
         began = time.monotonic()
         sent = self._send(
             {
@@ -155,6 +159,17 @@ class Sandbox:
         except OSError:
             return False
         return True
+
+    def _wait_until_ready(self) -> None:
+        """Python and NumPy start on nobody's time."""
+        try:
+            ready = self._replies.get(timeout=START_S)
+        except queue.Empty:
+            ready = ""
+        if not ready:
+            self._kill()
+            said = " ".join(self.printed.split())[-300:]
+            raise GoneError(f"No process could be started for the homework: {said or 'too slow'}.")
 
     def _next_line(self) -> str | None:
         """The next reply; None when the process ended or the time did."""

@@ -31,6 +31,8 @@ def main() -> None:
     limit_memory(settings["memory_mb"])
     homework = Homework(file=Path(settings["file"]), memory_mb=settings["memory_mb"])
     _leave_no_names_behind()
+    replies.write("\n")  # ready: from now on it is the homework's time
+    replies.flush()
     for number, line in enumerate(requests):
         request = json.loads(line)
         arrays = _read(request["arrays"])

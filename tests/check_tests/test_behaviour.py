@@ -284,6 +284,31 @@ def test_no_such_file(tmp_path) -> None:
     assert (outcome.status, "does not exist" in outcome.result.error) == (2, True)
 
 
+def test_a_notebook_is_told_what_to_do(tmp_path) -> None:
+    from compare.check.checking import check_homework
+
+    (tmp_path / "homework.ipynb").write_text("{}")
+    outcome = check_homework(tmp_path / "homework.ipynb")
+    assert (outcome.status, "jupyter nbconvert" in outcome.result.error) == (2, True)
+
+
+@pytest.mark.parametrize("content", [b"\x00", b"\xff\xfe", b"# coding: nonsense"])
+def test_files_that_are_no_python(write, content) -> None:
+    from compare.check.checking import check_homework
+
+    path = write()
+    path.write_bytes(content)
+    outcome = check_homework(path)
+    assert outcome.status == 2
+    assert "homework.py" in outcome.result.error
+
+
+def test_a_memory_limit_below_what_python_needs(check) -> None:
+    outcome = check(memory_mb=1)
+    assert outcome.status == 2
+    assert "\n" not in outcome.result.error
+
+
 def test_the_homework_folder_stays_as_it_was(check, tmp_path) -> None:
     check()
     assert [p.name for p in tmp_path.iterdir()] == ["homework.py"]

@@ -290,8 +290,8 @@ def test_a_homework_may_have_modules_of_its_own(write, check) -> None:
 
 
 def test_a_layer_that_only_pytorch_has(check) -> None:
-    hard = [("nn.ReLU()", "nn.Hardtanh()"), ("np.maximum(x @", "np.clip(x @"), ("], 0)", "], -1, 1)"),
-            ("(h > 0)", "(abs(h) < 1)")]  # fmt: skip
+    hard = [("nn.ReLU()", "nn.Hardtanh()"), ("np.maximum(x @", "np.clip(x @"),
+            ("], 0)", "], -1, 1)"), ("(h > 0)", "(abs(h) < 1)")]  # fmt: skip
     assert check(*hard).status == 0
     outcome = check(*hard, ("dz / len(y)", "dz"))
     assert outcome.result.first_divergence.name == "2.weight"
