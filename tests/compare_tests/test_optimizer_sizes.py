@@ -134,5 +134,5 @@ def test_a_centered_step_that_cancels() -> None:
         exact = referee.update_stage(State(model, slots), g)
         length = np.abs(exact.model["0.weight"] - model["0.weight"])
         largest.append(((sizes.model["0.weight"] - np.abs(model["0.weight"])) / length).max())
-    assert 1 < largest[0] < 100 < largest[1] < 1e6
+    assert 1 < largest[0] < 100 < 1e4 < largest[1] < 1e6
     assert largest[2] == np.inf
