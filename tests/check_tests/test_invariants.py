@@ -95,3 +95,115 @@ def test_a_bias_before_a_normalisation(case):
     assert "0.bias is up to 0.2: it must be 0" in found[0]
     values["gradient/0.bias"] = np.array([1e-17, 0.0, 0.0])
     assert invariants([case], [Answer(values)], Assignment("net", normalised)) == ()
+
+
+# ---------------------------------------------------------------------- what is no offence
+
+
+def right_values(case: Case) -> dict[str, np.ndarray]:
+    z = case.expected["logits"]
+    return {"logits": z, "loss": np.array(_cross_entropy(z, case.targets))}
+
+
+def _cross_entropy(z: np.ndarray, targets: np.ndarray) -> float:
+    return float(-np.log(probabilities(z)[np.arange(len(z)), targets]).mean())
+
+
+@pytest.mark.parametrize("loss", [0.0, 1e-3, 0.5])
+def test_small_losses_are_possible(case, loss):
+    assert said(case, loss=loss) == ""
+
+
+def test_positive_logits_are_no_probabilities(case):
+    z = np.abs(case.expected["logits"]) + 1
+    assert said(case, logits=z, loss=_cross_entropy(z, case.targets)) == ""
+
+
+def test_logits_that_sum_to_one_are_no_probabilities_if_some_are_negative(case):
+    z = case.expected["logits"].copy()
+    z[:, 0] += 1 - z.sum(axis=1)
+    assert (z < 0).any()
+    assert said(case, logits=z, loss=_cross_entropy(z, case.targets)) == ""
+
+
+@pytest.mark.parametrize("classes", [2, 5])
+def test_probabilities_with_zeros_in_them(case, classes):
+    p = np.zeros((6, classes))
+    p[:, 0] = 1
+    assert "these are probabilities" in said(case, logits=p)
+    p[0, 0] = 1.001
+    assert "probabilities, and logits" not in said(case, logits=p)
+
+
+def test_one_output_has_no_classes(case):
+    assert said(case, logits=np.ones((6, 1)), loss=3.0) == ""
+
+
+def test_the_bound_is_that_of_equal_logits(case):
+    """All logits of a row equal cost exactly ln C; a hair more is impossible."""
+    z = np.repeat(np.arange(6.0)[:, None], 5, axis=1)
+    most = float(np.log(5))
+    assert said(case, logits=z, loss=most) == ""
+    assert said(case, logits=z, loss=most + 1e-7) == ""
+    assert "more than these logits allow" in said(case, logits=z, loss=most + 1e-3)
+
+
+def test_the_bound_is_taken_row_by_row(case):
+    z = case.expected["logits"] + 10 * np.arange(6.0)[:, None]
+    rows = np.arange(6)
+    most = float(np.mean(z.max(axis=1) - z[rows, case.targets]) + np.log(5))
+    assert said(case, logits=z, loss=0.999 * most) == ""
+    assert "allow" in said(case, logits=z, loss=1.001 * most)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_sums_are_relative(case, scale):
+    good = scale * np.array([0.5, -0.2, -0.3, 0.0, 0.0])
+    assert said(case, **{"gradient/2.bias": good}) == ""
+    assert "sums to" in said(case, **{"gradient/2.bias": good + scale * 1e-3})
+    rows = np.tile(good, (6, 1))
+    assert said(case, **{"gradient/logits": rows}) == ""
+    assert "A row" in said(case, **{"gradient/logits": rows + scale * 1e-3})
+    assert said(case, **{"gradient/2.bias": np.zeros(5)}) == ""
+    assert said(case, **{"gradient/logits": np.zeros((6, 5))}) == ""
+
+
+def test_each_offence_is_named_once_and_all_are_named(case):
+    answer = Answer({"loss": np.array(-1.0), "gradient/2.bias": np.ones(5)})
+    found = invariants([case, case], [answer, answer], Assignment("net", small))
+    assert len(found) == 2
+    # A homework that ended early has fewer answers than there are cases.
+    assert len(invariants([case, case], [answer], Assignment("net", small))) == 2
+
+
+def two_norms(nn):
+    return nn.Sequential(
+        nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Linear(3, 3),
+        nn.BatchNorm1d(3), nn.Linear(3, 5),
+    )  # fmt: skip
+
+
+def test_only_biases_right_before_a_normalisation_are_looked_at(case):
+    def found(**gradients: np.ndarray) -> tuple[str, ...]:
+        values = {"logits": case.expected["logits"]}
+        for name in ("0", "2", "4"):
+            values[f"gradient/{name}.weight"] = np.full((3, 3), 2.0)
+        values |= {f"gradient/{k[1:]}.bias": v for k, v in gradients.items()}
+        return invariants([case], [Answer(values)], Assignment("net", two_norms))
+
+    assert found(_0=np.ones(3)) == ()
+    assert "2.bias is up to 0.001" in found(_2=np.array([0.0, 1e-3, 0.0]))[0]
+    assert "4.bias is up to 1" in found(_4=np.ones(3))[0]
+    assert len(found(_2=np.ones(3), _4=np.ones(3))) == 2
+    assert found(_2=np.full(3, 1e-9)) == ()
+
+
+@pytest.mark.parametrize("missing", ["logits", "gradient/0.weight", "gradient/0.bias"])
+def test_without_its_neighbours_a_bias_says_nothing(case, missing):
+    values = {
+        "logits": case.expected["logits"],
+        "gradient/0.weight": np.ones((3, 4)),
+        "gradient/0.bias": np.ones(3),
+    }
+    del values[missing]
+    assert invariants([case], [Answer(values)], Assignment("net", normalised)) == ()

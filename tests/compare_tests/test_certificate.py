@@ -366,6 +366,38 @@ def test_a_module_that_backward_passes_by_is_found():
     assert failing[0] == "backward/2/grad_input"
 
 
+def test_a_certificate_is_the_same_the_second_time():
+    blueprint = plan()
+    judges = judges_of(blueprint)
+    recorded = NumpySide(blueprint).record_step(
+        batch_of(NumpySide(blueprint), np.random.default_rng(0))
+    )
+    first, second = (certify(recorded, judges, seed=7)[0] for _ in range(2))
+    assert first == second
+    other = certify(recorded, judges, seed=8)[0]
+    assert [c.site for c in other] == [c.site for c in first]
+    assert other != first  # other random output gradients
+
+
+def test_every_module_that_backward_passes_by_is_named():
+    blueprint = plan(bn_mlp, "SGD")
+    judges = judges_of(blueprint)
+    recorded = NumpySide(blueprint).record_step(
+        batch_of(NumpySide(blueprint), np.random.default_rng(0))
+    )
+    recorded.calls[2].grad_output = None
+    recorded.calls[5].grad_input = None
+    comparisons, _ = certify(recorded, judges, seed=0)
+    failing = [c for c in comparisons if not c.passed]
+    assert [(c.dtype, c.site) for c in failing] == [
+        ("float32", "backward/5/grad_input"),
+        ("float32", "backward/2/grad_input"),
+    ]
+    assert [c[2:] for c in failing] == [(np.inf, 0.0, 0.0)] * 2
+    # All others are judged as ever.
+    assert sum(c.site.startswith("forward/") for c in comparisons) == 2 * (8 - 2)
+
+
 def test_stages_in_another_order_are_found_by_the_whole_step():
     """Each stage alone is right; only the step end to end shows that they are wired wrongly."""
 
