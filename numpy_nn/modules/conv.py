@@ -9,6 +9,7 @@ from .convbase import Pair, _ConvBase
 from .im2col import Spread, channels_first, columns, positions
 from .padding import pad, pad_backward, sources
 from .strip import Strip
+from .sums import batch_sum
 
 
 class _Conv(_ConvBase):
@@ -18,42 +19,80 @@ class _Conv(_ConvBase):
         """Compute y = W X + b."""
         x = self._padded(self._images(input))
         self._input, strip, w = x, self._strip, self._weight_by_group()
-        b = x.dtype.type(0) if self.bias is None else self.bias.data[:, None, None]
         y = channels_first(len(x), self.out_channels, strip.output, x.dtype)
         for images, piece, seen in columns(strip, x, self.groups):
-            part = strip.outputs(w @ seen, piece)
-            np.add(part, b, out=y[images, :, piece.top : piece.bottom])
+            product = (w @ seen).reshape(self.out_channels, -1)
+            if self.bias is not None:
+                product += self.bias.data[:, None]
+            y[images, :, piece.top : piece.bottom] = strip.outputs(product, piece)
         return self._as_given(y)
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:
         """Add dW = dy Xᵀ and db = Σ dy to the gradients; return dx, from dX = Wᵀ dy."""
-        x = self._saved("_input")
+        x, dy = self._saved("_input"), self._checked(grad_output)
         dx = channels_first(len(x), self.in_channels, x.shape[2:], x.dtype)
-        self._backward(grad_output, Spread(self._strip, dx))
+        strip = self._strip_of_gradient()
+        if strip is None:
+            self._sum_gradients(dy, Spread(self._strip, dx))
+        else:
+            self._convolve_back(dy, dx, strip)
         if self._sources is not None:
             dx = pad_backward(dx, *self._sources)
         return self._as_given(dx)
 
     def backward_parameters(self, grad_output: np.ndarray) -> None:
         """Add dW = dy Xᵀ and db = Σ dy to the gradients."""
-        self._backward(grad_output, None)
+        self._sum_gradients(self._checked(grad_output), None)
 
-    def _backward(self, grad_output: np.ndarray, spread: Spread | None) -> None:
-        x, strip, w = self._saved("_input"), self._strip, self._weight_by_group()
-        shape = self._shape_as_given((len(x), self.out_channels, *strip.output))
+    def _checked(self, grad_output: np.ndarray) -> np.ndarray:
+        x = self._saved("_input")
+        shape = self._shape_as_given((len(x), self.out_channels, *self._strip.output))
         check_grad_output(self, grad_output, shape, x.dtype)
-        grads = self._as_images(grad_output)
-        dw, db = np.zeros_like(w), np.zeros(self.out_channels, x.dtype)
+        return self._as_images(grad_output)
+
+    def _sum_gradients(self, dy: np.ndarray, spread: Spread | None) -> None:
+        """Add to the gradients, and spread dx where it is wanted."""
+        x, strip, w = self._saved("_input"), self._strip, self._weight_by_group()
+        dw = np.zeros_like(w)
         for images, piece, seen in columns(strip, x, self.groups):
-            dy = positions(strip, grads, images, piece)
-            db += dy.sum(axis=1)
-            dy = dy.reshape(self.groups, -1, seen.shape[2])
-            dw += dy @ seen.swapaxes(1, 2)
+            values = positions(strip, dy, images, piece).reshape(self.groups, -1, seen.shape[2])
+            dw += values @ seen.swapaxes(1, 2)
             if spread is not None:
-                spread.add(images, piece, w.swapaxes(1, 2) @ dy)
-        self.weight.accumulate_grad(dw.reshape(self.weight.shape))
+                spread.add(images, piece, w.swapaxes(1, 2) @ values)
+        self._accumulate(dw.reshape(self.weight.shape), dy)
+
+    def _convolve_back(self, dy: np.ndarray, dx: np.ndarray, strip: Strip) -> None:
+        """With stride 1, dx is the convolution of dy with the kernel turned by 180°.
+
+        Then the columns are dy's and serve both gradients: with Y for them and W′ for the turned
+        kernel, dx = W′ Y and dW′ = x Yᵀ. Nothing has to be added back to its place.
+        """
+        x, groups = self._saved("_input"), self.groups
+        shape = (groups, self.out_channels // groups, -1, *self._kernel)
+        turned = _turn(self.weight.data.reshape(shape))
+        w = turned.reshape(groups, self.in_channels // groups, -1)
+        dw = np.zeros_like(w)
+        for images, piece, seen in columns(strip, dy, groups):
+            product = (w @ seen).reshape(self.in_channels, -1)
+            dx[images, :, piece.top : piece.bottom] = strip.outputs(product, piece)
+            values = positions(strip, x, images, piece).reshape(groups, -1, seen.shape[2])
+            dw += values @ seen.swapaxes(1, 2)
+        self._accumulate(_turn(dw.reshape(turned.shape)).reshape(self.weight.shape), dy)
+
+    def _strip_of_gradient(self) -> Strip | None:
+        """That of dy for ``_convolve_back``, or None where it is not possible or not faster."""
+        reach = [d * (k - 1) for d, k in zip(self._dilation, self._kernel, strict=True)]
+        (top, bottom), (left, right) = self._strip.padding
+        rows, columns = (reach[0] - top, reach[0] - bottom), (reach[1] - left, reach[1] - right)
+        fits = self._stride == (1, 1) and min(*rows, *columns) >= 0
+        if not fits or self.out_channels > 2 * self.in_channels:
+            return None
+        return Strip(self._strip.output, self._kernel, (1, 1), self._dilation, (rows, columns))
+
+    def _accumulate(self, dw: np.ndarray, dy: np.ndarray) -> None:
+        self.weight.accumulate_grad(dw)
         if self.bias is not None:
-            self.bias.accumulate_grad(db)
+            self.bias.accumulate_grad(batch_sum(dy.sum(axis=(2, 3))))
 
     def _weight_by_group(self) -> np.ndarray:
         """W of shape (groups, O / groups, C / groups · kernel)."""
@@ -82,6 +121,11 @@ class _Conv(_ConvBase):
         return x
 
 
+def _turn(w: np.ndarray) -> np.ndarray:
+    """Kernels (groups, to, from, height, width) turned by 180°, from and to exchanged: a copy."""
+    return np.ascontiguousarray(w[..., ::-1, ::-1].swapaxes(1, 2))
+
+
 class Conv2d(_Conv):
     """A convolution (a cross-correlation, as everywhere in this field) of images.
 
@@ -93,7 +137,8 @@ class Conv2d(_Conv):
     input channels of its own part alone.
 
     As computed: with the values under the kernel as the columns of a matrix X (see
-    ``im2col`` and ``strip``), y = W X + b, dW = dy Xᵀ and dX = Wᵀ dy, some images at a time.
+    ``im2col`` and ``strip``), y = W X + b, dW = dy Xᵀ and dX = Wᵀ dy, some images at a time;
+    with stride 1, dx is a convolution itself.
 
     Convention: with padding "same" and an odd number of zeros to add, the greater half comes
     after the image, as in PyTorch.

@@ -9,6 +9,7 @@ from .convbase import _ConvBase
 from .im2col import Spread, channels_first, columns, positions
 from .pairs import pair
 from .strip import Strip
+from .sums import batch_sum
 
 
 class ConvTranspose2d(_ConvBase):
@@ -123,7 +124,7 @@ class ConvTranspose2d(_ConvBase):
             dw += values.reshape(self.groups, -1, values.shape[1]) @ seen.swapaxes(1, 2)
         self.weight.accumulate_grad(dw.reshape(self.weight.shape))
         if self.bias is not None:
-            self.bias.accumulate_grad(dy.sum(axis=(2, 3)).sum(axis=0))
+            self.bias.accumulate_grad(batch_sum(dy.sum(axis=(2, 3))))
         return self._as_given(dx)
 
     def _weight_by_group(self) -> np.ndarray:

@@ -11,16 +11,24 @@ from .strip import Piece, Strip
 def columns(strip: Strip, x: np.ndarray, groups: int) -> Iterator[tuple[slice, Piece, np.ndarray]]:
     """Which images of (N, C, H, W), which rows of positions, and what the kernel sees there.
 
-    The last is of shape (groups, C / groups · kernel, positions).
+    The last is of shape (groups, C / groups · kernel, positions), and is overwritten by the
+    next: memory that is given back and asked for again costs more than the copy into it.
     """
     depth = x.shape[1] * math.prod(strip.kernel)
-    scratch = None
+    scratch = np.empty(0, x.dtype)
+    seen = np.empty(0, x.dtype)
     for images, piece in strip.walk(len(x), depth * x.itemsize):
-        if scratch is None:
+        if not scratch.size:
             scratch = strip.scratch(x.shape[1], piece.images, x.dtype)
         if piece.top == 0:
             strip.images(scratch, piece.images)[...] = x[images]
         windows = strip.windows(scratch, piece)
+        if math.prod(strip.kernel) > 1:  # otherwise the strip itself will do
+            if not seen.size:  # the first piece is the largest
+                seen = np.empty(windows.size, x.dtype)
+            copy = seen[: windows.size].reshape(windows.shape)
+            copy[...] = windows
+            windows = copy
         yield images, piece, windows.reshape(groups, depth // groups, -1)
 
 

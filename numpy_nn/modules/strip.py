@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 # Bytes of the columns that are made at a time: they should stay in the processor's cache.
-PIECE_BYTES = 1 << 19
+PIECE_BYTES = 1 << 20
 
 Pair = tuple[int, int]
 
@@ -60,6 +60,7 @@ class Strip:
         output: Pair | None = None,
     ) -> None:
         self.size, self.kernel, self.stride, self.dilation = size, kernel, stride, dilation
+        self.padding = padding
         self.start = padding[0][0], padding[1][0]
         reach = [d * (k - 1) for d, k in zip(dilation, kernel, strict=True)]
         height, width = (
