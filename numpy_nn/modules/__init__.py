@@ -1,6 +1,7 @@
 """The layers, one idea a file, named as in torch.nn.modules."""
 
 from .activation import ELU, Hardswish, LeakyReLU, ReLU
+from .adaptive_pooling import AdaptiveAvgPool2d
 from .batchnorm import BatchNorm1d, BatchNorm2d
 from .binary_cross_entropy import BCELoss, BCEWithLogitsLoss
 from .container import Sequential
@@ -15,7 +16,7 @@ from .layernorm import GroupNorm, LayerNorm
 from .linear import Identity, Linear
 from .module import Module
 from .nll import NLLLoss
-from .pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+from .pooling import AvgPool2d, MaxPool2d
 from .regression_loss import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
 from .sigmoid import Sigmoid, SiLU, Softplus, Tanh
 from .softmax import LogSoftmax, Softmax
