@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import numpy_nn
+from compare import tolerances
 from compare.blueprint import Blueprint
-from compare.certificate import Comparison, Judges, certify
-from compare.sides import Step
+from compare.certificate import Comparison, Judges, _together, certify, longest_sum
+from compare.sides import Call, Step
 from compare.sides.numpy_side import NumpySide
 from compare.sides.torch_side import TorchSide
 from experiments.architectures import bn_mlp, softmax_mlp
@@ -454,3 +455,98 @@ def test_recording_does_not_change_the_step():
             np.testing.assert_array_equal(step.calls[-1].input, logits)
         for key, value in other.state().model.items():
             np.testing.assert_array_equal(one.state().model[key], value)
+
+
+# ---------------------------------------------------------------------- parts
+
+
+def comparison(dtype: str, site: str, error: float) -> Comparison:
+    return Comparison(dtype, site, error, 0.0, 1.0)
+
+
+def test_both_precisions_stand_side_by_side():
+    own = [comparison("float32", "a", 0.1), comparison("float32", "b", 0.2)]
+    exact = [comparison("float64", "a", 0.3), comparison("float64", "b", 0.1)]
+    assert _together(own, exact) == [own[0], exact[0], own[1], exact[1]]
+    assert _together([], []) == []
+    with pytest.raises(ValueError, match="zip"):
+        _together(own, exact[:1])
+
+
+def test_of_two_float64_comparisons_the_worse_counts():
+    own = [comparison("float64", "a", 0.1), comparison("float64", "z", 0.2)]
+    exact = [comparison("float64", "a", 0.3), comparison("float64", "a", 0.1)]
+    assert _together(own, exact) == [exact[0], own[1]]
+
+
+@pytest.mark.parametrize(
+    ("shape", "weights", "terms"),
+    [
+        ((100, 784), {"weight": (256, 784), "bias": (256,)}, 784),
+        ((1000, 20), {"weight": (5, 20)}, 1000),
+        ((128, 3, 28, 28), {"weight": (16, 3, 3, 3), "bias": (9999,)}, 128 * 28 * 28),
+        ((4, 8, 2, 2), {"weight": (2, 8, 5, 5)}, 200),
+        ((64, 32), {"weight": (32,), "running_mean": (32,)}, 64),
+        ((7,), {}, 7),
+        ((5, 1), {}, 5),
+        ((0, 3), {}, 1),
+        ((3, 0), {}, 1),
+        ((1, 9), {}, 1),
+    ],
+)
+def test_the_longest_sum(shape, weights, terms):
+    call = Call("0", "Linear", np.zeros(shape), np.zeros(0))
+    state = {name: np.zeros(s) for name, s in weights.items()}
+    found = longest_sum(call, state)
+    assert found == terms
+    assert isinstance(found, int)
+
+
+def test_a_long_sum_may_lose_more():
+    assert tolerances.float64_bound(1) == tolerances.float64_bound(900) == 1e-13
+    assert tolerances.float64_bound(2**20) == 2.0**-33
+
+
+def dropout_net(nn):
+    return nn.Sequential(
+        nn.Linear(SIZES[0], 10), nn.Tanh(), nn.Dropout(0.3), nn.Linear(10, SIZES[-1])
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_dropout_is_judged_with_the_mask_that_it_drew(dtype):
+    blueprint = Blueprint(dropout_net, algorithm="Adam", settings={"lr": 1e-3})
+    found = train(blueprint, dtype=dtype)
+    assert first_failure(found) is None
+    assert any(c.site == "forward/2/output" for c in found)
+
+
+def test_dropout_of_the_wrong_scale_is_placed():
+    blueprint = Blueprint(dropout_net, settings={"lr": 0.1})
+    twice = forward_of("2", lambda layer, honest, x: honest(x) * 1.01)
+    assert first_failure(train(blueprint, plant=twice)) == "forward/2/output"
+    back = backward_of("2", lambda layer, honest, dy: honest(dy) * 0.7)
+    assert first_failure(train(blueprint, plant=back)) == "backward/2/grad_input"
+
+
+def test_other_values_beside_an_overflow_are_judged():
+    """An infinity on both sides excuses itself, not its neighbours."""
+    blueprint = plan(bn_mlp, "SGD")
+    judges = judges_of(blueprint)
+    side = NumpySide(blueprint)
+    recorded = side.record_step(batch_of(side, np.random.default_rng(0)))
+    inputs = recorded.calls[3].input
+    inputs[0, :2] = 3e38, 3e38
+    inputs[0, 2:] = 0
+    output = recorded.calls[3].output
+    w = recorded.before.model["3.weight"]
+    with np.errstate(all="ignore"):
+        exact = inputs.astype(np.float64) @ w.T.astype(np.float64) + recorded.before.model["3.bias"]
+        output[...] = exact.astype(np.float32)
+    comparisons, _ = certify(recorded, judges, seed=0)
+    forward = [c for c in comparisons if c.site == "forward/3/output" and c.dtype == "float32"]
+    assert forward[0].passed
+    output[1, 0] += np.float32(0.01)
+    comparisons, _ = certify(recorded, judges, seed=0)
+    forward = [c for c in comparisons if c.site == "forward/3/output" and c.dtype == "float32"]
+    assert not forward[0].passed

@@ -31,6 +31,10 @@ def test_the_first_failure_is_the_first_in_order_of_execution():
     assert found.worst == 1.0  # among those that pass
 
 
+def test_bounds_below_one_count_too():
+    assert verdict([row("a", 2e-7, 1e-6)]).worst == 0.2
+
+
 def test_nothing_compared_is_no_pass():
     found = verdict([])
     assert not found.passed
