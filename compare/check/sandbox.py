@@ -101,12 +101,14 @@ class Sandbox:
         trace: TracebackType | None,
     ) -> None:
         self._kill()
-        for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
-            try:
+        readers: tuple[threading.Thread | None, ...] = (None, *self._readers)
+        streams = (self._process.stdin, self._process.stdout, self._process.stderr)
+        for stream, reader in zip(streams, readers, strict=True):
+            if reader is not None and reader.is_alive():
+                continue  # a process that went out of reach holds it: closing would wait for that
+            with contextlib.suppress(OSError):
                 if stream is not None:
                     stream.close()
-            except OSError:
-                continue
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def ask(

@@ -9,10 +9,13 @@ from typing import Any
 
 from compare.atomic import write_atomically
 from compare.check.as_json import as_json
-from compare.check.checking import Options, Outcome, check_homework
+from compare.check.checking import check_homework
 from compare.check.contract import LOSSES
-from compare.check.interview import SIGNATURES
+from compare.check.outcome import Options, Outcome
+from compare.check.returned import SIGNATURES
 from experiments.errors import InputError
+
+LEAST_MB = 512
 
 
 def check_command(
@@ -52,7 +55,7 @@ def check_command(
         mapping,
         _required(require),
         _positive("--timeout", timeout),
-        int(_positive("--memory", memory)),
+        _memory(memory),
     )
     if homework.is_dir():
         single = {"--json": json, "--gradescope": gradescope, "--watch": watch or None}
@@ -142,6 +145,14 @@ def _positive(name: str, value: float) -> float:
     if not value > 0:
         raise InputError(f"{name} expects a number above 0, but got {value:g}.")
     return value
+
+
+def _memory(megabytes: int) -> int:
+    if megabytes < LEAST_MB:
+        raise InputError(
+            f"--memory expects at least {LEAST_MB}: Python and NumPy need that; got {megabytes}."
+        )
+    return megabytes
 
 
 def _golden(path: Path | None) -> Any:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -211,6 +212,19 @@ def test_processes_that_it_started_end_with_it(check) -> None:
     check(*before_gradients(f"{code}; raise SystemExit"))
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
     assert mark not in listed.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no sessions")
+def test_a_process_that_detaches_does_not_hold_the_check(check) -> None:
+    code = (
+        "import subprocess; "
+        "subprocess.Popen(['sleep', '20'], start_new_session=True) if len(x) == 1 else None"
+    )
+    began = time.monotonic()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert check(*before_gradients(code)).status == 0
+    assert time.monotonic() - began < 15
 
 
 def test_threads_do_not_keep_it_alive(check) -> None:

@@ -119,6 +119,7 @@ def test_update_in_place(nncompare, write) -> None:
         (["--optimizer", "SGD", "--set", "lr"], "--set expects name=value"),
         (["--optimizer", "SGD", "--set", "lr=fast"], "--set lr=fast"),
         (["--timeout", "0"], "--timeout expects a number above 0"),
+        (["--memory", "5"], "--memory expects at least 512"),
         (["--loss", "hinge"], "--loss expects one of cross_entropy, mse"),
         (["--require", "backward"], "--require expects some of forward"),
         (["--golden", "nowhere.npz"], "there is no such golden file"),
