@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from compare.blueprint import Blueprint
-from compare.records import DriftRow
 from compare.sides import Side, State
 from compare.sides.torch_side import TorchSide
+from compare.tables import DriftRow
 
 
 class Replicas:

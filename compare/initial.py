@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from compare.records import Initial, ParityRow
+from compare.records import Initial
 from compare.sides import Side
+from compare.tables import ParityRow
 
 
 def differing_bits(a: np.ndarray, b: np.ndarray) -> int:

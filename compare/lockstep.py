@@ -14,11 +14,12 @@ from compare.drift import Replicas
 from compare.experiment import Experiment
 from compare.initial import compare_initial
 from compare.mistakes.stage import diagnose_step
-from compare.records import HistoryRow, NamedMistake, ParityRow, TimingRow, TrainingRecord
+from compare.records import NamedMistake, TrainingRecord
 from compare.run_directory import RunDirectory
 from compare.sides import Side, Step
 from compare.sides.numpy_side import NumpySide
 from compare.sides.torch_side import TorchSide
+from compare.tables import HistoryRow, ParityRow, TimingRow
 
 
 class Rows(NamedTuple):

@@ -17,85 +17,17 @@ Neither NumPy layers nor PyTorch are imported here: a report needs only this.
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_type_hints
+from typing import Literal, NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from compare.experiment import Experiment
+from compare.tables import TABLES, DriftRow, HistoryRow, ParityRow, TimingRow, read_table
 from experiments.errors import InputError
 
 SCHEMA = 1
-
-
-class HistoryRow(NamedTuple):
-    """One loss or accuracy.
-
-    A row of split ``train`` in epoch e with a step of that epoch is a batch in training mode,
-    taken before the update; the row whose ``step`` is the number of updates made by the end of
-    the epoch is the whole split in evaluation mode. Epoch 0 is before training.
-    """
-
-    backend: str
-    optimizer: str
-    seed: int
-    epoch: int
-    step: int
-    split: str
-    metric: str
-    value: float
-
-
-class ParityRow(NamedTuple):
-    """One comparison. ``site`` begins with ``initial/``, ``whole/`` or names a stage.
-
-    The rows of the trainings follow each other in the order of run.json, which says how many
-    rows belong to each. ``numpy_error`` and ``torch_error`` are distances from the float64
-    referee in units of what was summed to make the value; in float64 PyTorch is itself the
-    referee, and its error is 0.
-    """
-
-    optimizer: str
-    step: int
-    dtype: str
-    site: str
-    numpy_error: float
-    torch_error: float
-    tolerance: float
-    passed: bool
-
-
-class DriftRow(NamedTuple):
-    """Relative distance ‖θ − θ₆₄‖ / ‖θ₆₄‖ of a run's weights from PyTorch's float64 run."""
-
-    optimizer: str
-    seed: int
-    step: int
-    run: str
-    distance: float
-
-
-class TimingRow(NamedTuple):
-    """Seconds that each side took for one training step, measured in turn."""
-
-    optimizer: str
-    seed: int
-    step: int
-    numpy_s: float
-    torch_s: float
-
-
-TABLES: dict[str, type] = {
-    "history": HistoryRow,
-    "parity": ParityRow,
-    "drift": DriftRow,
-    "timing": TimingRow,
-}
-
-
 ARRAYS = ("predictions", "pictures")
 
 
@@ -235,53 +167,6 @@ class Run(NamedTuple):
                 return self.parity[first:last]
             first += other.parity_rows
         raise ValueError("that training is not of this run")
-
-
-def table_text(name: str, rows: list[Any]) -> str:
-    """The CSV text of a table; floats are written so that they read back to the same bits."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(TABLES[name]._fields)  # type: ignore[attr-defined]
-    writer.writerows([_text(value) for value in row] for row in rows)
-    return out.getvalue()
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool | np.bool_):
-        return "true" if value else "false"
-    return repr(float(value)) if isinstance(value, float | np.floating) else str(value)
-
-
-def read_table(path: Path, name: str) -> list[Any]:
-    """Read a table that :func:`table_text` wrote; a file that is not one is an InputError."""
-    row_type = TABLES[name]
-    converters = [
-        {"true": True, "false": False}.__getitem__ if kind is bool else kind
-        for kind in get_type_hints(row_type).values()
-    ]
-    rows: list[Any] = []
-    try:
-        text = path.read_bytes().decode("utf-8")
-        reader = csv.reader(io.StringIO(text, newline=""))
-        header = next(reader, [])
-        if header != list(row_type._fields):  # type: ignore[attr-defined]
-            raise InputError(
-                f"{path}: expected the columns {','.join(row_type._fields)}, "  # type: ignore[attr-defined]
-                f"found {','.join(header) or 'an empty file'}."
-            )
-        for row in reader:
-            if len(row) != len(converters):
-                raise ValueError(f"expected {len(converters)} values, found {len(row)}")
-            rows.append(row_type(*(f(v) for f, v in zip(converters, row, strict=True))))
-        if not text.endswith("\n"):
-            raise ValueError("it is cut off")
-    except FileNotFoundError:
-        raise InputError(f"{path} is missing from the run directory.") from None
-    except OSError as error:
-        raise InputError(f"{path} could not be read: {error.strerror}.") from None
-    except (ValueError, KeyError, csv.Error) as error:
-        raise InputError(f"{path} is damaged: row {len(rows) + 1}: {error}.") from None
-    return rows
 
 
 def read_run_record(path: Path) -> RunRecord:

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from compare.records import HistoryRow, Run, TimingRow, TrainingRecord
+from compare.records import Run, TrainingRecord
+from compare.tables import HistoryRow, TimingRow
 
 BACKENDS = {"numpy": "NumPy", "torch": "PyTorch"}
 

@@ -9,15 +9,8 @@ from typing import Any
 import numpy as np
 
 from compare.atomic import remove_leftovers, write_atomically
-from compare.records import (
-    ARRAYS,
-    TABLES,
-    RunRecord,
-    read_arrays,
-    read_run_record,
-    read_table,
-    table_text,
-)
+from compare.records import ARRAYS, RunRecord, read_arrays, read_run_record
+from compare.tables import TABLES, read_table, table_text
 from experiments.errors import InputError
 
 

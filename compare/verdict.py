@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import NamedTuple
 
-from compare.records import ParityRow
+from compare.tables import ParityRow
 
 
 class Verdict(NamedTuple):

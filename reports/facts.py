@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from compare.records import DriftRow, Run, TrainingRecord
+from compare.records import Run, TrainingRecord
 from compare.results import BACKENDS, StepTime, batch_values, evaluations, quantity, step_time
+from compare.tables import DriftRow
 from compare.verdict import Verdict, verdict
 from reports.trainings import label, predicted_key
 

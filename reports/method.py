@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from compare.experiment import SGD, Adam, Experiment
-from compare.records import ParityRow, Run
+from compare.records import Run
+from compare.tables import ParityRow
 from compare.tolerances import UNIT_ROUNDOFF
 from reports.network import architecture_source, has_defaults, module_kinds
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from compare.records import ParityRow
+from compare.tables import ParityRow
 
 MOST_ROWS = 64
 MOST_COLUMNS = 100

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from compare.records import ParityRow
+from compare.tables import ParityRow
 from reports.wording import code, count, joined, number, percent, plural, points
 
 ENOUGH_STEPS = 10

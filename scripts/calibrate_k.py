@@ -25,8 +25,8 @@ from compare.data import load_splits
 from compare.environment import default_threads, set_threads
 from compare.loading import load_experiment
 from compare.lockstep import LockStep
-from compare.records import ParityRow
 from compare.run_directory import RunDirectory
+from compare.tables import ParityRow
 
 
 class Nobody:

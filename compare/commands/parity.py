@@ -15,10 +15,11 @@ from compare.blueprint import Blueprint, find_architecture
 from compare.certificate import Judges, certify
 from compare.environment import default_threads, set_threads
 from compare.initial import compare_initial
-from compare.records import Initial, ParityRow
+from compare.records import Initial
 from compare.sides import Side
 from compare.sides.numpy_side import NumpySide
 from compare.sides.torch_side import TorchSide
+from compare.tables import ParityRow
 from compare.verdict import explain, verdict
 from experiments.errors import InputError
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from compare.records import ParityRow, Run
+from compare.records import Run
 from compare.results import BACKENDS
+from compare.tables import ParityRow
 from reports.claims.learning import reported_here
 from reports.facts import Facts
 from reports.parity_grid import PANELS, site_of

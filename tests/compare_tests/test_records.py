@@ -16,17 +16,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compare.records import (
-    SCHEMA,
+from compare.records import SCHEMA, KinkCount, read_arrays, read_run, read_run_record
+from compare.tables import (
     TABLES,
     DriftRow,
     HistoryRow,
-    KinkCount,
     ParityRow,
     TimingRow,
-    read_arrays,
-    read_run,
-    read_run_record,
     read_table,
     table_text,
 )

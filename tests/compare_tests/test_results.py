@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compare.records import HistoryRow, Initial, Run, TimingRow, TrainingRecord
+from compare.records import Initial, Run, TrainingRecord
 from compare.results import batch_values, evaluations, quantity, step_time
+from compare.tables import HistoryRow, TimingRow
 
 
 def training(optimizer: str = "SGD", seed: int = 0) -> TrainingRecord:

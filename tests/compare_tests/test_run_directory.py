@@ -10,8 +10,9 @@ import shutil
 import numpy as np
 import pytest
 
-from compare.records import DriftRow, HistoryRow, ParityRow, read_run, read_run_record
+from compare.records import read_run, read_run_record
 from compare.run_directory import RunDirectory, write_arrays
+from compare.tables import DriftRow, HistoryRow, ParityRow
 from experiments.errors import InputError
 
 

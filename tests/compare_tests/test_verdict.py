@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from compare.records import ParityRow
+from compare.tables import ParityRow
 from compare.verdict import explain, verdict
 
 

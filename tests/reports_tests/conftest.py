@@ -14,19 +14,14 @@ from safetensors.numpy import save_file
 from compare.experiment import Experiment
 from compare.records import (
     SCHEMA,
-    TABLES,
     DataRecord,
-    DriftRow,
     Environment,
-    HistoryRow,
     Initial,
     KinkCount,
-    ParityRow,
     RunRecord,
-    TimingRow,
     TrainingRecord,
-    table_text,
 )
+from compare.tables import TABLES, DriftRow, HistoryRow, ParityRow, TimingRow, table_text
 from reports.report import write_report
 
 ARCHITECTURE = '''def tiny(nn, sizes=(4, 3, 2), negative_slope=0.01):

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compare.records import ParityRow, read_run
+from compare.records import read_run
+from compare.tables import ParityRow
 from reports.figures import confusion, curves, differences, draw_figures, mistakes, parity, samples
 from reports.figures.canvas import rendered, style
 from reports.parity_grid import MOST_COLUMNS, MOST_ROWS, parity_grid

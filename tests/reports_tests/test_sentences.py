@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from compare.records import ParityRow
+from compare.tables import ParityRow
 from reports import sentences as say
 
 ROW = ParityRow("SGD", 3, "float32", "gradient/1.weight", 2e-5, 1e-7, 8e-6, False)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compare.records import ParityRow, read_run
+from compare.records import read_run
+from compare.tables import ParityRow
 from reports.facts import confusions, mcnemar, wilson
 from reports.method import INITIALISATIONS, bounds_of, latex, method_of
 from reports.network import has_defaults, module_kinds, modules_of
