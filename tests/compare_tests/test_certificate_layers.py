@@ -72,6 +72,7 @@ def normalised_net(nn):
         nn.Conv1d(4, 3, 5, stride=5),
         nn.LayerNorm(20, bias=False),
         nn.Flatten(),
+        nn.Dropout(0.3),
         nn.Linear(60, CLASSES),
     )
 
@@ -265,6 +266,11 @@ MISTAKES = {
         normalised_net,
         method_of("3", "_weight_by_group", flipped),
         "forward/3/output",
+    ),
+    "dropout without scaling": (
+        normalised_net,
+        method_of("10", "_scaled", lambda layer, honest, mask: mask.astype(layer._dtype)),
+        "forward/10/output",
     ),
     "the mean left out": (
         normalised_net,
