@@ -15,7 +15,7 @@ float32, however far it has drifted from another one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -253,7 +253,7 @@ def _whole(step: Step, judges: Judges, seed: int) -> tuple[list[Comparison], Kin
     torch = judges.torch64.replay(_batch(judges.torch64, step), kinks)
     if [call.name for call in numpy.calls] != [call.name for call in torch.calls]:
         missing = Comparison("float64", "whole/forward", np.inf, 0.0, 0.0)
-        return [missing], _count_kinks(step, torch, kinks)
+        return [missing], _count_kinks(step, torch, judges.torch64)
     for call in torch.calls:
         call.mask = step.masks.get(call.name)
     sizes = {
@@ -284,7 +284,7 @@ def _whole(step: Step, judges: Judges, seed: int) -> tuple[list[Comparison], Kin
             change = np.abs(moved[site] - exact[site]) / NOISE
         error = tolerances.whole_error(value, referee, _largest(size) + _largest(change))
         found.append(Comparison("float64", f"whole/{site}", error, 0.0, bound))
-    return found, _count_kinks(step, torch, kinks)
+    return found, _count_kinks(step, torch, judges.torch64)
 
 
 def _largest(sizes: np.ndarray) -> float:
@@ -324,11 +324,15 @@ def _batch(side: Side, step: Step) -> Any:
     return side.batch(side.rows(step.inputs, step.targets), np.arange(len(step.targets)))
 
 
-def _count_kinks(step: Step, referee: Step, kinked: Collection[str]) -> KinkCount:
-    """Where NumPy's float32 input and the referee's lie on different sides of a kink."""
+def _count_kinks(step: Step, replayed: Step, referee: Referee) -> KinkCount:
+    """Where NumPy's float32 input and the referee's lie on different sides of a kink at 0."""
     places = flips = 0
     largest = 0.0
-    exact = {call.name: call.input for call in referee.calls if call.name in kinked}
+    exact = {
+        call.name: call.input
+        for call in replayed.calls
+        if _kind(referee, call) in magnitude.KINKED_AT_ZERO
+    }
     for call in step.calls:
         if call.name not in exact:
             continue

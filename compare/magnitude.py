@@ -193,6 +193,9 @@ KINDS: dict[str, Callable[..., Stage]] = {
 # Modules whose derivative jumps: at the jump, rounding decides the side.
 KINKED = frozenset({"ReLU", "LeakyReLU", "ELU", "Hardswish", "MaxPool2d"})
 
+# Those whose only kink is at 0, so that the sign of the input says on which side it lies.
+KINKED_AT_ZERO = frozenset({"ReLU", "LeakyReLU", "ELU"})
+
 
 @np.errstate(all="ignore")
 def cross_entropy_sizes(logits: np.ndarray, targets: np.ndarray, dy: float) -> Stage:
