@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+import numpy_nn
 from compare.blueprint import blueprint
 from compare.data import load_splits
 from compare.environment import default_threads, describe_environment, own_commit, set_threads
@@ -29,6 +30,7 @@ def run_experiment(
     data_dir: Path | None = None,
     sample: bool = False,
     max_steps: int | None = None,
+    threads: int | None = None,
     command: str = "",
 ) -> RunRecord:
     """Do everything that an experiment says, on both sides, and record it.
@@ -42,6 +44,7 @@ def run_experiment(
         data_dir: Where the data is.
         sample: Use the small data set instead.
         max_steps: Stop each training after so many updates.
+        threads: Of each side; by default what suits the network.
         command: The command line, for the record.
 
     Raises:
@@ -49,9 +52,9 @@ def run_experiment(
     """
     blueprints = {label: blueprint(experiment, label, folder) for label in experiment.optimizers}
     splits, data, pictures = load_splits(experiment.data, sample=sample, data_dir=data_dir)
-    set_threads(default_threads())
     for plan in blueprints.values():
         rehearse(plan, experiment, splits, max_steps)
+    set_threads(threads or default_threads(next(iter(blueprints.values())).model(numpy_nn)))
     record = RunRecord(
         schema=SCHEMA,
         status="incomplete",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from compare.check.assignment import recorded_architecture
 from compare.check.cases import Wanted, make_cases
-from compare.check.checking import recorded_architecture
 from compare.check.contract import LOSSES
 from compare.check.evidence import Assignment
 from compare.check.golden import Golden, write_golden

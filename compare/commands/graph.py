@@ -102,7 +102,7 @@ def graph_command(
     plan = Blueprint(
         function, loss=loss_of(function), algorithm=optimizer, settings=SETTINGS[optimizer]
     )
-    set_threads(default_threads())
+    set_threads(default_threads(plan.model(numpy_nn)))
     rows = opinions(plan, dtype, seed, steps, batch_size)
     passed = all(row.passed for row in rows)
     if as_json:

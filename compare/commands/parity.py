@@ -58,7 +58,7 @@ def parity_command(
     plan = Blueprint(
         function, loss=loss_of(function), algorithm=optimizer, settings=SETTINGS[optimizer]
     )
-    set_threads(default_threads())
+    set_threads(default_threads(plan.model(numpy_nn)))
     initial, rows = parity_rows(plan, optimizer, dtype, seed, steps, batch_size)
     found = verdict(rows)
     if as_json:

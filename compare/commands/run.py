@@ -16,6 +16,7 @@ def run_command(
     *,
     sample: bool,
     max_steps: int | None,
+    threads: int | None = None,
     changes: list[str],
     seed: int | None,
     data_dir: Path | None,
@@ -27,8 +28,9 @@ def run_command(
     Returns:
         0 when every comparison passed, 1 when one did not.
     """
-    if max_steps is not None and max_steps < 1:
-        raise InputError(f"--max-steps expects a number of at least 1, but got {max_steps}.")
+    for option, value in (("--max-steps", max_steps), ("--threads", threads)):
+        if value is not None and value < 1:
+            raise InputError(f"{option} expects a number of at least 1, but got {value}.")
     if seed is not None and not 0 <= seed < 2**32:
         raise InputError(f"--seed expects a number from 0 to {2**32 - 1}, but got {seed}.")
     if seed is not None:
@@ -56,6 +58,7 @@ def run_command(
                 data_dir=data_dir,
                 sample=sample,
                 max_steps=max_steps,
+                threads=threads,
                 command=shlex.join(["nncompare", *sys.argv[1:]]),
             )
     except KeyboardInterrupt:

@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 import torch
 
+import numpy_nn
 from compare import environment
+from experiments.architectures import bn_mlp, cnn
 
 
 def test_description():
@@ -46,7 +48,9 @@ def test_default_threads(monkeypatch, said, threads):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     if said is not None:
         monkeypatch.setenv("OMP_NUM_THREADS", said)
-    assert environment.default_threads() == (threads or environment.usable_cores())
+    assert environment.default_threads() == (threads or 1)
+    assert environment.default_threads(cnn(numpy_nn)) == (threads or environment.usable_cores())
+    assert environment.default_threads(bn_mlp(numpy_nn)) == (threads or 1)
 
 
 def test_cores_where_the_system_does_not_say(monkeypatch):
