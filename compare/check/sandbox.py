@@ -16,7 +16,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +24,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from compare.check.drain import Drain
 from compare.check.values import Reply, restore
 
 TIMEOUT_S = 30.0
@@ -64,7 +64,7 @@ class Sandbox:
         self._file, self._memory_mb = file.resolve(), memory_mb
         self._timeout_s = self._left_s = timeout_s
         self._count = 0
-        self._printed: list[str] = []
+        self._printed, self._reply = bytearray(), bytearray()
         self.printed_characters = 0
         self._replies: queue.Queue[str] = queue.Queue()
 
@@ -79,17 +79,17 @@ class Sandbox:
             stderr=subprocess.PIPE,
             cwd=self._file.parent,
             env={**os.environ, **threads, "PYTHONPATH": path, "PYTHONUTF8": "1"},
-            text=True,
-            encoding="utf-8",
-            errors="replace",
+            bufsize=0,
             start_new_session=True,
         )
-        self._readers = [
-            threading.Thread(target=self._drain_replies, daemon=True),
-            threading.Thread(target=self._drain_prints, daemon=True),
-        ]
-        for reader in self._readers:
-            reader.start()
+        assert self._process.stdout is not None
+        assert self._process.stderr is not None
+        self._drains = (
+            Drain(self._process.stdout, self._take_reply),
+            Drain(self._process.stderr, self._take_print),
+        )
+        for drain in self._drains:
+            drain.start()
         settings = {"folder": str(self._folder), "file": str(self._file)}
         self._send({**settings, "memory_mb": self._memory_mb})
         return self
@@ -101,14 +101,9 @@ class Sandbox:
         trace: TracebackType | None,
     ) -> None:
         self._kill()
-        readers: tuple[threading.Thread | None, ...] = (None, *self._readers)
-        streams = (self._process.stdin, self._process.stdout, self._process.stderr)
-        for stream, reader in zip(streams, readers, strict=True):
-            if reader is not None and reader.is_alive():
-                continue  # a process that went out of reach holds it: closing would wait for that
-            with contextlib.suppress(OSError):
-                if stream is not None:
-                    stream.close()
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):
+            self._process.stdin.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def ask(
@@ -151,13 +146,12 @@ class Sandbox:
     @property
     def printed(self) -> str:
         """What the homework printed last."""
-        return "".join(self._printed)[-KEPT_CHARACTERS:]
+        return bytes(self._printed).decode(errors="replace")[-KEPT_CHARACTERS:]
 
     def _send(self, message: dict[str, Any]) -> bool:
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(json.dumps(message) + "\n")
-            self._process.stdin.flush()
+            self._process.stdin.write(f"{json.dumps(message)}\n".encode())
         except OSError:
             return False
         return True
@@ -209,7 +203,6 @@ class Sandbox:
         except subprocess.TimeoutExpired:
             self._kill()
             return f"{said} closed the streams of its process."
-        self._readers[1].join(1.0)
         self._kill()
         if code >= 0:
             return f"{said} ended the process with exit status {code}: it should return its result."
@@ -242,27 +235,19 @@ class Sandbox:
                 check=False,
             )
         self._process.wait()
-        for reader in self._readers:
-            reader.join(1.0)
+        for drain in self._drains:
+            drain.stop()
 
-    def _drain_replies(self) -> None:
-        assert self._process.stdout is not None
-        try:
-            for line in self._process.stdout:
-                self._replies.put(line)
-        except ValueError:  # closed meanwhile
-            pass
-        self._replies.put("")
+    def _take_reply(self, data: bytes) -> None:
+        self._reply += data
+        *whole, rest = self._reply.split(b"\n")
+        self._reply = rest
+        for line in whole:
+            self._replies.put(f"{line.decode(errors='replace')}\n")
+        if not data:
+            self._replies.put("")
 
-    def _drain_prints(self) -> None:
-        assert self._process.stderr is not None
-        kept = 0
-        try:
-            while text := self._process.stderr.read(8192):
-                self.printed_characters += len(text)
-                self._printed.append(text)
-                kept += len(text)
-                while kept - len(self._printed[0]) > KEPT_CHARACTERS:
-                    kept -= len(self._printed.pop(0))
-        except ValueError:  # closed meanwhile
-            pass
+    def _take_print(self, data: bytes) -> None:
+        self.printed_characters += len(data.decode(errors="replace"))
+        self._printed += data
+        del self._printed[: -4 * KEPT_CHARACTERS]  # a character has up to four bytes
