@@ -9,12 +9,14 @@ from planted.homeworks import NAMED, UNNAMED
 
 from compare.check.checking import Options, Outcome, check_homework
 
-FOLDER = Path(__file__).resolve().parent.parent / "planted"
+TESTS = Path(__file__).resolve().parent.parent
+PLANTED, EXAMPLES = TESTS / "planted", TESTS.parent / "examples"
 UPDATES = {"no-bias-correction", "adam-eps-placement", "adam-step-count"}
 
 
 def outcome(tmp_path: Path, base: str, changes: list[tuple[str, str]], options: Options) -> Outcome:
-    text = (FOLDER / f"{base}.py").read_text(encoding="utf-8")
+    folder = EXAMPLES if base == "layers" else PLANTED
+    text = (folder / f"{base}.py").read_text(encoding="utf-8")
     for old, new in changes:
         assert old in text, f"{base} has no {old!r}"
         text = text.replace(old, new)
@@ -30,7 +32,7 @@ def options_for(base: str, code: str) -> Options:
     return Options(optimizer="Adam", settings=settings)
 
 
-@pytest.mark.parametrize("base", ["softmax", "norm", "squared", "images", "normalised", "pooled"])
+@pytest.mark.parametrize("base", ["softmax", "norm", "squared", "images", "layers", "pooled"])
 def test_the_homeworks_are_right_without_a_mistake(base, tmp_path):
     found = outcome(tmp_path, base, [], options_for(base, ""))
     assert found.result.error is None

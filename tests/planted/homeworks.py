@@ -95,8 +95,8 @@ NAMED: dict[str, tuple[str, list[tuple[str, str]], tuple[str, str]]] = {
         [("j * STRIDE + l] += d[s, c, i, j]", "j * STRIDE + l] = d[s, c, i, j]")],
         ("gradient", "0.weight"),
     ),
-    "biased-variance": ("normalised", [(" * n / (n - 1)", "")], ("buffer", "1.running_var")),
-    "momentum-reversed": ("normalised", [("momentum=0.9", "momentum=0.1")], ("buffer", "1.running_mean")),
+    "biased-variance": ("layers", [(" * n / (n - 1)", "")], ("buffer", "1.running_var")),
+    "momentum-reversed": ("layers", [("momentum=0.9", "momentum=0.1")], ("buffer", "1.running_mean")),
     "pool-ties": (
         "pooled",
         [("np.eye(4)[self.windows.argmax(axis=-1)]", "self.windows == self.windows.max(axis=-1, keepdims=True)")],
