@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from compare.records import NamedMistake
 from compare.tables import ParityRow
-from reports.wording import code, count, joined, number, percent, plural, points
+from reports.wording import code, count, escaped, joined, number, percent, plural, points
 
 ENOUGH_STEPS = 10
 SIGNIFICANCE = 0.05
@@ -102,6 +103,16 @@ def first_divergence(row: ParityRow | None) -> str:
             if math.isfinite(row.numpy_error)
             else "none would pass."
         )
+    )
+
+
+def named_mistake(mistake: NamedMistake | None) -> str:
+    """Which mistake, put in the place of the code there, gives the values that were found."""
+    if mistake is None:
+        return "No mistake of the catalogue gives the values that were found there."
+    return (
+        f"The mistake {code(mistake.code)}, put in the place of the code there, gives the very "
+        f"values that were found: {escaped(mistake.explanation)}."
     )
 
 

@@ -53,6 +53,7 @@ def parity(run: Run, facts: Sequence[Facts]) -> str:
         words = [
             say.parity(made, failed),
             say.first_divergence(first) if failed else "",
+            say.named_mistake(fact.training.mistake) if failed else "",
             say.nearest_pass(worst) if made > failed else "",
             say.certificate(made, failed, certified, fact.steps, dtype),
         ]

@@ -47,7 +47,12 @@ def conclusions(run: Run, facts: Sequence[Facts]) -> list[str]:
     found = [say.conclusion(compared, failed, run.record.status == "complete")]
     for fact in detail:
         first = fact.verdict.first_divergence
-        words = [say.first_divergence(first) if first else "", agreement(fact)]
+        named = fact.training.mistake
+        words = [
+            say.first_divergence(first) if first else "",
+            say.named_mistake(named) if named else "",
+            agreement(fact),
+        ]
         found.append(paragraph(fact, words))
     found += optimizers(run, facts)
     found += over_seeds(run, facts)

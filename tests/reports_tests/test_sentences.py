@@ -7,6 +7,7 @@ import math
 
 import pytest
 
+from compare.records import NamedMistake
 from compare.tables import ParityRow
 from reports import sentences as say
 
@@ -40,6 +41,12 @@ CASES: list[tuple[str, tuple, str]] = [
         "first_divergence",
         (ROW._replace(site="initial/0.weight", numpy_error=4.0, step=0),),
         "`0.weight` starts with 4 bits different",
+    ),
+    ("named_mistake", (None,), "No mistake of the catalogue"),
+    (
+        "named_mistake",
+        (NamedMistake(site="update/0.weight", code="sign-flip", explanation="it goes up: θ + g"),),
+        "The mistake `sign-flip`, put in the place",
     ),
     ("certificate", (100, 0, 58, 600, "float32"), "58 certified steps, of 600, is faithful"),
     ("certificate", (100, 0, 58, 600, "float64"), "is a float64 run"),
