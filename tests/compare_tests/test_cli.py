@@ -188,7 +188,15 @@ def test_a_failed_comparison_is_status_1(nncompare, tiny_arguments, tmp_path, mo
     assert "FAIL" in ended.out
     assert "Adam: " in ended.out
     assert "the first divergence is at step 0, " in ended.out
-    assert read_run_record(tmp_path / "r").status == "complete"
+    assert "adam-eps-placement: ε is 1e-07 where 1e-08 is specified" in ended.out
+    record = read_run_record(tmp_path / "r")
+    assert record.status == "complete"
+    sgd, adam = record.trainings
+    assert sgd.mistake is None
+    assert adam.mistake is not None
+    assert adam.mistake.site.startswith("update/")
+    report = (tmp_path / "r" / "report" / "report.md").read_text(encoding="utf-8")
+    assert "The mistake `adam-eps-placement`" in report
 
 
 def test_the_folder_of_another_run(nncompare, tiny_arguments, finished, tmp_path):
