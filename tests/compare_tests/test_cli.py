@@ -195,8 +195,6 @@ def test_a_failed_comparison_is_status_1(nncompare, tiny_arguments, tmp_path, mo
     assert sgd.mistake is None
     assert adam.mistake is not None
     assert adam.mistake.site.startswith("update/")
-    report = (tmp_path / "r" / "report" / "report.md").read_text(encoding="utf-8")
-    assert "The mistake `adam-eps-placement`" in report
 
 
 def test_the_folder_of_another_run(nncompare, tiny_arguments, finished, tmp_path):
