@@ -29,7 +29,7 @@ def default_threads(model: Any = None) -> int:
     A network with convolutions gets a thread a core. One without gets a single thread: an
     operation of it takes some 100 µs, hardly more than it takes to wake another thread, and two
     libraries whose threads wait for each other on the same cores are slower by far: on two cores
-    next to one other busy process the main job took 89 s with two threads and 28 s with one.
+    next to other work the main job took 89 s with two threads and 40 s with one.
 
     Args:
         model: A network of either side.

@@ -143,7 +143,9 @@ class LockStep:
         step = 0
         for epoch in range(1, training.epochs + 1):
             order = self.numpy.permutation(len(self.splits.train.targets))
-            if not np.array_equal(order, self.torch.permutation(len(order))):
+            # Masks are drawn by NumPy alone; from the first on, its generator goes its own way.
+            alike = self.numpy.masks() or np.array_equal(order, self.torch.permutation(len(order)))
+            if not alike:
                 self._shuffles_differ(step)
             for indices in batches(order, training.batch_size):
                 if step == self.steps:

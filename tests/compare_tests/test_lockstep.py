@@ -7,6 +7,7 @@ from itertools import chain
 
 import numpy as np
 import pytest
+import torch
 
 import numpy_nn
 from compare.blueprint import blueprint
@@ -336,3 +337,32 @@ def test_results_are_kept(tiny, lockstep):
     assert all(p.shape == (30,) and p.dtype == np.int32 for p in kept.values())
     accuracy = values(run, backend="numpy", split="test", metric="accuracy")[-1].value
     assert accuracy == np.mean(kept["numpy/SGD/0"] == run.splits.test.targets)
+
+
+def dropout(tiny):
+    return tiny(
+        'model={architecture="pass_fail_mlp",arguments={sizes=[784,8,8,10],dropout=0.5}}',
+        "optimizers={SGD={lr=0.1}}",
+        "reported=[]",
+    )
+
+
+def test_dropout_keeps_the_same_values_on_both_sides(tiny, lockstep, monkeypatch):
+    """PyTorch is made to draw other masks than NumPy, as some of its builds do."""
+    monkeypatch.setattr(
+        torch.nn.Dropout, "forward", lambda self, x: x * 3.0 if self.training else x
+    )
+    run = trained(lockstep(dropout(tiny)))
+    assert all(r.passed for r in run.directory.rows["parity"])
+    theirs = {r[1:-1]: r.value for r in values(run, backend="torch", metric="loss")}
+    for row in values(run, backend="numpy", metric="loss"):
+        assert row.value == pytest.approx(theirs[row[1:-1]], rel=1e-5)
+    # The replicas see the same rows with the same masks, in another order.
+    assert max(r.distance for r in run.directory.rows["drift"]) < 1e-5
+
+
+def test_dropout_draws_leave_the_order_of_the_rows_alike(tiny, lockstep):
+    """NumPy alone draws masks, so after the first epoch the generators stand apart."""
+    run = trained(lockstep(dropout(tiny)))
+    assert not [r.site for r in run.directory.rows["parity"] if not r.passed]
+    assert run.record.steps == 6
