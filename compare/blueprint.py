@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from compare.experiment import Experiment
+from compare.head import HEADS, Head
 from experiments import architectures
 from experiments.errors import InputError
 from experiments.initialisation import Scheme, initialise
@@ -28,6 +29,8 @@ class Blueprint:
         loss: The loss class.
         algorithm: The optimizer class.
         settings: The optimizer's keyword arguments.
+        decay_biases: Whether its weight decay acts on vectors too, or on parameters of two and
+            more dimensions alone.
     """
 
     architecture: Callable[..., Any]
@@ -37,6 +40,12 @@ class Blueprint:
     loss: str = "CrossEntropyLoss"
     algorithm: str = "SGD"
     settings: dict[str, Any] = field(default_factory=dict)
+    decay_biases: bool = True
+
+    @property
+    def head(self) -> Head:
+        """What the network's output means."""
+        return HEADS[self.loss]
 
     def model(self, nn: Any) -> Any:
         """The network with its starting weights, drawn from the namespace's generator.
@@ -68,11 +77,22 @@ class Blueprint:
             InputError: Its settings contradict each other, or there is nothing to train.
         """
         try:
-            return getattr(nn.optim, self.algorithm)(model.parameters(), **self.settings)
+            return getattr(nn.optim, self.algorithm)(self._groups(model), **self.settings)
         except (ValueError, TypeError, NotImplementedError) as error:
             raise InputError(
                 f"The optimizer {self.algorithm} could not be made with {self.settings}: {error}."
             ) from error
+
+    def _groups(self, model: Any) -> Any:
+        """The parameters, or two groups of them where only some decay."""
+        if self.decay_biases or not self.settings.get("weight_decay"):
+            return model.parameters()
+        parameters = list(model.parameters())
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in parameters if len(p.shape) > 1]},
+            {"params": [p for p in parameters if len(p.shape) <= 1], "weight_decay": 0.0},
+        ]
+        return [group for group in groups if group["params"]]
 
 
 def blueprint(experiment: Experiment, label: str, folder: Path = Path()) -> Blueprint:
@@ -103,6 +123,7 @@ def blueprint(experiment: Experiment, label: str, folder: Path = Path()) -> Blue
         experiment.training.loss,
         settings.pop("algorithm"),
         settings,
+        experiment.training.decay_biases,
     )
 
 

@@ -19,8 +19,8 @@ def load_splits(
     """Load the data set and cut it.
 
     Returns:
-        The splits; what the report says of them; and pictures of the test rows, uint8
-        (N, H, W), for data that can be looked at (else of length 0).
+        The splits, as the data set has them; what the report says of them; and pictures of the
+        test rows, uint8 (N, H, W), for data that can be looked at (else of length 0).
     """
     if sample and data.sample is None:
         raise InputError(f"--sample: the data set {data.name!r} has no sample.")
@@ -35,8 +35,7 @@ def load_splits(
         raise InputError(f"data.validation = {data.validation} leaves no row to train on.")
     validation = Rows(train.inputs[kept:], train.targets[kept:]) if held_out else None
     train = Rows(train.inputs[:kept], train.targets[:kept])
-    test = Rows(found.test.inputs, found.test.targets)
-    pictures = np.round(test.inputs[:, 0] * 255).astype(np.uint8)
+    test = Rows(found.test.inputs, found.test.targets) if len(found.test.targets) else None
     record = DataRecord(
         name=found.name,
         title=found.title,
@@ -44,15 +43,25 @@ def load_splits(
         licence=found.licence,
         digests=dict(found.digests),
         class_names=list(found.class_names),
-        input_shape=list(test.inputs.shape[1:]),
+        input_shape=list(train.inputs.shape[1:]),
         train_rows=len(train.targets),
         validation_rows=held_out,
-        test_rows=len(test.targets),
+        test_rows=len(test.targets) if test else 0,
     )
+    return Splits(train, validation, test), record, _pictures(test)
+
+
+def laid_out(splits: Splits, layout: str) -> Splits:
+    """The same splits, each input a row of numbers where ``layout`` is ``flat``."""
 
     def shaped(rows: Rows) -> Rows:
-        flat = data.layout == "flat"
-        return Rows(rows.inputs.reshape(len(rows.inputs), -1), rows.targets) if flat else rows
+        return Rows(rows.inputs.reshape(len(rows.inputs), -1), rows.targets)
 
-    splits = Splits(shaped(train), shaped(validation) if validation else None, shaped(test))
-    return splits, record, pictures
+    return splits if layout != "flat" else splits.map(shaped)
+
+
+def _pictures(test: Rows | None) -> np.ndarray:
+    """Grey values of the test rows, where they are images of one channel."""
+    if test is None or test.inputs.ndim != 4 or test.inputs.shape[1] != 1:
+        return np.empty((0, 0, 0), np.uint8)
+    return np.round(test.inputs[:, 0] * 255).astype(np.uint8)

@@ -6,14 +6,22 @@ Nothing here knows NumPy or PyTorch layers; the two sides are built from this fo
 from __future__ import annotations
 
 import math
-import re
-from typing import Annotated, Any, Literal
+from functools import cached_property
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from compare.axes import Axis, changed, check_label, combinations, setting
 from compare.form import Finite, Form, Fraction, FractionPair, NotNegative, Positive
 from compare.optimizer_forms import Others
+from compare.report_forms import Claim, Equivalence, FigureForm, Reported, Selection
 from experiments.initialisation import Scheme
+
+OPTIMIZER = "optimizer"
+"""The name of the first axis: which of the optimizers."""
+
+VARIABLE = ("data", "model", "training", "optimizers", "parity")
+"""The tables that a case of ``vary`` may change."""
 
 
 class Data(Form):
@@ -67,19 +75,40 @@ class Training(Form):
 
     Attributes:
         epochs: Passes over the training set.
+        steps: Stop after so many updates, within an epoch if need be.
         batch_size: Rows in a batch; the last batch of an epoch holds what is left.
-        loss: A loss class of both namespaces.
+        loss: A loss class of both namespaces. ``CrossEntropyLoss`` and ``NLLLoss`` take one
+            output a class, ``BCELoss`` and ``BCEWithLogitsLoss`` one output for two classes, the
+            others one output whose nearest integer is the class.
         dtype: What both sides compute in.
         seeds: Each seed is a training of its own.
+        evaluate_every: Evaluate all splits after every so many epochs, and after the last.
+        decay_biases: Whether weight decay acts on vectors too (biases, γ and β of BatchNorm), or
+            on weights of two and more dimensions alone.
+        gradient_norms: Whether the length of every parameter's gradient is recorded, at each
+            step.
     """
 
     epochs: Annotated[int, Field(gt=0)]
+    steps: Annotated[int, Field(gt=0)] | None = None
     batch_size: Annotated[int, Field(gt=0)]
-    loss: Literal["CrossEntropyLoss"] = "CrossEntropyLoss"
+    loss: Literal[
+        "CrossEntropyLoss",
+        "NLLLoss",
+        "BCELoss",
+        "BCEWithLogitsLoss",
+        "MSELoss",
+        "L1Loss",
+        "SmoothL1Loss",
+        "HuberLoss",
+    ] = "CrossEntropyLoss"
     dtype: Literal["float32", "float64"] = "float32"
     seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)] = Field(
         default_factory=lambda: [0]
     )
+    evaluate_every: Annotated[int, Field(gt=0)] = 1
+    decay_biases: bool = True
+    gradient_norms: bool = False
 
     @field_validator("seeds")
     @classmethod
@@ -116,34 +145,6 @@ class Adam(Form):
 Optimizer = Annotated[SGD | Adam | Others, Field(discriminator="algorithm")]
 
 
-class Reported(Form):
-    """A published figure that the report sets beside ours.
-
-    Attributes:
-        quantity: ``train loss`` is the mean over an epoch's batches, in training mode; the
-            others are evaluations at the end of an epoch.
-        optimizer: The label of the training it belongs to.
-        by: Who reported it: a framework or an author.
-        value: The figure.
-        epoch: After which epoch; the last one if absent.
-        note: Words that belong to the figure, such as "up to".
-    """
-
-    quantity: Literal[
-        "train loss",
-        "train accuracy",
-        "validation loss",
-        "validation accuracy",
-        "test loss",
-        "test accuracy",
-    ]
-    optimizer: str
-    by: str
-    value: Finite
-    epoch: Annotated[int, Field(gt=0)] | None = None
-    note: str = ""
-
-
 class Parity(Form):
     """Which steps are certified, and how many PyTorch replicas show the usual drift.
 
@@ -161,8 +162,43 @@ class Parity(Form):
     replica_steps: Annotated[int, Field(ge=0)] = 300
 
 
+class Plan(NamedTuple):
+    """One combination of an experiment's cases; each seed makes a training of it.
+
+    Attributes:
+        label: The optimizer's label and the cases', in the order of the axes.
+        variant: Axis → case, the optimizer first.
+        experiment: The experiment with this combination's settings: it varies nothing.
+    """
+
+    label: str
+    variant: dict[str, str]
+    experiment: Experiment
+
+    @property
+    def optimizer(self) -> str:
+        """The label of its optimizer."""
+        return self.variant[OPTIMIZER]
+
+
 class Experiment(Form):
-    """One experiment: a network trained from each seed with each optimizer, on both sides."""
+    """One experiment: networks trained on both sides, for every combination of what is varied.
+
+    Attributes:
+        title: The title of the report.
+        summary: What it shows, in one line.
+        task: What is to be done, for the report.
+        data: Which data.
+        model: Which network.
+        training: How long, and from which seeds.
+        optimizers: Label → optimizer; the first axis.
+        vary: Axis → its cases: further things that are varied.
+        figures: Figures of its own.
+        claims: What the report answers.
+        reported: Published figures.
+        parity: Which steps are certified.
+        equivalence: When both sides count as equally good.
+    """
 
     title: str
     summary: str
@@ -171,8 +207,12 @@ class Experiment(Form):
     model: Model
     training: Training
     optimizers: Annotated[dict[str, Optimizer], Field(min_length=1)]
+    vary: dict[str, Axis] = Field(default_factory=dict)
+    figures: list[FigureForm] = Field(default_factory=list)
+    claims: list[Claim] = Field(default_factory=list)
     reported: list[Reported] = Field(default_factory=list)
     parity: Parity = Parity()
+    equivalence: Equivalence = Equivalence()
 
     @field_validator("optimizers", mode="before")
     @classmethod
@@ -189,10 +229,17 @@ class Experiment(Form):
     @classmethod
     def _labels_can_name_files(cls, value: dict[str, Any]) -> dict[str, Any]:
         for label in value:
-            if not re.fullmatch(r"\w([\w .+-]*[\w+])?", label, re.ASCII):
+            check_label("optimizers: the label", label)
+        return value
+
+    @field_validator("vary")
+    @classmethod
+    def _axes_have_names_of_their_own(cls, value: dict[str, Axis]) -> dict[str, Axis]:
+        for name in value:
+            check_label("vary: the axis", name)
+            if name == OPTIMIZER:
                 raise ValueError(
-                    f"optimizers: the label {label!r} should be made of letters, digits, spaces "
-                    "and . _ + - alone: the files of its weights are named after it"
+                    f"vary: the axis {OPTIMIZER!r} is made of the optimizers: choose another name"
                 )
         return value
 
@@ -208,15 +255,121 @@ class Experiment(Form):
         return self
 
     @model_validator(mode="after")
+    def _every_combination_is_an_experiment(self) -> Experiment:
+        labels = [plan.label for plan in self.plans]
+        twice = next((label for label in labels if labels.count(label) > 1), None)
+        if twice is not None:
+            raise ValueError(f"vary: two trainings have the label {twice!r}: name the cases apart")
+        return self
+
+    @model_validator(mode="after")
     def _reported_figures_belong_to_a_training(self) -> Experiment:
+        labels = [plan.label for plan in self.plans]
         for figure in self.reported:
-            if figure.optimizer not in self.optimizers:
+            if figure.optimizer not in labels:
                 raise ValueError(
                     f"reported: {figure.quantity} {figure.value} is for the optimizer "
-                    f"{figure.optimizer!r}, but the optimizers are {', '.join(self.optimizers)} "
-                    "(reported = [] leaves all such figures out)"
+                    f"{figure.optimizer!r}, but the {'trainings' if self.vary else 'optimizers'} "
+                    f"are {_listed(labels)} (reported = [] leaves all such figures out)"
                 )
         return self
+
+    @model_validator(mode="after")
+    def _axes_exist(self) -> Experiment:
+        axes = [OPTIMIZER, *self.vary]
+        for figure in self.figures:
+            for axis in figure.axes():
+                if axis not in axes:
+                    raise ValueError(
+                        f"figures: the axis {axis!r} of {figure.kind!r} is not one of "
+                        f"{', '.join(axes)}"
+                    )
+            if figure.kind == "gradient norms" and not self.training.gradient_norms:
+                raise ValueError("figures: 'gradient norms' needs training.gradient_norms = true")
+        for claim in self.claims:
+            for selection in (claim.of, claim.than or {}):
+                if not self.select(selection):
+                    raise ValueError(
+                        f"claims: {claim.says!r} selects {selection}, which is none of the "
+                        f"trainings (axes: {', '.join(axes)})"
+                    )
+        return self
+
+    @cached_property
+    def plans(self) -> list[Plan]:
+        """Every combination of the optimizers and the cases, in order."""
+        if not self.vary:
+            return [
+                Plan(label, {OPTIMIZER: label}, self._of_one(label)) for label in self.optimizers
+            ]
+        tree = self.model_dump(mode="json", exclude={"vary", "figures", "claims", "reported"})
+        found = []
+        for optimizer in self.optimizers:
+            for variant, changes in combinations(self.vary):
+                label = " ".join([optimizer, *variant.values()])
+                _check_changes(label, changes, self.optimizers)
+                whole = changed(tree, changes)
+                whole["optimizers"] = {optimizer: whole["optimizers"][optimizer]}
+                try:
+                    experiment = Experiment.model_validate(whole)
+                except ValidationError as error:
+                    problem = error.errors(include_url=False)[0]
+                    key = ".".join(str(part) for part in problem["loc"])
+                    raise ValueError(
+                        f"vary: {label!r}: {key}: {problem['msg']}, but is {problem['input']!r}"
+                    ) from None
+                found.append(Plan(label, {OPTIMIZER: optimizer, **variant}, experiment))
+        return found
+
+    def select(self, selection: Selection) -> list[Plan]:
+        """The plans that a selection means."""
+        found = self.plans
+        for key, choice in selection.items():
+            if key == OPTIMIZER or key in self.vary:
+                cases = [choice] if isinstance(choice, str) else choice
+                found = [plan for plan in found if plan.variant[key] in cases]
+            elif isinstance(choice, list) and len(choice) == 2:
+                low, high = choice
+                found = [plan for plan in found if _within(plan.experiment, key, low, high)]
+            else:
+                return []
+        return found
+
+    def _of_one(self, label: str) -> Experiment:
+        """The same with one of the optimizers alone."""
+        if len(self.optimizers) == 1:
+            return self
+        return self.model_copy(update={"optimizers": {label: self.optimizers[label]}})
+
+
+def _check_changes(label: str, changes: dict[str, Any], optimizers: dict[str, Any]) -> None:
+    for table, settings in changes.items():
+        if table not in VARIABLE or not isinstance(settings, dict):
+            raise ValueError(
+                f"vary: {label!r} changes {table!r}: expected settings of {', '.join(VARIABLE)}"
+            )
+    if set(changes.get("data", {})) - {"layout"}:
+        raise ValueError(
+            f"vary: {label!r} changes {', '.join(changes['data'])} of the data: all trainings have "
+            "the same rows, and only data.layout may vary"
+        )
+    if "seeds" in changes.get("training", {}):
+        raise ValueError(f"vary: {label!r} changes training.seeds, which are the same for all")
+    for optimizer in changes.get("optimizers", {}):
+        if optimizer not in optimizers:
+            raise ValueError(
+                f"vary: {label!r} changes the optimizer {optimizer!r}, but the optimizers are "
+                f"{', '.join(optimizers)}"
+            )
+
+
+def _within(experiment: Experiment, key: str, low: Any, high: Any) -> bool:
+    value = setting(experiment.model_dump(mode="json"), key)
+    return isinstance(value, int | float) and low <= value <= high
+
+
+def _listed(labels: list[str]) -> str:
+    return ", ".join(labels[:12]) + (f" and {len(labels) - 12} more" if len(labels) > 12 else "")
 
 
 def _plain(value: Any) -> bool:

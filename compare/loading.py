@@ -137,9 +137,15 @@ TABLES = {
     "data": "Data",
     "model": "Model",
     "training": "Training",
+    "vary": "Axis",
+    "figures": "FigureForm",
+    "claims": "Claim",
     "reported": "Reported",
     "parity": "Parity",
+    "equivalence": "Equivalence",
 }
+LISTS = ("vary", "figures", "claims", "reported")
+"""Tables that hold others, which have the keys."""
 
 
 def _known_keys(path: list[str], algorithm: str | None) -> list[str]:
@@ -147,7 +153,10 @@ def _known_keys(path: list[str], algorithm: str | None) -> list[str]:
     schema = Experiment.model_json_schema()
     if len(path) == 1:
         return sorted(schema["properties"])
-    return sorted(schema["$defs"][algorithm or TABLES[path[0]]]["properties"])
+    table = algorithm or TABLES[path[0]]
+    if path[0] == "vary" and len(path) > 3:
+        table = "LogSteps" if path[2] == "log_steps" else "Range"
+    return sorted(schema["$defs"][table]["properties"])
 
 
 def _keys_of_tables() -> dict[str, str]:
@@ -156,7 +165,7 @@ def _keys_of_tables() -> dict[str, str]:
     return {
         key: f"{table}.{key}"
         for table, name in TABLES.items()
-        if table != "reported"
+        if table not in LISTS
         for key in definitions[name]["properties"]
     }
 
@@ -175,7 +184,9 @@ def _parse_change(change: str) -> tuple[str, Any]:
 def _assign(tree: dict[str, Any], key: str, value: Any) -> None:
     """Set the one place that ``key`` names; a key that names no place is set where it stands."""
     parts = key.split(".")
-    places = [path for path in _paths(tree) if path[-len(parts) :] == parts]
+    # What varies is named in full: a short name means the setting that all trainings share.
+    found = _paths({table: tree[table] for table in tree if table not in LISTS})
+    places = [path for path in found if path[-len(parts) :] == parts]
     if parts in places or not places:
         places = [parts]
     if len(places) > 1:

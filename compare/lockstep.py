@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -11,15 +11,15 @@ import numpy as np
 from compare.blueprint import Blueprint
 from compare.certificate import Comparison, Judges, certify
 from compare.drift import Replicas
-from compare.experiment import Experiment
+from compare.experiment import Experiment, Plan
+from compare.findings import Findings
 from compare.initial import compare_initial
 from compare.mistakes.stage import diagnose_step
 from compare.records import NamedMistake, TrainingRecord
-from compare.run_directory import RunDirectory
 from compare.sides import Side, Step
 from compare.sides.numpy_side import NumpySide
 from compare.sides.torch_side import TorchSide
-from compare.tables import HistoryRow, ParityRow, TimingRow
+from compare.tables import GradientRow, HistoryRow, ParityRow, TimingRow
 
 
 class Rows(NamedTuple):
@@ -30,16 +30,21 @@ class Rows(NamedTuple):
 
 
 class Splits(NamedTuple):
-    """What is trained on, what is held out, and what is tested on."""
+    """What is trained on, what is held out, and what is tested on, where there is any of it."""
 
     train: Rows
     validation: Rows | None
-    test: Rows
+    test: Rows | None
 
     def named(self) -> dict[str, Rows]:
         """The splits that there are, by the names that the records use."""
         found = {"train": self.train, "validation": self.validation, "test": self.test}
         return {name: rows for name, rows in found.items() if rows is not None}
+
+    def map(self, function: Callable[[Rows], Rows]) -> Splits:
+        """The same with each split changed."""
+        train, *others = self
+        return Splits(function(train), *(r if r is None else function(r) for r in others))
 
 
 class Observer(Protocol):
@@ -68,36 +73,36 @@ def total_steps(experiment: Experiment, rows: int, max_steps: int | None) -> int
     """The number of updates of one training."""
     training = experiment.training
     steps = training.epochs * -(-rows // training.batch_size)
-    return steps if max_steps is None else min(steps, max_steps)
+    return min(n for n in (steps, training.steps, max_steps) if n is not None)
 
 
 class LockStep:
     """One training, NumPy and PyTorch side by side.
 
     Args:
-        experiment: What is to be done.
+        plan: What is to be done.
         blueprint: What is to be built.
-        label: The optimizer's label.
         seed: Where both generators start.
-        splits: The data.
-        directory: Where rows, weights and predictions go.
+        splits: The data, laid out for the network.
+        findings: Where rows, weights and predictions go.
         observer: Who is told of the progress.
         max_steps: Stop after so many updates.
     """
 
     def __init__(
         self,
-        experiment: Experiment,
+        plan: Plan,
         blueprint: Blueprint,
-        label: str,
         seed: int,
         splits: Splits,
-        directory: RunDirectory,
+        findings: Findings,
         observer: Observer,
         max_steps: int | None = None,
     ) -> None:
+        experiment, label = plan.experiment, plan.label
         self.experiment, self.label, self.seed = experiment, label, seed
-        self.splits, self.directory, self.observer = splits, directory, observer
+        self.splits, self.findings, self.observer = splits, findings, observer
+        self.head = blueprint.head
         dtype = experiment.training.dtype
         # The judges draw weights of their own, so they are built before the generators start.
         self.judges = Judges(
@@ -118,6 +123,7 @@ class LockStep:
         self._every = parity.every or max(1, self.steps // 40)
         self.record = TrainingRecord(
             optimizer=label,
+            variant=plan.variant,
             seed=seed,
             finished=False,
             steps=0,
@@ -133,8 +139,9 @@ class LockStep:
         """Train to the end, pausing after each epoch so that the caller can save the records."""
         started = time.perf_counter()
         training = self.experiment.training
+        splits = self.splits.map(lambda rows: Rows(rows.inputs, self.head.targets(rows.targets)))
         held = {
-            side.backend: {name: side.rows(*rows) for name, rows in self.splits.named().items()}
+            side.backend: {name: side.rows(*rows) for name, rows in splits.named().items()}
             for side in self.sides
         }
         self.replicas.start(self.torch.state(), held["torch"]["train"])
@@ -150,11 +157,14 @@ class LockStep:
             for indices in batches(order, training.batch_size):
                 if step == self.steps:
                     break
-                self._step(epoch, step, indices, held)
+                rows = self._step(epoch, step, indices, held)
                 step += 1
                 self.record.steps = step
+                self.findings.add("history", *rows)
             self.record.wall_s = time.perf_counter() - started
-            self._evaluate(epoch, held)
+            last = step == self.steps or epoch == training.epochs
+            if last or epoch % training.evaluate_every == 0:
+                self._evaluate(epoch, held)
             yield
             if step == self.steps:
                 break
@@ -163,7 +173,11 @@ class LockStep:
         self.record.wall_s = time.perf_counter() - started
         self.observer.end(self.record)
 
-    def _step(self, epoch: int, step: int, indices: np.ndarray, held: dict[str, Any]) -> None:
+    def _step(
+        self, epoch: int, step: int, indices: np.ndarray, held: dict[str, Any]
+    ) -> list[HistoryRow]:
+        """Make a step on both sides; return what the history says of it."""
+        history: list[HistoryRow] = []
         certified = step < self.experiment.parity.first_steps or step % self._every == 0
         seconds = {}
         # Whoever goes second finds the caches warm or cold by what the first did: take turns. A
@@ -186,11 +200,13 @@ class LockStep:
                 loss, logits = side.train_step(batch)
                 seconds[side.backend] = time.perf_counter() - begun
             targets = self.splits.train.targets[indices]
-            accuracy = float(np.mean(logits.argmax(axis=1) == targets))
-            self._add_history(side.backend, epoch, step, "train", loss, accuracy)
+            accuracy = float(np.mean(self.head.predicted(logits) == targets))
+            history += self._history(side.backend, epoch, step, "train", loss, accuracy)
+            if self.experiment.training.gradient_norms:
+                self._add_gradients(side, step)
             self.observer.step(side.backend, step + 1, loss, accuracy)
         if len(seconds) == 2:
-            self.directory.add(
+            self.findings.add(
                 "timing",
                 TimingRow(
                     self.label,
@@ -199,9 +215,10 @@ class LockStep:
                     **{f"{backend}_s": value for backend, value in seconds.items()},
                 ),
             )
-        self.directory.add(
+        self.findings.add(
             "drift", *self.replicas.follow(self.label, step, indices, self.numpy, self.torch)
         )
+        return history
 
     def _diagnose(self, recorded: Step, comparisons: list[Comparison]) -> None:
         """Name what is behind the first divergence of the run."""
@@ -215,22 +232,32 @@ class LockStep:
                 site=failure.site, code=found.code, explanation=found.explanation
             )
 
+    def _add_gradients(self, side: Side, step: int) -> None:
+        for name, norm in side.gradient_norms().items():
+            row = GradientRow(side.backend, self.label, self.seed, step, name, norm)
+            self.findings.add("gradients", row)
+
     def _evaluate(self, epoch: int, held: dict[str, Any]) -> None:
         for side in self.sides:
-            for split, rows in held[side.backend].items():
-                result = side.evaluate(rows)
-                self._add_history(
-                    side.backend, epoch, self.record.steps, split, result.loss, result.accuracy
+            for split, rows in self.splits.named().items():
+                result = side.evaluate(held[side.backend][split])
+                predicted = self.head.predicted(result.outputs)
+                accuracy = float(np.mean(predicted == rows.targets))
+                self.findings.add(
+                    "history",
+                    *self._history(
+                        side.backend, epoch, self.record.steps, split, result.loss, accuracy
+                    ),
                 )
-                self.observer.epoch(side.backend, epoch, split, result.loss, result.accuracy)
+                self.observer.epoch(side.backend, epoch, split, result.loss, accuracy)
 
     def _keep_results(self, held: dict[str, Any]) -> None:
         for side in self.sides:
-            model = side.state().model
-            self.directory.write_weights(side.backend, self.label, self.seed, model)
-            predicted = side.evaluate(held[side.backend]["test"]).predicted
-            key = f"{side.backend}/{self.label}/{self.seed}"
-            self.directory.keep("predictions", {key: predicted.astype(np.int32)})
+            self.findings.weights[side.backend] = side.state().model
+            if self.splits.test is not None:
+                outputs = side.evaluate(held[side.backend]["test"]).outputs
+                predicted = self.head.predicted(outputs).astype(np.int32)
+                self.findings.predictions[side.backend] = predicted
 
     def _shuffles_differ(self, step: int) -> None:
         infinite = float("inf")
@@ -239,17 +266,15 @@ class LockStep:
         )
         self._add_parity([row])
 
-    def _add_history(
+    def _history(
         self, backend: str, epoch: int, step: int, split: str, loss: float, accuracy: float
-    ) -> None:
-        for metric, value in (("loss", loss), ("accuracy", accuracy)):
-            self.directory.add(
-                "history",
-                HistoryRow(
-                    backend, self.label, self.seed, epoch, step, split, metric, float(value)
-                ),
-            )
+    ) -> list[HistoryRow]:
+        key = (backend, self.label, self.seed, epoch, step, split)
+        return [
+            HistoryRow(*key, metric, float(value))
+            for metric, value in (("loss", loss), ("accuracy", accuracy))
+        ]
 
     def _add_parity(self, rows: list[ParityRow]) -> None:
-        self.directory.add("parity", *rows)
+        self.findings.add("parity", *rows)
         self.record.parity_rows += len(rows)

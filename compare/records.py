@@ -7,6 +7,7 @@ A run directory holds
 - ``parity.csv``: every comparison that was made, with its error, its bound and its verdict;
 - ``drift.csv``: distances between right runs that differ in rounding alone;
 - ``timing.csv``: seconds of each training step, side by side;
+- ``gradients.csv``: lengths of the gradients, where the experiment asks for them;
 - ``weights/*.safetensors``: the final weights of both sides;
 - ``predictions.safetensors`` and ``pictures.safetensors``: predicted classes, and the inputs
   that the report shows;
@@ -17,14 +18,24 @@ Neither NumPy layers nor PyTorch are imported here: a report needs only this.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from compare.experiment import Experiment
-from compare.tables import TABLES, DriftRow, HistoryRow, ParityRow, TimingRow, read_table
+from compare.experiment import Experiment, Plan
+from compare.tables import (
+    TABLES,
+    DriftRow,
+    GradientRow,
+    HistoryRow,
+    ParityRow,
+    TimingRow,
+    read_table,
+)
 from experiments.errors import InputError
 
 SCHEMA = 1
@@ -104,7 +115,8 @@ class TrainingRecord(Record):
     """The summary of one training, both sides.
 
     Attributes:
-        optimizer: Its label.
+        optimizer: Its label: the optimizer's, and those of the cases that are varied beside it.
+        variant: Axis → case.
         seed: Its seed.
         finished: False while it goes on, and for ever if the run was broken off.
         steps: Updates made.
@@ -117,6 +129,7 @@ class TrainingRecord(Record):
     """
 
     optimizer: str
+    variant: dict[str, str] = Field(default_factory=dict)
     seed: int
     finished: bool
     steps: int
@@ -126,6 +139,14 @@ class TrainingRecord(Record):
     kinks: list[KinkCount]
     mistake: NamedMistake | None = None
     wall_s: float
+
+
+class FailureRecord(Record):
+    """A training that ended in an error, where others went on."""
+
+    optimizer: str
+    seed: int
+    error: str
 
 
 class RunRecord(Record):
@@ -144,9 +165,16 @@ class RunRecord(Record):
     environment: Environment
     sources: dict[str, str]
     trainings: list[TrainingRecord]
+    failures: list[FailureRecord] = Field(default_factory=list)
 
 
-class Run(NamedTuple):
+def predicted_key(backend: str, training: TrainingRecord) -> str:
+    """The name of a side's test predictions in ``predictions.safetensors``."""
+    return f"{backend}/{training.optimizer}/{training.seed}"
+
+
+@dataclass
+class Run:
     """A run directory, read."""
 
     path: Path
@@ -157,6 +185,30 @@ class Run(NamedTuple):
     timing: list[TimingRow]
     predictions: dict[str, np.ndarray]
     pictures: dict[str, np.ndarray]
+    gradients: list[GradientRow] = field(default_factory=list)
+
+    @cached_property
+    def curves(self) -> dict[tuple[str, str, int, str, str], list[HistoryRow]]:
+        """(backend, label, seed, split, metric) → the rows of history.csv, in order."""
+        found: dict[tuple[str, str, int, str, str], list[HistoryRow]] = {}
+        for row in self.history:
+            key = (row.backend, row.optimizer, row.seed, row.split, row.metric)
+            found.setdefault(key, []).append(row)
+        return found
+
+    @cached_property
+    def plans(self) -> dict[str, Plan]:
+        """Label of a training → the settings that it had."""
+        return {plan.label: plan for plan in self.record.experiment.plans}
+
+    @cached_property
+    def steps_per_epoch(self) -> dict[str, int]:
+        """Label of a training → updates in a whole epoch, the last short batch included."""
+        rows = self.record.data.train_rows
+        return {
+            label: max(1, -(-rows // plan.experiment.training.batch_size))
+            for label, plan in self.plans.items()
+        }
 
     def parity_of(self, training: TrainingRecord) -> list[ParityRow]:
         """The rows of parity.csv that belong to one training."""

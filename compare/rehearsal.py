@@ -6,7 +6,7 @@ import numpy as np
 
 from compare.blueprint import Blueprint
 from compare.experiment import Experiment
-from compare.lockstep import Splits, batches
+from compare.lockstep import Splits, batches, total_steps
 from compare.sides.numpy_side import NumpySide
 from compare.sides.torch_side import TorchSide
 from experiments.errors import InputError
@@ -23,8 +23,8 @@ def rehearse(
     this program, and comes up with its traceback when the training begins.
 
     Raises:
-        InputError: The network cannot be built, does not take the rows, has fewer outputs than
-            the data has classes, or cannot be trained on one of the batches.
+        InputError: The network cannot be built, does not take the rows, has other outputs than
+            its loss and the data ask for, or cannot be trained on one of the batches.
     """
     NumpySide(plan)
     side = TorchSide(plan)
@@ -37,15 +37,11 @@ def rehearse(
             f"The architecture {name!r} does not take the data, rows of shape {shape} "
             f"(data.layout = {experiment.data.layout!r}): {_first_line(error)}."
         ) from error
-    classes = 1 + max(int(rows.targets.max()) for rows in splits.named().values())
-    if output.ndim != 2 or output.shape[1] < classes:
-        raise InputError(
-            f"The architecture {name!r} gives outputs of shape {output.shape[1:]} a row; "
-            f"expected one value for each of the {classes} classes of the data."
-        )
-    rows = side.rows(inputs, targets)
+    _outputs_fit(plan, name, output, splits)
+    rows = side.rows(inputs, plan.head.targets(targets))
     training = experiment.training
-    to_come = list(batches(np.arange(len(targets)), training.batch_size))[:max_steps]
+    to_come = list(batches(np.arange(len(targets)), training.batch_size))
+    to_come = to_come[: total_steps(experiment, len(targets), max_steps)]
     for size, batch in {len(batch): batch for batch in to_come}.items():
         try:
             side.train_step(side.batch(rows, batch))
@@ -55,6 +51,24 @@ def rehearse(
                 f"rows leave a batch of {size}, on which PyTorch cannot train the architecture "
                 f"{name!r}: {_first_line(error)}. Choose another batch size."
             ) from error
+
+
+def _outputs_fit(plan: Blueprint, name: str, output: np.ndarray, splits: Splits) -> None:
+    """Whether the network gives what its loss takes, for as many classes as the data has."""
+    head = plan.head
+    classes = 1 + max(int(rows.targets.max()) for rows in splits.named().values())
+    if head.most_classes is not None and classes > head.most_classes:
+        raise InputError(
+            f"training.loss = {plan.loss!r} tells {head.most_classes} classes apart, but the data "
+            f"has {classes}."
+        )
+    found = f"The architecture {name!r} gives outputs of shape {output.shape[1:]} a row"
+    if head.one_output and output.shape[1:] != (1,):
+        raise InputError(f"{found}; training.loss = {plan.loss!r} takes one value.")
+    if not head.one_output and (output.ndim != 2 or output.shape[1] < classes):
+        raise InputError(
+            f"{found}; expected one value for each of the {classes} classes of the data."
+        )
 
 
 def _first_line(error: Exception) -> str:

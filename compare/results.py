@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from compare.records import Run, TrainingRecord
+from compare.records import Run, TrainingRecord, predicted_key
 from compare.tables import HistoryRow, TimingRow
 
 BACKENDS = {"numpy": "NumPy", "torch": "PyTorch"}
@@ -17,11 +17,10 @@ def evaluations(
     run: Run, backend: str, training: TrainingRecord, split: str, metric: str
 ) -> list[tuple[int, float]]:
     """(epoch, value) of each evaluation of a split in evaluation mode, in order."""
-    ends = _last_steps(run, training)
     return [
         (row.epoch, row.value)
         for row in _rows(run, backend, training, split, metric)
-        if row.step == ends.get(row.epoch)
+        if _ends_an_epoch(run, training, row)
     ]
 
 
@@ -29,11 +28,10 @@ def batch_values(
     run: Run, backend: str, training: TrainingRecord, metric: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """(step, value) of each batch in training mode, taken before its update."""
-    ends = _last_steps(run, training)
     rows = [
         row
         for row in _rows(run, backend, training, "train", metric)
-        if row.step != ends.get(row.epoch)
+        if not _ends_an_epoch(run, training, row)
     ]
     return np.array([r.step for r in rows], int), np.array([r.value for r in rows], float)
 
@@ -41,23 +39,85 @@ def batch_values(
 def quantity(
     run: Run, backend: str, training: TrainingRecord, name: str, epoch: int | None = None
 ) -> float | None:
-    """A quantity of :class:`compare.experiment.Reported`, after an epoch or after the last.
+    """A quantity of :data:`compare.report_forms.Quantity`, after an epoch or after the last.
 
-    ``train loss`` and ``train accuracy`` are means over the batches of the epoch, in training
-    mode; the others are evaluations. None where the run has no such value.
+    None where the run has no such value.
     """
+    if name in SPECIAL:
+        return SPECIAL[name](run, backend, training, epoch)
     split, metric = name.split(" ")
     if split == "train":
-        ends = _last_steps(run, training)
-        last = max(ends, default=0) if epoch is None else epoch
-        values = [
-            row.value
-            for row in _rows(run, backend, training, split, metric)
-            if row.epoch == last and row.step != ends.get(row.epoch)
-        ]
-        return float(np.mean(values)) if values else None
+        return _mean_of_epoch(run, backend, training, metric, epoch)
+    split = "train" if split == "training-set" else split
     found = dict(evaluations(run, backend, training, split, metric))
     return found.get(max(found, default=0) if epoch is None else epoch)
+
+
+def _mean_of_epoch(
+    run: Run, backend: str, training: TrainingRecord, metric: str, epoch: int | None
+) -> float | None:
+    """The mean over an epoch's batches, in training mode."""
+    rows = _rows(run, backend, training, "train", metric)
+    last = max((row.epoch for row in rows), default=0) if epoch is None else epoch
+    values = [
+        row.value for row in rows if row.epoch == last and not _ends_an_epoch(run, training, row)
+    ]
+    return float(np.mean(values)) if values else None
+
+
+def _accuracy_gap(
+    run: Run, backend: str, training: TrainingRecord, epoch: int | None
+) -> float | None:
+    seen = quantity(run, backend, training, "training-set accuracy", epoch)
+    unseen = quantity(run, backend, training, "test accuracy", epoch)
+    return None if seen is None or unseen is None else seen - unseen
+
+
+def _loss_rises(
+    run: Run, backend: str, training: TrainingRecord, epoch: int | None
+) -> float | None:
+    losses = _losses_until(run, backend, training, epoch)
+    # A loss that is not a number has not fallen.
+    return float(np.sum(~(losses[1:] <= losses[:-1]))) if len(losses) > 1 else None
+
+
+def _finite(run: Run, backend: str, training: TrainingRecord, epoch: int | None) -> float | None:
+    losses = _losses_until(run, backend, training, epoch)
+    return float(np.all(np.isfinite(losses))) if len(losses) else None
+
+
+def _losses_until(
+    run: Run, backend: str, training: TrainingRecord, epoch: int | None
+) -> np.ndarray:
+    """The batch losses, to the end of an epoch."""
+    return np.array(
+        [
+            row.value
+            for row in _rows(run, backend, training, "train", "loss")
+            if not _ends_an_epoch(run, training, row) and (epoch is None or row.epoch <= epoch)
+        ]
+    )
+
+
+def _near_misses(
+    run: Run, backend: str, training: TrainingRecord, epoch: int | None
+) -> float | None:
+    """The share of mistakes that are one class away; known at the end of the training alone."""
+    predicted = run.predictions.get(predicted_key(backend, training))
+    if predicted is None or epoch is not None:
+        return None
+    distances = np.abs(predicted.astype(np.int64) - run.predictions["targets"])
+    wrong = int((distances > 0).sum())
+    return float((distances == 1).sum() / wrong) if wrong else None
+
+
+SPECIAL: dict[str, Callable[[Run, str, TrainingRecord, int | None], float | None]] = {
+    "accuracy gap": _accuracy_gap,
+    "loss rises": _loss_rises,
+    "finite": _finite,
+    "near misses": _near_misses,
+}
+"""Quantities that are worked out of others."""
 
 
 class StepTime(NamedTuple):
@@ -109,14 +169,13 @@ def step_time(timing: Sequence[TimingRow], training: TrainingRecord) -> StepTime
 def _rows(
     run: Run, backend: str, training: TrainingRecord, split: str, metric: str
 ) -> list[HistoryRow]:
-    key = (backend, training.optimizer, training.seed, split, metric)
-    return [r for r in run.history if (r.backend, r.optimizer, r.seed, r.split, r.metric) == key]
+    return run.curves.get((backend, training.optimizer, training.seed, split, metric), [])
 
 
-def _last_steps(run: Run, training: TrainingRecord) -> dict[int, int]:
-    """Epoch → number of updates made by its end: the step of that epoch's evaluations."""
-    return {
-        row.epoch: row.step
-        for row in run.history
-        if row.split == "test" and (row.optimizer, row.seed) == (training.optimizer, training.seed)
-    }
+def _ends_an_epoch(run: Run, training: TrainingRecord, row: HistoryRow) -> bool:
+    """Whether a row is an evaluation: its step is the number of updates made by then.
+
+    That of a batch is the number of updates made before it, which is less.
+    """
+    whole = row.epoch * run.steps_per_epoch[training.optimizer]
+    return row.step == min(whole, training.steps)

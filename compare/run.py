@@ -9,9 +9,9 @@ import numpy as np
 
 import numpy_nn
 from compare.blueprint import blueprint
-from compare.data import load_splits
+from compare.data import laid_out, load_splits
 from compare.environment import default_threads, describe_environment, own_commit, set_threads
-from compare.experiment import Experiment
+from compare.experiment import Experiment, Plan
 from compare.lockstep import LockStep, Observer, Splits
 from compare.records import SCHEMA, RunRecord
 from compare.rehearsal import rehearse
@@ -50,11 +50,13 @@ def run_experiment(
     Raises:
         InputError: Anything that the person who called can mend.
     """
-    blueprints = {label: blueprint(experiment, label, folder) for label in experiment.optimizers}
+    blueprints = {p.label: blueprint(p.experiment, p.optimizer, folder) for p in experiment.plans}
     splits, data, pictures = load_splits(experiment.data, sample=sample, data_dir=data_dir)
-    for plan in blueprints.values():
-        rehearse(plan, experiment, splits, max_steps)
-    set_threads(threads or default_threads(next(iter(blueprints.values())).model(numpy_nn)))
+    for plan in _unlike(experiment.plans):
+        laid = laid_out(splits, plan.experiment.data.layout)
+        rehearse(blueprints[plan.label], plan.experiment, laid, max_steps)
+    models = (b.model(numpy_nn) for b in blueprints.values())
+    set_threads(threads or max(default_threads(model) for model in models))
     record = RunRecord(
         schema=SCHEMA,
         status="incomplete",
@@ -77,21 +79,21 @@ def run_experiment(
     directory.write(record)
     try:
         for seed in experiment.training.seeds:
-            for label in experiment.optimizers:
-                if any((t.optimizer, t.seed) == (label, seed) for t in record.trainings):
+            for plan in experiment.plans:
+                if any((t.optimizer, t.seed) == (plan.label, seed) for t in record.trainings):
                     continue
                 lockstep = LockStep(
-                    experiment, blueprints[label], label, seed, splits, directory, observer,
-                    max_steps,
+                    plan, blueprints[plan.label], seed,
+                    laid_out(splits, plan.experiment.data.layout),
+                    directory.begin(plan.label, seed), observer, max_steps,
                 )  # fmt: skip
                 record.trainings.append(lockstep.record)
                 # PyTorch says nothing of an overflow; on both sides the losses show it.
                 with np.errstate(over="ignore", invalid="ignore"):
                     for _ in lockstep.train():
-                        directory.write(record)
-                directory.write(record)
+                        directory.checkpoint(record)
+                directory.checkpoint(record)
         _keep_pictures(directory, splits, pictures)
-        directory.write(record)
         record.status = "complete"
     finally:
         # Also when interrupted: what was measured is kept, and says that it is incomplete.
@@ -135,16 +137,27 @@ SAMPLES_SHOWN = 40
 MISTAKES_SHOWN = 10
 
 
+def _unlike(plans: list[Plan]) -> list[Plan]:
+    """One plan of each network, loss and batch size: the others cannot be refused otherwise."""
+    seen: dict[str, Plan] = {}
+    for plan in plans:
+        form = plan.experiment
+        key = f"{form.model!r} {form.data!r} {form.training!r}"
+        seen.setdefault(f"{key} {next(iter(form.optimizers.values())).algorithm}", plan)
+    return list(seen.values())
+
+
 def _keep_pictures(directory: RunDirectory, splits: Splits, pictures: np.ndarray) -> None:
     """Keep the pictures that the report shows: samples, and what each side took for another."""
+    if splits.test is None:
+        return
     targets = splits.test.targets
-    directory.keep("predictions", {"targets": targets.astype(np.int32)})
+    directory.targets = targets.astype(np.int32)
     if not len(pictures):
-        directory.keep("pictures", {})
         return
     shown = set(range(min(SAMPLES_SHOWN, len(targets))))
-    for key, predicted in directory.arrays["predictions"].items():
-        if key != "targets":
+    for findings in directory.findings.values():
+        for predicted in findings.predictions.values():
             shown |= set(np.flatnonzero(predicted != targets)[:MISTAKES_SHOWN].tolist())
     indices = np.array(sorted(shown), np.int32)
-    directory.keep("pictures", {"indices": indices, "images": pictures[indices]})
+    directory.pictures = {"indices": indices, "images": pictures[indices]}

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from compare.atomic import remove_leftovers, write_atomically
-from compare.records import ARRAYS, RunRecord, read_arrays, read_run_record
-from compare.tables import TABLES, read_table, table_text
+from compare.findings import Findings, Key
+from compare.records import (
+    RunRecord,
+    TrainingRecord,
+    predicted_key,
+    read_arrays,
+    read_run_record,
+)
+from compare.tables import OPTIONAL, TABLES, ParityRow, header, read_table
 from experiments.errors import InputError
+
+BETWEEN_CHECKPOINTS_S = 5.0
+"""What a killed process may lose."""
 
 
 class RunDirectory:
@@ -24,6 +34,9 @@ class RunDirectory:
         resume: Take up a run that ``path`` holds already.
 
     Attributes:
+        findings: What each training left, by its label and seed.
+        pictures: What the report shows of the test rows.
+        targets: The classes of the test rows, where there are any.
         found: The record of the run that is taken up, else None.
 
     Raises:
@@ -33,11 +46,12 @@ class RunDirectory:
 
     def __init__(self, path: Path, *, resume: bool = False) -> None:
         self.path = path
-        self.rows: dict[str, list[Any]] = {name: [] for name in TABLES}
-        self.arrays: dict[str, dict[str, np.ndarray]] = {name: {} for name in ARRAYS}
+        self.findings: dict[Key, Findings] = {}
+        self.pictures: dict[str, np.ndarray] = {}
+        self.targets: np.ndarray | None = None
         self.found: RunRecord | None = None
-        self._changed = set(TABLES)
         self._made = resume
+        self._written_at = -BETWEEN_CHECKPOINTS_S
         if resume:
             self.found = read_run_record(path)
             self._read_back()
@@ -83,50 +97,97 @@ class RunDirectory:
     def _read_back(self) -> None:
         """Keep what belongs to trainings that were finished; the rest is made again."""
         assert self.found is not None
-        trainings = [t for t in self.found.trainings if t.finished]
-        finished = {(t.optimizer, t.seed) for t in trainings}
+        for training in self.found.trainings:
+            if training.finished:
+                self.begin(training.optimizer, training.seed)
         for name in TABLES:
             rows = read_table(self.path / f"{name}.csv", name)
             if name == "parity":
-                self.rows[name] = rows[: sum(t.parity_rows for t in trainings)]
-            else:
-                self.rows[name] = [r for r in rows if (r.optimizer, r.seed) in finished]
-        for name in ARRAYS:
-            file = self.path / f"{name}.safetensors"
-            if file.exists():
-                self.arrays[name].update(read_arrays(file))
+                self._read_parity(rows)
+                continue
+            for row in rows:
+                if (row.optimizer, row.seed) in self.findings:
+                    self.findings[row.optimizer, row.seed].add(name, row)
+        file = self.path / "predictions.safetensors"
+        predictions = read_arrays(file) if file.exists() else {}
+        for training in self.found.trainings:
+            for backend in ("numpy", "torch"):
+                key = predicted_key(backend, training)
+                if training.finished and key in predictions:
+                    findings = self.findings[training.optimizer, training.seed]
+                    findings.predictions[backend] = predictions[key]
 
-    def add(self, table: str, *rows: Any) -> None:
-        """Keep rows for the next :meth:`write`."""
-        self.rows[table].extend(rows)
-        self._changed.add(table)
+    def _read_parity(self, rows: list[ParityRow]) -> None:
+        """Cut the rows of parity.csv, which name no seed, as run.json counts them."""
+        assert self.found is not None
+        first = 0
+        for training in self.found.trainings:
+            last = first + training.parity_rows
+            if training.finished:
+                found = self.findings[training.optimizer, training.seed]
+                found.add("parity", *rows[first:last])
+            first = last
 
-    def keep(self, name: str, arrays: dict[str, np.ndarray]) -> None:
-        """Keep predictions or pictures for the next :meth:`write`."""
-        self.arrays[name].update(arrays)
-        self._changed.add(name)
+    def begin(self, label: str, seed: int) -> Findings:
+        """A place for what a training finds."""
+        return self.take(Findings(label, seed))
+
+    def take(self, findings: Findings) -> Findings:
+        """Have what a training found elsewhere."""
+        self.findings[findings.key] = findings
+        return findings
+
+    def checkpoint(self, record: RunRecord) -> None:
+        """Write, unless that was done a moment ago."""
+        if time.monotonic() - self._written_at >= BETWEEN_CHECKPOINTS_S:
+            self.write(record)
 
     def write(self, record: RunRecord) -> None:
-        """Bring everything that changed to the disk, and last of all ``run.json``."""
+        """Bring everything to the disk, and last of all ``run.json``.
+
+        The tables follow the order of the record's trainings.
+        """
         if not self._made:
             self._make()
-        for name in sorted(self._changed):
-            if name in TABLES:
-                write_atomically(self.path / f"{name}.csv", table_text(name, self.rows[name]))
-            else:
-                write_arrays(self.path / f"{name}.safetensors", self.arrays[name])
-        self._changed.clear()
+        found = [self.findings[t.optimizer, t.seed] for t in record.trainings]
+        for name in TABLES:
+            lines = "".join(findings.text(name) for findings in found)
+            if lines or name not in OPTIONAL:
+                write_atomically(self.path / f"{name}.csv", header(name) + lines)
+        self._write_predictions(record)
+        if record.status == "complete" or self.pictures:
+            write_arrays(self.path / "pictures.safetensors", self.pictures)
+        for findings in found:
+            self._write_weights(findings)
         text = record.model_dump_json(indent=2, by_alias=True)
         write_atomically(self.path / "run.json", text + "\n")
+        self._written_at = time.monotonic()
 
-    def write_weights(self, backend: str, optimizer: str, seed: int, state: dict) -> None:
-        """Write a side's final parameters and buffers."""
+    def _write_predictions(self, record: RunRecord) -> None:
+        predictions = {
+            predicted_key(backend, training): predicted
+            for training in record.trainings
+            for backend, predicted in self._of(training).predictions.items()
+        }
+        if predictions and self.targets is not None:
+            predictions["targets"] = self.targets
+        if predictions or record.status == "complete":
+            write_arrays(self.path / "predictions.safetensors", predictions)
+
+    def _of(self, training: TrainingRecord) -> Findings:
+        return self.findings[training.optimizer, training.seed]
+
+    def _write_weights(self, findings: Findings) -> None:
+        """Write final parameters and buffers, and then forget them."""
         folder = self.path / "weights"
-        try:
-            folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise InputError(f"{folder} could not be made: {error.strerror}.") from None
-        write_arrays(folder / f"{backend}-{optimizer}-seed{seed}.safetensors", state)
+        for backend, state in findings.weights.items():
+            try:
+                folder.mkdir(exist_ok=True)
+            except OSError as error:
+                raise InputError(f"{folder} could not be made: {error.strerror}.") from None
+            label, seed = findings.key
+            write_arrays(folder / f"{backend}-{label}-seed{seed}.safetensors", state)
+        findings.weights.clear()
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, get_type_hints
 
@@ -69,19 +70,43 @@ class TimingRow(NamedTuple):
     torch_s: float
 
 
+class GradientRow(NamedTuple):
+    """The length ‖g‖ of one parameter's gradient at one step, before the update."""
+
+    backend: str
+    optimizer: str
+    seed: int
+    step: int
+    parameter: str
+    norm: float
+
+
 TABLES: dict[str, type] = {
     "history": HistoryRow,
     "parity": ParityRow,
     "drift": DriftRow,
     "timing": TimingRow,
+    "gradients": GradientRow,
 }
 
+OPTIONAL = ("gradients",)
+"""Tables that a run has only where its experiment asks for them."""
 
-def table_text(name: str, rows: list[Any]) -> str:
+
+def table_text(name: str, rows: Sequence[Any]) -> str:
     """The CSV text of a table; floats are written so that they read back to the same bits."""
+    return header(name) + rows_text(rows)
+
+
+def header(name: str) -> str:
+    """The first line of a table."""
+    return ",".join(TABLES[name]._fields) + "\n"  # type: ignore[attr-defined]
+
+
+def rows_text(rows: Sequence[Any]) -> str:
+    """The lines of some rows."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(TABLES[name]._fields)  # type: ignore[attr-defined]
     writer.writerows([_text(value) for value in row] for row in rows)
     return out.getvalue()
 
@@ -93,7 +118,12 @@ def _text(value: Any) -> str:
 
 
 def read_table(path: Path, name: str) -> list[Any]:
-    """Read a table that :func:`table_text` wrote; a file that is not one is an InputError."""
+    """Read a table that :func:`table_text` wrote; a file that is not one is an InputError.
+
+    A file of :data:`OPTIONAL` that is not there has no rows.
+    """
+    if name in OPTIONAL and not path.exists():
+        return []
     row_type = TABLES[name]
     converters = [
         {"true": True, "false": False}.__getitem__ if kind is bool else kind

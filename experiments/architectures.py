@@ -36,6 +36,29 @@ def softmax_mlp(nn: Any, sizes: Sequence[int] = (784, 128, 64, 10)) -> Any:
     return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
 
 
+def mlp(
+    nn: Any,
+    sizes: Sequence[int] = (784, 100, 100, 100, 100, 10),
+    activation: str = "ReLU",
+    batch_norm: bool = False,
+    dropout: float = 0.0,
+) -> Any:
+    """Hidden layers of Linear, BatchNorm1d, an activation and dropout, each as one chooses.
+
+    ``activation`` is the name of a module that takes no arguments. BatchNorm1d stands before the
+    activation; Dropout, where its probability is not 0, behind it.
+    """
+    layers = []
+    for fan_in, fan_out in pairwise(sizes[:-1]):
+        layers.append(nn.Linear(fan_in, fan_out))
+        if batch_norm:
+            layers.append(nn.BatchNorm1d(fan_out))
+        layers.append(getattr(nn, activation)())
+        if dropout:
+            layers.append(nn.Dropout(dropout))
+    return nn.Sequential(*layers, nn.Linear(sizes[-2], sizes[-1]))
+
+
 def cnn(nn: Any, channels: Sequence[int] = (16, 32), negative_slope: float = 0.01) -> Any:
     """Two 3×3 convolutions with LeakyReLU and pooling, then two Linear layers, for 28×28 images."""
     first, second = channels

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any, Literal
 
 Scheme = Literal[
-    "kaiming_uniform", "kaiming_normal", "xavier_uniform", "xavier_normal", "normal", "default"
+    "kaiming_uniform",
+    "kaiming_normal",
+    "xavier_uniform",
+    "xavier_normal",
+    "lecun_uniform",
+    "lecun_normal",
+    "normal",
+    "default",
 ]
 
 
@@ -21,7 +28,8 @@ def initialise(nn: Any, model: Any, scheme: Scheme = "kaiming_uniform", std: flo
         model: The network; changed in place.
         scheme: ``kaiming_*`` is He's initialisation, variance 2 / fan_in (He et al. 2015,
             equation 10); ``xavier_*`` has variance 2 / (fan_in + fan_out) (Glorot and Bengio
-            2010, equation 16); ``normal`` has standard deviation ``std``; ``default`` leaves
+            2010, equation 16); ``lecun_*`` has variance 1 / fan_in (LeCun et al. 1998, equation
+            16), which some textbooks call Xavier's; ``normal`` has standard deviation ``std``; ``default`` leaves
             the network, biases included, as the constructors made it.
         std: Standard deviation for ``normal``.
     """
@@ -32,6 +40,8 @@ def initialise(nn: Any, model: Any, scheme: Scheme = "kaiming_uniform", std: flo
         "kaiming_normal": lambda w: nn.init.kaiming_normal_(w, nonlinearity="relu"),
         "xavier_uniform": nn.init.xavier_uniform_,
         "xavier_normal": nn.init.xavier_normal_,
+        "lecun_uniform": lambda w: nn.init.kaiming_uniform_(w, nonlinearity="linear"),
+        "lecun_normal": lambda w: nn.init.kaiming_normal_(w, nonlinearity="linear"),
         "normal": lambda w: nn.init.normal_(w, 0.0, std),
     }[scheme]
     for module in model.modules():

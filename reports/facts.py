@@ -12,7 +12,8 @@ from compare.records import Run, TrainingRecord
 from compare.results import BACKENDS, StepTime, batch_values, evaluations, quantity, step_time
 from compare.tables import DriftRow
 from compare.verdict import Verdict, verdict
-from reports.trainings import label, predicted_key
+from compare.records import predicted_key
+from reports.trainings import label
 
 QUANTITIES = (
     "train loss",

@@ -21,13 +21,3 @@ def shown(run: Run) -> list[TrainingRecord]:
     """The trainings that figures show: those of the first seed, one an optimizer."""
     trainings = run.record.trainings
     return [training for training in trainings if training.seed == trainings[0].seed]
-
-
-def steps_per_epoch(run: Run) -> int:
-    """Updates in a whole epoch, the last short batch included."""
-    return max(1, -(-run.record.data.train_rows // run.record.experiment.training.batch_size))
-
-
-def predicted_key(backend: str, training: TrainingRecord) -> str:
-    """The name of a side's test predictions in ``predictions.safetensors``."""
-    return f"{backend}/{training.optimizer}/{training.seed}"

@@ -31,8 +31,10 @@ def update_mistake(
     """A wrong optimizer from a function of (settings, slot) that gives the new value."""
 
     def step(self: Any) -> None:
+        number = -1
         for group in self.param_groups:
-            for number, parameter in enumerate(group["params"]):
+            for parameter in group["params"]:
+                number += 1
                 memories = self.__dict__.setdefault("_wrong", {})
                 memory = memories.setdefault(number, _memory(self.state.get(parameter, {})))
                 slot = Slot(number, parameter.data.ndim > 1, parameter.data, parameter.grad, memory)

@@ -37,7 +37,10 @@ class NumpySide:
         self.model = blueprint.model(namespace).to(np.dtype(dtype))
         self.loss = blueprint.criterion(namespace)
         self.optimizer = blueprint.optimizer(namespace, self.model)
-        self._names = [name for name, _ in self.model.named_parameters()]
+        names = {id(p): name for name, p in self.model.named_parameters()}
+        self._names = [
+            names[id(p)] for group in self.optimizer.param_groups for p in group["params"]
+        ]
 
     def rows(self, inputs: np.ndarray, targets: np.ndarray) -> Any:
         return inputs, targets
@@ -83,19 +86,24 @@ class NumpySide:
         for name, mask in masks.items():
             self.model.get_submodule(name).mask = mask
 
+    def gradient_norms(self) -> dict[str, float]:
+        return {
+            name: 0.0 if p.grad is None else float(np.linalg.norm(p.grad.astype(np.float64)))
+            for name, p in self.model.named_parameters()
+        }
+
     @np.errstate(all="ignore")
     def evaluate(self, rows: Any, batch_size: int = 1000) -> Evaluation:
         inputs, targets = rows
         self.model.eval()
-        total, predicted = 0.0, []
+        total, outputs = 0.0, []
         for start in range(0, len(targets), batch_size):
             part = slice(start, start + batch_size)
             logits = self.model(_cast(inputs[part], self.dtype))
             total += float(self.loss(logits, _cast(targets[part], self.dtype))) * len(logits)
-            predicted.append(logits.argmax(axis=1))
+            outputs.append(np.array(logits))
         self.model.train()
-        classes = np.concatenate(predicted)
-        return Evaluation(total / len(targets), float(np.mean(classes == targets)), classes)
+        return Evaluation(total / len(targets), np.concatenate(outputs))
 
     @np.errstate(all="ignore")
     def logits(self, inputs: np.ndarray) -> np.ndarray:

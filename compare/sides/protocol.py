@@ -103,11 +103,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The network in evaluation mode on a whole split: mean loss, accuracy, predicted classes."""
+    """The network in evaluation mode on a whole split: mean loss, and the output of each row."""
 
     loss: float
-    accuracy: float
-    predicted: np.ndarray
+    outputs: np.ndarray
 
 
 class Side(Protocol):
@@ -138,6 +137,9 @@ class Side(Protocol):
 
     def give_masks(self, masks: Arrays) -> None:
         """Let each Dropout named keep just this the next time, in the place of its own draws."""
+
+    def gradient_norms(self) -> dict[str, float]:
+        """‖g‖ of every parameter's gradient in the last step, by the parameter's name."""
 
     def evaluate(self, rows: Any, batch_size: int = 1000) -> Evaluation:
         """Evaluate the network on all rows, in evaluation mode."""

@@ -32,7 +32,10 @@ class TorchSide:
         self.model = blueprint.model(torch_nn).to(self._torch_dtype)
         self.loss = blueprint.criterion(torch_nn)
         self.optimizer = blueprint.optimizer(torch_nn, self.model)
-        self._names = [name for name, _ in self.model.named_parameters()]
+        names = {id(p): name for name, p in self.model.named_parameters()}
+        self._names = [
+            names[id(p)] for group in self.optimizer.param_groups for p in group["params"]
+        ]
         self._masks: Arrays = {}
         for name, module in self.model.named_modules():
             if isinstance(module, torch_nn.Dropout):
@@ -142,20 +145,24 @@ class TorchSide:
         self.optimizer.step()
         return Step(before, _array(inputs), _array(targets), calls, gradients, self.state())
 
+    def gradient_norms(self) -> dict[str, float]:
+        return {
+            name: float(np.linalg.norm(_gradient(p).astype(np.float64)))
+            for name, p in self.model.named_parameters()
+        }
+
     def evaluate(self, rows: Any, batch_size: int = 1000) -> Evaluation:
         inputs, targets = rows
         self.model.eval()
-        total, predicted = 0.0, []
+        total, outputs = 0.0, []
         with torch.no_grad():
             for start in range(0, len(targets), batch_size):
                 part = slice(start, start + batch_size)
                 logits = self.model(self._cast(inputs[part]))
                 total += self.loss(logits, self._cast(targets[part])).item() * len(logits)
-                predicted.append(logits.argmax(dim=1).numpy())
+                outputs.append(_array(logits))
         self.model.train()
-        classes = np.concatenate(predicted)
-        correct = float(np.mean(classes == targets.numpy()))
-        return Evaluation(total / len(targets), correct, classes)
+        return Evaluation(total / len(targets), np.concatenate(outputs))
 
     def logits(self, inputs: np.ndarray) -> np.ndarray:
         self.model.eval()

@@ -9,7 +9,8 @@ import numpy as np
 from compare.records import Run
 from compare.results import BACKENDS
 from reports.figures.canvas import Drawing, paper
-from reports.trainings import label, predicted_key, shown
+from compare.records import predicted_key
+from reports.trainings import label, shown
 
 MOST_NUMBERED = 12
 

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from compare.records import Run, TrainingRecord
 from compare.results import BACKENDS, batch_values, evaluations
 from reports.figures.canvas import GREY, SIDE_COLOURS, Drawing, paper
-from reports.trainings import label, shown, steps_per_epoch
+from reports.trainings import label, shown
 
 POINTS = 300
 MARKS = {"train": "o", "validation": "^", "test": "s"}
@@ -71,7 +71,7 @@ def _draw_batches(axis: Any, run: Run, training: TrainingRecord, metric: str) ->
         return
     window = max(1, len(values) // POINTS, min(len(values) // 10, 20))
     mean = np.convolve(values, np.full(window, 1 / window), "valid")
-    epochs = (steps[window - 1 :] + 1 - window / 2) / steps_per_epoch(run)
+    epochs = (steps[window - 1 :] + 1 - window / 2) / run.steps_per_epoch[training.optimizer]
     thin = slice(None, None, max(1, len(mean) // POINTS))
     axis.plot(epochs[thin], mean[thin], color=GREY, alpha=0.6, lw=0.8, label="NumPy, batches")
 
@@ -79,7 +79,7 @@ def _draw_batches(axis: Any, run: Run, training: TrainingRecord, metric: str) ->
 def _draw_evaluations(
     axis: Any, run: Run, training: TrainingRecord, split: str, metric: str
 ) -> None:
-    last = training.steps / steps_per_epoch(run)
+    last = training.steps / run.steps_per_epoch[training.optimizer]
     for backend, name in BACKENDS.items():
         found = evaluations(run, backend, training, split, metric)
         if not found:

@@ -10,7 +10,7 @@ from compare.records import Run, TrainingRecord
 from compare.results import evaluations
 from reports.facts import gaps
 from reports.figures.canvas import BLUE, GREY, VERMILLION, Drawing, paper
-from reports.trainings import label, shown, steps_per_epoch
+from reports.trainings import label, shown
 
 POINTS = 400
 FLOAT32_ROUNDOFF = 2.0**-24
@@ -44,7 +44,7 @@ def draw(run: Run) -> list[Drawing]:
 
 
 def _draw_training(axis: Any, run: Run, training: TrainingRecord) -> None:
-    per_epoch = steps_per_epoch(run)
+    per_epoch = run.steps_per_epoch[training.optimizer]
     steps, largest = _thinned(*gaps(run, training, "loss"))
     axis.plot(
         (steps + 1) / per_epoch,

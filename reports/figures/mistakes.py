@@ -6,7 +6,8 @@ from compare.records import Run, TrainingRecord
 from compare.results import BACKENDS
 from reports.figures.canvas import Drawing
 from reports.figures.gallery import COLUMNS, Tile, gallery
-from reports.trainings import label, predicted_key, shown
+from compare.records import predicted_key
+from reports.trainings import label, shown
 
 
 def draw(run: Run) -> list[Drawing]:
