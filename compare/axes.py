@@ -120,7 +120,10 @@ class Axis(Form):
             labelled = [(f"{value:.3g}", value) for value in self.log_steps.values()]
         else:
             labelled = [(_text(value), value) for value in self.values or []]
-        return {f"{name} {label}": _nested(self.key, value) for label, value in labelled}
+        found = {f"{name} {label}": _nested(self.key, value) for label, value in labelled}
+        if len(found) < len(labelled):
+            raise ValueError(f"vary: two values of {name!r} have the same label")
+        return found
 
     def _draws(self) -> Iterator[dict[str, float]]:
         random = np.random.default_rng(self.seed)

@@ -321,6 +321,12 @@ class Experiment(Form):
                 found.append(Plan(label, {OPTIMIZER: optimizer, **variant}, experiment))
         return found
 
+    def model_copy(self, **settings: Any) -> Experiment:
+        """A copy, whose plans are its own."""
+        copied = super().model_copy(**settings)
+        copied.__dict__.pop("plans", None)
+        return copied
+
     def select(self, selection: Selection) -> list[Plan]:
         """The plans that a selection means."""
         found = self.plans
@@ -337,8 +343,6 @@ class Experiment(Form):
 
     def _of_one(self, label: str) -> Experiment:
         """The same with one of the optimizers alone."""
-        if len(self.optimizers) == 1:
-            return self
         return self.model_copy(update={"optimizers": {label: self.optimizers[label]}})
 
 

@@ -221,6 +221,12 @@ class Run:
         raise ValueError("that training is not of this run")
 
 
+def tables_of(experiment: Experiment) -> list[str]:
+    """The tables that a run of an experiment has: gradients only where it asks for them."""
+    asked = any(plan.experiment.training.gradient_norms for plan in experiment.plans)
+    return [name for name in TABLES if name != "gradients" or asked]
+
+
 def read_run_record(path: Path) -> RunRecord:
     """Read ``run.json`` of a run directory.
 
@@ -262,7 +268,9 @@ def read_run(path: Path) -> Run:
         InputError: Not a run directory, or a file of it is missing or damaged.
     """
     record = read_run_record(path)
-    tables = {name: read_table(path / f"{name}.csv", name) for name in TABLES}
+    tables = {
+        name: read_table(path / f"{name}.csv", name) for name in tables_of(record.experiment)
+    }
     promised = sum(training.parity_rows for training in record.trainings)
     if len(tables["parity"]) < promised:
         raise InputError(

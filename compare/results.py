@@ -56,11 +56,13 @@ def quantity(
 def _mean_of_epoch(
     run: Run, backend: str, training: TrainingRecord, metric: str, epoch: int | None
 ) -> float | None:
-    """The mean over an epoch's batches, in training mode."""
+    """The mean over an epoch's batches, in training mode; by default the last one evaluated."""
+    if epoch is None:
+        ends = evaluations(run, backend, training, "train", metric)
+        epoch = max((end for end, _ in ends), default=0)
     rows = _rows(run, backend, training, "train", metric)
-    last = max((row.epoch for row in rows), default=0) if epoch is None else epoch
     values = [
-        row.value for row in rows if row.epoch == last and not _ends_an_epoch(run, training, row)
+        row.value for row in rows if row.epoch == epoch and not _ends_an_epoch(run, training, row)
     ]
     return float(np.mean(values)) if values else None
 

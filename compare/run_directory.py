@@ -16,8 +16,9 @@ from compare.records import (
     predicted_key,
     read_arrays,
     read_run_record,
+    tables_of,
 )
-from compare.tables import OPTIONAL, TABLES, ParityRow, header, read_table
+from compare.tables import ParityRow, header, read_table
 from experiments.errors import InputError
 
 BETWEEN_CHECKPOINTS_S = 5.0
@@ -100,7 +101,7 @@ class RunDirectory:
         for training in self.found.trainings:
             if training.finished:
                 self.begin(training.optimizer, training.seed)
-        for name in TABLES:
+        for name in tables_of(self.found.experiment):
             rows = read_table(self.path / f"{name}.csv", name)
             if name == "parity":
                 self._read_parity(rows)
@@ -150,10 +151,9 @@ class RunDirectory:
         if not self._made:
             self._make()
         found = [self.findings[t.optimizer, t.seed] for t in record.trainings]
-        for name in TABLES:
+        for name in tables_of(record.experiment):
             lines = "".join(findings.text(name) for findings in found)
-            if lines or name not in OPTIONAL:
-                write_atomically(self.path / f"{name}.csv", header(name) + lines)
+            write_atomically(self.path / f"{name}.csv", header(name) + lines)
         self._write_predictions(record)
         if record.status == "complete" or self.pictures:
             write_arrays(self.path / "pictures.safetensors", self.pictures)

@@ -89,10 +89,6 @@ TABLES: dict[str, type] = {
     "gradients": GradientRow,
 }
 
-OPTIONAL = ("gradients",)
-"""Tables that a run has only where its experiment asks for them."""
-
-
 def table_text(name: str, rows: Sequence[Any]) -> str:
     """The CSV text of a table; floats are written so that they read back to the same bits."""
     return header(name) + rows_text(rows)
@@ -118,12 +114,7 @@ def _text(value: Any) -> str:
 
 
 def read_table(path: Path, name: str) -> list[Any]:
-    """Read a table that :func:`table_text` wrote; a file that is not one is an InputError.
-
-    A file of :data:`OPTIONAL` that is not there has no rows.
-    """
-    if name in OPTIONAL and not path.exists():
-        return []
+    """Read a table that :func:`table_text` wrote; a file that is not one is an InputError."""
     row_type = TABLES[name]
     converters = [
         {"true": True, "false": False}.__getitem__ if kind is bool else kind

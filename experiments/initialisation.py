@@ -29,8 +29,8 @@ def initialise(nn: Any, model: Any, scheme: Scheme = "kaiming_uniform", std: flo
         scheme: ``kaiming_*`` is He's initialisation, variance 2 / fan_in (He et al. 2015,
             equation 10); ``xavier_*`` has variance 2 / (fan_in + fan_out) (Glorot and Bengio
             2010, equation 16); ``lecun_*`` has variance 1 / fan_in (LeCun et al. 1998, equation
-            16), which some textbooks call Xavier's; ``normal`` has standard deviation ``std``; ``default`` leaves
-            the network, biases included, as the constructors made it.
+            16), which some textbooks call Xavier's; ``normal`` has standard deviation ``std``;
+            ``default`` leaves the network, biases included, as the constructors made it.
         std: Standard deviation for ``normal``.
     """
     if scheme == "default":

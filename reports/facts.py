@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from compare.records import Run, TrainingRecord
+from compare.records import Run, TrainingRecord, predicted_key
 from compare.results import BACKENDS, StepTime, batch_values, evaluations, quantity, step_time
 from compare.tables import DriftRow
 from compare.verdict import Verdict, verdict
-from compare.records import predicted_key
 from reports.trainings import label
 
 QUANTITIES = (

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from compare.records import Run
+from compare.records import Run, predicted_key
 from compare.results import BACKENDS
 from reports.figures.canvas import Drawing, paper
-from compare.records import predicted_key
 from reports.trainings import label, shown
 
 MOST_NUMBERED = 12

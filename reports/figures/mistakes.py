@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from compare.records import Run, TrainingRecord
+from compare.records import Run, TrainingRecord, predicted_key
 from compare.results import BACKENDS
 from reports.figures.canvas import Drawing
 from reports.figures.gallery import COLUMNS, Tile, gallery
-from compare.records import predicted_key
 from reports.trainings import label, shown
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compare.data import load_splits
+from compare.data import laid_out, load_splits
 from compare.experiment import Data
 from experiments import datasets
 from experiments.errors import InputError
@@ -24,7 +24,7 @@ def load(**settings):
 
 def test_all_rows(sample):
     splits, record, pictures = load()
-    np.testing.assert_array_equal(splits.train.inputs, sample.train.inputs.reshape(6000, 784))
+    np.testing.assert_array_equal(splits.train.inputs, sample.train.inputs)
     np.testing.assert_array_equal(splits.test.targets, sample.test.targets)
     assert splits.validation is None
     assert list(splits.named()) == ["train", "test"]
@@ -47,9 +47,15 @@ def test_a_limit_beyond_the_data():
     assert load(limit=42000)[1].train_rows == 6000
 
 
-def test_layout():
-    assert load(limit=5, layout="image")[0].train.inputs.shape == (5, 1, 28, 28)
-    assert load(limit=5)[0].train.inputs.shape == (5, 784)
+def test_layout(sample):
+    splits = load(limit=5, validation=0.2)[0]
+    assert laid_out(splits, "image") is splits
+    assert splits.train.inputs.shape == (4, 1, 28, 28)
+    flat = laid_out(splits, "flat")
+    shapes = {name: rows.inputs.shape for name, rows in flat.named().items()}
+    assert shapes == {"train": (4, 784), "validation": (1, 784), "test": (1000, 784)}
+    np.testing.assert_array_equal(flat.train.inputs, sample.train.inputs[:4].reshape(4, 784))
+    np.testing.assert_array_equal(flat.test.targets, splits.test.targets)
 
 
 def test_the_sample_is_used_when_it_is_asked_for():

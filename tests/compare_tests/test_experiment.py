@@ -103,7 +103,7 @@ def test_what_must_be_there(key):
         # What only the other algorithm knows is not offered.
         ("optimizers.SGD.betas=[0.9,0.9]", "unknown key 'optimizers.SGD.betas'. Known: algori"),
         ("reported=[{quanttiy='x'}]", "'reported.0.quantity' is missing"),
-        ("zzz=1", "unknown key 'zzz'. Known: data, model, "),
+        ("zzz=1", "unknown key 'zzz'. Known: claims, data, "),
         ("a..b=1", "unknown key 'a'."),
     ],
 )  # fmt: skip
@@ -164,7 +164,7 @@ def test_betas(betas):
         ("optimizers.SGD.nesterov=1", "optimizers.SGD.nesterov should be a valid boolean"),
         ("optimizers.SGD.dampening=inf", "optimizers.SGD.dampening should be a finite number"),
         ("training.dtype=float16", "should be 'float32' or 'float64', but is 'float16'."),
-        ("training.loss=MSELoss", "training.loss should be 'CrossEntropyLoss'"),
+        ("training.loss=KLDivLoss", "training.loss should be 'CrossEntropyLoss', 'NLLLoss', "),
         ("training.seeds=[]", "training.seeds should have at least 1 item, but is []."),
         ("training.seeds=[1,2,1]", "training.seeds should hold each seed once"),
         ("training.seeds=[-1]", "training.seeds.0 should be greater than or equal to 0"),

@@ -90,3 +90,25 @@ def test_what_pytorch_takes_and_numpy_refuses_is_not_blamed_on_the_person(tiny, 
 
     monkeypatch.setattr(numpy_nn.Linear, "forward", broken)
     rehearse(blueprint(tiny(), "SGD"), tiny(), splits(40))
+
+
+def test_a_loss_for_one_output(tiny):
+    form = tiny("training.loss=MSELoss")
+    said = refusal(form, splits(40))
+    assert said.endswith("of shape (10,) a row; training.loss = 'MSELoss' takes one value.")
+    form = tiny("training.loss=MSELoss", "sizes=[784,8,1]")
+    rehearse(blueprint(form, "SGD"), form, splits(40))
+
+
+def test_more_classes_than_a_loss_can_tell_apart(tiny):
+    form = tiny("training.loss=BCEWithLogitsLoss", "sizes=[784,8,1]")
+    said = refusal(form, splits(40))
+    assert said == (
+        "training.loss = 'BCEWithLogitsLoss' tells 2 classes apart, but the data has 10."
+    )
+    data = splits(40).map(lambda rows: rows._replace(targets=rows.targets % 2))
+    rehearse(blueprint(form, "SGD"), form, data)
+
+
+def test_rows_without_a_test_split(tiny):
+    rehearse(blueprint(tiny(), "SGD"), tiny(), splits(40)._replace(test=None))

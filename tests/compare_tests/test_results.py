@@ -46,7 +46,14 @@ def run() -> Run:
         [("numpy", "SGD", 0), ("torch", "SGD", 0), ("numpy", "SGD", 1), ("numpy", "Adam", 0)]
     ):
         rows += history(backend, optimizer, seed, 1000.0 * number)
-    return Run(Path(), None, rows, [], [], [], {}, {})  # type: ignore[arg-type]
+    return of(rows)
+
+
+def of(rows: list[HistoryRow]) -> Run:
+    """A run of these rows, two steps an epoch with each optimizer."""
+    found = Run(Path(), None, rows, [], [], [], {}, {})  # type: ignore[arg-type]
+    found.__dict__["steps_per_epoch"] = {"SGD": 2, "Adam": 2}
+    return found
 
 
 def test_evaluations(run):
@@ -98,9 +105,68 @@ def test_an_epoch_that_was_broken_off(run):
     """Batches without an evaluation after them do not count as an epoch."""
     extra = HistoryRow("numpy", "SGD", 0, 3, 4, "train", "loss", 5.0)
     run.history.append(extra)
-    assert quantity(run, "numpy", training(), "train loss") == 102.5
-    assert quantity(run, "numpy", training(), "train loss", 3) == 5.0
-    assert evaluations(run, "numpy", training(), "train", "loss")[-1] == (2, 12.0)
+    broken = training().model_copy(update={"steps": 5, "finished": False})
+    assert quantity(run, "numpy", broken, "train loss") == 102.5
+    assert quantity(run, "numpy", broken, "train loss", 3) == 5.0
+    assert evaluations(run, "numpy", broken, "train", "loss")[-1] == (2, 12.0)
+
+
+def test_what_is_evaluated_at_each_second_epoch(run):
+    """The epochs between have batches, and no row that could be taken for an evaluation."""
+    seldom = of([r for r in run.history if r.step != 2 or r.epoch != 1])
+    assert evaluations(seldom, "numpy", training(), "train", "loss") == [(0, 10.0), (2, 12.0)]
+    steps, values = batch_values(seldom, "numpy", training(), "loss")
+    np.testing.assert_array_equal(steps, [0, 1, 2, 3])
+    np.testing.assert_array_equal(values, [100.0, 101.0, 102.0, 103.0])
+
+
+def a_training(losses: list[float], predicted: list[int], targets: list[int]) -> Run:
+    """Two steps an epoch, with an evaluation at the end of each."""
+    rows = []
+    for step, loss in enumerate(losses):
+        rows.append(HistoryRow("torch", "SGD", 0, step // 2 + 1, step, "train", "loss", loss))
+    for epoch in range(len(losses) // 2 + 1):
+        for split, accuracy in (("train", 0.9), ("test", 0.6 + 0.1 * epoch)):
+            key = ("torch", "SGD", 0, epoch, 2 * epoch, split)
+            rows.append(HistoryRow(*key, "accuracy", accuracy))
+            rows.append(HistoryRow(*key, "loss", 7.0))
+    found = of(rows)
+    found.predictions = {"torch/SGD/0": np.array(predicted), "targets": np.array(targets)}
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "epoch", "value"),
+    [
+        ("training-set accuracy", None, 0.9),
+        ("training-set loss", 1, 7.0),
+        ("accuracy gap", None, 0.1),
+        ("accuracy gap", 1, 0.2),
+        ("accuracy gap", 9, None),
+        ("loss rises", None, 2.0),  # to 3.5, and to a loss that is no number
+        ("loss rises", 1, 0.0),
+        ("finite", None, 0.0),
+        ("finite", 1, 1.0),
+        ("near misses", None, 0.5),  # two of four: 4 for 3, 2 for 3
+        ("near misses", 1, None),
+    ],
+)
+def test_quantities_that_are_worked_out(name, epoch, value):
+    run = a_training([3.0, 2.0, 3.5, np.nan], [4, 2, 9, 3, -1], [3, 3, 3, 3, 3])
+    found = quantity(run, "torch", training(), name, epoch)
+    assert found == (None if value is None else pytest.approx(value))
+
+
+def test_a_loss_that_stays_infinite_or_nan_has_not_fallen():
+    run = a_training([np.nan, np.nan, np.inf, np.inf], [0], [0])
+    assert quantity(run, "torch", training(), "loss rises") == 2.0
+    assert quantity(run, "torch", training(), "finite") == 0.0
+
+
+def test_no_mistakes_are_no_near_misses():
+    run = a_training([1.0, 0.5], [3], [3])
+    assert quantity(run, "torch", training(), "near misses") is None
+    assert quantity(run, "numpy", training(), "near misses") is None
 
 
 def test_step_time():

@@ -17,6 +17,8 @@ from compare.records import SCHEMA, read_run, read_run_record
 from compare.run_directory import RunDirectory
 from experiments.errors import InputError
 
+AS_FINISHED = ("data.validation=0.2", "data.limit=60", "training.gradient_norms=true")
+
 
 def content(run, *, but: tuple[str, ...] = ("timing.csv", "run.json")) -> dict[str, bytes]:
     return {
@@ -46,6 +48,7 @@ class Breaking:
 def test_the_files_of_a_run(finished):
     assert sorted(content(finished, but=())) == [
         "drift.csv",
+        "gradients.csv",
         "history.csv",
         "parity.csv",
         "pictures.safetensors",
@@ -112,9 +115,10 @@ def test_torch_takes_the_weights_of_both_sides(finished, backend, optimizer):
         k: (v.shape, v.dtype) for k, v in own.items()
     }
     model.load_state_dict(weights, strict=True)
-    from compare.data import load_splits
+    from compare.data import laid_out, load_splits
 
-    test = load_splits(run.record.experiment.data, sample=False, data_dir=None)[0].test
+    splits = load_splits(run.record.experiment.data, sample=False, data_dir=None)[0]
+    test = laid_out(splits, "flat").test
     model.eval()
     with torch.no_grad():
         predicted = model(torch.tensor(test.inputs)).argmax(dim=1).numpy()
@@ -136,12 +140,12 @@ def test_pictures(finished):
 
 
 def test_the_same_run_twice_is_the_same_to_the_last_bit(tiny, train, finished, tmp_path):
-    again = train(tiny("data.validation=0.2", "data.limit=60"), tmp_path / "again")
+    again = train(tiny(*AS_FINISHED), tmp_path / "again")
     assert content(again) == content(finished)
 
 
 def test_another_seed_is_another_run(tiny, train, finished, tmp_path):
-    other = train(tiny("data.validation=0.2", "data.limit=60", "seeds=[1]"), tmp_path / "other")
+    other = train(tiny(*AS_FINISHED, "seeds=[1]"), tmp_path / "other")
     assert (other / "history.csv").read_bytes() != (finished / "history.csv").read_bytes()
 
 
@@ -161,7 +165,7 @@ def test_several_seeds(tiny, train, tmp_path):
 def test_broken_off_and_resumed_is_as_if_never_broken_off(
     tiny, train, finished, tmp_path, optimizer, step, error
 ):
-    form = tiny("data.validation=0.2", "data.limit=60")
+    form = tiny(*AS_FINISHED)
     out = tmp_path / "r"
     with pytest.raises(type(error)):
         train(form, out, observer=Breaking(optimizer, step, error))
@@ -264,7 +268,7 @@ def test_resume_with_another_library(tiny, train, broken, library):
 def test_resume_of_a_complete_run_changes_nothing(tiny, train, finished, tmp_path):
     copy = shutil.copytree(finished, tmp_path / "copy")
     times = {f: f.stat().st_mtime_ns for f in copy.rglob("*")}
-    train(tiny("data.validation=0.2", "data.limit=60"), copy, resume=True)
+    train(tiny(*AS_FINISHED), copy, resume=True)
     assert {f: f.stat().st_mtime_ns for f in copy.rglob("*")} == times
     assert "differs in 'experiment'" in refusal(train, tiny(), copy, resume=True)
 

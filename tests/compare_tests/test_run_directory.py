@@ -10,9 +10,10 @@ import shutil
 import numpy as np
 import pytest
 
-from compare.records import read_run, read_run_record
-from compare.run_directory import RunDirectory, write_arrays
-from compare.tables import DriftRow, HistoryRow, ParityRow
+from compare.findings import Findings
+from compare.records import RunRecord, read_run, read_run_record
+from compare.run_directory import BETWEEN_CHECKPOINTS_S, RunDirectory, write_arrays
+from compare.tables import DriftRow, GradientRow, HistoryRow, ParityRow, table_text
 from experiments.errors import InputError
 
 
@@ -23,6 +24,18 @@ def refusal(path, **settings) -> str:
     return str(caught.value)
 
 
+def untrained(finished) -> RunRecord:
+    """The record of a run that has made no training yet."""
+    record = read_run_record(finished)
+    return record.model_copy(update={"status": "incomplete", "trainings": []})
+
+
+def findings(directory: RunDirectory, record: RunRecord) -> Findings:
+    """A place for what a training finds that the record does not mention yet."""
+    assert not record.trainings
+    return directory.begin("SGD", 0)
+
+
 @pytest.fixture
 def copy(finished, tmp_path):
     return shutil.copytree(finished, tmp_path / "copy")
@@ -30,16 +43,17 @@ def copy(finished, tmp_path):
 
 def test_nothing_is_made_before_the_first_write(tmp_path, finished):
     directory = RunDirectory(tmp_path / "a" / "b")
-    directory.add("drift", DriftRow("SGD", 0, 1, "numpy", 0.5))
+    record = untrained(finished)
+    findings(directory, record).add("drift", DriftRow("SGD", 0, 1, "numpy", 0.5))
     assert os.listdir(tmp_path) == []
-    directory.write(read_run_record(finished))
+    directory.write(record)
     assert sorted(os.listdir(tmp_path / "a" / "b")) == [
-        "drift.csv", "history.csv", "parity.csv", "run.json", "timing.csv",
+        "drift.csv", "gradients.csv", "history.csv", "parity.csv", "run.json", "timing.csv",
     ]  # fmt: skip
 
 
 def test_an_empty_folder_will_do(tmp_path, finished):
-    RunDirectory(tmp_path).write(read_run_record(finished))
+    RunDirectory(tmp_path).write(untrained(finished))
     assert (tmp_path / "run.json").exists()
 
 
@@ -97,18 +111,31 @@ def test_a_folder_that_cannot_be_made(tmp_path, finished, monkeypatch):
     directory = RunDirectory(tmp_path / "new")
     monkeypatch.setattr("pathlib.Path.mkdir", fail)
     with pytest.raises(InputError, match="could not be made into a folder: Read-only file system"):
-        directory.write(read_run_record(finished))
+        directory.write(untrained(finished))
+
+
+def test_a_folder_of_weights_that_cannot_be_made(tmp_path, finished, monkeypatch):
+    directory, record = RunDirectory(tmp_path / "new"), read_run_record(finished)
+    directory.write(untrained(finished))
+    for training in record.trainings:
+        found = directory.begin(training.optimizer, training.seed)
+        found.weights["numpy"] = {}
+
+    def fail(*_args, **_kwargs):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr("pathlib.Path.mkdir", fail)
     with pytest.raises(InputError, match="weights could not be made: Read-only file system"):
-        directory.write_weights("numpy", "SGD", 0, {})
+        directory.write(record)
 
 
 def test_two_runs_that_choose_the_same_folder(tmp_path, finished):
     """The second one to write finds out, and harms nothing."""
     one, two = RunDirectory(tmp_path / "r"), RunDirectory(tmp_path / "r")
-    one.write(read_run_record(finished))
+    one.write(untrained(finished))
     before = (tmp_path / "r" / "run.json").stat().st_mtime_ns
     with pytest.raises(InputError, match="holds another run"):
-        two.write(read_run_record(finished))
+        two.write(untrained(finished))
     assert (tmp_path / "r" / "run.json").stat().st_mtime_ns == before
 
 
@@ -118,28 +145,81 @@ def test_run_json_is_written_last(tmp_path, finished, monkeypatch):
     monkeypatch.setattr(
         "compare.run_directory.write_atomically", lambda path, content: written.append(path.name)
     )
-    directory = RunDirectory(tmp_path)
-    directory.keep("predictions", {"a": np.zeros(2)})
-    directory.keep("pictures", {})
-    directory.write(read_run_record(finished))
+    directory, record = RunDirectory(tmp_path), read_run_record(finished)
+    for training in record.trainings:
+        found = directory.begin(training.optimizer, training.seed)
+        found.weights["torch"] = {"a": np.zeros(2)}
+        found.add("gradients", GradientRow("numpy", *found.key, 0, "0.weight", 0.5))
+    directory.write(record)
     assert written[-1] == "run.json"
     assert sorted(written[:-1]) == [
-        "drift.csv", "history.csv", "parity.csv", "pictures.safetensors",
-        "predictions.safetensors", "timing.csv",
+        "drift.csv", "gradients.csv", "history.csv", "parity.csv", "pictures.safetensors",
+        "predictions.safetensors", "timing.csv", "torch-Adam-seed0.safetensors",
+        "torch-SGD-seed0.safetensors",
     ]  # fmt: skip
     written.clear()
-    directory.add("drift", DriftRow("SGD", 0, 1, "numpy", 0.5))
-    directory.write(read_run_record(finished))
-    assert written == ["drift.csv", "run.json"]  # only what changed
+    directory.write(record)
+    assert not any("seed" in name for name in written)  # weights are written once
+
+
+def test_a_checkpoint_waits(tmp_path, finished, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("compare.run_directory.time.monotonic", lambda: now[0])
+    directory, record = RunDirectory(tmp_path), untrained(finished)
+    directory.checkpoint(record)
+    assert (tmp_path / "run.json").exists()  # the first one does not
+    (tmp_path / "run.json").unlink()
+    now[0] += BETWEEN_CHECKPOINTS_S / 2
+    directory.checkpoint(record)
+    assert not (tmp_path / "run.json").exists()
+    now[0] += BETWEEN_CHECKPOINTS_S / 2
+    directory.checkpoint(record)
+    assert (tmp_path / "run.json").exists()
+
+
+def test_tables_follow_the_order_of_the_record(tmp_path, finished):
+    """Whatever order the trainings came in."""
+    record = read_run_record(finished)
+    texts = []
+    for order in (record.trainings, record.trainings[::-1]):
+        directory = RunDirectory(tmp_path / str(len(texts)))
+        for training in order:
+            found = directory.begin(training.optimizer, training.seed)
+            found.add("drift", DriftRow(*found.key, 1, "numpy", 0.5))
+            found.predictions["numpy"] = np.arange(3)
+        directory.write(record)
+        files = ("drift.csv", "predictions.safetensors")
+        texts.append([(directory.path / name).read_bytes() for name in files])
+    assert texts[0] == texts[1]
+    lines = texts[0][0].decode().splitlines()[1:]
+    assert [line.partition(",")[0] for line in lines] == ["SGD", "Adam"]
+
+
+def test_text_that_was_told_is_not_told_again():
+    found = Findings("SGD", 0)
+    found.add("drift", DriftRow("SGD", 0, 1, "numpy", 0.5))
+    first = found.text("drift")
+    found.add("drift", DriftRow("SGD", 0, 2, "numpy", 0.5))
+    assert found.text("drift") == first + "SGD,0,2,numpy,0.5\n"
+    assert found.text("drift") == table_text("drift", found.rows["drift"]).partition("\n")[2]
 
 
 def test_resume_reads_back_what_is_finished(copy):
     before = read_run(copy)
     directory = RunDirectory(copy, resume=True)
     assert directory.found == before.record
+    trainings = before.record.trainings
     for name in ("history", "parity", "drift", "timing"):
-        assert directory.rows[name] == getattr(before, name)
-    assert directory.arrays["predictions"].keys() == before.predictions.keys()
+        found = [
+            row for t in trainings for row in directory.findings[t.optimizer, t.seed].rows[name]
+        ]
+        assert found == getattr(before, name)
+    for training in trainings:
+        found = directory.findings[training.optimizer, training.seed]
+        for backend, predicted in found.predictions.items():
+            expected = before.predictions[f"{backend}/{training.optimizer}/0"]
+            np.testing.assert_array_equal(predicted, expected)
+        assert sorted(found.predictions) == ["numpy", "torch"]
 
 
 def test_resume_leaves_out_what_is_not_finished(copy):
@@ -149,10 +229,11 @@ def test_resume_leaves_out_what_is_not_finished(copy):
     tree["status"] = "incomplete"
     (copy / "run.json").write_text(json.dumps(tree))
     directory = RunDirectory(copy, resume=True)
+    assert list(directory.findings) == [("SGD", 0)]
+    found = directory.findings["SGD", 0]
     for name in ("history", "parity", "drift", "timing"):
-        assert {row.optimizer for row in directory.rows[name]} <= {"SGD"}
-    assert len(directory.rows["parity"]) == tree["trainings"][0]["parity_rows"]
-    assert directory.rows["history"]
+        assert {row.optimizer for row in found.rows[name]} == {"SGD"}
+    assert len(found.rows["parity"]) == tree["trainings"][0]["parity_rows"]
 
 
 def test_resume_removes_the_leftovers_of_a_killed_process(copy):
@@ -179,8 +260,9 @@ def test_resume_of_a_damaged_run(copy):
 def test_a_full_disk_leaves_the_earlier_files(copy, monkeypatch):
     before = {f: f.read_bytes() for f in copy.rglob("*") if f.is_file()}
     directory = RunDirectory(copy, resume=True)
-    directory.add("history", HistoryRow("numpy", "SGD", 0, 9, 9, "test", "loss", 0.5))
-    directory.add("parity", ParityRow("SGD", 9, "float32", "x", 0.0, 0.0, 0.0, True))
+    found = directory.findings["SGD", 0]
+    found.add("history", HistoryRow("numpy", "SGD", 0, 9, 9, "test", "loss", 0.5))
+    found.add("parity", ParityRow("SGD", 9, "float32", "x", 0.0, 0.0, 0.0, True))
 
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -192,9 +274,11 @@ def test_a_full_disk_leaves_the_earlier_files(copy, monkeypatch):
 
 
 def test_weights(tmp_path, finished):
-    directory = RunDirectory(tmp_path / "r")
-    directory.write(read_run_record(finished))
-    directory.write_weights("numpy", "SGD 0.9", 3, {"a": np.arange(6.0).reshape(2, 3).T})
+    directory, record = RunDirectory(tmp_path / "r"), read_run_record(finished)
+    training = record.trainings[0].model_copy(update={"optimizer": "SGD 0.9", "seed": 3})
+    found = directory.begin("SGD 0.9", 3)
+    found.weights["numpy"] = {"a": np.arange(6.0).reshape(2, 3).T}
+    directory.write(record.model_copy(update={"trainings": [training]}))
     assert os.listdir(tmp_path / "r" / "weights") == ["numpy-SGD 0.9-seed3.safetensors"]
     from safetensors.numpy import load_file
 

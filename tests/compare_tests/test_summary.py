@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -96,7 +97,7 @@ def test_nothing_is_cut_off_at_80_columns(run, terminal):
     big = [r._replace(value=-1.23456789e30, seed=4294967295) for r in run.history]
     timing = [r._replace(numpy_s=1.0, torch_s=1.0, seed=4294967295) for r in run.timing]
     parity = [r._replace(passed=False) for r in run.parity] * 1000
-    run = run._replace(history=big, timing=timing, parity=parity)
+    run = replace(run, history=big, timing=timing, parity=parity)
     _, text = shown(run, force_terminal=terminal)
     assert "…" not in text
     assert "4294967295" in text
@@ -115,6 +116,6 @@ def test_a_title_is_not_read_as_markup(run):
 
 def test_values_that_are_missing_or_no_numbers(run):
     rows = [r._replace(value=math.nan) for r in run.history if r.backend == "numpy"]
-    text = shown(run._replace(history=rows, timing=[]))[1]
+    text = shown(replace(run, history=rows, timing=[]))[1]
     assert cells(text)[0][2:6] == ["nan", "nan", "nan", "–"]
     assert cells(text)[1][2:6] == ["–", "–", "–", "–"]
