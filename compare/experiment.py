@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from compare.axes import Axis, changed, check_label, combinations, setting
+from compare.axes import Axis, Changes, changed, check_label, combinations, setting
 from compare.form import Finite, Form, Fraction, FractionPair, NotNegative, Positive
 from compare.optimizer_forms import Others
 from compare.report_forms import Claim, Equivalence, FigureForm, Reported, Selection
@@ -19,6 +19,9 @@ from experiments.initialisation import Scheme
 
 OPTIMIZER = "optimizer"
 """The name of the first axis: which of the optimizers."""
+
+ASKED = ("vary", "figures", "claims", "reported")
+"""What a single training has none of."""
 
 VARIABLE = ("data", "model", "training", "optimizers", "parity")
 """The tables that a case of ``vary`` may change."""
@@ -83,6 +86,7 @@ class Training(Form):
         dtype: What both sides compute in.
         seeds: Each seed is a training of its own.
         evaluate_every: Evaluate all splits after every so many epochs, and after the last.
+        evaluate_rows: Evaluate the first so many rows of each split; all of them if absent.
         decay_biases: Whether weight decay acts on vectors too (biases, γ and β of BatchNorm), or
             on weights of two and more dimensions alone.
         gradient_norms: Whether the length of every parameter's gradient is recorded, at each
@@ -107,6 +111,7 @@ class Training(Form):
         default_factory=lambda: [0]
     )
     evaluate_every: Annotated[int, Field(gt=0)] = 1
+    evaluate_rows: Annotated[int, Field(gt=0)] | None = None
     decay_biases: bool = True
     gradient_norms: bool = False
 
@@ -198,6 +203,7 @@ class Experiment(Form):
         reported: Published figures.
         parity: Which steps are certified.
         equivalence: When both sides count as equally good.
+        small: The settings that ``--sample`` changes beside the data.
     """
 
     title: str
@@ -213,6 +219,7 @@ class Experiment(Form):
     reported: list[Reported] = Field(default_factory=list)
     parity: Parity = Parity()
     equivalence: Equivalence = Equivalence()
+    small: Changes = Field(default_factory=dict)
 
     @field_validator("optimizers", mode="before")
     @classmethod
@@ -263,6 +270,13 @@ class Experiment(Form):
         return self
 
     @model_validator(mode="after")
+    def _the_small_one_is_an_experiment(self) -> Experiment:
+        _check_tables("small", self.small)
+        if self.small:
+            self._changed("small", self.small)
+        return self
+
+    @model_validator(mode="after")
     def _reported_figures_belong_to_a_training(self) -> Experiment:
         labels = [plan.label for plan in self.plans]
         for figure in self.reported:
@@ -302,24 +316,33 @@ class Experiment(Form):
             return [
                 Plan(label, {OPTIMIZER: label}, self._of_one(label)) for label in self.optimizers
             ]
-        tree = self.model_dump(mode="json", exclude={"vary", "figures", "claims", "reported"})
         found = []
         for optimizer in self.optimizers:
             for variant, changes in combinations(self.vary):
                 label = " ".join([optimizer, *variant.values()])
                 _check_changes(label, changes, self.optimizers)
-                whole = changed(tree, changes)
-                whole["optimizers"] = {optimizer: whole["optimizers"][optimizer]}
-                try:
-                    experiment = Experiment.model_validate(whole)
-                except ValidationError as error:
-                    problem = error.errors(include_url=False)[0]
-                    key = ".".join(str(part) for part in problem["loc"])
-                    raise ValueError(
-                        f"vary: {label!r}: {key}: {problem['msg']}, but is {problem['input']!r}"
-                    ) from None
-                found.append(Plan(label, {OPTIMIZER: optimizer, **variant}, experiment))
+                one = self._changed(f"vary: {label!r}", changes)._of_one(optimizer)
+                found.append(Plan(label, {OPTIMIZER: optimizer, **variant}, one))
         return found
+
+    def _changed(self, what: str, changes: Changes) -> Experiment:
+        """The experiment with some settings changed, which varies nothing and asks nothing."""
+        tree = self.model_dump(mode="json", exclude={*ASKED, "small"})
+        try:
+            return Experiment.model_validate(changed(tree, changes))
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            key = ".".join(str(part) for part in problem["loc"])
+            raise ValueError(
+                f"{what}: {key}: {problem['msg']}, but is {problem['input']!r}"
+            ) from None
+
+    def made_small(self) -> Experiment:
+        """The experiment as ``--sample`` runs it."""
+        if not self.small:
+            return self
+        tree = self.model_dump(mode="json", exclude={"small"})
+        return Experiment.model_validate(changed(tree, self.small))
 
     def model_copy(self, **settings: Any) -> Experiment:
         """A copy, whose plans are its own."""
@@ -346,17 +369,23 @@ class Experiment(Form):
         return self.model_copy(update={"optimizers": {label: self.optimizers[label]}})
 
 
-def _check_changes(label: str, changes: dict[str, Any], optimizers: dict[str, Any]) -> None:
+def _check_tables(what: str, changes: Changes) -> None:
     for table, settings in changes.items():
         if table not in VARIABLE or not isinstance(settings, dict):
             raise ValueError(
-                f"vary: {label!r} changes {table!r}: expected settings of {', '.join(VARIABLE)}"
+                f"{what} changes {table!r}: expected settings of {', '.join(VARIABLE)}"
             )
+
+
+def _check_changes(label: str, changes: Changes, optimizers: dict[str, Any]) -> None:
+    _check_tables(f"vary: {label!r}", changes)
     if set(changes.get("data", {})) - {"layout"}:
         raise ValueError(
             f"vary: {label!r} changes {', '.join(changes['data'])} of the data: all trainings have "
             "the same rows, and only data.layout may vary"
         )
+    if "evaluate_rows" in changes.get("training", {}):
+        raise ValueError(f"vary: {label!r} changes training.evaluate_rows, the same for all")
     if "seeds" in changes.get("training", {}):
         raise ValueError(f"vary: {label!r} changes training.seeds, which are the same for all")
     for optimizer in changes.get("optimizers", {}):

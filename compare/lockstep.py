@@ -119,6 +119,7 @@ class LockStep:
         self.torch: Side = TorchSide(blueprint, dtype, seed)
         self.sides = (self.numpy, self.torch)
         initial, rows = compare_initial(self.numpy, self.torch, label)
+        self._evaluated_rows = experiment.training.evaluate_rows
         self._diverged = False
         self._every = parity.every or max(1, self.steps // 40)
         self.record = TrainingRecord(
@@ -240,9 +241,9 @@ class LockStep:
     def _evaluate(self, epoch: int, held: dict[str, Any]) -> None:
         for side in self.sides:
             for split, rows in self.splits.named().items():
-                result = side.evaluate(held[side.backend][split])
+                result = side.evaluate(held[side.backend][split], self._evaluated_rows)
                 predicted = self.head.predicted(result.outputs)
-                accuracy = float(np.mean(predicted == rows.targets))
+                accuracy = float(np.mean(predicted == rows.targets[: len(predicted)]))
                 self.findings.add(
                     "history",
                     *self._history(
@@ -255,7 +256,7 @@ class LockStep:
         for side in self.sides:
             self.findings.weights[side.backend] = side.state().model
             if self.splits.test is not None:
-                outputs = side.evaluate(held[side.backend]["test"]).outputs
+                outputs = side.evaluate(held[side.backend]["test"], self._evaluated_rows).outputs
                 predicted = self.head.predicted(outputs).astype(np.int32)
                 self.findings.predictions[side.backend] = predicted
 

@@ -268,9 +268,7 @@ def read_run(path: Path) -> Run:
         InputError: Not a run directory, or a file of it is missing or damaged.
     """
     record = read_run_record(path)
-    tables = {
-        name: read_table(path / f"{name}.csv", name) for name in tables_of(record.experiment)
-    }
+    tables = {name: read_table(path / f"{name}.csv", name) for name in tables_of(record.experiment)}
     promised = sum(training.parity_rows for training in record.trainings)
     if len(tables["parity"]) < promised:
         raise InputError(

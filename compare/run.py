@@ -50,6 +50,7 @@ def run_experiment(
     Raises:
         InputError: Anything that the person who called can mend.
     """
+    experiment = experiment.made_small() if sample else experiment
     blueprints = {p.label: blueprint(p.experiment, p.optimizer, folder) for p in experiment.plans}
     splits, data, pictures = load_splits(experiment.data, sample=sample, data_dir=data_dir)
     for plan in _unlike(experiment.plans):
@@ -93,7 +94,7 @@ def run_experiment(
                     for _ in lockstep.train():
                         directory.checkpoint(record)
                 directory.checkpoint(record)
-        _keep_pictures(directory, splits, pictures)
+        _keep_pictures(directory, experiment, splits, pictures)
         record.status = "complete"
     finally:
         # Also when interrupted: what was measured is kept, and says that it is incomplete.
@@ -147,11 +148,13 @@ def _unlike(plans: list[Plan]) -> list[Plan]:
     return list(seen.values())
 
 
-def _keep_pictures(directory: RunDirectory, splits: Splits, pictures: np.ndarray) -> None:
+def _keep_pictures(
+    directory: RunDirectory, experiment: Experiment, splits: Splits, pictures: np.ndarray
+) -> None:
     """Keep the pictures that the report shows: samples, and what each side took for another."""
     if splits.test is None:
         return
-    targets = splits.test.targets
+    targets = splits.test.targets[: experiment.training.evaluate_rows]
     directory.targets = targets.astype(np.int32)
     if not len(pictures):
         return

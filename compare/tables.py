@@ -89,6 +89,7 @@ TABLES: dict[str, type] = {
     "gradients": GradientRow,
 }
 
+
 def table_text(name: str, rows: Sequence[Any]) -> str:
     """The CSV text of a table; floats are written so that they read back to the same bits."""
     return header(name) + rows_text(rows)

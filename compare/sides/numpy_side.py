@@ -93,8 +93,8 @@ class NumpySide:
         }
 
     @np.errstate(all="ignore")
-    def evaluate(self, rows: Any, batch_size: int = 1000) -> Evaluation:
-        inputs, targets = rows
+    def evaluate(self, rows: Any, first: int | None = None, batch_size: int = 1000) -> Evaluation:
+        inputs, targets = (array[:first] for array in rows)
         self.model.eval()
         total, outputs = 0.0, []
         for start in range(0, len(targets), batch_size):

@@ -141,8 +141,8 @@ class Side(Protocol):
     def gradient_norms(self) -> dict[str, float]:
         """‖g‖ of every parameter's gradient in the last step, by the parameter's name."""
 
-    def evaluate(self, rows: Any, batch_size: int = 1000) -> Evaluation:
-        """Evaluate the network on all rows, in evaluation mode."""
+    def evaluate(self, rows: Any, first: int | None = None, batch_size: int = 1000) -> Evaluation:
+        """Evaluate the network on the first so many rows, or on all, in evaluation mode."""
 
     def logits(self, inputs: np.ndarray) -> np.ndarray:
         """The network's output in evaluation mode."""

@@ -151,8 +151,8 @@ class TorchSide:
             for name, p in self.model.named_parameters()
         }
 
-    def evaluate(self, rows: Any, batch_size: int = 1000) -> Evaluation:
-        inputs, targets = rows
+    def evaluate(self, rows: Any, first: int | None = None, batch_size: int = 1000) -> Evaluation:
+        inputs, targets = (array[:first] for array in rows)
         self.model.eval()
         total, outputs = 0.0, []
         with torch.no_grad():
