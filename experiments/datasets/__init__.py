@@ -1,4 +1,4 @@
-"""The data sets an experiment can name: images and labels, read, checked and scaled.
+"""The data sets an experiment can name: images or tables with labels, read, checked and scaled.
 
 ``load("mnist-sample")`` needs neither network nor folder; ``available()`` says what there is.
 """

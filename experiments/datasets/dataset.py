@@ -15,7 +15,8 @@ class Split:
 
     Attributes:
         inputs: float32, C-contiguous. For images (N, 1, 28, 28), grey levels divided by 255, so
-            from 0 (background) to 1.
+            from 0 (background) to 1. For tables (N, features), each feature standardised: mean 0
+            and standard deviation 1 over the training rows, or 0 throughout if constant there.
         targets: int64, (N,): the index of each input's class in ``Dataset.class_names``.
     """
 
@@ -35,7 +36,8 @@ class Dataset:
         title: what the data is, whatever it was asked for by: other images in MNIST's layout are
             not called MNIST.
         train: the split to learn from.
-        test: the split to measure on.
+        test: the split to measure on. It may have no rows, where all that there is is trained
+            on: its inputs then have the shape (0, …) and its targets (0,).
         class_names: one name a class, indexed by target.
         source: where it was read from.
         licence: the terms of the data and its authors, or that they are not known.

@@ -7,8 +7,11 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from experiments.datasets.covertype import load_covertype
+from experiments.datasets.covertype_sample import load_covertype_sample
 from experiments.datasets.dataset import Dataset
 from experiments.datasets.mnist import load_mnist
+from experiments.datasets.pass_fail import load_pass_fail
 from experiments.datasets.sample import load_sample
 from experiments.errors import InputError
 
@@ -31,6 +34,18 @@ _ENTRIES = {
         "60,000 training and 10,000 test digits, or other IDX images, from a folder or a download",
         load_mnist,
     ),
+    "covertype-sample": _Entry(
+        "6,000 of covertype's rows, in the package",
+        load_covertype_sample,
+    ),
+    "covertype": _Entry(
+        "495,141 rows, Spruce/Fir or Lodgepole Pine, 54 features",
+        load_covertype,
+    ),
+    "pass_fail": _Entry(
+        "1,500 made-up rows: pass or fail from score and hours",
+        load_pass_fail,
+    ),
 }
 
 
@@ -46,20 +61,24 @@ def load(
     cache_dir: _PathLike | None = None,
     mirrors: Sequence[str] | None = None,
 ) -> Dataset:
-    """Load a data set, checked, its inputs scaled to 0 … 1.
+    """Load a data set, checked, its inputs scaled: images to 0 … 1, tables standardised.
 
     Nothing falls back to other data: a folder that was named and lacks the files is an error.
 
     Args:
         name: one of ``available()``.
-        data_dir: the folder to read, its files or those in its subfolder ``mnist``. None takes
-            the folder in $NNCOMPARE_DATA if that is set, else downloads. ``mnist-sample`` is in
-            the package and takes no folder.
-        cache_dir: where a download is kept; None is the user's cache folder.
+        data_dir: the folder to read, its files or those in its subfolder ``mnist`` or
+            ``covertype``. None takes the folder in $NNCOMPARE_DATA if that is set, else
+            downloads. The samples are in the package and ``pass_fail`` is made up: they take no
+            folder.
+        cache_dir: where a download is kept; None is the user's cache folder (scikit-learn's for
+            ``covertype``).
         mirrors: URLs of folders to download from, tried in turn; None is the data set's own.
+            ``covertype`` is downloaded by scikit-learn, which takes none.
 
     Returns:
-        The data set. Of images: inputs float32 (N, 1, 28, 28), targets int64 (N,).
+        The data set. Of images: inputs float32 (N, 1, 28, 28), targets int64 (N,). Of tables:
+        inputs float32 (N, features). ``covertype`` and its sample have no test rows.
 
     Raises:
         InputError: no data set of that name, a folder or file at fault, or no download.

@@ -54,7 +54,13 @@ def test_public_names():
 
 
 def test_available():
-    assert set(available()) == {"mnist", "mnist-sample"}
+    assert list(available()) == [
+        "mnist-sample",
+        "mnist",
+        "covertype-sample",
+        "covertype",
+        "pass_fail",
+    ]
     assert all(line and "\n" not in line for line in available().values())
 
 
@@ -66,7 +72,7 @@ def test_unknown_name(name, near):
         load(name)
     sentence = str(caught.value)
     assert repr(name) in sentence
-    assert "expected one of mnist-sample, mnist" in sentence
+    assert "expected one of mnist-sample, mnist, covertype-sample, covertype, pass_fail" in sentence
     if near:
         assert f"did you mean {near}?" in sentence
 
