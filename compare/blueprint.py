@@ -152,6 +152,8 @@ def find_architecture(name: str, folder: Path = Path()) -> Callable[..., Any]:
     spec = importlib.util.spec_from_file_location(f"architecture_in_{path.stem}", path)
     if not path.is_file() or spec is None or spec.loader is None:
         raise InputError(f"model.architecture {name!r}: there is no Python file {path}.")
+    if (beside := str(path.parent.absolute())) not in sys.path:
+        sys.path.append(beside)  # so that the file may import others beside it
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where dataclasses and inspect look for it
     try:

@@ -14,9 +14,15 @@ from experiments.errors import InputError
 
 
 def load_splits(
-    data: Data, *, sample: bool, data_dir: Path | None
+    data: Data, *, sample: bool, data_dir: Path | None, folder: Path = Path()
 ) -> tuple[Splits, DataRecord, np.ndarray]:
     """Load the data set and cut it.
+
+    Args:
+        data: What the experiment says of it.
+        sample: Take the sample instead.
+        data_dir: Where the data is.
+        folder: Where the experiment's file is, for an ``.npz`` file beside it.
 
     Returns:
         The splits, as the data set has them; what the report says of them; and pictures of the
@@ -25,7 +31,7 @@ def load_splits(
     if sample and data.sample is None:
         raise InputError(f"--sample: the data set {data.name!r} has no sample.")
     name = data.sample if sample and data.sample else data.name
-    found = datasets.load(name, data_dir=data_dir)
+    found = datasets.load(name, data_dir=data_dir, folder=folder)
     train = Rows(found.train.inputs, found.train.targets)
     if data.limit is not None:
         train = Rows(train.inputs[: data.limit], train.targets[: data.limit])
@@ -61,7 +67,8 @@ def laid_out(splits: Splits, layout: str) -> Splits:
 
 
 def _pictures(test: Rows | None) -> np.ndarray:
-    """Grey values of the test rows, where they are images of one channel."""
-    if test is None or test.inputs.ndim != 4 or test.inputs.shape[1] != 1:
+    """Grey values of the test rows, where they are images of one channel, from 0 to 1."""
+    is_grey = test is not None and test.inputs.ndim == 4 and test.inputs.shape[1] == 1
+    if test is None or not is_grey or test.inputs.min() < 0 or test.inputs.max() > 1:
         return np.empty((0, 0, 0), np.uint8)
     return np.round(test.inputs[:, 0] * 255).astype(np.uint8)

@@ -31,7 +31,7 @@ class Data(Form):
     """Which data, and which rows of it.
 
     Attributes:
-        name: A data set of ``nncompare list``.
+        name: A data set of ``nncompare list``, or an ``.npz`` file beside the experiment's.
         sample: The small data set that ``--sample`` uses instead.
         limit: Use only the first so many rows of the training set.
         validation: The share of those rows, taken from their end, that is held out.

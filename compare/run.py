@@ -52,7 +52,9 @@ def run_experiment(
     """
     experiment = experiment.made_small() if sample else experiment
     blueprints = {p.label: blueprint(p.experiment, p.optimizer, folder) for p in experiment.plans}
-    splits, data, pictures = load_splits(experiment.data, sample=sample, data_dir=data_dir)
+    splits, data, pictures = load_splits(
+        experiment.data, sample=sample, data_dir=data_dir, folder=folder
+    )
     for plan in _unlike(experiment.plans):
         laid = laid_out(splits, plan.experiment.data.layout)
         rehearse(blueprints[plan.label], plan.experiment, laid, max_steps)

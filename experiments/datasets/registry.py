@@ -6,11 +6,13 @@ import difflib
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from experiments.datasets.covertype import load_covertype
 from experiments.datasets.covertype_sample import load_covertype_sample
 from experiments.datasets.dataset import Dataset
 from experiments.datasets.mnist import load_mnist
+from experiments.datasets.npz import load_npz
 from experiments.datasets.pass_fail import load_pass_fail
 from experiments.datasets.sample import load_sample
 from experiments.errors import InputError
@@ -60,13 +62,15 @@ def load(
     *,
     cache_dir: _PathLike | None = None,
     mirrors: Sequence[str] | None = None,
+    folder: _PathLike = "",
 ) -> Dataset:
     """Load a data set, checked, its inputs scaled: images to 0 … 1, tables standardised.
 
     Nothing falls back to other data: a folder that was named and lacks the files is an error.
 
     Args:
-        name: one of ``available()``.
+        name: one of ``available()``, or the path of an ``.npz`` file of one's own
+            (:func:`experiments.datasets.npz.load_npz`).
         data_dir: the folder to read, its files or those in its subfolder ``mnist`` or
             ``covertype``. None takes the folder in $NNCOMPARE_DATA if that is set, else
             downloads. The samples are in the package and ``pass_fail`` is made up: they take no
@@ -75,6 +79,7 @@ def load(
             ``covertype``).
         mirrors: URLs of folders to download from, tried in turn; None is the data set's own.
             ``covertype`` is downloaded by scikit-learn, which takes none.
+        folder: where a relative path of an ``.npz`` file begins.
 
     Returns:
         The data set. Of images: inputs float32 (N, 1, 28, 28), targets int64 (N,). Of tables:
@@ -88,10 +93,13 @@ def load(
         >>> data.train.inputs.shape
         (6000, 1, 28, 28)
     """
+    if name.endswith(".npz"):
+        return load_npz(Path(folder) / name, name)
     if name not in _ENTRIES:
         near = difflib.get_close_matches(name, _ENTRIES, n=1)
         hint = f"; did you mean {near[0]}?" if near else "."
         raise InputError(
-            f"There is no data set {name!r}: expected one of {', '.join(_ENTRIES)}{hint}"
+            f"There is no data set {name!r}: expected one of {', '.join(_ENTRIES)}, or an .npz "
+            f"file{hint}"
         )
     return _ENTRIES[name].loader(data_dir, cache_dir, mirrors)

@@ -144,7 +144,7 @@ def test_a_copy_has_plans_of_its_own(tiny):
         ('vary={"a/b"={cases={x={}}}}', "vary: the axis 'a/b' should be made of letters, digits"),
         ("vary.optimizer.cases={x={}}", "the axis 'optimizer' is made of the optimizers: "),
         ("vary.a={log_stepz={}}", "unknown key 'vary.a.log_stepz'. Did you mean 'log_steps'?"),
-        ('vary.a={key="model.std",log_steps={first=1.0,lats=2.0,count=2}}', "log_steps.last' is mi"),
+        ('vary.a={key="model.std",log_steps={first=1.0,lats=2.0,count=2}}', "log_steps.last' is "),
         ('vary.a={trials=1,powers_of_ten={x={low=2.0,high=1.0}}}', "low should be below high, but"),
         ("vary.a=3", "vary.a should be a table, but is 3"),
         ("figures=[{kind='curves',panels='x'}]", "the axis 'x' of 'curves' is not one of optimiz"),

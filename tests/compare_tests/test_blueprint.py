@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 
 import numpy as np
@@ -93,6 +94,19 @@ def test_own_file(own, tmp_path, tiny):
     source = sources_of([plan])["mynet.py, net"]
     assert source.startswith("def net(nn, width=8):")
     assert str(tmp_path) not in "".join(sources_of([plan]))
+
+
+def test_own_file_that_imports_one_beside_it(own, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.path", list(sys.path))
+    (tmp_path / "my_widths_beside.py").write_text("WIDTH = 7\n")
+    name = own("""
+        from my_widths_beside import WIDTH
+
+        def net(nn):
+            return nn.Linear(3, WIDTH)
+    """)
+    model = Blueprint(find_architecture(name, tmp_path)).model(numpy_nn)
+    assert model.state_dict()["weight"].shape == (7, 3)
 
 
 def test_own_file_by_its_whole_path(own, tmp_path):

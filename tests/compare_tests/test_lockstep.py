@@ -434,8 +434,9 @@ def test_evaluations_at_every_so_many_epochs(tiny, lockstep):
 
 def test_weight_decay_on_weights_alone(tiny, lockstep):
     """Against PyTorch's own formula, written out: θ ← θ − lr (g + λθ), λ = 0 for vectors."""
-    changes = ("training.decay_biases=false", "parity.replicas=0", "optimizers.SGD.weight_decay=0.5",
-               "optimizers.SGD.lr=0.1", "model.initialisation=default")  # fmt: skip
+    changes = ("training.decay_biases=false", "parity.replicas=0",
+               "optimizers.SGD.weight_decay=0.5", "optimizers.SGD.lr=0.1",
+               "model.initialisation=default")  # fmt: skip
     run = lockstep(tiny(*changes))
     before = run.numpy.state().model
     held = {s.backend: {"train": s.rows(*run.splits.train)} for s in run.sides}
