@@ -1,0 +1,178 @@
+"""Run every experiment on its full data and write docs/results.md from the records.
+
+    python scripts/results.py RUNS [--data-dir DIR] [--only NAME …]
+
+Each experiment's run is kept in RUNS/NAME; one that is there already is not made again, and one
+that was broken off is resumed. The page is written from what is in RUNS: an experiment without a
+run there is listed as missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from compare.atomic import write_atomically
+from compare.claims import claim_answers
+from compare.intervals import mean_interval
+from compare.loading import experiment_names, load_experiment
+from compare.records import Run, TrainingRecord, read_run
+from compare.report_forms import Reported
+from compare.results import BACKENDS, quantity
+from compare.verdict import verdict
+from experiments.errors import InputError
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "results.md"
+
+SHORTER = {
+    "mnist_activations": ["training.epochs=3"],
+    "mnist_deep_convnet": ["training.epochs=2"],
+    "mnist_no_batchnorm": ["training.epochs=1", "training.seeds=[0,1]"],
+    "mnist_simple_convnet": ["training.epochs=3"],
+    "mnist_vgg16": ["training.steps=20"],
+}
+"""What is made shorter than the experiment says, so that all of it takes about an hour."""
+
+MOST_PLANS = 8
+"""Experiments with more combinations are told by their answers alone."""
+
+
+def command_of(name: str, out: Path) -> list[str]:
+    """The command that makes a run."""
+    changes = [word for change in SHORTER.get(name, []) for word in ("--set", change)]
+    return ["nncompare", "run", name, *changes, "--out", str(out)]
+
+
+def make(name: str, runs: Path, data_dir: Path | None) -> None:
+    """Make a run, or what is missing of it."""
+    out = runs / name
+    words = command_of(name, out)[1:] + ["--resume"] * (out / "run.json").exists()
+    words += ["--data-dir", str(data_dir)] if data_dir else []
+    subprocess.run([sys.executable, "-m", "compare", *words], check=False)
+
+
+def page(runs: Path) -> str:
+    """The whole page."""
+    parts = [
+        "# Results\n\nWhat every experiment gave on its full data, both sides, beside what was "
+        "reported. Made by `python scripts/results.py RUNS`; values over several seeds are means "
+        "± the half width of their 95% interval (Student's t). Where an experiment was made "
+        "shorter than its file says, the command says so.\n"
+    ]
+    for name in experiment_names():
+        parts.append("\n".join(section(name, runs / name)))
+    return "\n".join(parts)
+
+
+def section(name: str, folder: Path) -> Iterator[str]:
+    """One experiment."""
+    yield f"## {name}\n"
+    try:
+        run = read_run(folder)
+    except InputError:
+        yield f"{load_experiment(name)[1].summary}. Not run.\n"
+        return
+    record = run.record
+    words = [word for word in shlex.split(record.command) if "/" not in word]
+    yield f"{record.experiment.summary}.\n"
+    yield "```\n" + shlex.join(word for word in words if word != "--out") + "\n```\n"
+    yield from _facts(run)
+    yield from _table(run)
+    yield from _answers(run)
+
+
+def _facts(run: Run) -> Iterator[str]:
+    record, environment = run.record, run.record.environment
+    seeds = ", ".join(map(str, record.experiment.training.seeds))
+    rows = f"{record.data.train_rows:,} training rows"
+    steps = sorted({training.steps for training in record.trainings})
+    failed = [verdict(run.parity_of(training)) for training in record.trainings]
+    yield (
+        f"{rows}; {len(record.trainings)} trainings a side of "
+        f"{' or '.join(f'{step:,}' for step in steps)} steps; "
+        f"{'seed' if len(record.experiment.training.seeds) == 1 else 'seeds'} {seeds}; "
+        f"{environment.numpy_threads} thread{'s' * (environment.numpy_threads > 1)} a side; "
+        f"{sum(t.wall_s for t in record.trainings) / 60:.1f} minutes. "
+        f"{sum(v.compared for v in failed):,} comparisons, {sum(v.failed for v in failed)} fail."
+        + ("" if record.status == "complete" else " The run is incomplete.")
+        + "\n"
+    )
+
+
+def _table(run: Run) -> Iterator[str]:
+    record = run.record
+    rows = [_reported_row(run, figure) for figure in record.experiment.reported]
+    plans = record.experiment.plans
+    told = {(figure.optimizer, figure.quantity) for figure in record.experiment.reported}
+    last = "test accuracy" if record.data.test_rows else "training-set accuracy"
+    if len(plans) <= MOST_PLANS:
+        for plan in plans:
+            if (plan.label, last) not in told:
+                rows.append(f"| {plan.label} | {last} | – | {_both(run, plan.label, last)} |")
+    if rows:
+        yield "| training | quantity | reported | NumPy | PyTorch |\n|---|---|---|---|---|"
+        yield "\n".join(rows) + "\n"
+
+
+def _reported_row(run: Run, figure: Reported) -> str:
+    what = figure.quantity + (f" after epoch {figure.epoch}" if figure.epoch else "")
+    said = f"{figure.note} {figure.value:g} ({figure.by})".strip()
+    ours = _both(run, figure.optimizer, figure.quantity, figure.epoch)
+    return f"| {figure.optimizer} | {what} | {said} | {ours} |"
+
+
+def _both(run: Run, label: str, name: str, epoch: int | None = None) -> str:
+    trainings = [t for t in run.record.trainings if t.optimizer == label]
+    return " | ".join(_mean(run, backend, trainings, name, epoch) for backend in BACKENDS)
+
+
+def _mean(
+    run: Run, backend: str, trainings: list[TrainingRecord], name: str, epoch: int | None
+) -> str:
+    values = [quantity(run, backend, training, name, epoch) for training in trainings]
+    known = [value for value in values if value is not None]
+    if not known:
+        return "–"
+    if len(known) == 1:
+        return f"{known[0]:.4f}"
+    found = mean_interval(known)
+    if not found.known:
+        return "diverged"
+    return f"{found.mean:.4f} ± {(found.high - found.low) / 2:.4f}"
+
+
+def _answers(run: Run) -> Iterator[str]:
+    for found in claim_answers(run):
+        yield f"- “{found.claim.says}” ({found.claim.by}): **{found.together}**."
+        for backend, side in BACKENDS.items():
+            for finding in found.findings[backend]:
+                if finding.interval is not None:
+                    low, high = finding.interval.low, finding.interval.high
+                    mean = finding.interval.mean
+                    width = f", {low:.4g} to {high:.4g}" if low < high else ""
+                    because = f" ({finding.reason})" if finding.reason else ""
+                    yield f"  - {side}, {finding.compared}: {mean:.4g}{width}{because}"
+    yield ""
+
+
+def main() -> None:
+    """Make the runs and write the page."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("runs", type=Path, help="where the runs are kept")
+    parser.add_argument("--data-dir", type=Path, help="where the data is; else $NNCOMPARE_DATA")
+    parser.add_argument("--only", nargs="*", help="make the runs of these experiments alone")
+    parser.add_argument("--no-runs", action="store_true", help="write the page alone")
+    arguments = parser.parse_args()
+    names = experiment_names() if arguments.only is None else arguments.only
+    for name in [] if arguments.no_runs else names:
+        make(name, arguments.runs, arguments.data_dir)
+    write_atomically(PAGE, page(arguments.runs))
+    print(PAGE)
+
+
+if __name__ == "__main__":
+    main()
