@@ -67,7 +67,7 @@ def certify(step: Step, judges: Judges, seed: int) -> tuple[list[Comparison], Ki
         The comparisons in the order of execution, and the places near a kink.
     """
     random = np.random.default_rng(seed)
-    stages = [*_module_and_loss_stages(step, judges, random), *_update_stage(step, judges)]
+    stages = [*_module_and_loss_stages(step, judges, random), *certify_update(step, judges)]
     whole, kinks = _whole(step, judges, seed)
     return [*stages, *whole], kinks
 
@@ -179,7 +179,7 @@ def _compare_stage(
             getattr(stage, part) if key is None else getattr(stage, part)[key]
             for stage in (numpy, torch, referee, sizes)
         )
-        return _comparison(dtype, site, terms, a, b, r, s)
+        return compare_values(dtype, site, terms, a, b, r, s)
 
     forward = [compare(f"forward/{name}/output", "output")]
     forward += [compare(f"buffer/{name}.{k}", "buffers", k) for k in referee.buffers]
@@ -188,7 +188,7 @@ def _compare_stage(
     return forward, backward
 
 
-def _comparison(
+def compare_values(
     dtype: str,
     site: str,
     terms: int,
@@ -197,6 +197,17 @@ def _comparison(
     referee: np.ndarray,
     size: np.ndarray,
 ) -> Comparison:
+    """Judge a value of one stage that was computed in ``dtype``.
+
+    Args:
+        dtype: ``float32``: NumPy is judged by how near PyTorch is; ``float64``: by itself.
+        site: The name of the place.
+        terms: The terms of the stage's longest sum.
+        numpy: NumPy's value.
+        torch: PyTorch's in the same precision.
+        referee: PyTorch's in float64, from the same inputs.
+        size: What was summed to make it.
+    """
     lost = tolerances.overflowed_alike(numpy, torch)
     if lost.any():
         numpy, torch, referee = (np.where(lost, 0.0, a) for a in (numpy, torch, referee))
@@ -208,8 +219,8 @@ def _comparison(
     return Comparison(dtype, site, numpy_error, torch_error, bound)
 
 
-def _update_stage(step: Step, judges: Judges) -> Iterator[Comparison]:
-    """The optimizer's step from the same state with the same gradients."""
+def certify_update(step: Step, judges: Judges) -> Iterator[Comparison]:
+    """Compare the optimizer's step alone: from the same state with the same gradients."""
     settings = judges.torch64.optimizer.param_groups[0]
     referee = judges.torch64.update_stage(step.before, step.gradients)
     sizes = magnitude.update_sizes(
@@ -225,11 +236,11 @@ def _update_stage(step: Step, judges: Judges) -> Iterator[Comparison]:
             for dtype, (numpy, torch) in sorted(opinions.items()):
                 states = (numpy, torch, referee, sizes)
                 parts = (state.optimizer.get(name, {}).get(key, NOTHING) for state in states)
-                yield _comparison(dtype, f"optimizer/{name}/{key}", 1, *parts)
+                yield compare_values(dtype, f"optimizer/{name}/{key}", 1, *parts)
         for dtype, (numpy, torch) in sorted(opinions.items()):
             states = (numpy, torch, referee, sizes)
             parts = (state.model.get(name, NOTHING) for state in states)
-            yield _comparison(dtype, f"update/{name}", 1, *parts)
+            yield compare_values(dtype, f"update/{name}", 1, *parts)
 
 
 def _whole(step: Step, judges: Judges, seed: int) -> tuple[list[Comparison], KinkCount]:

@@ -19,6 +19,8 @@ def _as_pair(value: Any) -> Any:
 # A list of two in the file: PyTorch's arguments are tuples.
 FractionPair = Annotated[tuple[Fraction, Fraction], BeforeValidator(_as_pair)]
 NumberPair = Annotated[tuple[NotNegative, NotNegative], BeforeValidator(_as_pair)]
+FinitePair = Annotated[tuple[Finite, Finite], BeforeValidator(_as_pair)]
+PositivePair = Annotated[tuple[Positive, Positive], BeforeValidator(_as_pair)]
 
 
 class Form(BaseModel):

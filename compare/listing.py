@@ -8,13 +8,13 @@ from rich.console import Console
 from rich.table import Table
 
 from compare.blueprint import architecture_names, find_architecture
-from compare.loading import experiment_names, load_experiment
+from compare.loading import experiment_names, load_form
 from experiments import datasets
 
 
 def show_list() -> None:
     """Print the three lists, one line an entry."""
-    experiments = {name: load_experiment(name)[1].summary for name in experiment_names()}
+    experiments = {name: load_form(name)[1].summary for name in experiment_names()}
     architectures = {
         name: (inspect.getdoc(find_architecture(name)) or "").partition("\n")[0]
         for name in architecture_names()

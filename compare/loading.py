@@ -12,6 +12,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from compare.experiment import Experiment
+from compare.form import Form
+from compare.kinds import AnyKind, form_of
 from experiments.errors import InputError
 
 
@@ -25,6 +27,18 @@ def experiment_names() -> list[str]:
 
 
 def load_experiment(name_or_path: str, changes: Iterable[str] = ()) -> tuple[str, Experiment]:
+    """Read an experiment that trains a network, as :func:`load_form` reads any.
+
+    Raises:
+        InputError: As there, or it trains no network.
+    """
+    name, form = load_form(name_or_path, changes)
+    if not isinstance(form, Experiment):
+        raise InputError(f"{name} trains no network: it is of the kind {form.kind}.")
+    return name, form
+
+
+def load_form(name_or_path: str, changes: Iterable[str] = ()) -> tuple[str, Experiment | AnyKind]:
     """Read an experiment and check every key of it.
 
     Args:
@@ -79,14 +93,15 @@ def _read(name_or_path: str) -> tuple[str, str, str]:
         raise InputError(f"{path} could not be read: {error.strerror}.") from None
 
 
-def _check(tree: dict[str, Any], source: str) -> Experiment:
+def _check(tree: dict[str, Any], source: str) -> Experiment | AnyKind:
+    form = form_of(tree, source) or Experiment
     try:
-        return Experiment.model_validate(tree)
+        return form.model_validate(tree)
     except ValidationError as error:
-        raise InputError(_one_sentence(error, source)) from None
+        raise InputError(_one_sentence(error, source, form)) from None
 
 
-def _one_sentence(error: ValidationError, source: str) -> str:
+def _one_sentence(error: ValidationError, source: str, form: type[Form] = Experiment) -> str:
     """Say the first problem as a sentence that names the key, what was expected and found."""
     problem = error.errors(include_url=False)[0]
     more = f" ({error.error_count() - 1} more after that.)" if error.error_count() > 1 else ""
@@ -98,10 +113,10 @@ def _one_sentence(error: ValidationError, source: str) -> str:
     found = problem["input"]
     match problem["type"]:
         case "extra_forbidden":
-            known = _known_keys(path, algorithm)
+            known = _known_keys(path, algorithm, form)
             near = difflib.get_close_matches(path[-1], known, n=1)
             if not near and len(path) == 1:  # a key that belongs into a table
-                inner = _keys_of_tables()
+                inner = _keys_of_tables(form)
                 near = [inner[k] for k in difflib.get_close_matches(key, inner, n=1)]
             hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}."
             return f"{source}: unknown key {key!r}.{hint}{more}"
@@ -148,9 +163,9 @@ LISTS = ("vary", "figures", "claims", "reported")
 """Tables that hold others, which have the keys."""
 
 
-def _known_keys(path: list[str], algorithm: str | None) -> list[str]:
+def _known_keys(path: list[str], algorithm: str | None, form: type[Form]) -> list[str]:
     """The keys that the form knows beside the last one of ``path``."""
-    schema = Experiment.model_json_schema()
+    schema = form.model_json_schema()
     if len(path) == 1:
         return sorted(schema["properties"])
     table = algorithm or TABLES[path[0]]
@@ -159,13 +174,13 @@ def _known_keys(path: list[str], algorithm: str | None) -> list[str]:
     return sorted(schema["$defs"][table]["properties"])
 
 
-def _keys_of_tables() -> dict[str, str]:
+def _keys_of_tables(form: type[Form]) -> dict[str, str]:
     """Key → its dotted path, for the tables that are the same in every experiment."""
-    definitions = Experiment.model_json_schema()["$defs"]
+    definitions = form.model_json_schema().get("$defs", {})
     return {
         key: f"{table}.{key}"
         for table, name in TABLES.items()
-        if table not in LISTS
+        if table not in LISTS and name in definitions
         for key in definitions[name]["properties"]
     }
 

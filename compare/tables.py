@@ -92,12 +92,21 @@ TABLES: dict[str, type] = {
 
 def table_text(name: str, rows: Sequence[Any]) -> str:
     """The CSV text of a table; floats are written so that they read back to the same bits."""
-    return header(name) + rows_text(rows)
+    return text_of(TABLES[name], rows)
+
+
+def text_of(row_type: type, rows: Sequence[Any]) -> str:
+    """The CSV text of a table of such rows."""
+    return _fields(row_type) + rows_text(rows)
 
 
 def header(name: str) -> str:
     """The first line of a table."""
-    return ",".join(TABLES[name]._fields) + "\n"  # type: ignore[attr-defined]
+    return _fields(TABLES[name])
+
+
+def _fields(row_type: type) -> str:
+    return ",".join(row_type._fields) + "\n"  # type: ignore[attr-defined]
 
 
 def rows_text(rows: Sequence[Any]) -> str:
@@ -116,7 +125,11 @@ def _text(value: Any) -> str:
 
 def read_table(path: Path, name: str) -> list[Any]:
     """Read a table that :func:`table_text` wrote; a file that is not one is an InputError."""
-    row_type = TABLES[name]
+    return read_rows(path, TABLES[name])
+
+
+def read_rows(path: Path, row_type: type) -> list[Any]:
+    """Read a table that :func:`text_of` wrote; a file of other rows is an InputError."""
     converters = [
         {"true": True, "false": False}.__getitem__ if kind is bool else kind
         for kind in get_type_hints(row_type).values()

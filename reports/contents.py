@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
 from typing import Any
 
 from compare.records import Run
@@ -13,13 +12,7 @@ from reports.figures import Figure
 from reports.method import method_of
 from reports.network import used_sources
 from reports.tabulated import tables_of
-from reports.wording import code, command_line, count, escaped, plural
-
-# Not strftime's, which speaks the reader's own language.
-MONTHS = (
-    *("January", "February", "March", "April", "May", "June", "July"),
-    *("August", "September", "October", "November", "December"),
-)
+from reports.wording import code, command_line, count, day, escaped, plural
 
 
 def contents(run: Run, figures: list[Figure]) -> dict[str, Any]:
@@ -30,7 +23,7 @@ def contents(run: Run, figures: list[Figure]) -> dict[str, Any]:
     return {
         "title": escaped(record.experiment.title),
         "name": code(record.name),
-        "date": _date(record.created),
+        "date": day(record.created),
         "notices": summary.notices(run),
         "in_short": summary.in_short(run, facts),
         "task": escaped(record.experiment.task or record.experiment.summary),
@@ -80,11 +73,6 @@ def _sources(run: Run) -> list[str]:
         f"#### {code(name)}\n\n{fence}python\n{source.rstrip()}\n{fence}"
         for name, source in used_sources(run.record)
     ]
-
-
-def _date(created: str) -> str:
-    day = datetime.fromisoformat(created)
-    return f"{day.day} {MONTHS[day.month - 1]} {day.year}"
 
 
 def _results_caption(run: Run) -> str:

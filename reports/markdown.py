@@ -16,7 +16,7 @@ TEMPLATES = Path(__file__).parent / "templates"
 Target = Literal["reader", "pandoc"]
 
 
-def markdown(told: dict[str, Any], target: Target) -> str:
+def markdown(told: dict[str, Any], target: Target, template: str = "report.md.j2") -> str:
     """Fill in the template.
 
     For a reader, captions are paragraphs, and pictures are the PNG files beside the report. For
@@ -25,6 +25,7 @@ def markdown(told: dict[str, Any], target: Target) -> str:
     Args:
         told: The names that :func:`reports.contents.contents` gives.
         target: Who is going to read it.
+        template: Which of the templates.
     """
     tables: dict[str, int] = {}
     cited = Bibliography()
@@ -59,11 +60,11 @@ def markdown(told: dict[str, Any], target: Target) -> str:
         "cite": cited.cite,
         "references": cited.listed,
     }
-    return _tidied(_template().render({**told, **names}))
+    return _tidied(_template(template).render({**told, **names}))
 
 
 @cache
-def _template() -> jinja2.Template:
+def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         trim_blocks=True,
@@ -71,7 +72,7 @@ def _template() -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
-    return environment.get_template("report.md.j2")
+    return environment.get_template(name)
 
 
 def _tidied(text: str) -> str:

@@ -77,7 +77,7 @@ def bounds_of(rows: list[ParityRow]) -> Bounds:
     return Bounds(k, float(f"{floor / k:.6g}") if k else None, double(False), double(True))
 
 
-def _bounds_in_words(bounds: Bounds) -> dict[str, str | None]:
+def bounds_in_words(bounds: Bounds) -> dict[str, str | None]:
     """For formulas: K and its floor plainly, the float64 bounds as powers of 10."""
     return {
         "k": f"{bounds.k:g}" if bounds.k else None,
@@ -101,7 +101,7 @@ def method_of(run: Run) -> dict[str, Any]:
         "negative_slope": slope,
         "initialisation": lambda cite: _initialisation(experiment, cite),
         "dtype": experiment.training.dtype,
-        "bounds": _bounds_in_words(bounds_of(run.parity)),
+        "bounds": bounds_in_words(bounds_of(run.parity)),
         **_optimizers(experiment),
     }
 

@@ -27,6 +27,11 @@ REFERENCES = {
     "<https://arxiv.org/abs/1412.6980>",
     "reddi": "S. J. Reddi, S. Kale and S. Kumar. On the convergence of Adam and beyond. ICLR "
     "2018. <https://arxiv.org/abs/1904.09237>",
+    "duchi": "J. Duchi, E. Hazan and Y. Singer. Adaptive subgradient methods for online learning "
+    "and stochastic optimization. Journal of Machine Learning Research 12, 2011, 2121–2159. "
+    "<https://www.jmlr.org/papers/v12/duchi11a.html>",
+    "saitoh": "K. Saitoh. Deep Learning from Scratch. O'Reilly Japan 2016, chapter 6. "
+    "<https://github.com/oreilly-japan/deep-learning-from-scratch>",
     "higham": "N. J. Higham. Accuracy and Stability of Numerical Algorithms, 2nd edition. SIAM "
     "2002, section 3.1. <https://doi.org/10.1137/1.9780898718027>",
     "lecun": "Y. LeCun, L. Bottou, Y. Bengio and P. Haffner. Gradient-based learning applied to "

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from compare.atomic import write_atomically
+from compare.kinds.records import kind_of_run
 from compare.records import read_run
 from experiments.errors import InputError
 from reports.contents import contents
 from reports.documents import html_document, pdf_document
-from reports.figures import draw_figures
+from reports.figures import Figure, draw_figures
 from reports.markdown import markdown
 
 
@@ -27,14 +30,27 @@ def write_report(run_dir: Path) -> list[Path]:
             be written to.
     """
     run_dir = Path(run_dir)
+    if kind_of_run(run_dir) is not None:
+        from reports.kinds import kind_documents
+
+        return write_documents(run_dir / "report", *kind_documents(run_dir))
     run = read_run(run_dir)
     figures = draw_figures(run)
     told = contents(run, figures)
-    for_pandoc = markdown(told, "pandoc")
-    title = run.record.experiment.title
-    folder = run_dir / "report"
+    return write_documents(run_dir / "report", run.record.experiment.title, told, figures)
+
+
+def write_documents(
+    folder: Path,
+    title: str,
+    told: dict[str, Any],
+    figures: Sequence[Figure],
+    template: str = "report.md.j2",
+) -> list[Path]:
+    """Fill in a template and write the three documents and the figures into a folder."""
+    for_pandoc = markdown(told, "pandoc", template)
     files: dict[Path, bytes] = {
-        folder / "report.md": markdown(told, "reader").encode(),
+        folder / "report.md": markdown(told, "reader", template).encode(),
         folder / "report.html": html_document(for_pandoc, figures, title),
         folder / "report.pdf": pdf_document(for_pandoc, figures, title),
     }

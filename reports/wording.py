@@ -6,9 +6,22 @@ import math
 import re
 import shlex
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import PurePosixPath, PureWindowsPath
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+# Not strftime's, which speaks the reader's own language.
+MONTHS = (
+    *("January", "February", "March", "April", "May", "June", "July"),
+    *("August", "September", "October", "November", "December"),
+)
+
+
+def day(created: str) -> str:
+    """``2024-02-03T04:05:06+00:00`` → ``3 February 2024``."""
+    found = datetime.fromisoformat(created)
+    return f"{found.day} {MONTHS[found.month - 1]} {found.year}"
 
 
 def count(number: int) -> str:

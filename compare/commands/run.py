@@ -7,7 +7,8 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-from compare.loading import load_experiment
+from compare.experiment import Experiment
+from compare.loading import load_experiment, load_form
 from experiments.errors import InputError
 
 
@@ -33,6 +34,13 @@ def run_command(
             raise InputError(f"{option} expects a number of at least 1, but got {value}.")
     if seed is not None and not 0 <= seed < 2**32:
         raise InputError(f"--seed expects a number from 0 to {2**32 - 1}, but got {seed}.")
+    if not isinstance(load_form(experiment)[1], Experiment):
+        from compare.commands.run_kind import run_kind_command
+
+        return run_kind_command(
+            experiment, max_steps=max_steps, threads=threads, changes=changes, seed=seed,
+            data_dir=data_dir, out=out, resume=resume,
+        )  # fmt: skip
     if seed is not None:
         changes = [*changes, f"training.seeds=[{seed}]"]
     name, form = load_experiment(experiment, changes)
@@ -46,7 +54,7 @@ def run_command(
     from compare.summary import show_summary
     from reports.report import write_report
 
-    directory = RunDirectory(out or _new_folder(name), resume=resume)
+    directory = RunDirectory(out or new_folder(name), resume=resume)
     try:
         with observer(form) as watching:
             record = run_experiment(
@@ -76,7 +84,7 @@ def run_command(
     return 0 if passed and record.status == "complete" else 1
 
 
-def _new_folder(name: str) -> Path:
+def new_folder(name: str) -> Path:
     """A folder under ``runs/`` that does not exist yet."""
     first = Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
     candidates = (first, *(first.with_name(f"{first.name}-{n}") for n in range(2, 1000)))

@@ -10,7 +10,7 @@ from reports.tabulated import outcome, setting
 def tables_of(run: Run, facts: list[Facts]) -> dict[str, str]:
     """Name → Markdown table; one that would have no rows is empty and left out."""
     made = {
-        "environment": setting.environment(run),
+        "environment": setting.environment(run.record),
         "data": setting.data(run),
         "network": setting.network(run),
         "setup": setting.setup(run, facts),

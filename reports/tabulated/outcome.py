@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from compare.records import Run
 from compare.results import BACKENDS
 from compare.tables import ParityRow
@@ -35,10 +37,17 @@ def results(run: Run, facts: list[Facts]) -> str:
 
 def parity(run: Run, facts: list[Facts]) -> str:
     """Comparisons by training and kind, each with the passing one nearest to its bound."""
+    return parity_table(
+        {fact.label: run.parity_of(fact.training) for fact in facts}, what="training"
+    )
+
+
+def parity_table(compared: Mapping[str, Sequence[ParityRow]], what: str) -> str:
+    """The same of comparisons by their label; ``what`` says what a label stands for."""
     rows = []
-    for fact in facts:
+    for label, found in compared.items():
         groups: dict[str, list[ParityRow]] = {}
-        for row in run.parity_of(fact.training):
+        for row in found:
             start = row.site.startswith("initial/")
             groups.setdefault("start" if start else site_of(row).panel, []).append(row)
         for name, members in groups.items():
@@ -47,14 +56,14 @@ def parity(run: Run, facts: list[Facts]) -> str:
             nearest = max(passing, key=_share, default=None)
             rows.append(
                 (
-                    escaped(fact.label),
+                    escaped(label),
                     "bits at the start" if name == "start" else PANELS[name],
                     count(len(members)),
                     f"**{count(failed)}**" if failed else "0",
                     *_nearest(nearest),
                 )
             )
-    columns = ("training", "comparison", "made", "failed", "nearest", "at step", "at site")
+    columns = (what, "comparison", "made", "failed", "nearest", "at step", "at site")
     return pipe_table(columns, rows, "llrrrrl")
 
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
-from compare.records import Run
+from compare.kinds.records import KindRecord
+from compare.records import Run, RunRecord
 from reports.facts import Facts
 from reports.network import modules_of
 from reports.tables import pipe_table
 from reports.wording import code, count, escaped, joined, number, plural
 
 
-def environment(run: Run) -> str:
+def environment(record: RunRecord | KindRecord) -> str:
     """Hardware, system and versions."""
-    found, commit = run.record.environment, run.record.commit
+    found, commit = record.environment, record.commit
 
     def library(version: str, blas: str, threads: int) -> str:
         return f"{escaped(version)}, with {escaped(blas)}, {plural(threads, 'thread')}"
@@ -100,10 +102,12 @@ def setup(run: Run, facts: list[Facts]) -> str:
 
 def optimizers(run: Run) -> str:
     """The settings of each optimizer; what all of them leave unused is left out."""
-    settings = {
-        label: optimizer.model_dump()
-        for label, optimizer in run.record.experiment.optimizers.items()
-    }
+    return settings_of(run.record.experiment.optimizers)
+
+
+def settings_of(optimizers: Mapping[str, Any]) -> str:
+    """The same of the optimizers by their labels."""
+    settings = {label: optimizer.model_dump() for label, optimizer in optimizers.items()}
     names = dict.fromkeys(name for values in settings.values() for name in values)
     shown = [name for name in names if any(_used(values.get(name)) for values in settings.values())]
     rows = [
