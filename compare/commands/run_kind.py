@@ -51,11 +51,10 @@ def run_kind_command(
     _, form = load_form(experiment, changes)
     assert not isinstance(form, Experiment)
 
-    from reports.report import write_report
-
     from compare.commands.run import new_folder
     from compare.kinds.running import run_kind
     from compare.run_directory import RunDirectory
+    from reports.report import write_report
 
     console = Console()
     folder = out or new_folder(name)

@@ -71,7 +71,7 @@ class Claim(NamedTuple):
 def _piles_up(activation: str, ends: str) -> Claim:
     text = (
         f"{activation}, std 1: the activations of every layer pile up at {ends}, where the slope "
-        "is 0 (more than half of them in the outer tenth of the range)."
+        "is near 0 (more than half of them in the outer tenth of the range)."
     )
     return Claim(text, activation, "1", (Part(LEAST_OUTER, "above", 0.5),))
 

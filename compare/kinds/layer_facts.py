@@ -58,13 +58,14 @@ def bin_rows(
 ) -> list[BinRow]:
     """Histograms of every layer, with the same bins on both sides.
 
-    Bounded activations have 30 bins over their whole range; ReLU's go from 0 to the layer's
-    largest value on either side.
+    Bounded activations have 30 bins over their whole range; ReLU's go from 0 to the largest value
+    of all layers, so that layers can be set beside each other.
     """
     rows = []
+    largest = max(float(output.max()) for outputs_ in outputs.values() for output in outputs_)
+    low, high = RANGES.get(activation) or (0.0, largest or 1.0)
+    edges = np.linspace(low, high, BINS + 1)
     for layer, pair in enumerate(zip(*outputs.values(), strict=True), 1):
-        low, high = RANGES.get(activation) or (0.0, max(float(o.max()) for o in pair) or 1.0)
-        edges = np.linspace(low, high, BINS + 1)
         for backend, output in zip(outputs, pair, strict=True):
             counts, _ = np.histogram(output.astype(np.float64), edges)
             rows += [

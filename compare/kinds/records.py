@@ -92,7 +92,10 @@ class PartRecord(Record):
 
 
 class KindRecord(Record):
-    """The content of run.json. ``status`` is always complete: it is written at the end."""
+    """The content of run.json. ``status`` is always complete: it is written at the end.
+
+    ``k`` and ``floor_ulp`` are the bound of float32 comparisons (:mod:`compare.tolerances`).
+    """
 
     schema_version: int = Field(alias="schema")
     kind: str
@@ -105,6 +108,8 @@ class KindRecord(Record):
     experiment: Annotated[OptimizerPaths | ActivationHistograms, Field(discriminator="kind")]
     environment: Environment
     sources: dict[str, str]
+    k: float
+    floor_ulp: float
     parts: list[PartRecord]
     wall_s: float
 

@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy_nn
+from compare import tolerances
 from compare.environment import default_threads, describe_environment, own_commit, set_threads
 from compare.kinds.activation_histograms import ActivationHistograms
 from compare.kinds.bowl import bowl, bowl_by_autograd
@@ -54,8 +55,8 @@ def run_kind(
         sources = _sources([bowl, bowl_by_autograd], _optimizers(form))
     else:
         parts, tables = _propagate_all(form, told)
-        layers = [inspect.getmodule(getattr(numpy_nn, kind)) for kind in form.activations]
-        sources = _sources([equal_layers], layers)
+        layers = [getattr(numpy_nn, kind) for kind in ("Linear", *form.activations)]
+        sources = _sources([equal_layers, *layers], [])
     record = KindRecord(
         schema=SCHEMA,
         kind=form.kind,
@@ -68,6 +69,8 @@ def run_kind(
         experiment=form,
         environment=describe_environment(),
         sources=sources,
+        k=tolerances.K,
+        floor_ulp=tolerances.FLOOR_ULP,
         parts=parts,
         wall_s=time.perf_counter() - begun,
     )
@@ -112,12 +115,11 @@ def _optimizers(form: OptimizerPaths) -> list[ModuleType | None]:
 
 
 def _sources(
-    functions: Iterable[Callable[..., Any]], modules: Iterable[ModuleType | None]
+    alone: Iterable[Callable[..., Any]], modules: Iterable[ModuleType | None]
 ) -> dict[str, str]:
-    """File → source that the report shows: functions alone, then whole files."""
+    """File → source that the report shows: functions and classes alone, then whole files."""
     found = {
-        f"{Path(f.__code__.co_filename).name}, {f.__name__}": inspect.getsource(f)
-        for f in functions
+        f"{f.__module__.replace('.', '/')}.py, {f.__name__}": inspect.getsource(f) for f in alone
     }
     for module in modules:
         if module is not None:

@@ -11,11 +11,12 @@ from compare.kinds.activation_histograms import ActivationHistograms, spread_lab
 from compare.kinds.claim import interval
 from compare.kinds.layer_claims import findings
 from compare.kinds.records import KindRun, LayerRow
+from compare.tables import ParityRow
 from reports.kinds.shared import shared
 from reports.tables import pipe_table
 from reports.wording import count, joined, number, percent, plural
 
-SPREADS = {"xavier": "√(1/n), Xavier", "he": "√(2/n), He"}
+SPREADS = {"xavier": "√(1/n) (Xavier)", "he": "√(2/n) (He)"}
 
 
 def contents(run: KindRun) -> dict[str, Any]:
@@ -23,7 +24,10 @@ def contents(run: KindRun) -> dict[str, Any]:
     form = run.record.experiment
     assert isinstance(form, ActivationHistograms)
     rows: list[LayerRow] = run.tables["layers"]
-    told = shared(run, findings(rows), "activation, weights")
+    compared: dict[str, list[ParityRow]] = {}
+    for label, found in run.parity_by_label().items():
+        compared.setdefault(label.partition(",")[0], []).extend(found)
+    told = shared(run, findings(rows), "activation", compared)
     told["tables"] |= {
         "setup": _setup(form),
         "stds": _by_layer(form, rows, lambda row: row.std, lambda value: number(value)),
@@ -48,7 +52,10 @@ def contents(run: KindRun) -> dict[str, Any]:
 
 
 def _setup(form: ActivationHistograms) -> str:
-    spreads = [f"{name(s)} = {form.std(s):.4g}" if s in SPREADS else name(s) for s in form.spreads]
+    spreads = [
+        f"{form.std(s):.4g} = {name(s)}" if s in SPREADS else f"{form.std(s):g}"
+        for s in form.spreads
+    ]
     rows = [
         ("inputs", f"{count(form.rows)} rows of {count(form.units)} standard normal numbers"),
         ("layers", f"{count(form.layers)}, of {count(form.units)} units each, without bias"),
@@ -63,7 +70,7 @@ def _setup(form: ActivationHistograms) -> str:
 def name(spread: float | str) -> str:
     """A spread as tables and figures call it."""
     label = spread_label(spread)
-    return SPREADS.get(label, label)
+    return SPREADS.get(label, f"std {label}")
 
 
 def _by_layer(

@@ -55,10 +55,10 @@ def _grid(
     handles, names = axes[0, 0].get_legend_handles_labels()
     canvas.legend(handles, names, loc="outside upper center", ncols=2)
     own = (
-        "Every panel has its own range, from 0 to the layer's largest value, and the first bin, "
-        "which holds the values that are 0, is cut off: the panel gives their share."
+        "The panels of a row have one range, from 0 to the largest value of all its layers. The "
+        "first bin, which holds the values that are 0, is cut off; the panel gives their share."
         if activation == "ReLU"
-        else "The panels of a row share their upper end."
+        else "*At the ends* are those in the outer tenth of the range, 5% at either end."
     )
     return Drawing(
         f"histogram-{activation}",
@@ -98,7 +98,7 @@ def _histogram(axis: Any, activation: str, bins: Sequence[BinRow]) -> float:
 
 def _spreads(form: ActivationHistograms, layers: Sequence[LayerRow]) -> Drawing:
     canvas, axes = paper(6.6, 1, len(form.activations))
-    numbers = np.arange(1, form.layers + 1)
+    numbers = range(1, form.layers + 1)
     for axis, activation in zip(axes[0], form.activations, strict=True):
         for place, spread in enumerate(form.spreads):
             colour = COLOURS[place % 4]

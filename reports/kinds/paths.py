@@ -12,6 +12,7 @@ from compare.kinds.path_facts import PathFacts, all_facts, findings, largest_gap
 from compare.kinds.records import KindRun
 from compare.results import BACKENDS
 from reports.kinds.shared import shared
+from reports.method import latex
 from reports.tables import pipe_table
 from reports.tabulated.setting import settings_of
 from reports.wording import code, count, escaped, number, plural
@@ -22,7 +23,7 @@ def contents(run: KindRun) -> dict[str, Any]:
     form = run.record.experiment
     assert isinstance(form, OptimizerPaths)
     facts = all_facts(run.tables["paths"])
-    told = shared(run, findings(facts), "optimizer")
+    told = shared(run, findings(facts), "optimizer", run.parity_by_label())
     p, q = (f"{divisor:g}" for divisor in form.divisors)
     steps = max((fact.steps for fact in facts.values()), default=0)
     algorithms = [optimizer.algorithm for optimizer in form.optimizers.values()]
@@ -32,9 +33,9 @@ def contents(run: KindRun) -> dict[str, Any]:
     }
     return told | {
         "function": _function(p, q),
-        "gradient_x": f"2x/{p}",
-        "gradient_y": f"2y/{q}" if q != "1" else "2y",
-        "steepness": number(form.divisors[0] / form.divisors[1]),
+        "gradient_x": _slope("x", form.divisors[0]),
+        "gradient_y": _slope("y", form.divisors[1]),
+        "steepness": f"{form.divisors[0] / form.divisors[1]:g}",
         "start_point": f"({form.start[0]:g}, {form.start[1]:g})".replace("-", "−"),
         "steps": plural(steps, "step"),
         "notices": _notices(run, form, steps),
@@ -57,9 +58,15 @@ def _function(p: str, q: str) -> str:
     return rf"\frac{{x^2}}{{{p}}} + {across}"
 
 
+def _slope(of: str, divisor: float) -> str:
+    """``x/10`` for the divisor 20, ``2y`` for 1."""
+    half = divisor / 2
+    return f"{of}/{half:g}" if half > 1 else of if half == 1 else f"{1 / half:g}{of}"
+
+
 def _eps(form: OptimizerPaths, algorithm: str) -> str:
     found = [o.eps for o in form.optimizers.values() if o.algorithm == algorithm]  # type: ignore[union-attr]
-    return number(found[0], 2) if found else ""
+    return latex(found[0]) if found else ""
 
 
 def _notices(run: KindRun, form: OptimizerPaths, steps: int) -> list[str]:

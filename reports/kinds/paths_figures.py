@@ -101,11 +101,11 @@ def _along(form: OptimizerPaths, facts: Facts) -> Drawing:
         marks: dict[str, Any] = {"color": colour, "ls": "none", "mfc": "none", "mew": 0.7}
         numpy, torch = facts["numpy", label], facts["torch", label]
         steps = np.arange(numpy.steps + 1)
-        every = max(1, len(steps) // 15)
+        every = max(1, len(steps) // 40)
         for axis, a, b in ((value, numpy.values, torch.values),
                            (across, numpy.points[:, 1], torch.points[:, 1])):  # fmt: skip
             axis.plot(steps, a, label=label, **line)
-            axis.plot(steps[::every], b[::every], marker="o", ms=3.5, **marks)
+            axis.plot(steps[::every], b[::every], marker="o", ms=2.8, **marks)
         distance = np.hypot(*(numpy.points - torch.points).T)
         gap.plot(steps, np.where(distance > 0, distance, np.nan), **line)
     value.set_yscale("log")

@@ -2,32 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from compare.kinds.claim import Finding
 from compare.kinds.records import KindRun
+from compare.tables import ParityRow
 from compare.verdict import verdict
 from reports import sentences as say
 from reports.method import bounds_in_words, bounds_of
-from reports.tables import pipe_table
 from reports.tabulated.outcome import parity_table
 from reports.tabulated.setting import environment
-from reports.wording import code, command_line, count, day, escaped, plural
+from reports.wording import code, command_line, count, day, escaped, joined, number, plural
 
 FENCE = "`````"
 
 
-def shared(run: KindRun, found: Sequence[Finding], what: str) -> dict[str, Any]:
+def shared(
+    run: KindRun,
+    found: Sequence[Finding],
+    what: str,
+    compared: Mapping[str, Sequence[ParityRow]],
+) -> dict[str, Any]:
     """The names that every template of a kind uses, all but its own.
 
     Args:
         run: The run.
         found: What became of the claims.
-        what: What a label of parity.csv stands for.
+        what: What the labels of ``compared`` stand for.
+        compared: The comparisons as the table groups them.
     """
     record, rows = run.record, run.tables["parity"]
     judged = verdict(rows)
+    # Where PyTorch is always nearer than the floor, K cannot be read off the comparisons.
+    single = any(row.dtype == "float32" and row.tolerance > 0 for row in rows)
+    bounds = bounds_of(rows)
+    bounds = bounds._replace(
+        k=record.k if single else None,
+        floor_ulp=record.floor_ulp if single else None,
+        stage=_two_digits(bounds.stage),
+        whole=_two_digits(bounds.whole),
+    )
     values = sum(part.initial.values for part in record.parts)
     return {
         "title": escaped(record.experiment.title),
@@ -36,12 +53,17 @@ def shared(run: KindRun, found: Sequence[Finding], what: str) -> dict[str, Any]:
         "task": escaped(record.experiment.task or record.experiment.summary),
         "command": f"```\n{command_line(record.command) or '(not recorded)'}\n```",
         "dtype": record.experiment.dtype,
-        "bounds": bounds_in_words(bounds_of(rows)),
+        "bounds": bounds_in_words(bounds),
         "sources": [
             f"#### {code(name)}\n\n{FENCE}python\n{source.rstrip()}\n{FENCE}"
             for name, source in record.sources.items()
         ],
-        "in_short": [say.parity(judged.compared, judged.failed), *map(_short, found)],
+        "in_short": [
+            say.parity(judged.compared, judged.failed),
+            decided(found),
+            *map(_short, found),
+        ],
+        "decided": decided(found),
         "parity": " ".join(
             [
                 say.parity(judged.compared, judged.failed),
@@ -57,18 +79,25 @@ def shared(run: KindRun, found: Sequence[Finding], what: str) -> dict[str, Any]:
         "made_in": f"{record.wall_s:.0f} s",
         "tables": {
             "environment": environment(record),
-            "parity": parity_table(run.parity_by_label(), what),
-            "claims": claims_table(found),
+            "parity": parity_table(compared, what),
         },
         "compared": count(judged.compared),
         "failed": judged.failed,
     }
 
 
-def claims_table(found: Sequence[Finding]) -> str:
-    """Claim and decision."""
-    rows = [(escaped(finding.claim), f"**{finding.decision}**") for finding in found]
-    return pipe_table(("claim", "decision"), rows)
+def decided(found: Sequence[Finding]) -> str:
+    """How many of the claims are supported, and how many are not."""
+    counts = Counter(finding.decision for finding in found)
+    if len(counts) == 1:
+        [decision] = counts
+        return f"All {plural(len(found), 'claim')} of the textbook are {decision}."
+    listed = [
+        f"{count(counts[decision])} {'is' if counts[decision] == 1 else 'are'} {decision}"
+        for decision in ("supported", "not supported", "undecided")
+        if counts[decision]
+    ]
+    return f"Of the textbook's {plural(len(found), 'claim')} {joined(listed)}."
 
 
 def _short(finding: Finding) -> str:
@@ -76,4 +105,9 @@ def _short(finding: Finding) -> str:
 
 
 def _reason(finding: Finding) -> str:
-    return f"*{escaped(finding.reason[:1].upper() + finding.reason[1:])}*"
+    reason = escaped(finding.reason[:1].upper() + finding.reason[1:])
+    return f"*{re.sub(r'[0-9.]+e[-+][0-9]+', lambda m: number(float(m[0])), reason)}*"
+
+
+def _two_digits(bound: float | None) -> float | None:
+    return None if bound is None else float(f"{bound:.2g}")
