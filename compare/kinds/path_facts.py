@@ -43,13 +43,14 @@ class PathFacts(NamedTuple):
         return len(self.points) - 1
 
 
+@np.errstate(all="ignore")  # a path that ran away is as long as its numbers say
 def path_facts(rows: Sequence[PathRow], backend: str, label: str) -> PathFacts:
     """Measure the path of one side with one optimizer."""
     found = [row for row in rows if (row.backend, row.optimizer) == (backend, label)]
     points = np.array([(row.x, row.y) for row in found])
     moves = np.diff(points, axis=0)
     side = np.sign(points[:, 1])
-    side = side[side != 0]  # on the floor is on neither side of it
+    side = side[np.abs(side) == 1]  # on the floor is on neither side of it, nor is NaN
     return PathFacts(
         points,
         np.array([row.value for row in found]),
@@ -68,8 +69,16 @@ def all_facts(rows: Sequence[PathRow]) -> dict[tuple[str, str], PathFacts]:
 
 def largest_gap(facts: Mapping[tuple[str, str], PathFacts], label: str) -> float:
     """The largest distance between the two sides' points after equally many steps."""
+    return float(np.max(gaps(facts, label), initial=0.0))
+
+
+@np.errstate(all="ignore")
+def gaps(facts: Mapping[tuple[str, str], PathFacts], label: str) -> np.ndarray:
+    """The distance between the sides' points after each step, as long as both are finite."""
     numpy, torch = (facts[backend, label].points for backend in ("numpy", "torch"))
-    return float(np.hypot(*(numpy - torch).T).max())
+    finite = np.isfinite(numpy).all(axis=1) & np.isfinite(torch).all(axis=1)
+    last = int(np.argmin(finite)) if not finite.all() else len(finite)
+    return np.hypot(*(numpy[:last] - torch[:last]).T)
 
 
 def findings(facts: Mapping[tuple[str, str], PathFacts]) -> list[Finding]:
@@ -102,7 +111,7 @@ def _finding(facts: Mapping[tuple[str, str], PathFacts], claim: Claim) -> Findin
 
 
 def _number(value: float) -> str:
-    return str(value) if isinstance(value, int) else f"{value:.2f}"
+    return str(value) if isinstance(value, int) else f"{value:.4g}"
 
 
 WORDS = {

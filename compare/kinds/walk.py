@@ -74,6 +74,7 @@ class _Walker:
         for side in (self.numpy, self.torch):
             side.load(State(start, side.state().optimizer))
 
+    @np.errstate(all="ignore")  # a path that diverges says so by its numbers, as in PyTorch
     def numpy_value(self, at: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Value and gradient on the NumPy side."""
         return bowl(at, self.divisors)
@@ -82,7 +83,7 @@ class _Walker:
         """Value and gradient on the PyTorch side."""
         return bowl_by_autograd(at, self.divisors, self.dtype)
 
-    @np.errstate(all="ignore")  # a path that diverges says so by its numbers, as in PyTorch
+    @np.errstate(all="ignore")
     def numpy_step(self) -> Step:
         """Make NumPy's next step, and record it."""
         before = self.numpy.state()

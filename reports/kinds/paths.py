@@ -89,9 +89,9 @@ def _results(facts: Mapping[tuple[str, str], PathFacts], form: OptimizerPaths) -
                     escaped(label),
                     *(number(value, 4) for value in fact.points[-1]),
                     number(fact.values[-1]),
-                    f"{fact.length:.2f}",
-                    f"{fact.detour:.2f}",
-                    f"{fact.across:.2f}",
+                    number(fact.length, 4),
+                    number(fact.detour, 3),
+                    number(fact.across, 4),
                     count(fact.crossings),
                 )
             )
@@ -117,8 +117,12 @@ def _closed_form(facts: Mapping[tuple[str, str], PathFacts], form: OptimizerPath
         points = facts["numpy", label].points
         steps = np.arange(len(points))[:, None]
         factors = 1 - 2 * o.lr / np.array(form.divisors)
-        expected = np.array(form.start) * factors**steps
-        gap = float(np.hypot(*(points - expected).T).max())
+        with np.errstate(over="ignore"):
+            expected = np.array(form.start) * factors**steps
+        with np.errstate(all="ignore"):
+            gap = float(np.hypot(*(points - expected).T).max())
+        if not np.isfinite(gap):
+            return f"{escaped(label)} runs away, as its factors say."
         return (
             rf"With $\eta = {o.lr:g}$ the factors are {_signed(factors[0])} along the valley and "
             rf"{_signed(factors[1])} across it. NumPy's recorded path of {escaped(label)} is at "

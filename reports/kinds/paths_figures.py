@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from compare.kinds.optimizer_paths import OptimizerPaths
-from compare.kinds.path_facts import PathFacts, all_facts
+from compare.kinds.path_facts import PathFacts, all_facts, gaps
 from compare.kinds.records import KindRun
 from reports.figures.canvas import (
     BLUE,
@@ -21,13 +21,15 @@ from reports.figures.canvas import (
     Drawing,
     paper,
 )
-from reports.wording import plural
+from reports.wording import joined, number, plural
 
 Facts = Mapping[tuple[str, str], PathFacts]
 
 COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, GREY, "#CC79A7", "#56B4E9", "black")
 DASHES = ("-", "--", "-.", ":")
 LEVELS = 12
+# What is this many times as far from the minimum as the start is not drawn.
+FARTHEST = 3.0
 
 
 def draw_paths(run: KindRun) -> list[Drawing]:
@@ -60,7 +62,7 @@ def _contours(form: OptimizerPaths, facts: Facts) -> Drawing:
         axis.plot(*torch.T, "o", color=SIDE_COLOURS["torch"], mfc="none", ms=6, mew=0.8,
                   label="PyTorch")  # fmt: skip
         axis.plot(*numpy[0], "s", color="black", ms=4.5, label="start")
-        axis.set_title(f"{label}: length {facts['numpy', label].length:.1f}")
+        axis.set_title(f"{label}: length {number(facts['numpy', label].length)}")
         axis.set_xlim(x)
         axis.set_ylim(y)
         axis.set_xlabel("x")
@@ -69,22 +71,30 @@ def _contours(form: OptimizerPaths, facts: Facts) -> Drawing:
     handles, names = axes.flat[0].get_legend_handles_labels()
     canvas.legend(handles, names, loc="outside upper center", ncols=4)
     steps = max(fact.steps for fact in facts.values())
+    away = [label for label in labels if _runs_away(facts["numpy", label])]
+    left = f" {joined(away)} runs away and leaves the picture." if away else ""
     return Drawing(
         "paths",
         canvas,
         f"The first {plural(steps, 'step')} of every optimizer on the contours of $f$. Lines with "
         "dots are NumPy's path and open circles PyTorch's; where every circle is around a dot, "
         "the two sides walk alike. The contours are drawn at equal steps of $\\sqrt f$. The two "
-        "axes have different scales.",
+        f"axes have different scales.{left}",
         "Contour plots of a valley along x with the paths of "
         f"{', '.join(labels)}; NumPy as a line with dots, PyTorch as open circles.",
     )
 
 
+def _runs_away(fact: PathFacts) -> bool:
+    distance = np.hypot(*fact.points.T)
+    return bool((~(distance <= FARTHEST * distance[0])).any())
+
+
 def _view(facts: Facts) -> tuple[tuple[float, float], tuple[float, float]]:
-    """The part of the plane that shows all that is finite of the paths, and the minimum."""
+    """The part of the plane that shows the paths, as far as they do not run away."""
     points = np.concatenate([fact.points for fact in facts.values()])
-    points = np.vstack([points[np.isfinite(points).all(axis=1)], [[0, 0]]])
+    farthest = FARTHEST * np.hypot(*points[0])
+    points = np.vstack([points[np.hypot(*points.T) <= farthest], [[0, 0]]])
     low, high = points.min(axis=0), points.max(axis=0)
     margin = np.maximum(0.08 * (high - low), 1e-3)
     low, high = low - margin, high + margin
@@ -95,9 +105,9 @@ def _view(facts: Facts) -> tuple[tuple[float, float], tuple[float, float]]:
 def _along(form: OptimizerPaths, facts: Facts) -> Drawing:
     canvas, axes = paper(7.0, 1, 3)
     value, across, gap = axes[0]
-    for number, label in enumerate(form.optimizers):
-        colour = COLOURS[number % len(COLOURS)]
-        line: dict[str, Any] = {"color": colour, "ls": DASHES[number % 4], "lw": 1.1}
+    for place, label in enumerate(form.optimizers):
+        colour = COLOURS[place % len(COLOURS)]
+        line: dict[str, Any] = {"color": colour, "ls": DASHES[place % 4], "lw": 1.1}
         marks: dict[str, Any] = {"color": colour, "ls": "none", "mfc": "none", "mew": 0.7}
         numpy, torch = facts["numpy", label], facts["torch", label]
         steps = np.arange(numpy.steps + 1)
@@ -106,9 +116,9 @@ def _along(form: OptimizerPaths, facts: Facts) -> Drawing:
                            (across, numpy.points[:, 1], torch.points[:, 1])):  # fmt: skip
             axis.plot(steps, a, label=label, **line)
             axis.plot(steps[::every], b[::every], marker="o", ms=2.8, **marks)
-        distance = np.hypot(*(numpy.points - torch.points).T)
-        gap.plot(steps, np.where(distance > 0, distance, np.nan), **line)
-    value.set_yscale("log")
+        distance = gaps(facts, label)
+        gap.plot(steps[: len(distance)], np.where(distance > 0, distance, np.nan), **line)
+    value.set_yscale("log", nonpositive="mask")
     value.set_title("f")
     across.set_title("y")
     gap.set_title("distance of the sides")
