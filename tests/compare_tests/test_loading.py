@@ -50,7 +50,7 @@ def test_unknown_name_with_the_nearest():
 
 def test_unknown_name_with_nothing_near():
     said = refusal("zzz")
-    assert f"expected one of {', '.join(experiment_names())}, or the path" in said
+    assert f"expected one of {', '.join(experiment_names())}, or" in said
     assert "Did you mean" not in said
 
 
