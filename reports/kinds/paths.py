@@ -47,6 +47,7 @@ def contents(run: KindRun) -> dict[str, Any]:
             if name not in ("SGD", "Adagrad", "Adam")
         ),
         "closed_form": _closed_form(facts, form),
+        "caveat": _caveat(form),
         "adagrad_eps": _eps(form, "Adagrad"),
         "adam_eps": _eps(form, "Adam"),
         "gaps": _gaps(facts, form),
@@ -129,6 +130,18 @@ def _closed_form(facts: Mapping[tuple[str, str], PathFacts], form: OptimizerPath
             f"most {number(gap)} from this closed form."
         )
     return ""
+
+
+def _caveat(form: OptimizerPaths) -> str:
+    """What the answers hang on."""
+    p, q = form.divisors
+    plain = [o for o in form.optimizers.values() if o.algorithm == "SGD" and not o.momentum]
+    if not any(o.lr > q / 2 for o in plain):
+        return ""
+    return (
+        f"SGD's zig-zag is a choice of its learning rate: with one below {q / 2:g} its $y$ would "
+        f"never change its sign, but its $x$ would shrink by less than {q / p:.0%} a step."
+    )
 
 
 def _signed(value: float) -> str:

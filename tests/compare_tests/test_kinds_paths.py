@@ -225,3 +225,17 @@ def test_claims_about_optimizers_that_were_not_run(rows):
     found = findings(facts)
     assert [finding.decision for finding in found] == ["undecided"] * 3 + ["supported"]
     assert "no optimizer with the label SGD and AdaGrad" in found[0].reason
+
+
+def test_an_error_below_float32_s_rounding_is_found_in_float64(form, monkeypatch):
+    """A slope that is wrong in its tenth digit: float32 cannot show it."""
+    original = walk_module.bowl
+
+    def wrong(at, divisors):
+        value, gradient = original(at, divisors)
+        return value, gradient * at.dtype.type(1 + 1e-10)
+
+    monkeypatch.setattr(walk_module, "bowl", wrong)
+    _, parity, _ = walk(form, "SGD", 2)
+    failures = {(row.dtype, row.site) for row in parity if not row.passed}
+    assert failures == {("float64", "gradient/point")}
