@@ -16,10 +16,13 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from compare.atomic import write_atomically
 from compare.claims import claim_answers
 from compare.intervals import mean_interval
-from compare.loading import experiment_names, load_experiment
+
+from compare.atomic import write_atomically
+from compare.kinds.answers import findings_of
+from compare.kinds.records import KindRun, kind_of_run, read_kind_run
+from compare.loading import experiment_names, load_form
 from compare.records import Run, TrainingRecord, read_run
 from compare.report_forms import Reported
 from compare.results import BACKENDS, quantity
@@ -72,9 +75,12 @@ def section(name: str, folder: Path) -> Iterator[str]:
     """One experiment."""
     yield f"## {name}\n"
     try:
+        if kind_of_run(folder) is not None:
+            yield from _without_training(read_kind_run(folder))
+            return
         run = read_run(folder)
     except InputError:
-        yield f"{load_experiment(name)[1].summary}. Not run.\n"
+        yield f"{load_form(name)[1].summary}. Not run.\n"
         return
     record = run.record
     words = [word for word in shlex.split(record.command) if "/" not in word]
@@ -83,6 +89,17 @@ def section(name: str, folder: Path) -> Iterator[str]:
     yield from _facts(run)
     yield from _table(run)
     yield from _answers(run)
+
+
+def _without_training(run: KindRun) -> Iterator[str]:
+    words = [word for word in shlex.split(run.record.command) if "/" not in word]
+    compared = verdict(run.tables["parity"])
+    yield f"{run.record.experiment.summary}.\n"
+    yield "```\n" + shlex.join(word for word in words if word != "--out") + "\n```\n"
+    yield f"{compared.compared:,} comparisons, {compared.failed} fail.\n"
+    for found in findings_of(run):
+        yield f"- “{found.claim}” ({found.by}): **{found.decision}**. {found.reason}"
+    yield ""
 
 
 def _facts(run: Run) -> Iterator[str]:

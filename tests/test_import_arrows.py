@@ -22,6 +22,7 @@ WITHOUT_SIDES = [
     "compare/atomic.py",
     "compare/kinds/__init__.py",
     "compare/kinds/activation_histograms.py",
+    "compare/kinds/answers.py",
     "compare/kinds/claim.py",
     "compare/kinds/layer_claims.py",
     "compare/kinds/layer_facts.py",

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from compare.experiment import Experiment
 from compare.kinds.activation_histograms import ActivationHistograms, network_label
-from compare.kinds.claim import Finding
+from compare.kinds.answers import findings_of
+from compare.kinds.path_facts import all_facts
 from compare.kinds.records import KindRun
 from compare.loading import load_form
 from compare.verdict import explain, verdict
@@ -81,10 +82,9 @@ def show_kind(run: KindRun, console: Console) -> bool:
         Whether every comparison passed.
     """
     if run.record.kind == "optimizer_paths":
-        table, found = _paths_table(run)
+        console.print(_paths_table(run))
     else:
-        table, found = _layers_table(run)
-    console.print(table)
+        console.print(_layers_table(run))
     verdicts = {label: verdict(rows) for label, rows in run.parity_by_label().items()}
     for label, one in verdicts.items():
         if one.first_divergence is not None:
@@ -94,15 +94,13 @@ def show_kind(run: KindRun, console: Console) -> bool:
                 soft_wrap=True,
                 markup=False,
             )
-    for finding in found:
+    for finding in findings_of(run):
         colour = {"supported": "green", "not supported": "red"}.get(finding.decision, "yellow")
         console.print(f"[{colour}]{finding.decision}[/]: {finding.claim}", highlight=False)
     return all(one.passed for one in verdicts.values())
 
 
-def _paths_table(run: KindRun) -> tuple[Table, list[Finding]]:
-    from compare.kinds.path_facts import all_facts, findings
-
+def _paths_table(run: KindRun) -> Table:
     facts = all_facts(run.tables["paths"])
     table = Table(title=run.record.experiment.title, title_justify="left")
     table.add_column("side", no_wrap=True)
@@ -123,12 +121,10 @@ def _paths_table(run: KindRun) -> tuple[Table, list[Finding]]:
                 _parity(rows[label]) if backend == "numpy" else "reference",
             )
         table.add_section()
-    return table, findings(facts)
+    return table
 
 
-def _layers_table(run: KindRun) -> tuple[Table, list[Finding]]:
-    from compare.kinds.layer_claims import findings
-
+def _layers_table(run: KindRun) -> Table:
     rows, parity = run.tables["layers"], run.parity_by_label()
     seed = rows[0].seed
     layers = max(row.layer for row in rows)
@@ -149,7 +145,7 @@ def _layers_table(run: KindRun) -> tuple[Table, list[Finding]]:
             == (label, "numpy", seed)
         }
         table.add_row(label, *(f"{stds[layer]:.4g}" for layer in shown), _parity(compared))
-    return table, findings(rows)
+    return table
 
 
 def _parity(rows: list) -> str:

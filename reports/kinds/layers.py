@@ -9,7 +9,6 @@ import numpy as np
 
 from compare.kinds.activation_histograms import ActivationHistograms, spread_label
 from compare.kinds.claim import interval
-from compare.kinds.layer_claims import findings
 from compare.kinds.records import KindRun, LayerRow
 from compare.tables import ParityRow
 from reports.kinds.shared import shared
@@ -27,7 +26,7 @@ def contents(run: KindRun) -> dict[str, Any]:
     compared: dict[str, list[ParityRow]] = {}
     for label, found in run.parity_by_label().items():
         compared.setdefault(label.partition(",")[0], []).extend(found)
-    told = shared(run, findings(rows), "activation", compared)
+    told = shared(run, "activation", compared)
     told["tables"] |= {
         "setup": _setup(form),
         "stds": _by_layer(form, rows, lambda row: row.std, lambda value: number(value)),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from compare.kinds.optimizer_paths import OptimizerPaths
-from compare.kinds.path_facts import PathFacts, all_facts, findings, largest_gap
+from compare.kinds.path_facts import PathFacts, all_facts, largest_gap
 from compare.kinds.records import KindRun
 from compare.results import BACKENDS
 from reports.kinds.shared import shared
@@ -23,7 +23,7 @@ def contents(run: KindRun) -> dict[str, Any]:
     form = run.record.experiment
     assert isinstance(form, OptimizerPaths)
     facts = all_facts(run.tables["paths"])
-    told = shared(run, findings(facts), "optimizer", run.parity_by_label())
+    told = shared(run, "optimizer", run.parity_by_label())
     p, q = (f"{divisor:g}" for divisor in form.divisors)
     steps = max((fact.steps for fact in facts.values()), default=0)
     algorithms = [optimizer.algorithm for optimizer in form.optimizers.values()]

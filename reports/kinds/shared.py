@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from compare.kinds.answers import findings_of
 from compare.kinds.claim import Finding
 from compare.kinds.records import KindRun
 from compare.tables import ParityRow
@@ -22,7 +23,6 @@ FENCE = "`````"
 
 def shared(
     run: KindRun,
-    found: Sequence[Finding],
     what: str,
     compared: Mapping[str, Sequence[ParityRow]],
 ) -> dict[str, Any]:
@@ -30,12 +30,11 @@ def shared(
 
     Args:
         run: The run.
-        found: What became of the claims.
         what: What the labels of ``compared`` stand for.
         compared: The comparisons as the table groups them.
     """
     record, rows = run.record, run.tables["parity"]
-    judged = verdict(rows)
+    judged, found = verdict(rows), findings_of(run)
     # Where PyTorch is always nearer than the floor, K cannot be read off the comparisons.
     single = any(row.dtype == "float32" and row.tolerance > 0 for row in rows)
     bounds = bounds_of(rows)
