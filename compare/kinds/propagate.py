@@ -56,13 +56,21 @@ class Propagated(NamedTuple):
 
 
 def propagate(
-    form: ActivationHistograms, activation: str, spread: float | str, seed: int, *, keep_bins: bool
+    form: ActivationHistograms, activation: str, spread: float | str, seed: int, *, first: bool
 ) -> Propagated:
     """Send one seed's inputs through one network on both sides.
 
     PyTorch is given NumPy's weights: normal draws differ by nature. Each module is then compared
     alone, from the very inputs that NumPy's run gave it, in float32 with a float64 referee and in
-    float64; and the whole network in float64, end to end.
+    float64.
+
+    Args:
+        form: What is computed.
+        activation: One of its activations.
+        spread: One of its spreads.
+        seed: One of its seeds.
+        first: Whether the histograms are kept, and the whole network is compared end to end: how
+            it is connected does not depend on the seed.
     """
     plan = plan_of(form, activation, spread)
     judges = Judges(
@@ -76,17 +84,16 @@ def propagate(
     x = inputs_of(form, seed)
     calls = {side.backend: list(_forward(side, names, x)) for side in (numpy, torch)}
     weights = numpy.state()
-    comparisons = [
-        *_stages(calls["numpy"], weights, judges),
-        *_whole(names, x, weights, judges, seed),
-    ]
+    comparisons = list(_stages(calls["numpy"], weights, judges))
+    if first:
+        comparisons += _whole(names, x, weights, judges, seed)
     parity += [ParityRow(label, 0, *c, passed=c.passed) for c in comparisons]
     layers: list[LayerRow] = []
     bins: list[BinRow] = []
     outputs = {backend: [call.output for call in made[1::2]] for backend, made in calls.items()}
     for backend, found in outputs.items():
         layers += layer_rows(backend, *key, seed, found)
-    if keep_bins:
+    if first:
         bins = bin_rows(*key, outputs)
     part = PartRecord(label=label, seed=seed, parity_rows=len(parity), initial=initial)
     return Propagated(part, parity, layers, bins)

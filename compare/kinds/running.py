@@ -100,7 +100,7 @@ def _propagate_all(form: ActivationHistograms, told: Told) -> tuple[list[PartRec
     for activation in form.activations:
         for spread in form.spreads:
             for seed in form.seeds:
-                found = propagate(form, activation, spread, seed, keep_bins=seed == form.seeds[0])
+                found = propagate(form, activation, spread, seed, first=seed == form.seeds[0])
                 parts.append(found.part)
                 tables["parity"] += found.parity
                 tables["layers"] += found.layers

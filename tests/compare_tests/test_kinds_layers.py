@@ -38,7 +38,7 @@ def test_activations_by_plain_formulas(activation, spread):
     form = small()
     std = {"xavier": math.sqrt(1 / 30), "he": math.sqrt(2 / 30)}.get(spread, spread)
     assert form.std(spread) == pytest.approx(std, rel=1e-15)
-    found = propagate(form, activation, spread, 3, keep_bins=True)
+    found = propagate(form, activation, spread, 3, first=True)
     weights = NumpySide(plan_of(form, activation, spread), "float32", 3).state().model
     x = inputs_of(form, 3).astype(np.float64)
     for layer in range(5):
@@ -75,7 +75,7 @@ def expected_std(function, std):
 def test_the_first_layer_of_the_textbook(activation, spread):
     """z is normal with the variance n σ² there: 100 inputs of variance 1."""
     form = load_form("activation_histograms")[1]
-    found = propagate(form, activation, spread, 0, keep_bins=False)
+    found = propagate(form, activation, spread, 0, first=False)
     std = 10 * form.std(spread)
     for row in (found.layers[0], found.layers[form.layers]):
         assert row.std == pytest.approx(expected_std(FUNCTIONS[activation], std), rel=0.03)
@@ -84,7 +84,7 @@ def test_the_first_layer_of_the_textbook(activation, spread):
 def test_a_rectifier_passes_a_factor_on():
     """So that with He the spread stays and with Xavier it falls by √2 a layer."""
     form = small()
-    xavier, he = (propagate(form, "ReLU", s, 3, keep_bins=False).layers for s in ("xavier", "he"))
+    xavier, he = (propagate(form, "ReLU", s, 3, first=False).layers for s in ("xavier", "he"))
     for a, b in zip(xavier, he, strict=True):
         assert b.std / a.std == pytest.approx(math.sqrt(2) ** a.layer, rel=1e-5)
         assert a.outer == b.outer
@@ -104,7 +104,7 @@ def test_one_seed_draws_the_same_for_every_network():
 
 
 def test_every_layer_is_compared_in_both_precisions_and_end_to_end():
-    found = propagate(small(), "Tanh", "he", 3, keep_bins=False)
+    found = propagate(small(), "Tanh", "he", 3, first=True)
     sites = [(row.dtype, row.site) for row in found.parity]
     outputs = [f"forward/{k}/output" for k in range(10)]
     assert sites[:5] == [("float32", f"initial/{k}.weight") for k in range(0, 10, 2)]
@@ -115,7 +115,7 @@ def test_every_layer_is_compared_in_both_precisions_and_end_to_end():
 
 
 def test_in_float64():
-    found = propagate(small("dtype=float64"), "Sigmoid", 1.0, 3, keep_bins=False)
+    found = propagate(small("dtype=float64"), "Sigmoid", 1.0, 3, first=True)
     assert all(row.passed for row in found.parity)
     assert {row.dtype for row in found.parity} == {"float64"}
 
@@ -127,7 +127,7 @@ def test_a_wrong_activation_is_found(monkeypatch, activation, first):
     layer = getattr(numpy_nn, activation)
     original = layer.forward
     monkeypatch.setattr(layer, "forward", lambda self, x: original(self, x) * x.dtype.type(1.00001))
-    found = propagate(small(), activation, "he", 3, keep_bins=False)
+    found = propagate(small(), activation, "he", 3, first=False)
     failures = [row.site for row in found.parity if not row.passed]
     assert failures[0] == first
     assert "forward/0/output" not in failures
@@ -141,14 +141,14 @@ def test_a_layer_that_is_left_out_is_found(monkeypatch):
         return original(self, x) * 0.5
 
     monkeypatch.setattr(numpy_nn.Sequential, "forward", wrong)
-    found = propagate(small(), "Tanh", "xavier", 3, keep_bins=False)
+    found = propagate(small(), "Tanh", "xavier", 3, first=True)
     assert [r.site for r in found.parity if not r.passed] == ["whole/forward/9/output"]
 
 
 def test_histograms_hold_every_value():
     form = small()
     for activation, low in (("Sigmoid", 0.0), ("Tanh", -1.0), ("ReLU", 0.0)):
-        bins = propagate(form, activation, 1.0, 3, keep_bins=True).bins
+        bins = propagate(form, activation, 1.0, 3, first=True).bins
         for layer in range(1, 6):
             for backend in ("numpy", "torch"):
                 own = [b for b in bins if (b.backend, b.layer) == (backend, layer)]

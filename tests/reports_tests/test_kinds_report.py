@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from compare import tables
 from compare.kinds.running import run_kind
 from compare.loading import load_form
-from compare.tables import ParityRow, text_of
+from compare.tables import ParityRow
 from reports.report import write_report
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -161,6 +162,6 @@ def test_nothing_compared_is_no_pass(paths, tmp_path):
     for part in tree["parts"]:
         part["parity_rows"] = 0
     (folder / "run.json").write_text(json.dumps(tree))
-    (folder / "parity.csv").write_text(text_of(ParityRow, []))
+    (folder / "parity.csv").write_text(tables.text_of(ParityRow, []))
     write_report(folder)
     assert "Nothing was compared, so parity is not shown." in text_of(folder)
