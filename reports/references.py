@@ -60,9 +60,6 @@ REFERENCES = {
     "efficient": "Y. LeCun, L. Bottou, G. B. Orr and K.-R. Müller. Efficient BackProp. In Neural "
     "Networks: Tricks of the Trade, Springer 1998, section 4.6. "
     "<https://doi.org/10.1007/3-540-49430-8_2>",
-    "duchi": "J. Duchi, E. Hazan and Y. Singer. Adaptive subgradient methods for online learning "
-    "and stochastic optimization. Journal of Machine Learning Research 12, 2011, 2121–2159. "
-    "<https://jmlr.org/papers/v12/duchi11a.html>",
     "tieleman": "T. Tieleman and G. Hinton. Lecture 6.5: RMSprop. Neural Networks for Machine "
     "Learning, Coursera 2012.",
     "loshchilov": "I. Loshchilov and F. Hutter. Decoupled weight decay regularization. ICLR 2019. "
