@@ -40,7 +40,7 @@ def grid(
 ) -> tuple[Any, list[Any], int]:
     """A figure with so many panels in equal rows: (figure, axes of the panels, columns)."""
     if columns is None:
-        columns = panels if panels <= 3 else 2 if panels == 4 else 3 if panels <= 9 else 4
+        columns = panels if panels <= 3 else 2 if panels == 4 else 3 if panels in (5, 6, 9) else 4
     rows = math.ceil(panels / columns)
     if height_cm is None:
         height_cm = {1: 8.0, 2: 6.6}.get(columns, 5.6 if columns == 3 else 4.4)
