@@ -76,6 +76,13 @@ def total_steps(experiment: Experiment, rows: int, max_steps: int | None) -> int
     return min(n for n in (steps, training.steps, max_steps) if n is not None)
 
 
+def _printed(model: Any) -> dict[str, str]:
+    """Name → how a module prints itself, for the modules that hold no others."""
+    named = dict(model.named_modules())
+    holders = {name.rpartition(".")[0] for name in named if name}
+    return {name: repr(module) for name, module in named.items() if name not in holders}
+
+
 class LockStep:
     """One training, NumPy and PyTorch side by side.
 
@@ -132,6 +139,7 @@ class LockStep:
             parity_rows=0,
             initial=initial,
             kinks=[],
+            modules=_printed(self.numpy.model),
             wall_s=0.0,
         )
         self._add_parity(rows)

@@ -21,7 +21,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -124,6 +124,7 @@ class TrainingRecord(Record):
         parity_rows: How many rows of parity.csv are its own.
         initial: The comparison at step 0.
         kinks: Where the two precisions fall on different sides of a kink, at certified steps.
+        modules: Name → the module as it prints itself, for the modules that hold no others.
         mistake: The named mistake behind the first divergence, where there is one.
         wall_s: Seconds that the training took, with all comparisons.
     """
@@ -137,6 +138,7 @@ class TrainingRecord(Record):
     parity_rows: int
     initial: Initial
     kinks: list[KinkCount]
+    modules: dict[str, str] = Field(default_factory=dict)
     mistake: NamedMistake | None = None
     wall_s: float
 
@@ -195,6 +197,32 @@ class Run:
             key = (row.backend, row.optimizer, row.seed, row.split, row.metric)
             found.setdefault(key, []).append(row)
         return found
+
+    @cached_property
+    def _rows(self) -> dict[tuple[str, str, int], list[Any]]:
+        """(table, label, seed) → the rows of a table that names both, in order."""
+        found: dict[tuple[str, str, int], list[Any]] = {}
+        tables: dict[str, list[Any]] = {
+            "drift": self.drift,
+            "timing": self.timing,
+            "gradients": self.gradients,
+        }
+        for name, rows in tables.items():
+            for row in rows:
+                found.setdefault((name, row.optimizer, row.seed), []).append(row)
+        return found
+
+    def drift_of(self, training: TrainingRecord) -> list[DriftRow]:
+        """The rows of drift.csv that belong to one training."""
+        return self._rows.get(("drift", training.optimizer, training.seed), [])
+
+    def timing_of(self, training: TrainingRecord) -> list[TimingRow]:
+        """The rows of timing.csv that belong to one training."""
+        return self._rows.get(("timing", training.optimizer, training.seed), [])
+
+    def gradients_of(self, training: TrainingRecord) -> list[GradientRow]:
+        """The rows of gradients.csv that belong to one training."""
+        return self._rows.get(("gradients", training.optimizer, training.seed), [])
 
     @cached_property
     def plans(self) -> dict[str, Plan]:

@@ -10,14 +10,16 @@ import numpy as np
 
 from compare.records import Run, TrainingRecord, predicted_key
 from compare.results import BACKENDS, StepTime, batch_values, evaluations, quantity, step_time
-from compare.tables import DriftRow
+from compare.tables import DriftRow, TimingRow
 from compare.verdict import Verdict, verdict
 from reports.trainings import label
 
 QUANTITIES = (
     "train loss",
+    "training-set loss",
     "validation loss",
     "test loss",
+    "training-set accuracy",
     "validation accuracy",
     "test accuracy",
 )
@@ -31,7 +33,8 @@ class Facts(NamedTuple):
         training: Its record.
         steps: The updates made, also of an epoch that was broken off.
         verdict: What its comparisons add up to.
-        time: Time a step, or None.
+        time: Time a step, or None: only those that are shown are timed with an interval.
+        ratio: The median times a step, PyTorch's over NumPy's, or None.
         values: (backend, quantity) → last value since training began, or None.
         losses: Backend → training loss before training and at the last evaluation, or None.
         train_accuracy: NumPy's on the whole training set at the last evaluation, or None.
@@ -44,6 +47,7 @@ class Facts(NamedTuple):
     steps: int
     verdict: Verdict
     time: StepTime | None
+    ratio: float | None
     values: dict[tuple[str, str], float | None]
     losses: dict[str, tuple[float, float] | None]
     train_accuracy: float | None
@@ -51,10 +55,9 @@ class Facts(NamedTuple):
     drift: list[DriftRow]
 
 
-def facts_of(run: Run, training: TrainingRecord) -> Facts:
-    """Gather the numbers of a training."""
-    key = (training.optimizer, training.seed)
-    drift = [row for row in run.drift if (row.optimizer, row.seed) == key]
+def facts_of(run: Run, training: TrainingRecord, *, timed: bool = True) -> Facts:
+    """Gather the numbers of a training; the interval of its times takes a moment."""
+    drift, timing = run.drift_of(training), run.timing_of(training)
     last = max((row.step for row in drift), default=0)
     made = len(batch_values(run, "torch", training, "loss")[0])
     evaluated = evaluations(run, "numpy", training, "train", "accuracy")[1:]
@@ -67,7 +70,8 @@ def facts_of(run: Run, training: TrainingRecord) -> Facts:
         training,
         max(training.steps, made),
         verdict(run.parity_of(training)),
-        step_time(run.timing, training),
+        step_time(timing, training) if timed else None,
+        _median_ratio(timing),
         {
             (backend, name): quantity(run, backend, training, name) if evaluated else None
             for backend in BACKENDS
@@ -82,6 +86,13 @@ def facts_of(run: Run, training: TrainingRecord) -> Facts:
         },
         [row for row in drift if row.step == last],
     )
+
+
+def _median_ratio(timing: list[TimingRow]) -> float | None:
+    if not timing:
+        return None
+    numpy, torch = np.median([(row.numpy_s, row.torch_s) for row in timing], axis=0)
+    return float(torch / numpy)
 
 
 def gaps(run: Run, training: TrainingRecord, metric: str) -> tuple[np.ndarray, np.ndarray]:
@@ -103,10 +114,17 @@ def largest_gap(run: Run, training: TrainingRecord) -> tuple[float, int | None, 
     return float(found[place]), int(steps[place]), len(found), int((found == 0).sum())
 
 
-def accuracy_gaps(run: Run, training: TrainingRecord) -> list[float]:
-    """|NumPy − PyTorch| of the test accuracy at each evaluation."""
+def accuracy_gaps(run: Run, training: TrainingRecord, name: str) -> list[float]:
+    """|NumPy − PyTorch| of an accuracy at each evaluation.
+
+    Args:
+        run: The run.
+        training: One of its trainings.
+        name: ``test accuracy``, ``validation accuracy`` or ``training-set accuracy``.
+    """
+    split = name.removesuffix(" accuracy").replace("training-set", "train")
     numpy, torch = (
-        dict(evaluations(run, backend, training, "test", "accuracy")) for backend in BACKENDS
+        dict(evaluations(run, backend, training, split, "accuracy")) for backend in BACKENDS
     )
     return [abs(numpy[epoch] - torch[epoch]) for epoch in numpy if epoch in torch]
 

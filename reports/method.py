@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,9 +11,24 @@ from compare.experiment import SGD, Adam, Experiment
 from compare.records import Run
 from compare.tables import ParityRow
 from compare.tolerances import UNIT_ROUNDOFF
-from reports.network import architecture_source, has_defaults, module_kinds
+from reports.network import (
+    architecture_source,
+    chain,
+    class_of,
+    has_defaults,
+    networks,
+    used_kinds,
+)
+from reports.wording import escaped, joined, plural
 
-DESCRIBED = {"Linear", "BatchNorm1d", "BatchNorm2d", "LeakyReLU", "ReLU", "Sequential"}
+DESCRIBED = {
+    *("Linear", "Conv2d", "BatchNorm1d", "BatchNorm2d", "LeakyReLU", "ReLU", "Sigmoid", "Tanh"),
+    *("SiLU", "MaxPool2d", "AvgPool2d", "Flatten", "Dropout", "Sequential"),
+}
+
+LOSSES = {"CrossEntropyLoss", "NLLLoss", "BCELoss", "BCEWithLogitsLoss", "MSELoss"}
+OPTIMIZERS = {"SGD", "Adam", "AdamW", "Adagrad", "RMSprop", "Adadelta"}
+MOST_NETWORKS = 8
 
 INITIALISATIONS = {
     "kaiming_uniform": (
@@ -20,7 +36,7 @@ INITIALISATIONS = {
         "weight of a unit with $n$ inputs is drawn from a uniform distribution of variance $2/n$,",
         r"$$W_{{ji}} \sim U\left(-\sqrt{{6/n}},\ \sqrt{{6/n}}\,\right), \qquad b = 0 .$$",
         "Both sides draw from the Mersenne Twister with the same seed, so nothing has to be copied "
-        "from one to the other; section 7.3 says whether the bits are the same.",
+        "from one to the other; section {parity} says whether the bits are the same.",
     ),
     "kaiming_normal": (
         "He's initialisation {he} keeps the size of the activations from layer to layer. Every "
@@ -37,8 +53,21 @@ INITIALISATIONS = {
         "layer with $n$ inputs and $m$ outputs is drawn from a normal distribution,",
         r"$$W_{{ji}} \sim \mathcal N\left(0,\ 2/(n+m)\right), \qquad b = 0 .$$",
     ),
+    "lecun_uniform": (
+        "LeCun's initialisation {efficient} gives a sum of $n$ inputs of variance 1 the variance "
+        "1. Every weight of a unit with $n$ inputs is drawn from a uniform distribution of "
+        "variance $1/n$,",
+        r"$$W_{{ji}} \sim U\left(-\sqrt{{3/n}},\ \sqrt{{3/n}}\,\right), \qquad b = 0 .$$",
+        "Textbooks that leave the outputs out of the count call it Xavier's.",
+    ),
+    "lecun_normal": (
+        "LeCun's initialisation {efficient} gives a sum of $n$ inputs of variance 1 the variance "
+        "1. Every weight of a unit with $n$ inputs is drawn from a normal distribution,",
+        r"$$W_{{ji}} \sim \mathcal N\left(0,\ 1/n\right), \qquad b = 0 .$$",
+        "Textbooks that leave the outputs out of the count call it Xavier's.",
+    ),
     "normal": (
-        "Every weight is drawn from a normal distribution with the standard deviation {std:g}, and "
+        "Every weight is drawn from a normal distribution with the standard deviation {std}, and "
         "every bias is 0.",
     ),
     "default": (
@@ -82,43 +111,86 @@ def bounds_in_words(bounds: Bounds) -> dict[str, str | None]:
     return {
         "k": f"{bounds.k:g}" if bounds.k else None,
         "floor_ulp": f"{bounds.floor_ulp:g}" if bounds.floor_ulp else None,
-        "stage": f"${latex(bounds.stage)}$" if bounds.stage else None,
-        "whole": f"${latex(bounds.whole)}$" if bounds.whole else None,
+        "stage": f"${latex(_rounded(bounds.stage))}$" if bounds.stage else None,
+        "whole": f"${latex(_rounded(bounds.whole))}$" if bounds.whole else None,
     }
 
 
-def method_of(run: Run) -> dict[str, Any]:
-    """The names that ``method.md.j2`` asks for."""
-    experiment = run.record.experiment
+def _rounded(bound: float) -> float:
+    """Two digits of a bound: one that grows with what is summed has no round value."""
+    return float(f"{bound:.2g}")
+
+
+def method_of(run: Run, parity: str = "7.3") -> dict[str, Any]:
+    """The names that ``method.md.j2`` asks for; ``parity`` is the section on the comparisons."""
+    plans = [plan.experiment for plan in run.plans.values()]
     architecture = architecture_source(run.record)
-    kinds = module_kinds(architecture)
-    slope = experiment.model.arguments.get("negative_slope")
+    kinds = used_kinds(run)
+    losses = list(dict.fromkeys(plan.training.loss for plan in plans))
+    slopes = {plan.model.arguments.get("negative_slope") for plan in plans}
+    dtypes = list(dict.fromkeys(plan.training.dtype for plan in plans))
     return {
         "kinds": kinds,
         "other_kinds": ", ".join(f"`{kind}`" for kind in kinds if kind not in DESCRIBED),
         "batchnorm": any(kind.startswith("BatchNorm") for kind in kinds),
+        "batchnorm2d": "BatchNorm2d" in kinds,
         "batchnorm_defaults": has_defaults(architecture, "BatchNorm"),
-        "negative_slope": slope,
-        "initialisation": lambda cite: _initialisation(experiment, cite),
-        "dtype": experiment.training.dtype,
+        "negative_slope": slopes.pop() if len(slopes) == 1 else None,
+        "other_networks": _other_networks(run),
+        "losses": losses,
+        "other_losses": ", ".join(f"`{loss}`" for loss in losses if loss not in LOSSES),
+        "weights_decay_alone": any(not plan.training.decay_biases for plan in plans),
+        "initialisation": lambda cite: _initialisations(plans, cite, parity),
+        "dtype": joined(dtypes),
         "bounds": bounds_in_words(bounds_of(run.parity)),
-        **_optimizers(experiment),
+        **_optimizers([o for plan in plans for o in plan.optimizers.values()]),
     }
 
 
-def _initialisation(experiment: Experiment, cite: Any) -> str:
-    text = "\n\n".join(INITIALISATIONS[experiment.model.initialisation])
-    return text.format(
-        he=cite("he") if "{he}" in text else "",
-        glorot=cite("glorot") if "{glorot}" in text else "",
-        std=experiment.model.std,
+def _other_networks(run: Run) -> list[str]:
+    """In which networks the trainings differ from the first; a line each, of many the first few."""
+    found = networks(run)
+    lines = []
+    for cases, training in found:
+        kinds = [class_of(training, name) for name in training.modules]
+        made = f": {chain(kinds)}" if kinds else ""
+        lines.append(
+            f"*{escaped(cases) or 'First'}*{made}; {plural(training.parameters, 'trained value')}"
+        )
+    if len(lines) < 2:
+        return []
+    more = len(lines) - MOST_NETWORKS
+    return lines[:MOST_NETWORKS] + ([f"and {more} more"] if more > 0 else [])
+
+
+def _initialisations(plans: Sequence[Experiment], cite: Any, parity: str) -> str:
+    """The paragraphs of every scheme that a training begins with."""
+    schemes = dict.fromkeys(plan.model.initialisation for plan in plans)
+    return "\n\n".join(
+        _initialisation(
+            scheme,
+            sorted({p.model.std for p in plans if p.model.initialisation == scheme}),
+            cite,
+            parity,
+        )
+        for scheme in schemes
     )
 
 
-def _optimizers(experiment: Experiment) -> dict[str, Any]:
-    optimizers = list(experiment.optimizers.values())
+def _initialisation(scheme: str, stds: Sequence[float], cite: Any, parity: str) -> str:
+    text = "\n\n".join(INITIALISATIONS[scheme])
+    cited = {
+        key: cite(key) if f"{{{key}}}" in text else "" for key in ("he", "glorot", "efficient")
+    }
+    std = f"{stds[0]:g}" if len(stds) == 1 else f"that is varied ({stds[0]:g} to {stds[-1]:g})"
+    return text.format(**cited, std=std, parity=parity)
+
+
+def _optimizers(optimizers: Sequence[Any]) -> dict[str, Any]:
     sgd = [o for o in optimizers if isinstance(o, SGD)]
     adam = [o for o in optimizers if isinstance(o, Adam)]
+    algorithms = dict.fromkeys(o.algorithm for o in optimizers)
+    decaying = {o.algorithm for o in optimizers if getattr(o, "weight_decay", 0) > 0}
     return {
         "sgd": {
             "plain": any(o.momentum == 0 for o in sgd),
@@ -135,6 +207,14 @@ def _optimizers(experiment: Experiment) -> dict[str, Any]:
         }
         if adam
         else None,
+        "algorithms": list(algorithms),
+        "decaying": decaying,
+        "rmsprop": {
+            "momentum": any(o.momentum > 0 for o in optimizers if o.algorithm == "RMSprop"),
+            "centered": any(o.centered for o in optimizers if o.algorithm == "RMSprop"),
+        },
+        "lr_decay": any(getattr(o, "lr_decay", 0) > 0 for o in optimizers),
+        "other_optimizers": joined([f"`{a}`" for a in algorithms if a not in OPTIMIZERS]),
         "maximize": any(o.maximize for o in optimizers),
     }
 

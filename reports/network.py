@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
+from collections.abc import Sequence
 from typing import NamedTuple
 
+from compare.experiment import Plan
 from compare.records import Run, RunRecord, TrainingRecord, read_arrays
 from reports.parity_grid import site_of
 
@@ -19,6 +22,12 @@ PARAMETRIC = {
 }
 CONTAINERS = {"Sequential", "ModuleList"}
 
+DEFAULTS = {
+    *("bias=True", "eps=1e-05", "momentum=0.1", "affine=True", "track_running_stats=True"),
+    *("stride=(1, 1)", "padding=(0, 0)", "padding=0", "dilation=1", "ceil_mode=False"),
+    *("inplace=False", "start_dim=1", "end_dim=-1", "dilation=(1, 1)", "groups=1"),
+}
+
 # A source that is worth showing only where the run uses what it defines.
 USED_FOR = {"batchnorm": "BatchNorm", "adam": "Adam", "sgd": "SGD"}
 
@@ -30,11 +39,13 @@ class Module(NamedTuple):
         name: Its name in the state_dict.
         kind: Its class, empty where the records do not tell.
         shapes: Parameter → shape; buffers are left out.
+        said: Its class with its settings, where they were recorded.
     """
 
     name: str
     kind: str
     shapes: dict[str, tuple[int, ...]]
+    said: str
 
 
 def architecture_source(record: RunRecord) -> str:
@@ -74,6 +85,76 @@ def _calls(source: str) -> list[tuple[str, ast.Call]]:
     return sorted(found, key=lambda call: (call[1].lineno, call[1].col_offset))
 
 
+def class_of(training: TrainingRecord, module: str) -> str:
+    """The class of a module, as it was recorded; empty where it was not."""
+    return training.modules.get(module, "").partition("(")[0]
+
+
+def weights_with_axes(run: Run, training: TrainingRecord, least: int) -> set[str]:
+    """The parameters whose value was kept and has so many axes or more."""
+    return {name for name, shape in _weights(run, training).items() if len(shape) >= least}
+
+
+def used_kinds(run: Run) -> list[str]:
+    """The classes of the modules of all networks, in order of appearance."""
+    recorded = [
+        class_of(training, name) for training in run.record.trainings for name in training.modules
+    ]
+    return list(dict.fromkeys(recorded)) or module_kinds(architecture_source(run.record))
+
+
+def networks(run: Run) -> list[tuple[str, TrainingRecord]]:
+    """The different networks of a run: (by which cases they are told apart, a training)."""
+    plans: dict[str, list[Plan]] = {}
+    for plan in run.plans.values():
+        model = plan.experiment.model
+        plans.setdefault(repr((model.architecture, model.arguments)), []).append(plan)
+    trainings = {training.optimizer: training for training in reversed(run.record.trainings)}
+    every = list(run.plans.values())
+    found = []
+    for members in plans.values():
+        training = next((trainings[p.label] for p in members if p.label in trainings), None)
+        if training is None:
+            continue
+        cases = []
+        for axis in members[0].variant:
+            own = list(dict.fromkeys(plan.variant[axis] for plan in members))
+            if len(own) < len({plan.variant[axis] for plan in every}):
+                cases.append(" or ".join(own))
+        found.append((", ".join(cases), training))
+    return found
+
+
+def chain(kinds: Sequence[str]) -> str:
+    """``Linear, ReLU, Linear, ReLU, Linear`` → ``2 × (Linear, ReLU), Linear``."""
+    parts: list[str] = []
+    place = 0
+    while place < len(kinds):
+        best = (1, 1)  # (repetitions, length) of what is repeated from here on
+        for length in range(1, (len(kinds) - place) // 2 + 1):
+            first = kinds[place : place + length]
+            times = 1
+            while kinds[place + times * length :][:length] == first:
+                times += 1
+            if times > 1 and times * length > best[0] * best[1]:
+                best = (times, length)
+        times, length = best
+        words = ", ".join(kinds[place : place + length])
+        bracketed = f"({words})" if length > 1 else words
+        parts.append(f"{times} × {bracketed}" if times > 1 else words)
+        place += times * length
+    return ", ".join(parts)
+
+
+def printed(module: str) -> str:
+    """A module as it prints itself, without the settings that are PyTorch's defaults."""
+    kind, bracket, rest = module.partition("(")
+    settings = re.findall(r"(?:[^,(]|\([^)]*\))+", rest.removesuffix(")"))
+    kept = [text.strip() for text in settings if text.strip() not in DEFAULTS]
+    kept = [re.sub(r"^(in_features|out_features|kernel_size)=", "", text) for text in kept]
+    return f"{kind}{bracket}{', '.join(kept)})" if kept else kind
+
+
 def modules_of(run: Run, training: TrainingRecord) -> list[Module]:
     """The modules in the order in which they compute; shapes only where weights were kept."""
     sites = [site_of(row) for row in run.parity_of(training)]
@@ -96,7 +177,9 @@ def modules_of(run: Run, training: TrainingRecord) -> list[Module]:
             kind = calls[place]
         trained = [name.removeprefix(f"gradient/{prefix}") for name in parameters]
         shapes = {name: own[name] for name in trained if name in own}
-        modules.append(Module(name, kind, shapes))
+        recorded = class_of(training, name)
+        said = printed(training.modules[name]) if recorded else ""
+        modules.append(Module(name, recorded or kind, shapes, said or recorded or kind))
     return modules
 
 

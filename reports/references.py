@@ -45,6 +45,27 @@ REFERENCES = {
     "<https://doi.org/10.1080/01621459.1927.10502953>",
     "efron": "B. Efron. Bootstrap methods: another look at the jackknife. The Annals of "
     "Statistics 7(1), 1979, 1–26. <https://doi.org/10.1214/aos/1176344552>",
+    "student": "Student. The probable error of a mean. Biometrika 6(1), 1908, 1–25. "
+    "<https://doi.org/10.1093/biomet/6.1.1>",
+    "schuirmann": "D. J. Schuirmann. A comparison of the two one-sided tests procedure and the "
+    "power approach for assessing the equivalence of average bioavailability. Journal of "
+    "Pharmacokinetics and Biopharmaceutics 15(6), 1987, 657–680. "
+    "<https://doi.org/10.1007/BF01068419>",
+    "srivastava": "N. Srivastava, G. Hinton, A. Krizhevsky, I. Sutskever and R. Salakhutdinov. "
+    "Dropout: a simple way to prevent neural networks from overfitting. Journal of Machine "
+    "Learning Research 15, 2014, 1929–1958. <https://jmlr.org/papers/v15/srivastava14a.html>",
+    "elfwing": "S. Elfwing, E. Uchibe and K. Doya. Sigmoid-weighted linear units for neural "
+    "network function approximation in reinforcement learning. Neural Networks 107, 2018, 3–11. "
+    "<https://doi.org/10.1016/j.neunet.2017.12.012>",
+    "efficient": "Y. LeCun, L. Bottou, G. B. Orr and K.-R. Müller. Efficient BackProp. In Neural "
+    "Networks: Tricks of the Trade, Springer 1998, section 4.6. "
+    "<https://doi.org/10.1007/3-540-49430-8_2>",
+    "tieleman": "T. Tieleman and G. Hinton. Lecture 6.5: RMSprop. Neural Networks for Machine "
+    "Learning, Coursera 2012.",
+    "loshchilov": "I. Loshchilov and F. Hutter. Decoupled weight decay regularization. ICLR 2019. "
+    "<https://arxiv.org/abs/1711.05101>",
+    "zeiler": "M. D. Zeiler. ADADELTA: an adaptive learning rate method. 2012. "
+    "<https://arxiv.org/abs/1212.5701>",
     "pytorch": "A. Paszke et al. PyTorch: an imperative style, high-performance deep learning "
     "library. NeurIPS 2019. <https://arxiv.org/abs/1912.01703>",
     "numpy": "C. R. Harris et al. Array programming with NumPy. Nature 585, 2020, 357–362. "

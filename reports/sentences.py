@@ -40,6 +40,16 @@ def extent(sample: bool, max_steps: int | None, data_title: str) -> str:
     return f"This run {joined(reasons)}; its figures are not those of the full experiment."
 
 
+def failure(label: str, seed: int, error: str) -> str:
+    """A training that ended in an error while the others went on."""
+    return f"**The training {label} with seed {seed} failed** and is missing here: {error}"
+
+
+def more_failures(number: int) -> str:
+    """How many failed beyond those that are listed."""
+    return f"**{plural(number, 'more training')} failed**; run.json has them." if number > 0 else ""
+
+
 def broken_off(finished: bool, steps: int) -> str:
     """What a training that was not finished has to say; nothing for a finished one."""
     if finished:
@@ -58,6 +68,23 @@ def initial_bits(values: int, differing: int, copied: bool) -> str:
     if copied:
         return f"{said}, so PyTorch was given NumPy's values before training began."
     return f"{said}, and nothing was copied: the two trainings start apart."
+
+
+def initial_of_many(bits: Sequence[int], copied: int) -> str:
+    """The comparison at step 0 of many trainings."""
+    apart = [number for number in bits if number]
+    if not apart:
+        return "no bit differs in any of them, with nothing copied across."
+    span = f"between {count(min(apart))} and {plural(max(apart), 'bit')} differ"
+    said = f"in {count(len(bits) - len(apart))} no bit differs; in {count(len(apart))} {span}"
+    if len(apart) == len(bits):
+        said = f"in each of them {span}"
+    if copied == len(apart):
+        return f"{said}, and there PyTorch was given NumPy's values before training began."
+    return (
+        f"{said}; PyTorch was given NumPy's values in {count(copied)} of these, the others start "
+        "apart."
+    )
 
 
 def parity(compared: int, failed: int) -> str:
@@ -173,21 +200,47 @@ def loss_gap(largest: float, step: int | None, values: int, equal: int) -> str:
     )
 
 
-def accuracy_gap(differences: Sequence[float]) -> str:
-    """How often and how far the two sides' test accuracies differ along a training."""
+def accuracy_gap(differences: Sequence[float], what: str) -> str:
+    """How often and how far the two sides' accuracies differ along a training."""
     if not differences:
-        return "The test accuracy was not measured on both sides."
+        return f"The {what} was not measured on both sides."
     if not all(math.isfinite(difference) for difference in differences):
-        return "At least one test accuracy is not a number."
+        return f"At least one {what} is not a number."
+    several = what.replace("accuracy", "accuracies")
     apart = sum(difference > 0 for difference in differences)
     evaluations = plural(len(differences), "evaluation")
     if apart == 0:
         every = f"all {evaluations}" if len(differences) > 1 else "the only evaluation"
-        return f"Their test accuracies are equal at {every}."
+        return f"Their {several} are equal at {every}."
     return (
-        f"Their test accuracies differ at {count(apart)} of {evaluations}, by at most "
+        f"Their {several} differ at {count(apart)} of {evaluations}, by at most "
         f"{points(max(differences))}."
     )
+
+
+def gaps_of_many(losses: Sequence[float], accuracies: Sequence[float], what: str) -> str:
+    """The largest differences between the two sides over many trainings."""
+    finite = [gap for gap in losses if math.isfinite(gap)]
+    said = "No batch loss is finite on both sides"
+    if finite:
+        said = f"The two sides' batch losses differ by at most {number(max(finite))}"
+        if len(finite) < len(losses):
+            said += f" in the {count(len(finite))} in which every loss is finite"
+    known = [gap for gap in accuracies if math.isfinite(gap)]
+    if not known:
+        return f"{said}."
+    several = what.replace("accuracy", "accuracies")
+    return f"{said}, their {several} by at most {points(max(known))}."
+
+
+def final_gaps(gaps: Sequence[float], what: str) -> str:
+    """How far the two sides' final accuracies are from each other, over many trainings."""
+    known = [gap for gap in gaps if math.isfinite(gap)]
+    if not known:
+        return f"No {what} was measured on both sides."
+    equal = sum(gap == 0 for gap in known)
+    said = f"The two sides end at the same {what} in {count(equal)} of {count(len(known))}"
+    return f"{said}." if equal == len(known) else f"{said}, at most {points(max(known))} apart."
 
 
 def side_agreement(numpy: float | None, torch: float | None, what: str) -> str:
@@ -224,6 +277,33 @@ def same_predictions(different: int, rows: int) -> str:
         f"The two sides predict different classes for {count(different)} of "
         f"{plural(rows, 'test row')}."
     )
+
+
+def best_and_worst(
+    what: str,
+    trainings: int,
+    best: tuple[str, float | None, float | None],
+    worst: tuple[str, float | None, float | None],
+) -> str:
+    """The ends of a ranking of many trainings: (label, NumPy's figure, PyTorch's)."""
+
+    def told(end: tuple[str, float | None, float | None]) -> str:
+        label, *figures = end
+        numpy, torch = ("none" if figure is None else percent(figure) for figure in figures)
+        return f"*{label}* with {numpy} (PyTorch {torch})"
+
+    return (
+        f"Of the {plural(trainings, 'training')} NumPy's best by final {what} is {told(best)}, "
+        f"the worst {told(worst)}."
+    )
+
+
+def diverged(trainings: dict[str, int]) -> str:
+    """In how many trainings a loss was not a finite number: side → how many."""
+    if not any(trainings.values()):
+        return "No training met a loss that is not a finite number."
+    told = joined([f"{count(number)} with {side}" for side, number in trainings.items()])
+    return f"Trainings that met a loss that is not a finite number: {told}."
 
 
 def generalisation(train: float, test: float) -> str:
@@ -283,6 +363,17 @@ def speed(ratio: float, low: float, high: float, steps: int) -> str:
     return (
         f"NumPy is slower than PyTorch: it takes {1 / ratio:.2f} times as long "
         f"(95% interval {1 / high:.2f} to {1 / low:.2f}, {plural(steps, 'step')})."
+    )
+
+
+def speed_of_many(ratios: Sequence[float]) -> str:
+    """The median times a step, PyTorch's over NumPy's, over many trainings."""
+    if len(ratios) == 1:
+        return f"PyTorch's median time over NumPy's is {ratios[0]:.2f}."
+    faster = sum(ratio > 1 for ratio in ratios)
+    return (
+        f"NumPy has the lower median time in {count(faster)} of {count(len(ratios))}; PyTorch's "
+        f"time over NumPy's is between {min(ratios):.2f} and {max(ratios):.2f}."
     )
 
 

@@ -1,15 +1,31 @@
-"""The trainings of a run, as the report orders and names them."""
+"""The trainings of a run, as the report orders, chooses and names them."""
 
 from __future__ import annotations
 
+import math
+import textwrap
+from collections.abc import Sequence
+
 from compare.records import Run, TrainingRecord
+from compare.results import quantity
+from reports.wording import escaped, joined, plural
+
+MOST_SHOWN = 4
+"""Figures and paragraphs about single trainings are about so many of them."""
+
+MEASURES = ("test accuracy", "validation accuracy", "training-set accuracy")
 
 
 def label(run: Run, training: TrainingRecord) -> str:
-    """The optimizer, and the seed where there are several."""
+    """The label, and the seed where there are several."""
     if several_seeds(run):
         return f"{training.optimizer}, seed {training.seed}"
     return training.optimizer
+
+
+def heading(run: Run, training: TrainingRecord, width: int = 18) -> str:
+    """The label for a narrow panel, on as many lines as it takes."""
+    return "\n".join(textwrap.wrap(label(run, training), width))
 
 
 def several_seeds(run: Run) -> bool:
@@ -17,7 +33,99 @@ def several_seeds(run: Run) -> bool:
     return len({training.seed for training in run.record.trainings}) > 1
 
 
-def shown(run: Run) -> list[TrainingRecord]:
-    """The trainings that figures show: those of the first seed, one an optimizer."""
+def of_first_seed(run: Run) -> list[TrainingRecord]:
+    """The trainings of the first seed: one a combination of what is varied."""
     trainings = run.record.trainings
     return [training for training in trainings if training.seed == trainings[0].seed]
+
+
+def shown(run: Run) -> list[TrainingRecord]:
+    """The trainings that figures show: of the first seed, all of a few, or four of many.
+
+    They are ranked by NumPy's :func:`ranking_measure` at the end. Where an axis beside others
+    has two cases, the best and the worst of each are shown; otherwise four at equal distances
+    from the first place to the last. They keep the order of the run.
+    """
+    trainings = of_first_seed(run)
+    if len(trainings) <= MOST_SHOWN:
+        return trainings
+    axis = _axis_of_two(run)
+    groups: dict[str, list[TrainingRecord]] = {}
+    for training in trainings:
+        case = "" if axis is None else training.variant.get(axis, "")
+        groups.setdefault(case, []).append(training)
+    chosen = {
+        training.optimizer
+        for group in groups.values()
+        for training in _spread_out(ranked(run, group), MOST_SHOWN // len(groups))
+    }
+    return [training for training in trainings if training.optimizer in chosen]
+
+
+def _axis_of_two(run: Run) -> str | None:
+    """The first axis that has two cases, where it is not the only one that is varied."""
+    plans = list(run.plans.values())
+    cases = {axis: {plan.variant[axis] for plan in plans} for axis in plans[0].variant}
+    several = [axis for axis, found in cases.items() if len(found) > 1]
+    first = [axis for axis in several if len(cases[axis]) == 2]
+    return first[0] if first and len(several) > 1 else None
+
+
+def _spread_out(best_first: Sequence[TrainingRecord], number: int) -> list[TrainingRecord]:
+    """So many of a ranking, from its first place to its last."""
+    last = len(best_first) - 1
+    places = sorted({round(last * k / (number - 1)) for k in range(number)})
+    return [best_first[place] for place in places]
+
+
+def ranking_measure(run: Run) -> str:
+    """By what trainings are ranked: not by what they are tested on, where rows are held out."""
+    return MEASURES[1] if run.record.data.validation_rows else measure(run)
+
+
+def measure(run: Run) -> str:
+    """The accuracy that says most of what the run has."""
+    rows = run.record.data
+    if rows.test_rows:
+        return MEASURES[0]
+    return MEASURES[1] if rows.validation_rows else MEASURES[2]
+
+
+def many(run: Run) -> bool:
+    """Whether there are more trainings of a seed than figures and paragraphs show."""
+    return len(of_first_seed(run)) > MOST_SHOWN
+
+
+def ranked(run: Run, trainings: Sequence[TrainingRecord]) -> list[TrainingRecord]:
+    """The trainings, NumPy's best first; those that diverged or have no figure come last."""
+    name = ranking_measure(run)
+
+    def place(training: TrainingRecord) -> tuple[bool, float]:
+        found = quantity(run, "numpy", training, name)
+        finite = quantity(run, "numpy", training, "finite")
+        return finite == 0, math.inf if found is None or math.isnan(found) else -found
+
+    return sorted(trainings, key=place)
+
+
+def choice(run: Run) -> str:
+    """Which trainings figures and paragraphs are about, where they are not about all."""
+    first, all_of_them = of_first_seed(run), run.record.trainings
+    if len(first) > MOST_SHOWN:
+        names = joined([f"*{escaped(training.optimizer)}*" for training in shown(run)])
+        seed = f" of seed {first[0].seed}" if several_seeds(run) else ""
+        axis = _axis_of_two(run)
+        which = (
+            "taken at equal distances from the best to the worst"
+            if axis is None
+            else f"the best and the worst of either case of {escaped(axis)}"
+        )
+        return (
+            f"The run has {plural(len(all_of_them), 'training')}. Tables and the experiment's own "
+            "figures have them all; where a figure or a paragraph is about single trainings, it is "
+            f"about {len(shown(run))} of the {len(first)}{seed}, {which} by NumPy's final "
+            f"{ranking_measure(run)}: {names}."
+        )
+    if several_seeds(run):
+        return "The figures of this report and its paragraphs show the first seed."
+    return ""

@@ -68,6 +68,11 @@ def fixed(value: float | None, digits: int = 4) -> str:
     return f"{value:.{digits}f}".replace("-", "−") if math.isfinite(value) else number(value)
 
 
+def class_name(names: Sequence[str], predicted: int) -> str:
+    """The name of a predicted class; the number itself where it is a rounded output and none."""
+    return names[predicted] if 0 <= predicted < len(names) else f"{predicted}".replace("-", "−")
+
+
 def joined(words: Sequence[str], conjunction: str = "and") -> str:
     """``["a", "b", "c"]`` → ``a, b and c``."""
     if len(words) < 2:

@@ -16,10 +16,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from compare.atomic import write_atomically
 from compare.claims import claim_answers
 from compare.intervals import mean_interval
-
-from compare.atomic import write_atomically
 from compare.kinds.answers import findings_of
 from compare.kinds.records import KindRun, kind_of_run, read_kind_run
 from compare.loading import experiment_names, load_form

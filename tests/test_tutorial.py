@@ -17,8 +17,11 @@ from compare.verdict import verdict
 ROOT = Path(__file__).resolve().parent.parent
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"[Ss]ave this as `([\w.]+)`:\s+```\w+\n(.*?)```", TUTORIAL, re.DOTALL))
-SHELL = re.findall(r"```sh\n(.*?)```", TUTORIAL, re.DOTALL)
-COMMANDS = [line for block in SHELL for line in block.splitlines()]
+COMMANDS = [
+    line
+    for block in re.findall(r"```sh\n(.*?)```", TUTORIAL, re.DOTALL)
+    for line in block.splitlines()
+]
 
 
 def do(command: str, folder: Path) -> str:

@@ -8,7 +8,11 @@ from compare.records import Run
 from compare.results import BACKENDS
 from reports import sentences as say
 from reports.facts import Facts
+from reports.trainings import measure, shown
 from reports.wording import escaped, plural
+
+MOST_WRONG = 4
+"""Beside the trainings that are shown, so many that failed have paragraphs of their own."""
 
 
 def paragraph(fact: Facts, words: Sequence[str]) -> str:
@@ -17,30 +21,42 @@ def paragraph(fact: Facts, words: Sequence[str]) -> str:
 
 
 def in_detail(run: Run, facts: Sequence[Facts]) -> list[Facts]:
-    """The trainings that have paragraphs of their own."""
-    first = run.record.trainings[0].seed if run.record.trainings else None
-    return [
-        fact
-        for fact in facts
-        if fact.training.seed == first or fact.verdict.failed or not fact.training.finished
+    """The trainings that have paragraphs of their own: those shown, and a few that went wrong."""
+    chosen = {id(training) for training in shown(run)}
+    wrong = [
+        id(fact.training) for fact in facts if fact.verdict.failed or not fact.training.finished
     ]
+    chosen |= set([key for key in wrong if key not in chosen][:MOST_WRONG])
+    return [fact for fact in facts if id(fact.training) in chosen]
+
+
+def others(run: Run, facts: Sequence[Facts]) -> list[Facts]:
+    """The trainings that have no paragraph of their own."""
+    detailed = {id(fact.training) for fact in in_detail(run, facts)}
+    return [fact for fact in facts if id(fact.training) not in detailed]
 
 
 def the_others(run: Run, facts: Sequence[Facts]) -> list[str]:
     """One sentence on all trainings that have no paragraph of their own, if there are any."""
-    detailed = {fact.label for fact in in_detail(run, facts)}
-    others = [fact for fact in facts if fact.label not in detailed]
-    if not others:
+    found = others(run, facts)
+    if not found:
         return []
-    made = sum(fact.verdict.compared for fact in others)
-    failed = sum(fact.verdict.failed for fact in others)
-    return [f"*{plural(len(others), 'more training')}.* {say.parity(made, failed)}"]
+    made = sum(fact.verdict.compared for fact in found)
+    failed = sum(fact.verdict.failed for fact in found)
+    return [about_others(found, [say.parity(made, failed)])]
 
 
-def agreement(fact: Facts) -> str:
-    """How far the two sides' final test accuracies are from each other."""
-    numpy, torch = (fact.values[backend, "test accuracy"] for backend in BACKENDS)
-    return say.side_agreement(numpy, torch, "test accuracy")
+def about_others(facts: Sequence[Facts], words: Sequence[str]) -> str:
+    """A paragraph about all trainings that have none of their own."""
+    said = [word for word in words if word]
+    return " ".join([f"*{plural(len(facts), 'more training')}.*", *said])
+
+
+def agreement(run: Run, fact: Facts) -> str:
+    """How far the two sides' final accuracies are from each other."""
+    name = measure(run)
+    numpy, torch = (fact.values[backend, name] for backend in BACKENDS)
+    return say.side_agreement(numpy, torch, name)
 
 
 def speed(fact: Facts) -> str:

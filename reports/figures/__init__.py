@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from compare.records import Run
-from reports.figures import confusion, curves, differences, drift, mistakes, parity, samples, timing
+from reports.figures import (
+    asked,
+    confusion,
+    curves,
+    differences,
+    drift,
+    mistakes,
+    parity,
+    samples,
+    timing,
+)
 from reports.figures.canvas import Drawing, Figure, rendered, style
 
 __all__ = ["Figure", "draw_figures"]
@@ -15,6 +25,7 @@ def draw_figures(run: Run) -> list[Figure]:
     with style():
         for draw in (
             samples.draw,
+            asked.draw,
             curves.draw,
             differences.draw,
             drift.draw,

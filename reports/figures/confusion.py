@@ -6,17 +6,24 @@ from typing import Any
 
 import numpy as np
 
-from compare.records import Run, predicted_key
+from compare.records import Run, TrainingRecord, predicted_key
 from compare.results import BACKENDS
 from reports.figures.canvas import Drawing, paper
-from reports.trainings import label, shown
+from reports.trainings import label, ranked, shown
+from reports.wording import plural
 
 MOST_NUMBERED = 12
+MOST_ROWS = 3
 
 
 def confusion_matrix(targets: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Counts, a row for each true class and a column for each predicted one."""
-    flat = np.bincount(targets.astype(np.int64) * classes + predicted, minlength=classes**2)
+    """Counts, a row for each true class and a column for each predicted one.
+
+    A rounded output that is no class has no column, and is not counted.
+    """
+    named = (predicted >= 0) & (predicted < classes)
+    places = targets[named].astype(np.int64) * classes + predicted[named]
+    flat = np.bincount(places, minlength=classes**2)
     return flat.reshape(classes, classes)
 
 
@@ -24,6 +31,9 @@ def draw(run: Run) -> list[Drawing]:
     """A matrix for each side and training, the sides beside each other."""
     targets = run.predictions.get("targets")
     trainings = [t for t in shown(run) if predicted_key("numpy", t) in run.predictions]
+    if len(trainings) > MOST_ROWS:  # more would not fit on a page
+        best_first = ranked(run, trainings)
+        trainings = [best_first[0], best_first[-1]]
     if targets is None or not trainings:
         return []
     names = run.record.data.class_names
@@ -40,10 +50,20 @@ def draw(run: Run) -> list[Drawing]:
             "confusion",
             canvas,
             "Confusion matrices on the test set, counts of test rows. The darker a cell, the "
-            "larger its share of its true class; what lies off the diagonal is wrong.",
+            "larger its share of its true class; what lies off the diagonal is wrong."
+            + _left_out(run, trainings),
             "Confusion matrices of NumPy and PyTorch side by side, one row for each optimizer.",
         )
     ]
+
+
+def _left_out(run: Run, trainings: list[TrainingRecord]) -> str:
+    """A sentence on rounded outputs that are no class."""
+    classes = len(run.record.data.class_names)
+    keys = [predicted_key(backend, t) for t in trainings for backend in BACKENDS]
+    found = [run.predictions[key] for key in keys if key in run.predictions]
+    outside = sum(int(((p < 0) | (p >= classes)).sum()) for p in found)
+    return f" {plural(outside, 'output')} rounded to no class and left out." if outside else ""
 
 
 def _draw_matrix(axis: Any, matrix: np.ndarray, names: list[str]) -> None:

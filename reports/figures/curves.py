@@ -10,26 +10,29 @@ from matplotlib.lines import Line2D
 from compare.records import Run, TrainingRecord
 from compare.results import BACKENDS, batch_values, evaluations
 from reports.figures.canvas import GREY, SIDE_COLOURS, Drawing, paper
-from reports.trainings import label, shown
+from reports.trainings import heading, shown
 
 POINTS = 300
+FLATTENS = 20.0
 MARKS = {"train": "o", "validation": "^", "test": "s"}
 DASHES = {"train": "-", "validation": ":", "test": "--"}
 
 
 def draw(run: Run) -> list[Drawing]:
     """One column a training, losses above and accuracies below."""
-    trainings = [t for t in shown(run) if evaluations(run, "numpy", t, "test", "loss")]
+    trainings = [t for t in shown(run) if evaluations(run, "numpy", t, "train", "loss")]
     if not trainings:
         return []
     canvas, axes = paper(11.2, 2, len(trainings), sharex="col", sharey="row")
     for column, training in zip(axes.T, trainings, strict=True):
-        column[0].set_title(label(run, training))
+        column[0].set_title(heading(run, training))
         for axis, metric in zip(column, ("loss", "accuracy"), strict=True):
             _draw_batches(axis, run, training, metric)
             for split in MARKS:
                 _draw_evaluations(axis, run, training, split, metric)
         column[1].set_xlabel("epoch")
+    if _explodes(axes[0]):
+        axes[0, 0].set_yscale("log")
     axes[0, 0].set_ylabel("mean loss (nats)")
     axes[1, 0].set_ylabel("accuracy")
     axes[1, 0].set_ylim(0, 1.02)
@@ -46,6 +49,15 @@ def draw(run: Run) -> list[Drawing]:
             "NumPy as lines and PyTorch as marks.",
         )
     ]
+
+
+def _explodes(axes: Any) -> bool:
+    """Whether one loss is so far above what others start from that it would flatten them."""
+    curves = [np.asarray(line.get_ydata(), float) for axis in axes for line in axis.lines]
+    curves = [found for curve in curves if len(found := curve[np.isfinite(curve)])]
+    if not curves:
+        return False
+    return bool(max(c.max() for c in curves) > FLATTENS * min(c[0] for c in curves) > 0)
 
 
 def _draw_legend(canvas: Any, axes: Any) -> None:

@@ -10,7 +10,7 @@ from compare.records import Run, TrainingRecord
 from compare.results import evaluations
 from reports.facts import gaps
 from reports.figures.canvas import BLUE, GREY, VERMILLION, Drawing, paper
-from reports.trainings import label, shown
+from reports.trainings import heading, shown
 
 POINTS = 400
 FLOAT32_ROUNDOFF = 2.0**-24
@@ -24,7 +24,7 @@ def draw(run: Run) -> list[Drawing]:
     canvas, axes = paper(6.6, 1, len(trainings), sharey=True)
     for axis, training in zip(axes[0], trainings, strict=True):
         _draw_training(axis, run, training)
-        axis.set_title(label(run, training))
+        axis.set_title(heading(run, training))
         axis.set_xlabel("epoch")
     axes[0, 0].set_ylabel("|loss NumPy − loss PyTorch| (nats)")
     handles, labels = axes[0, 0].get_legend_handles_labels()

@@ -8,7 +8,7 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from compare.records import Run
 from reports.figures.canvas import GREY, SIDE_COLOURS, Drawing, paper
-from reports.trainings import label, shown
+from reports.trainings import heading, shown
 
 DASHES = ["--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3))]
 
@@ -17,8 +17,7 @@ def draw(run: Run) -> list[Drawing]:
     """Distance of every run's weights from PyTorch's float64 run, one panel a training."""
     panels = []
     for training in shown(run):
-        key = (training.optimizer, training.seed)
-        rows = [row for row in run.drift if (row.optimizer, row.seed) == key]
+        rows = run.drift_of(training)
         if rows:
             panels.append((training, rows))
     if not panels:
@@ -32,7 +31,7 @@ def draw(run: Run) -> list[Drawing]:
             axis.plot(steps, distances, **_look(name, replicas))
         _step_axis(axis, max(row.step for row in rows))
         axis.set_yscale("log")
-        axis.set_title(label(run, training))
+        axis.set_title(heading(run, training))
         axis.set_xlabel("training step")
     axes[0, 0].set_ylabel("relative distance of the weights")
     handles, labels = axes[0, 0].get_legend_handles_labels()

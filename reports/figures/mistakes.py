@@ -6,7 +6,8 @@ from compare.records import Run, TrainingRecord, predicted_key
 from compare.results import BACKENDS
 from reports.figures.canvas import Drawing
 from reports.figures.gallery import COLUMNS, Tile, gallery
-from reports.trainings import label, shown
+from reports.trainings import heading, shown
+from reports.wording import class_name
 
 
 def draw(run: Run) -> list[Drawing]:
@@ -14,10 +15,11 @@ def draw(run: Run) -> list[Drawing]:
     trainings = [t for t in shown(run) if predicted_key("numpy", t) in run.predictions]
     if "targets" not in run.predictions or "images" not in run.pictures:
         return []
+    trainings = [t for t in trainings if predicted_key("torch", t) in run.predictions]
     rows = [_mistakes(run, training, backend) for training in trainings for backend in BACKENDS]
     if not any(rows):
         return []
-    titles = [f"{label(run, t)}\n{side}" for t in trainings for side in BACKENDS.values()]
+    titles = [f"{heading(run, t, 14)}\n{side}" for t in trainings for side in BACKENDS.values()]
     return [
         Drawing(
             "mistakes",
@@ -36,7 +38,9 @@ def _mistakes(run: Run, training: TrainingRecord, backend: str) -> list[Tile]:
     other = next(name for name in BACKENDS if name != backend)
     own, others = (run.predictions[predicted_key(side, training)] for side in (backend, other))
     return [
-        Tile(picture, f"{names[targets[i]]} → {names[own[i]]}", bool(own[i] != others[i]))
+        Tile(
+            picture, f"{names[targets[i]]} → {class_name(names, own[i])}", bool(own[i] != others[i])
+        )
         for i, picture in zip(run.pictures["indices"], run.pictures["images"], strict=True)
         if own[i] != targets[i]
     ][:COLUMNS]

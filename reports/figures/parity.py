@@ -13,7 +13,7 @@ from compare.records import Run, TrainingRecord
 from reports.figures.canvas import Drawing, paper
 from reports.network import modules_of
 from reports.parity_grid import PANELS, PARTS, Grid, parity_grid
-from reports.trainings import label, shown
+from reports.trainings import label, many, ranked, shown
 from reports.wording import count, plural
 
 LEAST = 1e-6
@@ -23,10 +23,17 @@ LABEL_POINTS = 6.0
 
 
 def draw(run: Run) -> list[Drawing]:
-    """A heatmap for each training, its kinds of comparison beside each other."""
+    """A heatmap for each training, its kinds of comparison beside each other.
+
+    Where not all trainings are shown, the best and the worst of those that are have one.
+    """
+    trainings = shown(run)
+    if many(run):
+        best_first = ranked(run, trainings)
+        trainings = [t for t in trainings if t in (best_first[0], best_first[-1])]
     return [
         _drawing(run, training, parity_grid(rows), f"parity-{number}", len(rows))
-        for number, training in enumerate(shown(run), 1)
+        for number, training in enumerate(trainings, 1)
         if (rows := run.parity_of(training))
     ]
 

@@ -12,8 +12,7 @@ def draw(run: Run) -> list[Drawing]:
     """Boxes of the time a step, two a training."""
     boxes = []
     for training in shown(run):
-        key = (training.optimizer, training.seed)
-        rows = [row for row in run.timing if (row.optimizer, row.seed) == key]
+        rows = run.timing_of(training)
         for backend, name in BACKENDS.items():
             times = [1e3 * getattr(row, f"{backend}_s") for row in rows]
             if times:

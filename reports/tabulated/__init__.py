@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from compare.records import Run
 from reports.facts import Facts
-from reports.tabulated import outcome, setting
+from reports.tabulated import outcome, results, setting
 
 
 def tables_of(run: Run, facts: list[Facts]) -> dict[str, str]:
@@ -14,8 +14,9 @@ def tables_of(run: Run, facts: list[Facts]) -> dict[str, str]:
         "data": setting.data(run),
         "network": setting.network(run),
         "setup": setting.setup(run, facts),
+        "varied": setting.varied(run),
         "optimizers": setting.optimizers(run),
-        "results": outcome.results(run, facts),
+        "results": results.results(run, facts),
         "parity": outcome.parity(run, facts),
         "timing": outcome.timing(facts),
         "reported": outcome.reported(run),

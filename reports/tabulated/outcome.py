@@ -1,70 +1,79 @@
-"""Tables of what came out: results, parity, time a step, reported figures."""
+"""Tables of what came out: parity, time a step, reported figures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from compare.intervals import Interval
 from compare.records import Run
-from compare.results import BACKENDS
 from compare.tables import ParityRow
 from reports.claims.learning import reported_here
 from reports.facts import Facts
 from reports.parity_grid import PANELS, site_of
 from reports.tables import pipe_table
-from reports.trainings import several_seeds
+from reports.trainings import MOST_SHOWN
 from reports.wording import capitalised, code, count, escaped, fixed, number, percent
 
-
-def results(run: Run, facts: list[Facts]) -> str:
-    """Final losses and accuracies, a row each side and training."""
-    columns = ["train loss", "test loss", "test accuracy"]
-    if run.record.data.validation_rows:
-        columns[1:1] = ["validation loss", "validation accuracy"]
-    several = several_seeds(run)
-    rows = [
-        (
-            side,
-            escaped(fact.training.optimizer) + ("" if fact.training.finished else " (broken off)"),
-            *([str(fact.training.seed)] if several else []),
-            *(fixed(fact.values[backend, column]) for column in columns),
-        )
-        for fact in facts
-        for backend, side in BACKENDS.items()
-    ]
-    head = ["side", "optimizer", *(["seed"] if several else [])]
-    return pipe_table([*head, *columns], rows, "l" * len(head) + "r" * len(columns))
+SHORT_NOTE = 12
+"""A note as long as ``up to`` goes before its figure, a longer one behind it."""
+MOST_ALONE = MOST_SHOWN
+"""So many trainings have rows of their own in the table of comparisons."""
 
 
 def parity(run: Run, facts: list[Facts]) -> str:
-    """Comparisons by training and kind, each with the passing one nearest to its bound."""
-    return parity_table(
-        {fact.label: run.parity_of(fact.training) for fact in facts}, what="training"
-    )
+    """Comparisons by kind, each with the passing one nearest to its bound.
+
+    A few trainings have rows of their own, many share them.
+    """
+    compared = {fact.label: run.parity_of(fact.training) for fact in facts}
+    return parity_table(compared, what="training", alone=len(facts) <= MOST_ALONE)
 
 
-def parity_table(compared: Mapping[str, Sequence[ParityRow]], what: str) -> str:
-    """The same of comparisons by their label; ``what`` says what a label stands for."""
-    rows = []
+def parity_table(
+    compared: Mapping[str, Sequence[ParityRow]], what: str, *, alone: bool = True
+) -> str:
+    """The same of comparisons by their label.
+
+    Args:
+        compared: Label → its comparisons.
+        what: What a label stands for.
+        alone: Whether each label has rows of its own, or all share them.
+    """
+    groups: dict[tuple[str, str], _Kind] = {}
     for label, found in compared.items():
-        groups: dict[str, list[ParityRow]] = {}
         for row in found:
-            start = row.site.startswith("initial/")
-            groups.setdefault("start" if start else site_of(row).panel, []).append(row)
-        for name, members in groups.items():
-            failed = sum(not row.passed for row in members)
-            passing = [row for row in members if row.passed]
-            nearest = max(passing, key=_share, default=None)
-            rows.append(
-                (
-                    escaped(label),
-                    "bits at the start" if name == "start" else PANELS[name],
-                    count(len(members)),
-                    f"**{count(failed)}**" if failed else "0",
-                    *_nearest(nearest),
-                )
-            )
-    columns = (what, "comparison", "made", "failed", "nearest", "at step", "at site")
-    return pipe_table(columns, rows, "llrrrrl")
+            kind = "start" if row.site.startswith("initial/") else site_of(row).panel
+            key = (label if alone else "", kind)
+            groups.setdefault(key, _Kind()).count(row, label)
+    rows = []
+    for (label, kind), members in groups.items():
+        name = "bits at the start" if kind == "start" else PANELS[kind]
+        failed = f"**{count(members.failed)}**" if members.failed else "0"
+        near = _nearest(members.nearest)
+        if alone:
+            rows.append((escaped(label), name, count(members.made), failed, *near))
+        else:
+            of = escaped(members.label) if near[0] not in ("–", "0") else "–"
+            rows.append((name, count(members.made), failed, *near, of))
+    columns = ("comparison", "made", "failed", "nearest", "at step", "at site")
+    if alone:
+        return pipe_table((what, *columns), rows, "llrrrrl")
+    return pipe_table((*columns, f"of {what}"), rows, "lrrrrll")
+
+
+class _Kind:
+    """Comparisons of one kind, added up."""
+
+    def __init__(self) -> None:
+        self.made = self.failed = 0
+        self.nearest: ParityRow | None = None
+        self.label = ""
+
+    def count(self, row: ParityRow, label: str) -> None:
+        self.made += 1
+        self.failed += not row.passed
+        if row.passed and (self.nearest is None or _share(row) > _share(self.nearest)):
+            self.nearest, self.label = row, label
 
 
 def _share(row: ParityRow) -> float:
@@ -101,16 +110,27 @@ def reported(run: Run) -> str:
     """Published figures and ours."""
     rows = []
     for figure in run.record.experiment.reported:
-        note = f"{escaped(figure.note)} " if figure.note else ""
+        note = escaped(figure.note)
+        value = f"{figure.value:.4f}"
+        if note:
+            value = f"{note} {value}" if len(note) <= SHORT_NOTE else f"{value} ({note})"
         rows.append(
             (
                 capitalised(figure.quantity),
                 escaped(figure.optimizer),
                 str(figure.epoch) if figure.epoch else "last",
                 escaped(figure.by),
-                f"{note}{figure.value:.4f}",
-                *(fixed(value) for value in reported_here(run, figure)),
+                value,
+                *(_here(found) for found in reported_here(run, figure)),
             )
         )
-    columns = ("quantity", "optimizer", "epoch", "by", "reported", "NumPy here", "PyTorch here")
+    training = "training" if run.record.experiment.vary else "optimizer"
+    columns = ("quantity", training, "epoch", "by", "reported", "NumPy here", "PyTorch here")
     return pipe_table(columns, rows, "llrlrrr")
+
+
+def _here(found: Interval | None) -> str:
+    if found is None:
+        return "–"
+    interval = f" ({fixed(found.low)} to {fixed(found.high)})" if found.known else ""
+    return fixed(found.mean) + interval

@@ -6,12 +6,19 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from compare.axes import Axis
+from compare.experiment import Model
 from compare.kinds.records import KindRecord
 from compare.records import Run, RunRecord
 from reports.facts import Facts
 from reports.network import modules_of
 from reports.tables import pipe_table
+from reports.variants import short_case
 from reports.wording import code, count, escaped, joined, number, plural
+
+MOST_LISTED = 4
+"""So many different values of a setting are listed, of more the first and the last."""
+MOST_CASES = 12
 
 
 def environment(record: RunRecord | KindRecord) -> str:
@@ -39,14 +46,15 @@ def data(run: Run) -> str:
     """Shapes, splits, licence and source."""
     found = run.record.data
     shape = " × ".join(str(size) for size in found.input_shape)
-    if run.record.experiment.data.layout == "flat":
+    layouts = {plan.experiment.data.layout for plan in run.plans.values()}
+    if "flat" in layouts and len(found.input_shape) > 1:
         shape += f", given to the network as a row of {count(math.prod(found.input_shape))} values"
     rows = [
         ("data set", f"{escaped(found.title)} ({code(found.name)})"),
         ("input", shape),
         ("training rows", count(found.train_rows)),
         ("validation rows", count(found.validation_rows) if found.validation_rows else "none"),
-        ("test rows", count(found.test_rows)),
+        ("test rows", count(found.test_rows) if found.test_rows else "none"),
         ("classes", escaped(", ".join(found.class_names))),
         ("source", escaped(found.source)),
         ("licence", escaped(found.licence)),
@@ -63,7 +71,7 @@ def network(run: Run) -> str:
     for module in modules_of(run, run.record.trainings[0]):
         shapes = [f"{code(name)} {_shape(shape)}" for name, shape in module.shapes.items()]
         values = sum(math.prod(shape) for shape in module.shapes.values())
-        kind = code(module.kind) if module.kind else "–"
+        kind = code(module.said) if module.said else "–"
         name = code(module.name)
         rows.append((name, kind, joined(shapes) or "–", count(values) if shapes else "–"))
     return pipe_table(("module", "class", "parameters", "values"), rows, "lllr")
@@ -74,47 +82,157 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 
 def setup(run: Run, facts: list[Facts]) -> str:
-    """What holds for every training."""
-    experiment = run.record.experiment
-    training, model = experiment.training, experiment.model
-    arguments = "".join(f", {key}={value}" for key, value in model.arguments.items())
+    """What holds for every training; where they differ, what the settings are."""
+    plans = [plan.experiment for plan in run.plans.values()]
+    training = run.record.experiment.training
     values = sorted({fact.training.parameters for fact in facts})
-    updates = [f"{count(fact.steps)} ({escaped(fact.label)})" for fact in facts]
-    if len({fact.steps for fact in facts}) == 1:
-        updates = [count(facts[0].steps)]
     rows = [
-        ("network", code(f"{model.architecture.rpartition(':')[2]}(nn{arguments})")),
-        ("trained values", joined([count(number) for number in values]) or "–"),
-        ("initialisation", code(model.initialisation)),
-        ("loss", code(training.loss)),
-        ("precision", training.dtype),
-        ("epochs planned", count(training.epochs)),
-        ("batch size", f"{count(training.batch_size)}; the last of an epoch holds what is left"),
-        ("updates made", joined(updates) or "none"),
+        ("network", _each([code(_call(plan.model)) for plan in plans])),
+        ("trained values", _each([count(number) for number in values]) or "–"),
+        ("initialisation", _each([_initialisation(plan.model) for plan in plans])),
+        ("loss", _each([code(plan.training.loss) for plan in plans])),
+        ("precision", _each([plan.training.dtype for plan in plans])),
+        ("epochs planned", _each([count(plan.training.epochs) for plan in plans])),
+        ("batch size", _batches(run, [plan.training.batch_size for plan in plans])),
+        ("updates made", _updates(facts) or "none"),
         (
             "seed" if len(training.seeds) == 1 else "seeds",
             joined([str(seed) for seed in training.seeds]),
         ),
         ("order of the rows", "drawn anew for each epoch, the same on both sides"),
     ]
+    if any(plan.training.steps for plan in plans):
+        rows.insert(6, ("steps at most", _each([_limit(plan.training.steps) for plan in plans])))
+    if any(not plan.training.decay_biases for plan in plans):
+        rows.append(("weight decay", "of weights alone, not of biases, γ and β"))
     return pipe_table(("", ""), rows)
+
+
+def _each(texts: list[str]) -> str:
+    """What holds for all trainings, or the different things that hold for some of them."""
+    different = list(dict.fromkeys(texts))
+    if len(different) <= MOST_LISTED:
+        return joined(different, "or")
+    return f"{different[0]} to {different[-1]}, {count(len(different))} in all"
+
+
+def _call(model: Model) -> str:
+    arguments = "".join(f", {key}={value}" for key, value in model.arguments.items())
+    return f"{model.architecture.rpartition(':')[2]}(nn{arguments})"
+
+
+def _initialisation(model: Model) -> str:
+    std = f" with standard deviation {model.std:g}" if model.initialisation == "normal" else ""
+    return code(model.initialisation) + std
+
+
+def _batches(run: Run, sizes: list[int]) -> str:
+    rows = run.record.data.train_rows
+    if all(size >= rows for size in sizes):
+        return f"{count(rows)}: all training rows at each step"
+    left = (
+        ""
+        if all(rows % size == 0 for size in sizes)
+        else "; the last of an epoch holds what is left"
+    )
+    return _each([count(size) for size in sizes]) + left
+
+
+def _limit(steps: int | None) -> str:
+    return "no limit" if steps is None else count(steps)
+
+
+def _updates(facts: list[Facts]) -> str:
+    made = {fact.steps for fact in facts}
+    if len(made) <= 1 or len(facts) > MOST_LISTED:
+        return " to ".join(count(steps) for steps in sorted({min(made), max(made)})) if made else ""
+    return joined([f"{count(fact.steps)} ({escaped(fact.label)})" for fact in facts])
+
+
+def varied(run: Run) -> str:
+    """The axes of the experiment and their cases."""
+    experiment = run.record.experiment
+    if not experiment.vary:
+        return ""
+    rows = []
+    if len(experiment.optimizers) > 1:
+        rows.append(("optimizer", joined([escaped(o) for o in experiment.optimizers]), "–"))
+    for name, axis in experiment.vary.items():
+        rows.append((escaped(name), _cases(name, axis), _keys(axis)))
+    return pipe_table(("axis", "cases", "settings that change"), rows)
+
+
+def _cases(name: str, axis: Axis) -> str:
+    if axis.powers_of_ten:
+        drawn = [
+            f"{code(key)} from {number(10.0**ends.low, 1)} to {number(10.0**ends.high, 1)}"
+            for key, ends in axis.powers_of_ten.items()
+        ]
+        return (
+            f"{count(axis.trials or 0)} trials, each with random {joined(drawn)}, every magnitude "
+            f"equally likely (seed {axis.seed})"
+        )
+    labels = [escaped(short_case(name, case)) for case in axis.changes(name)]
+    if axis.log_steps is not None and len(labels) > MOST_LISTED:
+        ends = f"{labels[0]} to {labels[-1]}"
+        return f"{len(labels)} values from {ends} in equal steps of their logarithm"
+    if len(labels) > MOST_CASES:
+        return f"{count(len(labels))}, from {labels[0]} to {labels[-1]}"
+    return joined(labels)
+
+
+def _keys(axis: Axis) -> str:
+    if axis.key is not None:
+        return code(axis.key)
+    keys = axis.powers_of_ten or {}
+    return joined([code(key) for key in keys or dict.fromkeys(_paths(axis.cases or {}))])
+
+
+def _paths(cases: dict[str, dict[str, Any]]) -> list[str]:
+    """The dotted paths of all settings that the cases change."""
+
+    def below(tree: dict[str, Any], prefix: str) -> list[str]:
+        found = []
+        for key, value in tree.items():
+            nested = isinstance(value, dict) and value
+            found += below(value, f"{prefix}{key}.") if nested else [f"{prefix}{key}"]
+        return found
+
+    return [path for changes in cases.values() for path in below(changes, "")]
 
 
 def optimizers(run: Run) -> str:
     """The settings of each optimizer; what all of them leave unused is left out."""
-    return settings_of(run.record.experiment.optimizers)
+    found: dict[str, list[Any]] = {}
+    for plan in run.plans.values():
+        found.setdefault(plan.optimizer, []).append(plan.experiment.optimizers[plan.optimizer])
+    return settings_of(found)
 
 
 def settings_of(optimizers: Mapping[str, Any]) -> str:
-    """The same of the optimizers by their labels."""
-    settings = {label: optimizer.model_dump() for label, optimizer in optimizers.items()}
-    names = dict.fromkeys(name for values in settings.values() for name in values)
-    shown = [name for name in names if any(_used(values.get(name)) for values in settings.values())]
+    """The same of the optimizers by their labels, each one or as many as its plans have."""
+    found = {
+        label: [one.model_dump() for one in (several if isinstance(several, list) else [several])]
+        for label, several in optimizers.items()
+    }
+    names = dict.fromkeys(name for plans in found.values() for values in plans for name in values)
+    every = [values for plans in found.values() for values in plans]
+    used = [name for name in names if any(_used(values.get(name)) for values in every)]
     rows = [
-        (escaped(label), *(_setting(values.get(name)) for name in shown))
-        for label, values in settings.items()
+        (
+            escaped(label),
+            *(_each([_setting(values.get(name)) for values in plans]) for name in used),
+        )
+        for label, plans in found.items()
     ]
-    return pipe_table(("optimizer", *(code(name) for name in shown)), rows)
+    return pipe_table(("optimizer", *(code(name) for name in used)), rows)
+
+
+def _settings(values: list[Any]) -> str:
+    """A setting of several plans: numbers in order of size."""
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        values = sorted(values)
+    return _each([_setting(value) for value in values])
 
 
 def _used(value: Any) -> bool:

@@ -21,7 +21,15 @@ from compare.records import (
     RunRecord,
     TrainingRecord,
 )
-from compare.tables import TABLES, DriftRow, HistoryRow, ParityRow, TimingRow, table_text
+from compare.tables import (
+    TABLES,
+    DriftRow,
+    GradientRow,
+    HistoryRow,
+    ParityRow,
+    TimingRow,
+    table_text,
+)
 from reports.report import write_report
 
 ARCHITECTURE = '''def tiny(nn, sizes=(4, 3, 2), negative_slope=0.01):
@@ -130,10 +138,13 @@ def build_run(
     *,
     optimizers: tuple[str, ...] = ("SGD", "Adam"),
     seeds: tuple[int, ...] = (0,),
+    vary: dict[str, Any] | None = None,
     experiment: dict[str, Any] | None = None,
     record: dict[str, Any] | None = None,
     sources: dict[str, str] | None = None,
     loss: Callable[[int], float] = lambda step: 2.0 / (step + 1),
+    losses: Callable[[dict[str, str]], Callable[[int], float]] | None = None,
+    gradients: bool = False,
     steps: int = STEPS,
     failing: set[tuple[int, str]] = frozenset(),  # type: ignore[assignment]
     compared: bool = True,
@@ -153,12 +164,23 @@ def build_run(
     random = np.random.default_rng(0)
     trainings = []
     targets = (np.arange(TEST_ROWS) % 2).astype(np.int32)
+    changes = {"vary": vary, "reported": []} if vary else {}
+    form = an_experiment(optimizers, seeds, **changes, **(experiment or {}))
+    plans = Experiment.model_validate(form).plans
     for seed in seeds:
-        for label in optimizers:
+        for label, variant, _ in plans:
             bits = initial[1] if not initial[2] else 0
             parity = parity_rows(label, set(failing), bits) if compared else []
             tables["parity"] += parity
-            tables["history"] += history_rows(label, seed, loss, steps)
+            own_loss = losses(variant) if losses else loss
+            tables["history"] += history_rows(label, seed, own_loss, steps)
+            if gradients:
+                tables["gradients"] += [
+                    GradientRow(backend, label, seed, step, name, 10.0 ** (-1 - k) / (step + 1))
+                    for backend in ("numpy", "torch")
+                    for step in range(steps)
+                    for k, name in enumerate(("0.weight", "0.bias", "1.weight", "3.weight"))
+                ]
             if drift:
                 for step in (1, 2, 5):
                     for number, run in enumerate(("numpy", "torch", "rows reversed")):
@@ -190,6 +212,7 @@ def build_run(
             trainings.append(
                 TrainingRecord(
                     optimizer=label,
+                    variant=variant,
                     seed=seed,
                     finished=finished,
                     steps=steps if finished else 0,
@@ -205,7 +228,6 @@ def build_run(
                     wall_s=1.0,
                 )
             )
-    form = an_experiment(optimizers, seeds, **(experiment or {}))
     whole = RunRecord(
         **{
             "schema": SCHEMA,
@@ -257,6 +279,8 @@ def build_run(
     text = whole.model_dump_json(indent=2, by_alias=True)
     (path / "run.json").write_text(text, encoding="utf-8")
     for table, rows in tables.items():
+        if table == "gradients" and not gradients:
+            continue
         (path / f"{table}.csv").write_text(table_text(table, rows), encoding="utf-8")
     if finished:
         predictions["targets"] = targets

@@ -179,7 +179,7 @@ def test_every_initialisation_has_its_words(make_run: MakeRun, scheme: str) -> N
     cited: list[str] = []
     words = method_of(run)["initialisation"](lambda key: cited.append(key) or f"[{key}]")
     assert "{" not in words.replace("{{", "").replace("\\sqrt{", "").replace("W_{", "")
-    assert cited == [key for key in ("he", "glorot") if f"[{key}]" in words]
+    assert cited == [key for key in ("he", "glorot", "efficient") if f"[{key}]" in words]
     assert ("0.25" in words) == (scheme == "normal")
 
 

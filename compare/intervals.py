@@ -1,0 +1,124 @@
+"""Statistics of a few values, one a seed: Student's interval of the mean, and equivalence.
+
+Student, "The probable error of a mean", Biometrika 6, 1908; D. J. Schuirmann, "A comparison of
+the two one-sided tests procedure and the power approach for assessing the equivalence of average
+bioavailability", Journal of Pharmacokinetics and Biopharmaceutics 15, 1987.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Interval(NamedTuple):
+    """A mean and its interval.
+
+    Attributes:
+        mean: The mean; infinite or NaN where the values are.
+        low: The lower end; NaN where there is no interval.
+        high: The upper end; NaN where there is no interval.
+        values: How many values there were.
+    """
+
+    mean: float
+    low: float
+    high: float
+    values: int
+
+    @property
+    def known(self) -> bool:
+        """Whether there is an interval."""
+        return not math.isnan(self.low)
+
+
+class EquivalenceTest(NamedTuple):
+    """Two one-sided tests of a mean difference against a margin.
+
+    Attributes:
+        mean: The mean difference.
+        low: The lower end of its interval, which has the confidence 1 − 2α.
+        high: The upper end.
+        p: The larger of the two tests' p.
+        values: How many differences there were.
+        answer: True where both tests reject: the means are equivalent. False where the whole
+            interval lies beyond the margin: they are not. None where neither is shown.
+    """
+
+    mean: float
+    low: float
+    high: float
+    p: float
+    values: int
+    answer: bool | None
+
+
+def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
+    """The mean with Student's t interval.
+
+    Values that are all equal, infinities among them, have an interval of width 0. A single value
+    has none, nor have values of which some are finite and others not.
+
+    Raises:
+        ValueError: There is no value.
+    """
+    found = np.asarray(values, float)
+    if not len(found):
+        raise ValueError("an interval needs at least one value")
+    if len(found) > 1 and np.all(found == found[0]):
+        return Interval(float(found[0]), float(found[0]), float(found[0]), len(found))
+    with np.errstate(invalid="ignore"):  # ∞ − ∞ is NaN
+        mean = float(np.mean(found))
+    if len(found) == 1 or not np.all(np.isfinite(found)):
+        return Interval(mean, math.nan, math.nan, len(found))
+    half = _quantile(0.5 + confidence / 2, len(found)) * _standard_error(found)
+    return Interval(mean, mean - half, mean + half, len(found))
+
+
+def equivalence_test(
+    differences: Sequence[float], margin: float, alpha: float = 0.05
+) -> EquivalenceTest | None:
+    """Whether paired differences are equivalent to 0, by two one-sided t tests.
+
+    H₀ is that the mean difference is at least ``margin`` away from 0; it is rejected where both
+    t tests, against −margin and against +margin, have p < ``alpha``. That is so exactly where the
+    interval of confidence 1 − 2α lies inside (−margin, margin). Differences that are all equal
+    have a standard error of 0, and are inside or are not.
+
+    Args:
+        differences: One a seed.
+        margin: The least difference that matters; positive.
+        alpha: The level of either test.
+
+    Returns:
+        None for fewer than two differences, or where one is not finite: there is no test.
+    """
+    found = np.asarray(differences, float)
+    if len(found) < 2 or not np.all(np.isfinite(found)):
+        return None
+    mean, low, high, _ = mean_interval(differences, 1 - 2 * alpha)
+    error = _standard_error(found)
+    if low == high:
+        p = 0.0 if abs(mean) < margin else 1.0
+    else:
+        from scipy import stats
+
+        above, below = (mean + margin) / error, (margin - mean) / error
+        p = float(max(stats.t.sf(above, len(found) - 1), stats.t.sf(below, len(found) - 1)))
+    beyond = low >= margin or high <= -margin
+    return EquivalenceTest(
+        mean, low, high, p, len(found), True if p < alpha else False if beyond else None
+    )
+
+
+def _standard_error(values: np.ndarray) -> float:
+    return float(values.std(ddof=1) / math.sqrt(len(values)))
+
+
+def _quantile(probability: float, values: int) -> float:
+    from scipy import stats  # takes a while to import, and not every report needs it
+
+    return float(stats.t.ppf(probability, values - 1))

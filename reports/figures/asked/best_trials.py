@@ -1,0 +1,103 @@
+"""``best trials``: the curves of the trainings that ended best, a panel each."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from compare.experiment import Plan
+from compare.records import Run
+from compare.report_forms import FigureForm
+from compare.results import BACKENDS, quantity
+from reports.figures.asked.groups import plans_of, trained
+from reports.figures.asked.look import draw_line, grid, legend, whole_numbers, y_label
+from reports.figures.asked.series import is_smoothed, series, together
+from reports.figures.canvas import Drawing
+from reports.trainings import several_seeds
+from reports.variants import drawn_settings
+from reports.wording import capitalised, escaped, fixed
+
+COLUMNS = 5
+ROW_CM = 4.1
+LOW_IS_GOOD = ("loss", "rises", "gap")
+
+
+def draw(run: Run, form: FigureForm, name: str) -> Drawing | None:
+    """Draw it; None where the run has no such curve."""
+    best = ranking(run, form)[: form.count]
+    if not best:
+        return None
+    quantities = [form.quantity, *([form.also] if form.also else [])]
+    canvas, axes, _ = grid(len(best), columns=COLUMNS, height_cm=ROW_CM, sharex=True, sharey=True)
+    for place, (axis, (plan, score)) in enumerate(zip(axes, best, strict=True), 1):
+        whole_numbers(axis)
+        axis.set_title(f"{place}: {fixed(score, 3)}")
+        per_epoch = run.steps_per_epoch[plan.label]
+        for backend in BACKENDS:
+            for number, drawn in enumerate(quantities):
+                band = together([series(run, backend, t, drawn) for t in trained(run, [plan])])
+                if band is not None:
+                    draw_line(axis, band, backend, number, 2, dashed=number == 1, scale=per_epoch)
+        axis.set_xlabel(_settings(run, plan), fontsize=6.5)
+    if form.log:
+        axes[0].set_yscale("log")
+    elif form.quantity.endswith("accuracy"):
+        axes[0].set_ylim(-0.02, 1.02)
+    for axis in axes[::COLUMNS]:
+        axis.set_ylabel(y_label(form.quantity, form.also))
+    legend(canvas, [], form.quantity, form.also)
+    return Drawing(
+        name,
+        canvas,
+        _caption(run, form, len(best), len(plans_of(run))),
+        f"The curves of the {len(best)} best trainings by {form.quantity}, one panel each.",
+    )
+
+
+def ranking(run: Run, form: FigureForm) -> list[tuple[Plan, float]]:
+    """(plan, NumPy's mean over seeds of the final quantity), the best first.
+
+    A plan with a training that did not end with a finite figure is left out.
+    """
+    found = []
+    for plan in plans_of(run):
+        values = [quantity(run, "numpy", t, form.quantity) for t in trained(run, [plan])]
+        known = [value for value in values if value is not None and math.isfinite(value)]
+        if known and len(known) == len(values):
+            found.append((plan, float(np.mean(known))))
+    low = form.quantity.endswith(LOW_IS_GOOD)
+    return sorted(found, key=lambda one: one[1] if low else -one[1])
+
+
+def _settings(run: Run, plan: Plan) -> str:
+    """What is varied, below a panel: the drawn settings, or else the cases."""
+    drawn = drawn_settings(run.record.experiment, plan)
+    if drawn:
+        return "\n".join(f"{name} {_short(value)}" for name, value in drawn)
+    cases = [case for axis, case in plan.variant.items() if _differs(run, axis)]
+    return "\n".join(cases)
+
+
+def _differs(run: Run, axis: str) -> bool:
+    return len({plan.variant[axis] for plan in run.plans.values()}) > 1
+
+
+def _short(value: Any) -> str:
+    return f"{value:.2g}"
+
+
+def _caption(run: Run, form: FigureForm, drawn: int, of: int) -> str:
+    told = f"{escaped(form.caption)} " if form.caption else ""
+    told += (
+        f"The {drawn} best of {of} by NumPy's final {form.quantity}, which stands above each panel "
+        f"with its place; below it, what was varied. {capitalised(form.quantity)} is solid"
+        + (f", {form.also} dashed" if form.also else "")
+        + "; the axis along the bottom is the epoch. Lines are NumPy's and open marks PyTorch's."
+    )
+    if several_seeds(run):
+        told += " Means over the seeds; the band reaches from the least to the largest."
+    if is_smoothed(run, (form.quantity, form.also)):
+        told += " What is measured on batches is a running mean."
+    return told
