@@ -8,7 +8,7 @@ which is exact, infinities and NaN included. Results have the layout of the cond
 import numpy as np
 
 
-def keep(condition: np.ndarray, array: np.ndarray) -> np.ndarray:
+def keep(condition: np.ndarray, array: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
     """np.where(condition, array, 0): the bits, times 1 or 0.
 
     Example:
@@ -16,8 +16,25 @@ def keep(condition: np.ndarray, array: np.ndarray) -> np.ndarray:
         array([1.5, 0. ])
     """
     bits = np.dtype(f"u{array.itemsize}")
-    out = np.empty_like(condition, dtype=bits)
-    return np.multiply(array.view(bits), condition, out=out).view(array.dtype)
+    if out is None:
+        out = np.empty_like(condition, dtype=array.dtype)
+    np.multiply(array.view(bits), condition, out=out.view(bits))
+    return out
+
+
+def take_out(condition: np.ndarray, array: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """Of an array the values where the condition holds, which are 0 there afterwards.
+
+    Example:
+        >>> array = np.array([1.5, np.nan])
+        >>> take_out(np.array([True, False]), array), array
+        (array([1.5, 0. ]), array([ 0., nan]))
+    """
+    taken = keep(condition, array)
+    bits = np.dtype(f"u{array.itemsize}")
+    left = array.view(bits)
+    left ^= taken.view(bits)
+    return taken
 
 
 def choose(condition: np.ndarray, one: float, other: float, dtype: np.dtype) -> np.ndarray:
