@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..memory import empty_like
 from .bits import choose, keep
 from .blocks import blocks
 from .checks import check_grad_output, check_input, check_not_inplace
@@ -40,7 +41,7 @@ class ReLU(Module):
         """Compute y = x where x > 0, else 0."""
         check_input(self, input)
         self._input = input
-        output = np.empty_like(input)
+        output = empty_like(input)
         for x, y in blocks(input, output):
             y.fill(0)
             np.maximum(x, y, out=y)  # of two arrays: with a number it takes four times as long
@@ -50,7 +51,7 @@ class ReLU(Module):
         """Return dx = dy where x > 0, else 0."""
         input = self._saved("_input")
         check_grad_output(self, grad_output, input.shape, input.dtype)
-        grad_input = np.empty_like(input)
+        grad_input = empty_like(input)
         for x, dy, dx in blocks(input, grad_output, grad_input):
             keep(~np.asarray(x <= 0), dy, out=dx)  # NaN counts as positive
         return grad_input
@@ -92,7 +93,7 @@ class LeakyReLU(Module):
         self._input = input
         if not 0 < self.negative_slope <= 1:
             return input * self._slope(input)
-        output = np.empty_like(input)
+        output = empty_like(input)
         for x, y in blocks(input, output):
             np.multiply(x, self.negative_slope, out=y)
             np.maximum(x, y, out=y)  # x where it is positive, else s x
@@ -102,7 +103,7 @@ class LeakyReLU(Module):
         """Return dx = s(x) · dy."""
         input = self._saved("_input")
         check_grad_output(self, grad_output, input.shape, input.dtype)
-        grad_input = np.empty_like(input)
+        grad_input = empty_like(input)
         for x, dy, dx in blocks(input, grad_output, grad_input):
             np.multiply(dy, self._slope(x), out=dx)
         return grad_input

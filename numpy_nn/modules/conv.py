@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ..memory import empty, empty_like
 from .checks import check_grad_output
 from .convbase import Pair, _ConvBase
 from .im2col import Axis, Windows, batch_first, batch_last
@@ -17,7 +18,7 @@ class _Conv(_ConvBase):
         """Compute y = W X + b."""
         self._input = x = batch_last(self._padded(self._images(input)))
         w, windows = self._weight_by_group(), self._windows
-        y = np.empty((self.out_channels, *windows.output, x.shape[3]), x.dtype)
+        y = empty((self.out_channels, *windows.output, x.shape[3]), x.dtype)
         for piece, columns in windows.see(x):
             part = self._by_group(y)[:, :, piece.run]
             np.matmul(w, self._by_group(columns), out=part)
@@ -29,7 +30,7 @@ class _Conv(_ConvBase):
         """Add dW = dy Xᵀ and db = Σ dy to the gradients; return dx, from dX = Wᵀ dy."""
         x, dy = self._saved("_input"), self._checked(grad_output)
         if self._turns():
-            dx = np.empty_like(x)
+            dx = empty_like(x)
             self._convolve_back(dy, dx)
         else:
             padded = self._windows.zeros(len(x), x.shape[3], x.dtype)

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..memory import empty
+
 # Bytes of the columns that are made at a time: they should stay in the processor's cache.
 PIECE_BYTES = 1 << 20
 
@@ -111,7 +113,7 @@ class Windows:
             columns = windows[:, :, :, piece.rows, piece.columns]
             if self._points > 1:  # otherwise the images themselves will do
                 if room.size < columns.size:  # the first piece is the largest
-                    room = np.empty(columns.size, images.dtype)
+                    room = empty((columns.size,), images.dtype)
                 copy = room[: columns.size].reshape(columns.shape)
                 copy[...] = columns
                 columns = copy
@@ -138,13 +140,16 @@ class Windows:
     def crop(self, padded: np.ndarray) -> np.ndarray:
         """The images (C, H, W, N) of padded ones; 0 where nothing is seen."""
         down, across = self.down, self.across
-        images = np.zeros((len(padded), down.size, across.size, padded.shape[3]), padded.dtype)
+        images = empty((len(padded), down.size, across.size, padded.shape[3]), padded.dtype)
+        images.fill(0)
         images[:, down.seen, across.seen] = padded[:, down.places, across.places]
         return images
 
     def zeros(self, channels: int, batch: int, dtype: np.dtype) -> np.ndarray:
         """Padded images of zeros."""
-        return np.zeros((channels, self.down.reach, self.across.reach, batch), dtype)
+        padded = empty((channels, self.down.reach, self.across.reach, batch), dtype)
+        padded.fill(0)
+        return padded
 
     def pieces(self, channels: int, batch: int, itemsize: int) -> Iterator[Piece]:
         """The pieces in which images are done, as large as the cache allows."""

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from ..memory import empty_like
 from .bits import take_out
 from .blocks import slabs
 from .checks import check_grad_output
@@ -72,9 +73,9 @@ class MaxPool2d(_Pool2d):
         height, width = self._output_size(input)
         self._shape = input.shape
         self._points = self._points_of(input.shape, (height, width))
-        y = np.empty_like(input, shape=(*input.shape[:-2], height, width))
+        y = empty_like(input, shape=(*input.shape[:-2], height, width))
         y.fill(-np.inf)
-        self._grew = [np.empty_like(y[windows], dtype=bool) for _, windows in self._points]
+        self._grew = [empty_like(y[windows], dtype=bool) for _, windows in self._points]
         for slab in slabs(input, input.ndim - 2):
             for grew, (places, windows) in zip(self._grew, self._points, strict=True):
                 # A copy, after which both operations have their values side by side.
@@ -93,9 +94,9 @@ class MaxPool2d(_Pool2d):
         """Return dx: dy where the maxima came from, the last point at which they grew."""
         found = self._saved("_grew")
         check_grad_output(self, grad_output, self._output_shape, self._dtype)
-        rest = np.empty_like(found[0], shape=self._output_shape, dtype=self._dtype)
+        rest = empty_like(found[0], shape=self._output_shape, dtype=self._dtype)
         rest[...] = grad_output
-        dx = np.empty_like(rest, shape=self._shape)
+        dx = empty_like(rest, shape=self._shape)
         if not (self._disjoint and sum(grew.size for grew in found) == dx.size):
             dx.fill(0)  # otherwise each place is met just once
         for slab in slabs(dx, dx.ndim - 2):
