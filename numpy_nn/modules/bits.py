@@ -5,6 +5,9 @@ a product. The functions here do the same with integer arithmetic on the bits of
 which is exact, infinities and NaN included. Results have the layout of the condition.
 """
 
+from functools import lru_cache
+from typing import Any
+
 import numpy as np
 
 
@@ -44,9 +47,16 @@ def choose(condition: np.ndarray, one: float, other: float, dtype: np.dtype) -> 
         >>> choose(np.array([True, False]), 1.0, 0.1, np.dtype(float))
         array([1. , 0.1])
     """
+    bits, other_bits, difference = _choice(one, other, dtype)
+    out = np.multiply(condition, difference, out=np.empty_like(condition, dtype=bits))
+    out += other_bits
+    return out.view(dtype)
+
+
+@lru_cache(maxsize=64)
+def _choice(one: float, other: float, dtype: np.dtype) -> tuple[np.dtype, Any, Any]:
+    """The dtype of the bits, those of the other number, and what is added to get the one."""
     bits = np.dtype(f"u{dtype.itemsize}")
     one_bits, other_bits = np.array([one, other], dtype).view(bits).tolist()
     difference = (one_bits - other_bits) % 2 ** (8 * dtype.itemsize)
-    out = np.multiply(condition, bits.type(difference), out=np.empty_like(condition, dtype=bits))
-    out += bits.type(other_bits)
-    return out.view(dtype)
+    return bits, bits.type(other_bits), bits.type(difference)

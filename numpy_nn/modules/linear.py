@@ -130,7 +130,8 @@ class Linear(Module):
         x = self._saved("_input")
         check_grad_output(self, grad_output, (*x.shape[:-1], self.out_features), x.dtype)
         rows = grad_output.reshape(-1, self.out_features)
-        self.weight.accumulate_grad(rows.T @ x.reshape(-1, self.in_features))
+        dw = empty(self.weight.shape, x.dtype)
+        self.weight.accumulate_grad(np.matmul(rows.T, x.reshape(-1, self.in_features), out=dw))
         if self.bias is not None:
             self.bias.accumulate_grad(batch_sum(rows))
 
