@@ -2,7 +2,9 @@
 
 import numpy as np
 
+from ..memory import empty_like
 from .bits import choose, keep
+from .blocks import blocks
 from .checks import check_grad_output, check_input, check_not_inplace
 from .module import Module
 
@@ -38,15 +40,21 @@ class ReLU(Module):
     def forward(self, input: np.ndarray) -> np.ndarray:
         """Compute y = x where x > 0, else 0."""
         check_input(self, input)
-        self._dtype = input.dtype
-        self._positive = ~np.asarray(input <= 0)  # NaN counts as positive
-        return keep(self._positive, input)
+        self._input = input
+        output = empty_like(input)
+        for x, y in blocks(input, output):
+            y.fill(0)
+            np.maximum(x, y, out=y)  # of two arrays: with a number it takes four times as long
+        return output
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:
         """Return dx = dy where x > 0, else 0."""
-        positive = self._saved("_positive")
-        check_grad_output(self, grad_output, positive.shape, self._dtype)
-        return keep(positive, grad_output)
+        input = self._saved("_input")
+        check_grad_output(self, grad_output, input.shape, input.dtype)
+        grad_input = empty_like(input)
+        for x, dy, dx in blocks(input, grad_output, grad_input):
+            keep(~np.asarray(x <= 0), dy, out=dx)  # NaN counts as positive
+        return grad_input
 
 
 class LeakyReLU(Module):
@@ -82,14 +90,27 @@ class LeakyReLU(Module):
     def forward(self, input: np.ndarray) -> np.ndarray:
         """Compute y = s(x) · x."""
         check_input(self, input)
-        self._slope = choose(np.asarray(input > 0), 1, self.negative_slope, input.dtype)
-        return input * self._slope
+        self._input = input
+        if not 0 < self.negative_slope <= 1:
+            return input * self._slope(input)
+        output = empty_like(input)
+        for x, y in blocks(input, output):
+            np.multiply(x, self.negative_slope, out=y)
+            np.maximum(x, y, out=y)  # x where it is positive, else s x
+        return output
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:
         """Return dx = s(x) · dy."""
-        slope = self._saved("_slope")
-        check_grad_output(self, grad_output, slope.shape, slope.dtype)
-        return grad_output * slope
+        input = self._saved("_input")
+        check_grad_output(self, grad_output, input.shape, input.dtype)
+        grad_input = empty_like(input)
+        for x, dy, dx in blocks(input, grad_output, grad_input):
+            np.multiply(dy, self._slope(x), out=dx)
+        return grad_input
+
+    def _slope(self, x: np.ndarray) -> np.ndarray:
+        """s(x)."""
+        return choose(np.asarray(x > 0), 1, self.negative_slope, x.dtype)
 
     def extra_repr(self) -> str:
         """The slope."""

@@ -4,12 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from ..memory import empty, empty_like
 from .checks import check_grad_output
 from .convbase import Pair, _ConvBase
-from .im2col import Spread, channels_first, columns, positions
+from .im2col import Axis, Windows, batch_first, batch_last
 from .padding import pad, pad_backward, sources
-from .strip import Strip
-from .sums import batch_sum
 
 
 class _Conv(_ConvBase):
@@ -17,51 +16,60 @@ class _Conv(_ConvBase):
 
     def forward(self, input: np.ndarray) -> np.ndarray:
         """Compute y = W X + b."""
-        x = self._padded(self._images(input))
-        self._input, strip, w = x, self._strip, self._weight_by_group()
-        y = channels_first(len(x), self.out_channels, strip.output, x.dtype)
-        for images, piece, seen in columns(strip, x, self.groups):
-            product = (w @ seen).reshape(self.out_channels, -1)
+        self._input = x = batch_last(self._padded(self._images(input)))
+        w, windows = self._weight_by_group(), self._windows
+        y = empty((self.out_channels, *windows.output, x.shape[3]), x.dtype)
+        for piece, columns in windows.see(x):
+            part = self._by_group(y)[:, :, piece.run]
+            np.matmul(w, self._by_group(columns), out=part)
             if self.bias is not None:
-                product += self.bias.data[:, None]
-            y[images, :, piece.top : piece.bottom] = strip.outputs(product, piece)
-        return self._as_given(y)
+                part += self.bias.data.reshape(self.groups, -1, 1)
+        return self._as_given(batch_first(y))
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:
         """Add dW = dy Xᵀ and db = Σ dy to the gradients; return dx, from dX = Wᵀ dy."""
         x, dy = self._saved("_input"), self._checked(grad_output)
-        dx = channels_first(len(x), self.in_channels, x.shape[2:], x.dtype)
-        strip = self._strip_of_gradient()
-        if strip is None:
-            self._sum_gradients(dy, Spread(self._strip, dx))
+        if self._turns():
+            dx = empty_like(x)
+            self._convolve_back(dy, dx)
         else:
-            self._convolve_back(dy, dx, strip)
+            padded = self._windows.zeros(len(x), x.shape[3], x.dtype)
+            self._sum_gradients(dy, padded)
+            dx = self._windows.crop(padded)
+        dx = batch_first(dx)
         if self._sources is not None:
             dx = pad_backward(dx, *self._sources)
         return self._as_given(dx)
 
     def backward_parameters(self, grad_output: np.ndarray) -> None:
         """Add dW = dy Xᵀ and db = Σ dy to the gradients."""
-        self._sum_gradients(self._checked(grad_output), None)
+        dy = self._checked(grad_output)
+        self._convolve_back(dy, None) if self._turns() else self._sum_gradients(dy, None)
 
     def _checked(self, grad_output: np.ndarray) -> np.ndarray:
         x = self._saved("_input")
-        shape = self._shape_as_given((len(x), self.out_channels, *self._strip.output))
+        shape = self._shape_as_given((x.shape[3], self.out_channels, *self._windows.output))
         check_grad_output(self, grad_output, shape, x.dtype)
-        return self._as_images(grad_output)
+        return batch_last(self._as_images(grad_output))
 
-    def _sum_gradients(self, dy: np.ndarray, spread: Spread | None) -> None:
-        """Add to the gradients, and spread dx where it is wanted."""
-        x, strip, w = self._saved("_input"), self._strip, self._weight_by_group()
-        dw = np.zeros_like(w)
-        for images, piece, seen in columns(strip, x, self.groups):
-            values = positions(strip, dy, images, piece).reshape(self.groups, -1, seen.shape[2])
-            dw += values @ seen.swapaxes(1, 2)
-            if spread is not None:
-                spread.add(images, piece, w.swapaxes(1, 2) @ values)
-        self._accumulate(dw.reshape(self.weight.shape), dy)
+    def _sum_gradients(self, dy: np.ndarray, padded: np.ndarray | None) -> None:
+        """Add to the gradients, and to the padded dx where it is wanted."""
+        x, w = self._saved("_input"), self._weight_by_group()
+        dw = np.zeros_like(
+            w.swapaxes(1, 2), order="C"
+        )  # transposed: faster with the long side first
+        for piece, columns in self._windows.see(x):
+            part = self._by_group(dy)[:, :, piece.run]
+            dw += self._by_group(columns) @ part.swapaxes(1, 2)
+            if padded is not None:
+                self._windows.add(padded, piece, w.swapaxes(1, 2) @ part)
+        self._accumulate(dw.swapaxes(1, 2), dy)
 
-    def _convolve_back(self, dy: np.ndarray, dx: np.ndarray, strip: Strip) -> None:
+    def _turns(self) -> bool:
+        """Whether ``_convolve_back`` is possible, and not slower."""
+        return self._stride == (1, 1) and self.out_channels <= 2 * self.in_channels
+
+    def _convolve_back(self, dy: np.ndarray, dx: np.ndarray | None) -> None:
         """With stride 1, dx is the convolution of dy with the kernel turned by 180°.
 
         Then the columns are dy's and serve both gradients: with Y for them and W′ for the turned
@@ -71,35 +79,38 @@ class _Conv(_ConvBase):
         shape = (groups, self.out_channels // groups, -1, *self._kernel)
         turned = _turn(self.weight.data.reshape(shape))
         w = turned.reshape(groups, self.in_channels // groups, -1)
-        dw = np.zeros_like(w)
-        for images, piece, seen in columns(strip, dy, groups):
-            product = (w @ seen).reshape(self.in_channels, -1)
-            dx[images, :, piece.top : piece.bottom] = strip.outputs(product, piece)
-            values = positions(strip, x, images, piece).reshape(groups, -1, seen.shape[2])
-            dw += values @ seen.swapaxes(1, 2)
-        self._accumulate(_turn(dw.reshape(turned.shape)).reshape(self.weight.shape), dy)
+        dw = np.zeros_like(w.swapaxes(1, 2), order="C")
+        for piece, columns in self._windows_of_gradient().see(dy):
+            seen = self._by_group(columns)
+            if dx is not None:
+                np.matmul(w, seen, out=self._by_group(dx)[:, :, piece.run])
+            dw += seen @ self._by_group(x)[:, :, piece.run].swapaxes(1, 2)
+        self._accumulate(_turn(dw.swapaxes(1, 2).reshape(turned.shape)), dy)
 
-    def _strip_of_gradient(self) -> Strip | None:
-        """That of dy for ``_convolve_back``, or None where it is not possible or not faster."""
-        reach = [d * (k - 1) for d, k in zip(self._dilation, self._kernel, strict=True)]
-        (top, bottom), (left, right) = self._strip.padding
-        rows, columns = (reach[0] - top, reach[0] - bottom), (reach[1] - left, reach[1] - right)
-        fits = self._stride == (1, 1) and min(*rows, *columns) >= 0
-        if not fits or self.out_channels > 2 * self.in_channels:
-            return None
-        return Strip(self._strip.output, self._kernel, (1, 1), self._dilation, (rows, columns))
+    def _windows_of_gradient(self) -> Windows:
+        """Those of the turned kernel on dy: a position for each value of x."""
+        return Windows(
+            *(
+                axis._replace(
+                    size=axis.positions,
+                    before=axis.dilation * (axis.kernel - 1) - axis.before,
+                    positions=axis.size,
+                )
+                for axis in (self._windows.down, self._windows.across)
+            )
+        )
 
     def _accumulate(self, dw: np.ndarray, dy: np.ndarray) -> None:
-        self.weight.accumulate_grad(dw)
+        self.weight.accumulate_grad(dw.reshape(self.weight.shape))
         if self.bias is not None:
-            self.bias.accumulate_grad(batch_sum(dy.sum(axis=(2, 3))))
+            self.bias.accumulate_grad(dy.reshape(len(dy), -1).sum(axis=1))
 
     def _weight_by_group(self) -> np.ndarray:
         """W of shape (groups, O / groups, C / groups · kernel)."""
         return self.weight.data.reshape(self.groups, self.out_channels // self.groups, -1)
 
     def _padded(self, x: np.ndarray) -> np.ndarray:
-        """Images padded, unless it is by zeros, which are the margins of the strip."""
+        """Images padded, unless it is by zeros, for which the windows hang over the edges."""
         size, padding = (x.shape[2], x.shape[3]), self._padding
         self._sources: tuple[np.ndarray, np.ndarray, tuple[int, int]] | None = None
         if self.padding_mode != "zeros":
@@ -110,8 +121,14 @@ class _Conv(_ConvBase):
             self._sources = rows, columns, size
             x = pad(x, rows, columns)
             size, padding = (len(rows), len(columns)), ((0, 0), (0, 0))
-        self._strip = Strip(size, self._kernel, self._stride, self._dilation, padding)
-        if min(self._strip.output) < 1:
+        down, across = (
+            Axis(n, k, s, d, before, (n + before + after - d * (k - 1) - 1) // s + 1)
+            for n, k, s, d, (before, after) in zip(
+                size, self._kernel, self._stride, self._dilation, padding, strict=True
+            )
+        )
+        self._windows = Windows(down, across)
+        if min(self._windows.output) < 1:
             full = [n + sum(around) for n, around in zip(size, padding, strict=True)]
             raise ValueError(
                 f"{type(self).__name__}: the kernel {self.kernel_size} with dilation "
@@ -137,7 +154,7 @@ class Conv2d(_Conv):
     input channels of its own part alone.
 
     As computed: with the values under the kernel as the columns of a matrix X (see
-    ``im2col`` and ``strip``), y = W X + b, dW = dy Xᵀ and dX = Wᵀ dy, some images at a time;
+    ``im2col``), y = W X + b, dW = dy Xᵀ and dX = Wᵀ dy, some positions at a time;
     with stride 1, dx is a convolution itself.
 
     Convention: with padding "same" and an odd number of zeros to add, the greater half comes

@@ -135,6 +135,10 @@ class _ConvBase(Module):
         self._given = input.shape
         return self._as_images(input)
 
+    def _by_group(self, array: np.ndarray) -> np.ndarray:
+        """(channels, …) as (groups, channels / groups, positions), a view."""
+        return array.reshape(self.groups, len(array) // self.groups, math.prod(array.shape[1:]))
+
     def _as_images(self, array: np.ndarray) -> np.ndarray:
         """(N, C, H, W) of any of the shapes that are taken."""
         batch = array if array.ndim == self._axes + 2 else array[None]

@@ -6,10 +6,8 @@ import numpy as np
 
 from .checks import check_grad_output
 from .convbase import _ConvBase
-from .im2col import Spread, channels_first, columns, positions
+from .im2col import Axis, Windows, batch_first, batch_last
 from .pairs import pair
-from .strip import Strip
-from .sums import batch_sum
 
 
 class ConvTranspose2d(_ConvBase):
@@ -94,46 +92,43 @@ class ConvTranspose2d(_ConvBase):
 
     def forward(self, input: np.ndarray) -> np.ndarray:
         """Compute y, from Wᵀ x."""
-        x = self._images(input)
-        size = self._output_size((x.shape[2], x.shape[3]))
-        self._strip = strip = Strip(
-            size, self._kernel, self._stride, self._dilation, self._padding, x.shape[2:]
-        )
-        self._input, w = x, self._weight_by_group()
-        y = channels_first(len(x), self.out_channels, size, x.dtype)
-        spread = Spread(strip, y)
-        for images, piece in strip.walk(len(x), w[0, 0].nbytes * self.groups):
-            values = positions(strip, x, images, piece)
-            values = values.reshape(self.groups, -1, values.shape[1])
-            spread.add(images, piece, w.swapaxes(1, 2) @ values)
+        images = self._images(input)
+        self._windows = windows = self._windows_of((images.shape[2], images.shape[3]))
+        self._input = x = batch_last(images)
+        padded = windows.zeros(self.out_channels, x.shape[3], x.dtype)
+        for piece in windows.pieces(self.out_channels, x.shape[3], x.itemsize):
+            part = self._by_group(x)[:, :, piece.run]
+            windows.add(padded, piece, self._weight_by_group().swapaxes(1, 2) @ part)
+        y = windows.crop(padded)
         if self.bias is not None:
-            y += self.bias.data[:, None, None]
-        return self._as_given(y)
+            y += self.bias.data[:, None, None, None]
+        return self._as_given(batch_first(y))
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:
         """Add dW = x Yᵀ and db = Σ dy to the gradients; return dx = W Y."""
-        x, strip, w = self._saved("_input"), self._strip, self._weight_by_group()
-        shape = self._shape_as_given((len(x), self.out_channels, *strip.size))
+        x, windows, w = self._saved("_input"), self._windows, self._weight_by_group()
+        size = windows.down.size, windows.across.size
+        shape = self._shape_as_given((x.shape[3], self.out_channels, *size))
         check_grad_output(self, grad_output, shape, x.dtype)
-        dy = self._as_images(grad_output)
-        dx = channels_first(len(x), self.in_channels, strip.output, x.dtype)
-        dw = np.zeros_like(w)
-        for images, piece, seen in columns(strip, dy, self.groups):
-            dx[images, :, piece.top : piece.bottom] = strip.outputs(w @ seen, piece)
-            values = positions(strip, x, images, piece)
-            dw += values.reshape(self.groups, -1, values.shape[1]) @ seen.swapaxes(1, 2)
+        dy = batch_last(self._as_images(grad_output))
+        dx, dw = np.empty_like(x), np.zeros_like(w)
+        for piece, columns in windows.see(dy):
+            seen = self._by_group(columns)
+            np.matmul(w, seen, out=self._by_group(dx)[:, :, piece.run])
+            dw += self._by_group(x)[:, :, piece.run] @ seen.swapaxes(1, 2)
         self.weight.accumulate_grad(dw.reshape(self.weight.shape))
         if self.bias is not None:
-            self.bias.accumulate_grad(batch_sum(dy.sum(axis=(2, 3))))
-        return self._as_given(dx)
+            self.bias.accumulate_grad(dy.reshape(len(dy), -1).sum(axis=1))
+        return self._as_given(batch_first(dx))
 
     def _weight_by_group(self) -> np.ndarray:
         """W of shape (groups, C / groups, O / groups · kernel)."""
         return self.weight.data.reshape(self.groups, self.in_channels // self.groups, -1)
 
-    def _output_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        height, width = (
-            (n - 1) * s - sum(pad) + d * (k - 1) + extra + 1
+    def _windows_of(self, size: tuple[int, int]) -> Windows:
+        """The windows on the output: a position for each value of an input of this size."""
+        axes = [
+            Axis((n - 1) * s - sum(pad) + d * (k - 1) + extra + 1, k, s, d, pad[0], n)
             for n, s, pad, d, k, extra in zip(
                 size,
                 self._stride,
@@ -143,10 +138,10 @@ class ConvTranspose2d(_ConvBase):
                 self._extra,
                 strict=True,
             )
-        )
-        if min(height, width) < 1:
+        ]
+        if min(axis.size for axis in axes) < 1:
             raise ValueError(
-                f"ConvTranspose2d: padding {self.padding} leaves an output of {height} by "
-                f"{width}. Received: shape {self._given}"
+                f"ConvTranspose2d: padding {self.padding} leaves an output of {axes[0].size} by "
+                f"{axes[1].size}. Received: shape {self._given}"
             )
-        return height, width
+        return Windows(*axes)

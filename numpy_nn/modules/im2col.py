@@ -1,74 +1,184 @@
-"""Images to the columns of a matrix and back, piece by piece: what convolutions are made of."""
+"""Images to the columns of a matrix and back, piece by piece: what convolutions are made of.
 
-import math
+A convolution is a matrix product once the values under the kernel stand in a column for each
+position (im2col). The images lie in memory with the batch last, (C, H, W, N): then the values
+under one point of the kernel, for a row of positions and all images, are one long run, and
+columns are made by few, long copies. The product has the same layout, so that nothing is moved
+afterwards. A few positions are done at a time, so that their columns stay in the cache.
+"""
+
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
-from .strip import Piece, Strip
+from ..memory import empty
+
+# Bytes of the columns that are made at a time: they should stay in the processor's cache.
+PIECE_BYTES = 1 << 20
 
 
-def columns(strip: Strip, x: np.ndarray, groups: int) -> Iterator[tuple[slice, Piece, np.ndarray]]:
-    """Which images of (N, C, H, W), which rows of positions, and what the kernel sees there.
+def batch_last(images: np.ndarray) -> np.ndarray:
+    """(N, C, H, W) as (C, H, W, N), one after the other in memory; a copy where it is not so."""
+    return np.ascontiguousarray(images.transpose(1, 2, 3, 0))
 
-    The last is of shape (groups, C / groups · kernel, positions), and is overwritten by the
-    next: memory that is given back and asked for again costs more than the copy into it.
+
+def batch_first(images: np.ndarray) -> np.ndarray:
+    """(C, H, W, N) as (N, C, H, W): a view, of which ``batch_last`` needs no copy."""
+    return images.transpose(3, 0, 1, 2)
+
+
+class Axis(NamedTuple):
+    """The positions of a kernel along one axis of an image.
+
+    Attributes:
+        size: how many values there are.
+        kernel: how many points the kernel has.
+        stride: the step from one position to the next.
+        dilation: the step from one point of the kernel to the next.
+        before: zeros before the first value; below 0, how many values are left out.
+        positions: how many positions there are.
     """
-    depth = x.shape[1] * math.prod(strip.kernel)
-    scratch = np.empty(0, x.dtype)
-    seen = np.empty(0, x.dtype)
-    for images, piece in strip.walk(len(x), depth * x.itemsize):
-        if not scratch.size:
-            scratch = strip.scratch(x.shape[1], piece.images, x.dtype)
-        if piece.top == 0:
-            strip.images(scratch, piece.images)[...] = x[images]
-        windows = strip.windows(scratch, piece)
-        if math.prod(strip.kernel) > 1:  # otherwise the strip itself will do
-            if not seen.size:  # the first piece is the largest
-                seen = np.empty(windows.size, x.dtype)
-            copy = seen[: windows.size].reshape(windows.shape)
-            copy[...] = windows
-            windows = copy
-        yield images, piece, windows.reshape(groups, depth // groups, -1)
+
+    size: int
+    kernel: int
+    stride: int
+    dilation: int
+    before: int
+    positions: int
+
+    @property
+    def reach(self) -> int:
+        """How many places the positions reach over, zeros included."""
+        return (self.positions - 1) * self.stride + (self.kernel - 1) * self.dilation + 1
+
+    @property
+    def seen(self) -> slice:
+        """Which values are among these places."""
+        start = min(max(-self.before, 0), self.size)
+        return slice(start, max(min(self.size, self.reach - self.before), start))
+
+    @property
+    def places(self) -> slice:
+        """Where among these places they stand."""
+        return slice(self.seen.start + self.before, self.seen.stop + self.before)
 
 
-def positions(strip: Strip, y: np.ndarray, images: slice, piece: Piece) -> np.ndarray:
-    """The values of (N, O, H', W') at the positions of a piece: (O, positions).
+class Piece(NamedTuple):
+    """Some whole rows of positions, or a part of one row.
 
-    Zero stands at positions that belong to no output.
+    Attributes:
+        rows: which along the height.
+        columns: which along the width.
+        run: which of all H'·W'·N positions these are.
     """
-    count = piece.images * (piece.bottom - piece.top) * strip.columns
-    out = np.zeros((y.shape[1], count), y.dtype)
-    strip.outputs(out, piece)[...] = y[images, :, piece.top : piece.bottom]
-    return out
+
+    rows: slice
+    columns: slice
+    run: slice
 
 
-class Spread:
-    """Adds columns back to the places they came from.
+class Windows:
+    """The windows of a kernel on images, and the columns of what is seen through them.
 
     Args:
-        strip: where things stand.
-        images: (N, C, H, W), written when the last piece of an image was added.
+        down: the positions along the height.
+        across: the positions along the width.
+
+    Attributes:
+        output: H' and W', how many positions there are along both axes.
+
+    Example:
+        >>> axis = Axis(size=3, kernel=2, stride=1, dilation=1, before=0, positions=2)
+        >>> image = np.arange(9.0).reshape(1, 3, 3, 1)
+        >>> for piece, columns in Windows(axis, axis).see(image):
+        ...     piece.run, columns[:, 1].tolist()  # at the second position
+        (slice(0, 4, None), [1.0, 2.0, 4.0, 5.0])
     """
 
-    def __init__(self, strip: Strip, images: np.ndarray) -> None:
-        self.strip, self.to = strip, images
+    def __init__(self, down: Axis, across: Axis) -> None:
+        self.down, self.across = down, across
+        self.output = down.positions, across.positions
+        self._points = down.kernel * across.kernel
 
-    def add(self, images: slice, piece: Piece, columns: np.ndarray) -> None:
-        """Add a piece; they must come in the order of ``columns``."""
-        strip = self.strip
-        if piece.top == 0:
-            self._scratch = strip.scratch(self.to.shape[1], piece.images, self.to.dtype)
-        windows = strip.windows(self._scratch, piece)
+    def see(self, images: np.ndarray) -> Iterator[tuple[Piece, np.ndarray]]:
+        """Piece by piece the columns (C · kernel, positions) of (C, H, W, N).
+
+        They are overwritten by the next ones: memory that is given back and asked for again
+        costs more than the copy into it.
+        """
+        windows = self._on(self.pad(images))
+        room = np.empty(0, images.dtype)
+        for piece in self.pieces(len(images), images.shape[3], images.itemsize):
+            columns = windows[:, :, :, piece.rows, piece.columns]
+            if self._points > 1:  # otherwise the images themselves will do
+                if room.size < columns.size:  # the first piece is the largest
+                    room = empty((columns.size,), images.dtype)
+                copy = room[: columns.size].reshape(columns.shape)
+                copy[...] = columns
+                columns = copy
+            yield piece, columns.reshape(len(images) * self._points, -1)
+
+    def add(self, padded: np.ndarray, piece: Piece, columns: np.ndarray) -> None:
+        """Add the columns of a piece to padded images, each value where it was seen."""
+        windows = self._on(padded)[:, :, :, piece.rows, piece.columns]
         columns = columns.reshape(windows.shape)
-        for point in np.ndindex(*strip.kernel):  # each is one long run of additions
+        for point in np.ndindex(*windows.shape[1:3]):
             windows[:, *point] += columns[:, *point]
-        if piece.bottom >= strip.output[0]:
-            self.to[images] = strip.images(self._scratch, piece.images)
 
+    def pad(self, images: np.ndarray) -> np.ndarray:
+        """Of (C, H, W, N) all that is seen, with zeros where no image is."""
+        down, across = self.down, self.across
+        if (images.shape[1], images.shape[2]) == (down.reach, across.reach) and not (
+            down.before or across.before
+        ):
+            return images
+        padded = self.zeros(len(images), images.shape[3], images.dtype)
+        padded[:, down.places, across.places] = images[:, down.seen, across.seen]
+        return padded
 
-def channels_first(
-    images: int, channels: int, size: tuple[int, ...], dtype: np.dtype
-) -> np.ndarray:
-    """An empty (N, C, H, W) that has the channels first in memory: one long run for each."""
-    return np.empty((channels, images, *size), dtype).swapaxes(0, 1)
+    def crop(self, padded: np.ndarray) -> np.ndarray:
+        """The images (C, H, W, N) of padded ones; 0 where nothing is seen."""
+        down, across = self.down, self.across
+        images = empty((len(padded), down.size, across.size, padded.shape[3]), padded.dtype)
+        images.fill(0)
+        images[:, down.seen, across.seen] = padded[:, down.places, across.places]
+        return images
+
+    def zeros(self, channels: int, batch: int, dtype: np.dtype) -> np.ndarray:
+        """Padded images of zeros."""
+        padded = empty((channels, self.down.reach, self.across.reach, batch), dtype)
+        padded.fill(0)
+        return padded
+
+    def pieces(self, channels: int, batch: int, itemsize: int) -> Iterator[Piece]:
+        """The pieces in which images are done, as large as the cache allows."""
+        height, width = self.output
+        count = max(PIECE_BYTES // max(channels * self._points * batch * itemsize, 1), 1)
+        rows, columns = max(count // width, 1), min(count, width)
+        for top in range(0, height, rows):
+            bottom = min(top + rows, height)
+            for left in range(0, width, columns):
+                right = min(left + columns, width)
+                first, last = top * width + left, (bottom - 1) * width + right
+                yield Piece(
+                    slice(top, bottom), slice(left, right), slice(first * batch, last * batch)
+                )
+
+    def _on(self, padded: np.ndarray) -> np.ndarray:
+        """What stands under the kernel, as a view: (C, kernel height, width, H', W', N)."""
+        channel, row, column, image = padded.strides
+        down, across = self.down, self.across
+        return np.ndarray(
+            (len(padded), down.kernel, across.kernel, *self.output, padded.shape[3]),
+            padded.dtype,
+            padded,
+            strides=(
+                channel,
+                row * down.dilation,
+                column * across.dilation,
+                row * down.stride,
+                column * across.stride,
+                image,
+            ),
+        )

@@ -6,10 +6,11 @@ from typing import Any
 import numpy as np
 
 from .. import init
+from ..memory import empty, empty_like
 from ..parameter import Parameter
 from .checks import check_device, check_grad_output, check_input, float_dtype
 from .module import Module
-from .sums import batch_sum
+from .sums import add_to_rows, batch_sum
 
 
 class Identity(Module):
@@ -111,22 +112,26 @@ class Linear(Module):
                 f"Received: shape {input.shape}"
             )
         self._input = input
-        output = input @ self.weight.data.T
+        output = empty((*input.shape[:-1], self.out_features), input.dtype)
+        np.matmul(input, self.weight.data.T, out=output)
         if self.bias is not None:
-            output += self.bias.data
+            add_to_rows(output, self.bias.data)
         return output
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:
         """Add dW and db to the gradients; return dx = dy W."""
         self.backward_parameters(grad_output)
-        return grad_output @ self.weight.data
+        x = self._saved("_input")
+        dx = empty_like(x) if x.ndim == 2 else np.empty_like(x, order="C")
+        return np.matmul(grad_output, self.weight.data, out=dx)
 
     def backward_parameters(self, grad_output: np.ndarray) -> None:
         """Add dW = dyᵀ x and db = Σₙ dy to the gradients."""
         x = self._saved("_input")
         check_grad_output(self, grad_output, (*x.shape[:-1], self.out_features), x.dtype)
         rows = grad_output.reshape(-1, self.out_features)
-        self.weight.accumulate_grad(rows.T @ x.reshape(-1, self.in_features))
+        dw = empty(self.weight.shape, x.dtype)
+        self.weight.accumulate_grad(np.matmul(rows.T, x.reshape(-1, self.in_features), out=dw))
         if self.bias is not None:
             self.bias.accumulate_grad(batch_sum(rows))
 

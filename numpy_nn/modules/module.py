@@ -91,14 +91,15 @@ class Module:
             ) from None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if isinstance(value, Parameter | Module):
+        if isinstance(value, (Parameter, Module)):
             kind = "_parameters" if isinstance(value, Parameter) else "_modules"
             if not any(name in self._registry(k) for k in ("_parameters", "_modules", "_buffers")):
                 self.__dict__.pop(name, None)  # a plain attribute, such as a None before
             self._register(kind, name, value)
         else:
+            attributes = self.__dict__
             for kind in ("_parameters", "_modules", "_buffers"):
-                if name in (registry := self.__dict__.get(kind, ())):
+                if name in (registry := attributes.get(kind, ())):
                     if value is not None and not (
                         kind == "_buffers" and isinstance(value, np.ndarray)
                     ):

@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from .bits import keep
+from ..memory import empty_like
+from .bits import take_out
+from .blocks import slabs
 from .checks import check_grad_output
 from .poolbase import _Pool2d
 
@@ -67,39 +69,43 @@ class MaxPool2d(_Pool2d):
         )
 
     def forward(self, input: np.ndarray) -> np.ndarray:
-        """Compute the maxima, and remember which point of the window each came from."""
+        """Compute the maxima, point by point of the window, and remember where they grew."""
         height, width = self._output_size(input)
-        self._shape, self._dtype = input.shape, input.dtype
+        self._shape = input.shape
         self._points = self._points_of(input.shape, (height, width))
-        shape = (*input.shape[:-2], height, width)
-        y = np.empty_like(input, shape=shape)
+        y = empty_like(input, shape=(*input.shape[:-2], height, width))
         y.fill(-np.inf)
-        winner = np.empty_like(input, shape=shape, dtype=np.min_scalar_type(len(self._points)))
-        winner[...] = self._first_points(height, width)
-        for point, (places, windows) in enumerate(self._points):
-            # One copy, after which the three operations have their values side by side.
-            x, best, number = np.array(input[places]), y[windows], winner[windows]
-            # Points come in rising order, so the later of two is the greater number.
-            np.maximum(number, (x > best) * number.dtype.type(point), out=number)
-            np.maximum(best, x, out=best)
-        if np.isnan(y).any():
+        self._grew = [empty_like(y[windows], dtype=bool) for _, windows in self._points]
+        for slab in slabs(input, input.ndim - 2):
+            for grew, (places, windows) in zip(self._grew, self._points, strict=True):
+                # A copy, after which both operations have their values side by side.
+                x, best = np.array(input[slab][places]), y[slab][windows]
+                np.greater(x, best, out=grew[slab])
+                np.maximum(best, x, out=best)
+        if not np.isfinite(y).all():
+            firsts = self._first_points(height, width)
             for point, (places, windows) in enumerate(self._points):
-                np.copyto(winner[windows], winner.dtype.type(point), where=np.isnan(input[places]))
-        self._winner = winner
+                self._grew[point] |= np.isnan(input[places])
+                self._grew[point] |= (firsts == point)[windows[1:]]  # even if it is −∞
+        self._output_shape, self._dtype = y.shape, y.dtype
         return y
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:
-        """Return dx: dy where the maxima came from."""
-        winner = self._saved("_winner")
-        check_grad_output(self, grad_output, winner.shape, self._dtype)
-        dx = np.empty_like(winner, shape=self._shape, dtype=self._dtype)
-        dx.fill(0)
-        for point, (places, windows) in enumerate(self._points):
-            passed_on = keep(winner[windows] == point, grad_output[windows])
-            if self._disjoint:  # then each place is met once at most
-                dx[places] = passed_on
-            else:
-                dx[places] += passed_on
+        """Return dx: dy where the maxima came from, the last point at which they grew."""
+        found = self._saved("_grew")
+        check_grad_output(self, grad_output, self._output_shape, self._dtype)
+        rest = empty_like(found[0], shape=self._output_shape, dtype=self._dtype)
+        rest[...] = grad_output
+        dx = empty_like(rest, shape=self._shape)
+        if not (self._disjoint and sum(grew.size for grew in found) == dx.size):
+            dx.fill(0)  # otherwise each place is met just once
+        for slab in slabs(dx, dx.ndim - 2):
+            for grew, (places, windows) in zip(found[::-1], self._points[::-1], strict=True):
+                taken = take_out(grew[slab], rest[slab][windows])
+                if self._disjoint:
+                    dx[slab][places] = taken
+                else:
+                    dx[slab][places] += taken
         return dx
 
     def _points_of(self, shape: tuple[int, ...], output: tuple[int, int]) -> list[Any]:

@@ -10,6 +10,8 @@ import numpy as np
 BLOCK = 32
 # Rows that are taken at a time, so that products of two arrays need little room.
 PORTION = 2048
+# Values in a row that is long enough for NumPy to be fast.
+WIDTH = 4096
 _ONES = {np.dtype(dtype): np.ones(BLOCK, dtype) for dtype in (np.float32, np.float64)}
 
 
@@ -31,6 +33,28 @@ def batch_sum(x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
         sums = ones @ rows[:whole].reshape(-1, BLOCK, rows.shape[1])
         rows = sums if whole == len(rows) else np.concatenate([sums, rows[whole:]])
     return ones[: len(rows)] @ rows
+
+
+def add_to_rows(array: np.ndarray, row: np.ndarray) -> None:
+    """Add a row of values to each row of a contiguous array (*, C), in place.
+
+    Short rows are taken many at a time: NumPy is slow where its innermost loop is short.
+
+    Example:
+        >>> array = np.zeros((2, 3))
+        >>> add_to_rows(array, np.array([1.0, 2.0, 3.0]))
+        >>> array[1]
+        array([1., 2., 3.])
+    """
+    together = WIDTH // max(len(row), 1)
+    if array.size < 4 * WIDTH or together < 2:
+        array += row
+        return
+    rows = array.reshape(-1, len(row))
+    whole = len(rows) // together * together
+    wide = rows[:whole].reshape(-1, together * len(row))
+    wide += np.tile(row, together)
+    rows[whole:] += row
 
 
 def channel_sum(x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:

@@ -94,14 +94,15 @@ class Adam(CountingOptimizer):
 
     def _prepare(self, group: dict[str, Any], step: float) -> tuple[float, float]:
         beta1, beta2 = group["betas"]
-        return group["lr"] / (1 - beta1**step), (1 - beta2**step) ** 0.5
+        root = (1 - beta2**step) ** 0.5  # of the correction of v, by which all is multiplied
+        return group["lr"] / (1 - beta1**step) * root, group["eps"] * root
 
     def _update(self, group: dict[str, Any], common: tuple[float, float], chunk: Chunk) -> None:
-        step_size, root_of_correction = common
+        step_size, eps = common
         beta1, beta2 = group["betas"]
         p, g = chunk.param(), gradient(group, chunk)
         m, v = chunk.state("exp_avg"), chunk.state("exp_avg_sq")
-        s, t = chunk.scratch(1), chunk.scratch(2)
+        t = chunk.scratch(2)
 
         move_average(m, g, beta1, t)  # m ← m + (1 − β₁)(g − m)
         move_average_of_squares(v, g, beta2, t)  # v ← β₂v + (1 − β₂)g²
@@ -109,10 +110,9 @@ class Adam(CountingOptimizer):
         if group["amsgrad"]:  # the largest v so far
             v = np.maximum(chunk.state("max_exp_avg_sq"), v, out=chunk.state("max_exp_avg_sq"))
 
-        # θ ← θ − step_size · m / (√v / √(1 − β₂ᵗ) + ε)
+        # θ ← θ − step_size · m / (√v + ε √(1 − β₂ᵗ))
         np.sqrt(v, out=t)
-        t /= root_of_correction
-        t += group["eps"]
-        np.multiply(m, step_size, out=s)
-        s /= t
-        p -= s
+        t += eps
+        np.divide(m, t, out=t)
+        t *= step_size
+        p -= t

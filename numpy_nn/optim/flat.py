@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from ..memory import empty
 from ..parameter import Parameter
 
 # Elements in one piece of an update. Small enough that the six or so arrays it touches stay in
@@ -60,11 +61,11 @@ class Flat:
         ends = np.cumsum([p.numel() for p in params]).tolist()
         self.spans = [slice(a, b) for a, b in zip([0, *ends[:-1]], ends, strict=True)]
         self.dtype = params[0].dtype
-        self.data = np.empty(ends[-1], self.dtype)
+        self.data = empty((ends[-1],), self.dtype)
         self.views = self._views(self.data)
         self.states: dict[str, np.ndarray] = {}
         self.state_views: dict[str, list[np.ndarray]] = {}
-        self.scratch = [np.empty(min(CHUNK, ends[-1]), self.dtype) for _ in range(3)]
+        self.scratch = [empty((min(CHUNK, ends[-1]),), self.dtype) for _ in range(3)]
         self._plans: dict[tuple[int, int], list[Chunk]] = {}
         self.adopt()
 
@@ -98,7 +99,8 @@ class Flat:
         Where there is no value yet, it is filled with ``start``.
         """
         if name not in self.states:
-            self.states[name] = np.zeros_like(self.data)
+            self.states[name] = empty(self.data.shape, self.dtype)
+            self.states[name].fill(0)
             self.state_views[name] = self._views(self.states[name])
         view = self.state_views[name][index]
         if value is None:

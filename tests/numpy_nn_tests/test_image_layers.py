@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import numpy_nn
 import torch_nn
-from numpy_nn.modules import strip
+from numpy_nn.modules import im2col
 
 pytestmark = [
     pytest.mark.parity,
@@ -53,7 +53,7 @@ def test_convolution_by_parts_is_the_plain_formula(
     kwargs: dict[str, Any], piece_bytes: int, monkeypatch: Any
 ) -> None:
     """Whatever the cache: parts of an image, single images, several, the last ones fewer."""
-    monkeypatch.setattr(strip, "PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr(im2col, "PIECE_BYTES", piece_bytes)
     rng = np.random.default_rng(0)
     layer = numpy_nn.Conv2d(2, 4, **kwargs, dtype=np.float64)
     x = rng.normal(size=(5, 2, 7, 6))
@@ -70,7 +70,7 @@ def test_convolution_by_parts_is_the_plain_formula(
 @pytest.mark.parametrize("piece_bytes", [1, 200, 1 << 19])
 def test_transposed_convolution_is_the_transpose(piece_bytes: int, monkeypatch: Any) -> None:
     """Its output is the input gradient of the convolution with the same W, and the reverse."""
-    monkeypatch.setattr(strip, "PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr(im2col, "PIECE_BYTES", piece_bytes)
     kwargs: dict[str, Any] = {"stride": (2, 1), "padding": 1, "groups": 2, "bias": False}
     kwargs["dtype"] = np.float64
     convolution = numpy_nn.Conv2d(4, 6, 3, **kwargs)
