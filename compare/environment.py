@@ -61,7 +61,7 @@ def describe_environment() -> Environment:
         system=_system(),
         python=f"{platform.python_implementation()} {platform.python_version()}",
         numpy=np.__version__,
-        numpy_blas=f"{blas['name']} {blas['version']}",
+        numpy_blas=f"{blas['name']} {blas['version']}{_kernels()}",
         numpy_threads=_blas_threads(),
         torch=torch.__version__,
         torch_blas=_torch_blas(torch.__config__.show()),
@@ -113,6 +113,14 @@ def _system() -> str:
     except (OSError, KeyError):
         return f"{platform.system()} {platform.release()}"
     return f"{name}, {platform.system()} {platform.release()}"
+
+
+def _kernels() -> str:
+    """Which processor's kernels OpenBLAS uses, where it says so."""
+    from threadpoolctl import threadpool_info
+
+    named = {i["architecture"] for i in threadpool_info() if i.get("internal_api") == "openblas"}
+    return f", {' and '.join(sorted(named))} kernels" if named else ""
 
 
 def _blas_threads() -> int:
