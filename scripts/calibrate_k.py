@@ -4,10 +4,12 @@ For each network, optimizer and seed a training on the sample data is certified,
 float32 comparison the ratio numpy_error / max(torch_error, floor) is taken. K in
 ``compare/tolerances.py`` must stand above all of them; the table that this prints is what is
 written down there. With ``--architectures`` every architecture is certified instead, for some
-steps on random inputs, in float32 and in float64.
+steps on random inputs, in float32 and in float64; ``--architecture``, ``--optimizer`` and
+``--dtype`` choose some of these rows (certifying a step of vgg16 takes half a minute).
 
     python scripts/calibrate_k.py --seeds 20 --steps 600
     python scripts/calibrate_k.py --seeds 20 --steps 2 --architectures
+    python scripts/calibrate_k.py --seeds 3 --steps 1 --architecture vgg16 --optimizer Adam
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from compare.loading import load_experiment
 from compare.lockstep import LockStep
 from compare.run_directory import RunDirectory
 from compare.tables import ParityRow
+
+DTYPES = ("float32", "float64")
 
 
 class Nobody:
@@ -62,15 +66,18 @@ def digits(seeds: int, steps: int) -> None:
             show(f"{name.removeprefix('mnist_')}, {optimizer}", seeds, rows)
 
 
-def everything(seeds: int, steps: int) -> None:
-    """A few steps of every architecture, on random inputs."""
-    for name in architecture_names():
+def everything(
+    seeds: int, steps: int, names: list[str], optimizers: list[str], dtypes: list[str]
+) -> None:
+    """A few steps of each architecture, on random inputs."""
+    for name in names:
         function = find_architecture(name)
-        for optimizer, settings in SETTINGS.items():
+        for optimizer in optimizers:
+            settings = SETTINGS[optimizer]
             plan = Blueprint(
                 function, loss=loss_of(function), algorithm=optimizer, settings=settings
             )
-            for dtype in ("float32", "float64"):
+            for dtype in dtypes:
                 rows = [
                     row
                     for seed in range(seeds)
@@ -101,12 +108,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--steps", type=int, default=600)
-    parser.add_argument("--architectures", action="store_true")
-    arguments = parser.parse_args()
+    parser.add_argument("--architectures", action="store_true", help="every one")
+    parser.add_argument("--architecture", choices=architecture_names(), help="this one alone")
+    parser.add_argument("--optimizer", choices=[*SETTINGS])
+    parser.add_argument("--dtype", choices=DTYPES)
+    asked = parser.parse_args()
+    names = [asked.architecture] if asked.architecture else architecture_names()
+    if not (asked.architectures or asked.architecture) and (asked.optimizer or asked.dtype):
+        parser.error("--optimizer and --dtype choose rows of --architectures")
     set_threads(default_threads())
     print(f"{'net':<32}{'seeds':>6}{'comparisons':>12}{'failed':>8}{'median':>8}{'99.9%':>7}"
           f"{'largest':>9}  where")  # fmt: skip
-    (everything if arguments.architectures else digits)(arguments.seeds, arguments.steps)
+    if asked.architectures or asked.architecture:
+        optimizers = [asked.optimizer] if asked.optimizer else [*SETTINGS]
+        dtypes = [asked.dtype] if asked.dtype else [*DTYPES]
+        everything(asked.seeds, asked.steps, names, optimizers, dtypes)
+    else:
+        digits(asked.seeds, asked.steps)
 
 
 if __name__ == "__main__":
