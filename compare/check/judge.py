@@ -11,6 +11,7 @@ from compare import tolerances
 from compare.check.contract import LOSSES
 from compare.check.evidence import Answer, Arrays, Assignment, Case, Check, Result
 from compare.check.invariants import invariants
+from compare.check.recorded import Recorded
 from compare.mistakes.search import Network, explain
 
 # A right homework in float64 is a thousand times nearer.
@@ -62,8 +63,8 @@ def _check_in(
     """The comparison of one quantity in one case."""
     kind, _, name = quantity.partition("/")
     size = np.maximum(np.broadcast_to(case.sizes[quantity], expected.shape), 1e-300)
-    tolerance = TOLERANCE
-    if single:
+    tolerance = case.tolerances.get(quantity, TOLERANCE)
+    if single and quantity not in case.tolerances:
         apart = np.abs(case.expected32[quantity] - case.expected[quantity]) / size
         tolerance = tolerances.float32_bound(float(apart.max(initial=0.0)))
     with np.errstate(all="ignore"):
@@ -101,8 +102,13 @@ def _explained(
             return True
         return not _check_in(quantity, cases[number], found, right[quantity], single).passed
 
+    build = assignment.build
     network = Network(
-        assignment.build, LOSSES[assignment.loss], assignment.optimizer, assignment.settings
+        build,
+        LOSSES[assignment.loss],
+        assignment.optimizer,
+        assignment.settings,
+        build.probabilities() if isinstance(build, Recorded) else {},
     )
     values = [answer.values for answer in answers]
     findings = explain(network, cases[: len(answers)], values, differs, quantities)

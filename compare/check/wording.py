@@ -24,6 +24,10 @@ def title(check: Check) -> str:
         return words
     if check.quantity == "logits":
         return f"{words} in {check.name} mode"
+    if check.quantity == "activation" and check.name.endswith(".kept"):
+        return f"share of values kept by layer {check.name.removesuffix('.kept')}"
+    if check.quantity == "activation" and check.name.endswith(".evaluation"):
+        return f"output of layer {check.name.removesuffix('.evaluation')} in evaluation mode"
     if check.quantity == "gradient" and check.name == "logits":
         return "gradient of the logits"
     if check.quantity == "gradient" and check.name.endswith(".input"):

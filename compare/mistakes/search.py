@@ -9,7 +9,7 @@ had been mended, and the next that differs is looked at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +44,8 @@ class Network:
         loss: The loss class.
         algorithm: The optimizer class, or None where no update is checked.
         settings: Its keyword arguments.
+        dropouts: Place of a Dropout → its p. The model has Identity in these places; a Dropout is
+            looked at alone, with a mask.
     """
 
     def __init__(
@@ -52,9 +54,11 @@ class Network:
         loss: str = "CrossEntropyLoss",
         algorithm: str | None = None,
         settings: dict[str, Any] | None = None,
+        dropouts: Mapping[str, float] | None = None,
     ) -> None:
         self.model = architecture(numpy_nn).to(np.float64)
         self.loss = getattr(numpy_nn, loss)()
+        self._dropouts = {name: numpy_nn.Dropout(p) for name, p in (dropouts or {}).items()}
         self._algorithm, self._settings = algorithm, settings or {}
         self.optimizer = self._new_optimizer()
         self.penalty: Penalty | None = None
@@ -70,7 +74,7 @@ class Network:
         """What can be wrong, by its place: layers from the first to the last, loss, optimizer."""
         for name, module in self.model.named_modules():
             if not any(module.children()):
-                yield name, module
+                yield name, self._dropouts.get(name, module)
         yield "loss", self.loss
         if self.optimizer is not None:
             yield "update", self.optimizer
@@ -142,6 +146,9 @@ class Network:
         for name, module in self.model.named_modules():
             if f"input/{name}" not in case.given:
                 continue
+            if f"mask/{name}" in case.given:
+                found |= self._dropped(name, case)
+                continue
             found[f"activation/{name}"] = np.array(module(case.given[f"input/{name}"]))
             dx = module.backward(case.given[f"grad_output/{name}"])
             found[f"gradient/{name}.input"] = np.array(dx)
@@ -156,6 +163,19 @@ class Network:
             "loss": np.array(value),
             "gradient/logits": np.array(gradient),
         }
+
+    def _dropped(self, name: str, case: Case) -> Arrays:
+        """A Dropout with the mask that the homework drew, and in evaluation mode."""
+        x, module = case.given[f"input/{name}"], self._dropouts[name]
+        module.train()
+        module.mask = case.given[f"mask/{name}"]
+        found = {
+            f"activation/{name}": np.array(module(x)),
+            f"activation/{name}.kept": np.array(1 - module.p),
+            f"gradient/{name}.input": np.array(module.backward(case.given[f"grad_output/{name}"])),
+        }
+        module.eval()
+        return found | {f"activation/{name}.evaluation": np.array(module(x))}
 
     def _updates(self, case: Case) -> Arrays:
         self.model.load_state_dict(case.parameters)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from compare.check.folder import row
 from compare.check.layered import spans_of
 
 LAYERS = """
@@ -111,6 +112,8 @@ ALL = 13
 def test_right_layers(check, changes, checks) -> None:
     outcome = check(*changes, text=LAYERS)
     assert (outcome.status, outcome.result.error) == (0, None)
+    assert outcome.result.invariants == ()
+    assert row(outcome)["score"] == "1.0000"
     assert len(outcome.result.checks) == checks
 
 
