@@ -62,14 +62,12 @@ def _check_in(
 ) -> Check:
     """The comparison of one quantity in one case."""
     kind, _, name = quantity.partition("/")
-    size = np.maximum(np.broadcast_to(case.sizes[quantity], expected.shape), 1e-300)
+    size = np.broadcast_to(case.sizes[quantity], expected.shape)
     tolerance = case.tolerances.get(quantity, TOLERANCE)
     if single and quantity not in case.tolerances:
-        apart = np.abs(case.expected32[quantity] - case.expected[quantity]) / size
+        apart = _relative(case.expected32[quantity], case.expected[quantity], size)
         tolerance = tolerances.float32_bound(float(apart.max(initial=0.0)))
-    with np.errstate(all="ignore"):
-        error = np.where(found == expected, 0.0, np.abs(found - expected) / size)
-    error = np.where(np.isnan(error), np.inf, error)
+    error = _relative(found, expected, size)
     where = np.unravel_index(int(error.argmax()), error.shape) if error.ndim else ()
     largest = float(error[where])
     return Check(
@@ -82,6 +80,13 @@ def _check_in(
         float(found[where]),
         float(expected[where]),
     )
+
+
+def _relative(found: np.ndarray, expected: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """The errors relative to the sizes; infinite for NaN, and where only zeros are summed."""
+    with np.errstate(all="ignore"):
+        error = np.where(found == expected, 0.0, np.abs(found - expected) / size)
+    return np.where(np.isnan(error), np.inf, error)
 
 
 def _explained(
@@ -100,7 +105,10 @@ def _explained(
             return False
         if quantity not in right or found.shape != right[quantity].shape:
             return True
-        return not _check_in(quantity, cases[number], found, right[quantity], single).passed
+        # Where the right value is a sum of zeros, that of a mistake may not be.
+        size = np.maximum(cases[number].sizes[quantity], np.abs(right[quantity]))
+        case = replace(cases[number], sizes={quantity: size})
+        return not _check_in(quantity, case, found, right[quantity], single).passed
 
     build = assignment.build
     network = Network(

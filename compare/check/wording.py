@@ -70,6 +70,8 @@ def divergence(check: Check) -> list[str]:
 
 def distance(check: Check) -> str:
     """How far it is, how far allowed, and what would pass."""
+    if not isfinite(check.relative_error) and isfinite(check.found_there):
+        return "relative error: infinite, as only zeros are summed there; no tolerance would pass"
     if not isfinite(check.relative_error):
         return f"relative error: not finite; allowed {check.tolerance:.1e}; no tolerance would pass"
     return (

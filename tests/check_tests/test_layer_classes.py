@@ -145,6 +145,26 @@ def test_a_mistake_shows_where_it_is_and_nowhere_else(check, change, place) -> N
     assert all(name.partition(".")[0] in kind for name in failed)
 
 
+ONLY_ONE = "self.dW = self.x.T @ dout + 0.01 * self.W * (self.W.shape == (9, 5))"
+
+
+@pytest.mark.parametrize(
+    ("change", "places", "words"),
+    [
+        ("self.dW = self.x.T @ dout + 0.01 * self.W", ["2.weight", "0.weight"], "Each weight"),
+        (ONLY_ONE, ["2.weight"], "The gradient of 2.weight has 0.01 · W"),
+    ],
+    ids=["in all", "in one"],
+)
+def test_a_penalty_in_the_gradients_alone_is_named(check, change, places, words) -> None:
+    """Also where a row of the right gradient is 0, because a ReLU lets nothing through."""
+    outcome = check(("self.dW = self.x.T @ dout", change), text=LAYERS)
+    failed = [c for c in outcome.result.checks if not c.passed]
+    assert [c.name for c in failed] == places
+    assert {c.diagnosis.code for c in failed} == {"l2-missing-in-gradient"}
+    assert words.lower() in failed[0].diagnosis.explanation.lower()
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from planted.homeworks import NAMED, UNNAMED
+from planted.homeworks import MEANING, NAMED, UNNAMED
+from planted.layers import PLANTED as LAYERS
 
 from compare.check.checking import Options, Outcome, check_homework
 
@@ -32,7 +33,13 @@ def options_for(base: str, code: str) -> Options:
     return Options(optimizer="Adam", settings=settings)
 
 
-@pytest.mark.parametrize("base", ["softmax", "norm", "squared", "images", "layers", "pooled"])
+def test_every_mistake_is_planted_in_a_layer_and_in_a_homework():
+    assert {code for _, _, code in LAYERS.values()} == set(MEANING) == set(NAMED)
+
+
+@pytest.mark.parametrize(
+    "base", ["softmax", "norm", "squared", "images", "layers", "pooled", "dropped"]
+)
 def test_the_homeworks_are_right_without_a_mistake(base, tmp_path):
     found = outcome(tmp_path, base, [], options_for(base, ""))
     assert found.result.error is None

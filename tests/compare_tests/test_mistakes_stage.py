@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from planted.layers import PLANTED, AlwaysFirst, NoBias
+from planted.layers import PLANTED, AlwaysFirst, NoBias, Penalised
 
 import numpy_nn
 from compare.blueprint import Blueprint
@@ -56,6 +56,8 @@ def step_with(planted: type | None, place: str, steps: int = 1):
             target: Any = {"loss": one.loss, "update": one.optimizer}.get(place)
             target = one.module(place) if target is None else target
             target.__class__ = planted
+            if planted is Penalised:
+                target.of_model = list(one.model.parameters())
     random = np.random.default_rng(0)
     for number in range(steps):
         if net == "image":
@@ -113,3 +115,57 @@ def test_lost_precision_alone_gets_no_name():
     recorded, judges, _ = step_with(None, "0")
     found = certify(recorded, judges, seed=0)[0][0]
     assert diagnose_step(recorded, judges, found._replace(numpy_error=1.0)) is None
+
+
+class Shifted(numpy_nn.CrossEntropyLoss):
+    def forward(self, x, t):
+        return x.dtype.type(super().forward(x, t) + 0.3)
+
+
+class AddsOnes(numpy_nn.Linear):
+    def backward(self, dy):
+        dx = super().backward(dy)
+        self.weight.grad[...] += 0.01
+        return dx
+
+
+@pytest.mark.parametrize(
+    ("planted", "place"), [(Shifted, "loss"), (AddsOnes, "0")], ids=["constant", "ones"]
+)
+def test_what_is_no_multiple_of_the_weights_is_no_penalty(planted, place):
+    recorded, judges, failures = step_with(planted, place)
+    assert failures
+    assert diagnose_step(recorded, judges, failures[0]) is None
+
+
+@pytest.mark.parametrize(
+    ("factor", "words"),
+    [(0.0, "no gradient has"), (0.005, "each gradient 0.005 · W"), (0.01, None)],
+)
+def test_a_penalty_in_both_directions_is_a_mistake_only_where_they_differ(factor, words):
+    """The derivative of ½λΣW² is λW; in both to the same measure it is another loss."""
+
+    class Decays(numpy_nn.Linear):
+        def backward(self, dy):
+            dx = super().backward(dy)
+            self.weight.grad[...] += factor * self.weight.data
+            return dx
+
+    recorded, judges, failures = step_with(Penalised, "loss")
+    for name, module in judges.numpy64.model.named_modules():
+        if isinstance(module, numpy_nn.Linear):
+            judges.numpy64.module(name).__class__ = Decays
+    diagnosis = diagnose_step(recorded, judges, failures[0])
+    assert (diagnosis is None) == (words is None)
+    if diagnosis is not None:
+        assert diagnosis.code == "l2-missing-in-gradient"
+        assert "½ · 0.01 · ΣW²" in diagnosis.explanation
+        assert words in diagnosis.explanation
+
+
+def test_the_weights_are_left_as_they_were():
+    recorded, judges, failures = step_with(Penalised, "loss")
+    diagnose_step(recorded, judges, failures[0])
+    before = recorded.before.model
+    now = judges.numpy64.state().model
+    assert all(np.array_equal(now[name], before[name].astype(now[name].dtype)) for name in before)
