@@ -15,6 +15,7 @@ steps on random inputs, in float32 and in float64; ``--architecture``, ``--optim
 from __future__ import annotations
 
 import argparse
+import gc
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -78,11 +79,10 @@ def everything(
                 function, loss=loss_of(function), algorithm=optimizer, settings=settings
             )
             for dtype in dtypes:
-                rows = [
-                    row
-                    for seed in range(seeds)
-                    for row in parity_rows(plan, optimizer, dtype, seed, steps, batch_size=8)[1]
-                ]
+                rows = []
+                for seed in range(seeds):
+                    rows += parity_rows(plan, optimizer, dtype, seed, steps, batch_size=8)[1]
+                    gc.collect()  # the sides of vgg16 take 5 GB, and refer to themselves
                 show(f"{name}, {optimizer}, {dtype}", seeds, rows)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv as csv_format
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -44,11 +44,19 @@ def check_folder(
     options: Options,
     *,
     csv: Path | None,
-    report: Path | None,
+    report: Callable[[Outcome, Path, str], object] | None,
     jobs: int | None,
     file: str | None,
 ) -> int:
     """Check every homework in a folder and print a line for each.
+
+    Args:
+        folder: Where they are.
+        options: How each is to be checked.
+        csv: Where to write the grade book.
+        report: Is given each outcome, its file and the name of the submission.
+        jobs: How many at once; by default as many as there are processors.
+        file: The name of the file to check in each folder that holds several.
 
     Returns:
         The largest of the statuses.
@@ -69,9 +77,7 @@ def check_folder(
                 rows.append(row(outcome))
                 statuses.append(outcome.status)
                 if report is not None and submission.file is not None:
-                    from compare.check.report import write_check_report
-
-                    write_check_report(outcome, submission.file, report, submission.name)
+                    report(outcome, submission.file, submission.name)
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

@@ -9,6 +9,7 @@ from compare.check.evidence import Check
 from compare.check.outcome import Outcome
 from compare.check.wording import distance, named, number, title, verdict, where
 from experiments.errors import InputError
+from reports.documents import html_document, pdf_document
 
 # Lines of the homework that are printed with the report.
 LONGEST_LISTING = 400
@@ -25,8 +26,6 @@ def write_check_report(
         folder: Is made if need be.
         name: Of the files, without ending; the homework's by default.
     """
-    from reports.documents import html_document, pdf_document
-
     heading = f"{outcome.name} compared with PyTorch"
     text = markdown(outcome, heading, _source(homework))
     stem = (name or homework.name).removesuffix(".py")
