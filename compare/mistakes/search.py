@@ -4,7 +4,8 @@ The right network is built in NumPy in float64. Quantities are walked in the ord
 at the first that differs, every mistake that its layers, loss or optimizer can have is put in,
 one at a time. One is named only if it reproduces the value there in every case, and changes
 nothing that agreed before. It then stays in, so that the quantities after it are judged as if it
-had been mended, and the next that differs is looked at.
+had been mended, and the next that differs is looked at. Where nothing explains the first, the
+next is looked at all the same: layers asked alone and updates do not depend on each other.
 """
 
 from __future__ import annotations
@@ -96,8 +97,11 @@ class Network:
             for place, target in same:
                 yield from (((place,), mistake) for mistake in CATALOGUE[kind](target))
 
-    def keep(self, places: tuple[str, ...], mistake: Mistake) -> None:
+    def keep(self, places: tuple[str, ...], mistake: Mistake | Penalty) -> None:
         """Put a mistake in for good."""
+        if isinstance(mistake, Penalty):
+            self.penalty = mistake
+            return
         self._planted.append((places, mistake))
         targets = dict(self.targets())
         for place in places:
@@ -105,15 +109,16 @@ class Network:
                 mistake.plant(targets[place])
 
     @contextmanager
-    def with_mistake(self, places: tuple[str, ...], mistake: Mistake) -> Iterator[None]:
+    def with_mistake(self, places: tuple[str, ...], mistake: Mistake | Penalty) -> Iterator[None]:
         """While this lasts, the mistake is in."""
         targets = dict(self.targets())
         right = {place: type(targets[place]) for place in places}
+        planted, penalty = list(self._planted), self.penalty
         self.keep(places, mistake)
         try:
             yield
         finally:
-            self._planted.pop()
+            self._planted, self.penalty = planted, penalty
             for place in places:
                 targets[place].__class__ = right[place]
 
@@ -195,6 +200,41 @@ class Network:
 
 # Whether an answer to a case (by its number) differs from the values given, in a quantity.
 Differs = Callable[[str, int, Arrays], bool]
+# A mistake with its places.
+Candidate = tuple[tuple[str, ...], Mistake | Penalty]
+
+
+@dataclass(frozen=True)
+class Search:
+    """What was asked of somebody's network, and found.
+
+    Attributes:
+        cases: What was asked.
+        answers: What was found, a case each.
+        differs: Whether an answer differs from given values in a quantity.
+        order: The quantities in the order of execution.
+    """
+
+    cases: Sequence[Case]
+    answers: Sequence[Arrays]
+    differs: Differs
+    order: Sequence[str]
+
+    def failing(self, network: Network) -> list[str]:
+        """The quantities in which what was found is not what a network gives."""
+        made = [network.answer(case) for case in self.cases]
+        return [q for q in self.order if any(self.differs(q, n, m) for n, m in enumerate(made))]
+
+    def reproduced(self, network: Network, numbers: Sequence[int]) -> frozenset[str]:
+        """The quantities that a network reproduces in these cases; none if it cannot answer."""
+        found = set(self.order)
+        for number in numbers:
+            try:
+                made = network.answer(self.cases[number])
+            except ValueError:
+                return frozenset()  # the mistake gives arrays that do not fit here
+            found -= {quantity for quantity in found if self.differs(quantity, number, made)}
+        return frozenset(found)
 
 
 def explain(
@@ -216,61 +256,62 @@ def explain(
     Returns:
         The findings, first divergence first; empty where nothing is named.
     """
+    search = Search(cases, answers, differs, order)
     findings: list[Finding] = []
     while len(findings) < MOST:
-        right = [network.answer(case) for case in cases]
-        failing = [q for q in order if any(differs(q, n, made) for n, made in enumerate(right))]
-        if not failing:
-            break
-        finding = _best(network, cases, answers, differs, order, failing)
+        failing = search.failing(network)
+        finding = _next(network, search, failing) if failing else None
         if finding is None:
             break
         findings.append(finding)
-    return findings
+    return sorted(findings, key=lambda finding: order.index(finding.quantity))
 
 
-def _best(
-    network: Network,
-    cases: Sequence[Case],
-    answers: Sequence[Arrays],
-    differs: Differs,
-    order: Sequence[str],
-    failing: list[str],
-) -> Finding | None:
-    """The mistake that accounts for the first failing quantity and for most of the others."""
-    agreeing = [quantity for quantity in order if quantity not in failing]
-    best: tuple[int, tuple[str, ...], Mistake | Penalty, frozenset[str]] | None = None
+def _next(network: Network, search: Search, failing: list[str]) -> Finding | None:
+    """The mistake behind the first failing quantity that has one, put into the network.
 
-    def consider(places: tuple[str, ...], mistake: Mistake | Penalty) -> None:
-        nonlocal best
-        accounted = set(failing)
-        for number, case in enumerate(cases):
-            try:
-                made = network.answer(case)
-            except ValueError:
-                return  # the mistake gives arrays that do not fit here, so it is not the one
-            if any(differs(quantity, number, made) for quantity in (failing[0], *agreeing)):
-                return
-            accounted -= {quantity for quantity in accounted if differs(quantity, number, made)}
-        if isinstance(mistake, Penalty) and len(accounted) < len(failing):
-            return  # a penalty is a claim about all quantities together
-        if best is None or len(accounted) > best[0]:
-            best = len(accounted), places, mistake, frozenset(accounted)
+    Of those that reproduce the quantity in every case and change nothing that agrees, the one
+    that accounts for most other failing quantities; of equals, the one in fewer places.
+    """
+    agreeing = set(search.order).difference(failing)
+    tried = [
+        (candidate, there)
+        for candidate in _candidates(network, search)
+        if agreeing <= (there := _with(network, candidate, search, [0]))
+    ]
+    for quantity in failing:
+        best: tuple[tuple[int, int], Candidate, frozenset[str]] | None = None
+        for candidate, there in tried:
+            if quantity not in there:
+                continue
+            found = there & _with(network, candidate, search, range(1, len(search.cases)))
+            accounted = found.difference(agreeing)
+            if quantity not in found or not agreeing <= found:
+                continue
+            places, mistake = candidate
+            if isinstance(mistake, Penalty) and len(accounted) < len(failing):
+                continue  # a penalty is a claim about all quantities together
+            rank = len(accounted), -len(places)
+            if best is None or rank > best[0]:
+                best = rank, candidate, accounted
+        if best is not None:
+            _, (places, mistake), accounted = best
+            network.keep(places, mistake)
+            diagnosis = Diagnosis(mistake.code, mistake.explanation)
+            return Finding(quantity, places, diagnosis, accounted)
+    return None
 
-    for places, mistake in network.candidates():
-        with network.with_mistake(places, mistake):
-            consider(places, mistake)
+
+def _candidates(network: Network, search: Search) -> Iterator[Candidate]:
+    yield from network.candidates()
     if network.penalty is None:
-        for penalty in penalties(cases, answers):
-            network.penalty = penalty
-            consider(("loss",), penalty)
-        network.penalty = None
-    if best is None:
-        return None
-    _, places, chosen, accounted = best
-    if isinstance(chosen, Penalty):
-        network.penalty = chosen
-    else:
-        network.keep(places, chosen)
-    diagnosis = Diagnosis(chosen.code, chosen.explanation)
-    return Finding(failing[0], places, diagnosis, accounted)
+        for penalty in penalties(search.cases, search.answers):
+            yield ("loss",), penalty
+
+
+def _with(
+    network: Network, candidate: Candidate, search: Search, numbers: Sequence[int]
+) -> frozenset[str]:
+    """What the network reproduces with a mistake put in."""
+    with network.with_mistake(*candidate):
+        return search.reproduced(network, numbers)
