@@ -126,7 +126,8 @@ def table(outcome: Outcome) -> str:
 
 
 def _sentence(text: str) -> str:
-    text = text[:1].upper() + text[1:]
+    if len(text.split(maxsplit=1)[0]) > 1:  # "ε stands inside the root" keeps its ε
+        text = text[:1].upper() + text[1:]
     return text if text.endswith(".") else f"{text}."
 
 

@@ -1,0 +1,249 @@
+"""From answers to a verdict: what passes, what does not, where it is worst, in which order."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from compare.check.evidence import Answer, Arrays, Assignment, Case
+from compare.check.judge import TOLERANCE, judge
+from compare.check.recorded import Recorded, record
+from compare.mistakes.search import Network
+from compare.tolerances import FLOOR_ULP, UNIT_ROUNDOFF, K
+
+
+def case(expected: Arrays, sizes: Arrays | None = None, **more) -> Case:
+    sizes = sizes or {key: np.abs(value) for key, value in expected.items()}
+    return Case({}, np.zeros((2, 1)), np.zeros(2, int), expected, sizes, **more)
+
+
+def one(found, expected, size=None, **more):
+    """The check of one quantity in one case."""
+    expected = np.asarray(expected, float)
+    sizes = None if size is None else {"logits": np.asarray(size, float)}
+    single = more.pop("single", False)
+    asked = case({"logits": expected}, sizes, **more)
+    answer = Answer({"logits": np.asarray(found, float)}, single=single)
+    (check,) = judge([asked], [answer]).checks
+    return check
+
+
+def test_an_error_is_relative_to_what_was_summed():
+    check = one([[1.0, 2.5], [3.0, 4.0]], [[1.0, 2.0], [3.0, 4.1]], [[1.0, 10.0], [1.0, 0.5]])
+    assert (check.quantity, check.name, check.passed) == ("logits", "logits", False)
+    assert check.relative_error == pytest.approx(0.2)
+    assert check.tolerance == TOLERANCE
+    assert check.worst == (1, 1)
+    assert (check.found_there, check.expected_there) == (4.0, 4.1)
+
+
+def test_one_size_may_stand_for_all():
+    assert one([1.0, 2.5], [1.0, 2.0], 5.0).relative_error == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("error", "passed"), [(0.99, True), (1.01, False)])
+def test_the_bound(error, passed):
+    assert one([0.0, error * TOLERANCE], [0.0, 0.0], [1.0, 1.0]).passed is passed
+
+
+def test_a_number():
+    check = one(3.0, 2.0)
+    assert (check.worst, check.relative_error) == ((), 0.5)
+
+
+def test_an_empty_size_allows_the_very_value_alone():
+    assert one([0.0, 1.0], [0.0, 1.0], [0.0, 1.0]).relative_error == 0
+    check = one([1e-30, 1.0], [0.0, 1.0], [0.0, 1.0])
+    assert (check.relative_error, check.passed, check.worst) == (math.inf, False, (0,))
+
+
+@pytest.mark.parametrize("found", [np.nan, np.inf])
+def test_what_is_no_number_is_infinitely_far(found):
+    check = one([1.0, found], [1.0, 1.0])
+    assert (check.relative_error, check.passed, check.worst) == (math.inf, False, (1,))
+
+
+def test_equal_infinities_are_equal():
+    assert one([np.inf], [np.inf], [1.0]).relative_error == 0
+
+
+def test_the_worst_case_counts():
+    cases = [case({"loss": np.array(1.0)}) for _ in range(3)]
+    answers = [Answer({"loss": np.array(v)}) for v in (1.1, 1.3, 1.2)]
+    (check,) = judge(cases, answers).checks
+    assert check.relative_error == pytest.approx(0.3)
+    assert check.found_there == 1.3
+
+
+def test_the_case_furthest_beyond_its_own_tolerance_counts():
+    """In float32 each case has its own."""
+    rounded = [{"loss": np.array(1.0 + e)} for e in (1e-4, 1e-6)]
+    cases = [case({"loss": np.array(1.0)}, expected32=r) for r in rounded]
+    answers = [Answer({"loss": np.array(1.0 + e)}, single=True) for e in (2e-4, 1e-5)]
+    (check,) = judge(cases, answers).checks
+    assert check.tolerance == pytest.approx(K * 1e-6)
+    assert not check.passed
+
+
+def test_float32_has_the_bound_of_float32():
+    rounded = {"logits": np.array([1.0 + 1e-6, 4.0])}
+    check = one([1.0 + 7e-6, 4.0], [1.0, 4.0], single=True, expected32=rounded)
+    assert check.tolerance == pytest.approx(K * 1e-6)
+    assert check.passed
+    exact = {"logits": np.array([1.0, 4.0])}
+    check = one([1.0, 4.0], [1.0, 4.0], single=True, expected32=exact)
+    assert check.tolerance == K * FLOOR_ULP * UNIT_ROUNDOFF["float32"]
+    zero = {"logits": np.array([1e-9, 4.0])}
+    check = one([0.5, 4.0], [0.0, 4.0], [0.0, 4.0], single=True, expected32=zero)
+    assert not check.passed
+
+
+def test_one_answer_in_float32_is_enough_for_all():
+    rounded = {"loss": np.array(1.0 + 1e-7)}
+    cases = [case({"loss": np.array(1.0)}, expected32=rounded)] * 2
+    answers = [Answer({"loss": np.array(1.0 + 1e-7)}, single=s) for s in (False, True)]
+    assert judge(cases, answers).passed
+
+
+def test_a_quantity_may_have_a_tolerance_of_its_own():
+    for single in (False, True):
+        check = one([1.05], [1.0], single=single, tolerances={"logits": 0.1})
+        assert (check.tolerance, check.passed) == (0.1, True)
+
+
+def test_the_order_is_that_of_execution():
+    names = ["update/0", "gradient/3", "gradient/0", "loss", "logits", "buffer/1", "activation/0"]
+    values = {name: np.ones(2) for name in names}
+    checks = judge([case(values)], [Answer(values)]).checks
+    found = [c.quantity if c.quantity == c.name else f"{c.quantity}/{c.name}" for c in checks]
+    # Forwards in the order in which they were asked, then loss, gradients, updates.
+    assert found == [
+        "logits", "buffer/1", "activation/0", "loss", "gradient/3", "gradient/0", "update/0",
+    ]  # fmt: skip
+
+
+def test_what_was_not_answered_is_no_check():
+    asked = case({"logits": np.ones(2), "loss": np.ones(())})
+    found = judge([asked, asked], [Answer({"loss": np.ones(())}), Answer({"extra": np.ones(1)})])
+    assert [check.quantity for check in found.checks] == ["loss"]
+    assert judge([asked, asked], [Answer({"loss": np.ones(())})]).passed
+    assert not judge([asked], [Answer()]).passed
+
+
+def test_problems_and_notes():
+    asked = case({"loss": np.ones(())})
+    answers = [
+        Answer({"loss": np.ones(())}, notes=["one", "two"]),
+        Answer(problem="It raised.", notes=["two", "three"]),
+        Answer(problem="It ended."),
+    ]
+    found = judge([asked] * 3, answers)
+    assert (found.error, found.notes) == ("It raised.", ("one", "two", "three"))
+    assert not found.passed
+
+
+def build(nn):
+    return nn.Sequential(nn.Linear(4, 3), nn.LeakyReLU(0.1), nn.Linear(3, 3))
+
+
+ASSIGNMENT = Assignment("net", Recorded(record(build), "net"), "cross_entropy", "SGD", {"lr": 0.1})
+
+
+@pytest.fixture
+def asked() -> list[Case]:
+    """Two cases with what the right network makes of them."""
+    random = np.random.default_rng(0)
+    network = Network(ASSIGNMENT.build, "CrossEntropyLoss", "SGD", {"lr": 0.1})
+    found = []
+    for rows in (5, 6):
+        state = {k: random.standard_normal(v.shape) for k, v in network.model.state_dict().items()}
+        steps = tuple({k: random.standard_normal(v.shape) for k, v in state.items()} for _ in "ab")
+        x, y = random.standard_normal((rows, 4)), random.integers(0, 3, rows)
+        bare = Case(state, x, y, {}, {}, steps)
+        expected = network.answer(bare)
+        sizes = {k: np.full(v.shape, np.abs(v).max()) for k, v in expected.items()}
+        found.append(replace(bare, expected=expected, sizes=sizes))
+    return found
+
+
+def answers_of(cases: list[Case], **changed) -> list[Answer]:
+    """The right answers, with some changed by a function of the value and the case."""
+    names = {name.replace("__", "/").replace("_", "."): f for name, f in changed.items()}
+    return [
+        Answer({k: names[k](v, c) if k in names else np.array(v) for k, v in c.expected.items()})
+        for c in cases
+    ]
+
+
+def codes(result) -> dict[str, str | None]:
+    return {
+        f"{c.quantity}/{c.name}": c.diagnosis and c.diagnosis.code
+        for c in result.checks
+        if not c.passed
+    }
+
+
+def test_a_mistake_is_named_at_every_quantity_that_it_accounts_for(asked):
+    names = [k for k in asked[0].expected if k.startswith("gradient/")]
+    keys = {k.replace("/", "__").replace(".", "_"): lambda v, c: v * len(c.inputs) for k in names}
+    result = judge(asked, answers_of(asked, **keys), ASSIGNMENT)
+    assert codes(result) == dict.fromkeys(sorted(names, key=list(codes(result)).index),
+                                          "sum-not-mean")  # fmt: skip
+    assert len(codes(result)) == 4
+
+
+def test_a_named_mistake_and_an_unknown_one(asked):
+    found = answers_of(
+        asked, gradient__0_bias=lambda v, c: 0 * v, update__0_weight=lambda v, c: v + 1
+    )
+    result = judge(asked, found, ASSIGNMENT)
+    assert codes(result) == {"gradient/0.bias": "missing-bias-gradient", "update/0.weight": None}
+
+
+def test_an_answer_that_is_missing_is_no_evidence_against_a_mistake(asked):
+    found = answers_of(asked, gradient__0_bias=lambda v, c: 0 * v)
+    del found[1].values["gradient/0.bias"], found[0].values["logits"]
+    assert codes(judge(asked, found, ASSIGNMENT)) == {"gradient/0.bias": "missing-bias-gradient"}
+    assert codes(judge(asked, found[:1], ASSIGNMENT)) == {
+        "gradient/0.bias": "missing-bias-gradient"
+    }
+
+
+def test_a_name_needs_every_case(asked):
+    """Zero in one batch and right in the other is no missing gradient."""
+    found = answers_of(asked, gradient__0_bias=lambda v, c: v * (len(v) and len(c.inputs) == 6))
+    assert codes(judge(asked, found, ASSIGNMENT)) == {"gradient/0.bias": None}
+
+
+def test_nothing_is_looked_for_where_nothing_differs(asked, monkeypatch):
+    monkeypatch.setattr("compare.check.judge.explain", None)
+    assert judge(asked, answers_of(asked), ASSIGNMENT).passed
+
+
+def test_without_an_assignment_nothing_is_named(asked):
+    found = answers_of(asked, gradient__0_bias=lambda v, c: 0 * v)
+    result = judge(asked, found)
+    assert codes(result) == {"gradient/0.bias": None}
+    assert result.invariants == ()
+
+
+def test_the_tolerance_of_float32_holds_for_names_too(asked):
+    """Values that are wrong in a known way, and rounded."""
+
+    def rounded(v):
+        return v.astype(np.float32).astype(np.float64)
+
+    asked = [replace(c, expected32={k: rounded(v) for k, v in c.expected.items()}) for c in asked]
+    found = answers_of(asked, gradient__2_weight=lambda v, c: -v)
+    for answer in found:
+        answer.values = {k: rounded(v) for k, v in answer.values.items()}
+        answer.single = True
+    assert codes(judge(asked, found, ASSIGNMENT)) == {"gradient/2.weight": "sign-flip"}
+
+
+def test_invariants_come_with_the_result(asked):
+    found = answers_of(asked, loss=lambda v, c: v - 100)
+    assert "never negative" in judge(asked, found, ASSIGNMENT).invariants[0]
