@@ -141,6 +141,13 @@ class Recorded:
         """Name and class of every layer that holds no others, as ``Sequential`` names them."""
         return [(name, layer["make"]) for name, layer in _leaves(self.tree, "")]
 
+    def written(self) -> list[str]:
+        """Every layer as it was asked for."""
+        return [
+            f"layer {name}, {layer['make']}({', '.join(_arguments(layer))})"
+            for name, layer in _leaves(self.tree, "")
+        ]
+
     def probabilities(self) -> dict[str, float]:
         """The p of every Dropout by its name; not of those that drop whole channels."""
         return {
@@ -148,6 +155,10 @@ class Recorded:
             for name, layer in _leaves(self.tree, "")
             if layer["make"] == "Dropout"
         }
+
+
+def _arguments(tree: Tree) -> list[str]:
+    return [*map(str, tree["args"]), *(f"{key}={value}" for key, value in tree["kwargs"].items())]
 
 
 def _leaves(tree: Tree, prefix: str) -> Iterator[tuple[str, Tree]]:
