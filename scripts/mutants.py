@@ -99,9 +99,16 @@ def _run(place: Path, name: str, jobs: int) -> None:
         file.write(form)
     # One thread each: the arrays are small, and threads of several processes wait for each other.
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(place / "mutants")}
-    alive = [m for m, s in _results(name, place).items() if s not in ("killed", "not run")]
-    command = ["mutmut", "run", "--max-children", str(jobs)]
-    ended = subprocess.run([*command, *alive], cwd=place, env=environment, check=False)
+    alive = {m for m, s in _results(name, place).items() if s not in ("killed", "not run")}
+    _mutmut(place, environment, name, jobs)
+    again = sorted(alive & _results(name, place).keys())
+    if again:
+        _mutmut(place, environment, name, jobs, *again)
+
+
+def _mutmut(place: Path, environment: dict[str, str], name: str, jobs: int, *mutants: str) -> None:
+    command = ["mutmut", "run", "--max-children", str(jobs), *mutants]
+    ended = subprocess.run(command, cwd=place, env=environment, check=False)
     if ended.returncode:
         sys.exit(f"mutmut ended with status {ended.returncode} on {name}.")
 

@@ -6,7 +6,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from planted.layers import PLANTED, AlwaysFirst, NoBias, Penalised
+from planted.layers import (
+    PLANTED,
+    AlwaysFirst,
+    Flipped,
+    LargerEpsilon,
+    NoBias,
+    Penalised,
+    Steeper,
+    Unscaled,
+)
 
 import numpy_nn
 from compare.blueprint import Blueprint
@@ -37,15 +46,21 @@ def small_bn_mlp(nn):
     return bn_mlp(nn, sizes=(12, 6, 6, 5))
 
 
-def step_with(planted: type | None, place: str, steps: int = 1):
+def nested(nn):
+    return nn.Sequential(
+        nn.Sequential(nn.Linear(12, 6), nn.LeakyReLU(0.1)), nn.Sequential(nn.Linear(6, 5))
+    )
+
+
+def step_with(planted: type | None, place: str, steps: int = 1, **settings: float):
     """The last of some recorded steps with a mistake planted, and what failed."""
     net, _, place = place.rpartition("/")
     algorithm = "Adam" if place == "update" else "SGD"
     plan = Blueprint(
-        {"image": image_net, "dropout": dropout_net}.get(net, small_bn_mlp),
+        {"image": image_net, "dropout": dropout_net, "nested": nested}.get(net, small_bn_mlp),
         loss="MSELoss" if net == "squared" else "CrossEntropyLoss",
         algorithm=algorithm,
-        settings=SETTINGS[algorithm],
+        settings=SETTINGS[algorithm] | settings,
     )
     judges = Judges(
         NumpySide(plan, "float64"), TorchSide(plan, "float32"), TorchSide(plan, "float64")
@@ -74,6 +89,16 @@ def step_with(planted: type | None, place: str, steps: int = 1):
     return recorded, judges, failures
 
 
+class OddStep(numpy_nn.optim.Adam):
+    """Steps that are 1% too long."""
+
+    def step(self):
+        before = [np.array(p.data) for p in self.param_groups[0]["params"]]
+        super().step()
+        for old, p in zip(before, self.param_groups[0]["params"], strict=True):
+            p.data[...] += (p.data - old) * 0.01
+
+
 # Of a wrong count of steps the first step knows nothing.
 RUNS = [(planted, steps) for planted in PLANTED for steps in (1, 3)]
 RUNS.remove((AlwaysFirst, 1))
@@ -89,6 +114,76 @@ def test_the_mistake_is_placed_and_named(planted, steps):
     diagnosis = diagnose_step(recorded, judges, failures[0])
     assert diagnosis is not None
     assert diagnosis.code == code
+    assert len(diagnosis.explanation) > 40
+
+
+@pytest.mark.parametrize(
+    ("planted", "place", "site", "code"),
+    [
+        (NoBias, "nested/1.0", "gradient/1.0.bias", "missing-bias-gradient"),
+        (Flipped, "nested/0.0", "gradient/0.0.weight", "sign-flip"),
+        (Steeper, "nested/0.1", "forward/0.1/output", "wrong-slope"),
+    ],
+)
+def test_a_mistake_in_a_network_within_a_network(planted, place, site, code):
+    recorded, judges, failures = step_with(planted, place)
+    assert failures[0].site == site
+    assert diagnose_step(recorded, judges, failures[0]).code == code
+
+
+def test_a_failure_of_the_whole_step_is_named_like_that_of_the_stage():
+    recorded, judges, failures = step_with(NoBias, "6")
+    whole = next(f for f in failures if f.site == "whole/gradient/6.bias")
+    assert diagnose_step(recorded, judges, whole).code == "missing-bias-gradient"
+
+
+def test_a_site_that_belongs_to_no_module_gets_no_name():
+    recorded, judges, failures = step_with(NoBias, "3")
+    assert diagnose_step(recorded, judges, failures[0]._replace(site="whole/forward")) is None
+
+
+def test_a_step_that_is_tiny_beside_the_parameters_is_judged_by_its_own_size():
+    recorded, judges, failures = step_with(LargerEpsilon, "update", lr=1e-7)
+    assert failures[0].site == "update/0.weight"
+    assert diagnose_step(recorded, judges, failures[0]).code == "adam-eps-placement"
+    recorded, judges, failures = step_with(OddStep, "update", lr=1e-7)
+    assert diagnose_step(recorded, judges, failures[0]) is None
+
+
+def test_of_two_mistakes_the_one_that_explains_more_is_named():
+    """Weight and bias with the wrong sign: a wrong weight alone would be half of it."""
+
+    class BothFlipped(numpy_nn.Linear):
+        def backward(self, dy):
+            dx = super().backward(dy)
+            self.weight.grad[...] *= -1
+            self.bias.grad[...] *= -1
+            return dx
+
+    recorded, judges, failures = step_with(BothFlipped, "3")
+    diagnosis = diagnose_step(recorded, judges, failures[0])
+    assert "weight and bias" in diagnosis.explanation
+
+
+def test_of_two_that_explain_as_much_the_first_of_the_list_is_named():
+    """Evaluation is no part of a step: nothing can be said of it."""
+    recorded, judges, failures = step_with(Unscaled, "dropout/2")
+    diagnosis = diagnose_step(recorded, judges, failures[0])
+    assert "in both directions" in diagnosis.explanation
+
+
+def test_a_mistake_that_would_change_what_agrees_is_not_named():
+    """The bias gradient N times too large, the weight's right: no sum instead of a mean."""
+
+    class LargeBias(numpy_nn.Linear):
+        def backward(self, dy):
+            dx = super().backward(dy)
+            self.bias.grad[...] *= len(dy)
+            return dx
+
+    recorded, judges, failures = step_with(LargeBias, "3")
+    assert failures[0].site == "gradient/3.bias"
+    assert diagnose_step(recorded, judges, failures[0]) is None
 
 
 def test_the_judges_are_left_as_they_were():
