@@ -244,6 +244,55 @@ def test_the_tolerance_of_float32_holds_for_names_too(asked):
     assert codes(judge(asked, found, ASSIGNMENT)) == {"gradient/2.weight": "sign-flip"}
 
 
+def test_an_update_is_named_by_its_optimizer_and_its_settings(asked):
+    def uphill(name):
+        def update(value, case):
+            return 2 * case.parameters[name] - value
+
+        return update
+
+    names = [k.removeprefix("update/") for k in asked[0].expected if k.startswith("update/")]
+    keys = {f"update__{name.replace('.', '_')}": uphill(name) for name in names}
+    found = judge(asked, answers_of(asked, **keys), ASSIGNMENT)
+    assert set(codes(found).values()) == {"sign-flip"}
+    assert len(codes(found)) == 4
+
+
+def test_where_the_right_value_is_a_sum_of_zeros_that_of_a_mistake_may_not_be(asked):
+    """An input that is always 0: the column of dW is 0, and λW is not, to its last digits."""
+    network = Network(ASSIGNMENT.build, "CrossEntropyLoss")
+    cases = []
+    for one in asked:
+        x = one.inputs * [1, 0, 1, 1]
+        bare = replace(one, inputs=x, update_gradients=(), expected={}, sizes={})
+        expected = network.answer(bare)
+        sizes = {key: np.abs(value) for key, value in expected.items()}
+        cases.append(replace(bare, expected=expected, sizes=sizes))
+    found = answers_of(cases, gradient__0_weight=lambda v, c: v + 0.01 * c.parameters["0.weight"])
+    assert codes(judge(cases, found, ASSIGNMENT)) == {"gradient/0.weight": "l2-missing-in-gradient"}
+
+
+def test_a_dropout_is_named_with_the_mask_that_it_drew():
+    def dropping(nn):
+        return nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.2))
+
+    random = np.random.default_rng(0)
+    x, dy, mask = random.standard_normal((9, 3)), random.standard_normal((9, 3)), np.eye(9, 3) == 0
+    expected = {"activation/1": x * mask / 0.8, "gradient/1.input": dy * mask / 0.8}
+    given = {"input/1": x, "grad_output/1": dy, "mask/1": mask}
+    parameters = {"0.weight": np.ones((3, 4)), "0.bias": np.zeros(3)}
+    asked = replace(case(expected, given=given), parameters=parameters, inputs=np.ones((2, 4)))
+    answer = Answer({"activation/1": x * mask, "gradient/1.input": dy * mask})
+    assignment = Assignment("net", Recorded(record(dropping), "net"))
+    assert set(codes(judge([asked], [answer], assignment)).values()) == {"unscaled-dropout"}
+
+
+def test_a_network_may_be_a_plain_function(asked):
+    found = answers_of(asked, gradient__0_bias=lambda v, c: 0 * v)
+    plain = replace(ASSIGNMENT, build=build)
+    assert codes(judge(asked, found, plain)) == {"gradient/0.bias": "missing-bias-gradient"}
+
+
 def test_invariants_come_with_the_result(asked):
     found = answers_of(asked, loss=lambda v, c: v - 100)
     assert "never negative" in judge(asked, found, ASSIGNMENT).invariants[0]
