@@ -11,8 +11,8 @@ from itertools import pairwise
 
 import numpy as np
 
-import numpy_nn
 from compare.check.evidence import Answer, Arrays, Assignment, Case
+from compare.check.recorded import Recorded, record
 
 # What is left of a sum that must be 0, relative to the sum of its absolute values.
 LEFT = 1e-6
@@ -104,12 +104,10 @@ def _biases_before_normalisation(
     values: Arrays, assignment: Assignment
 ) -> Iterator[tuple[str, str]]:
     """A constant added before a batch normalisation changes nothing, so its gradient is 0."""
-    modules = [
-        (name, type(module).__name__)
-        for name, module in assignment.build(numpy_nn).named_modules()
-        if not any(module.children())
-    ]
-    for (name, kind), (_, following) in pairwise(modules):
+    build = assignment.build
+    if not isinstance(build, Recorded):
+        build = Recorded(record(build), assignment.architecture)
+    for (name, kind), (_, following) in pairwise(build.leaves()):
         if not (kind == "Linear" and following.startswith("BatchNorm")):
             continue
         bias, weight = values.get(f"gradient/{name}.bias"), values.get(f"gradient/{name}.weight")

@@ -19,6 +19,10 @@ TOLERANCE = 1e-9
 PHASES = ("activation", "buffer", "logits", "loss", "gradient", "update")
 
 
+class UnbuildableError(Exception):
+    """``numpy_nn`` lacks a layer, an optimizer or a setting that PyTorch has."""
+
+
 def judge(
     cases: Sequence[Case], answers: Sequence[Answer], assignment: Assignment | None = None
 ) -> Result:
@@ -31,10 +35,15 @@ def judge(
     """
     quantities = _in_order(cases, answers)
     checks = tuple(_check(quantity, cases, answers) for quantity in quantities)
-    if assignment is not None and not all(check.passed for check in checks):
-        checks = _explained(checks, quantities, cases, answers, assignment)
     problems = [answer.problem for answer in answers if answer.problem]
     notes = tuple(dict.fromkeys(note for answer in answers for note in answer.notes))
+    if assignment is not None and not all(check.passed for check in checks):
+        try:
+            network = _network(assignment, cases[0])
+        except UnbuildableError as error:
+            notes += (f"No mistake can be named here: {error}.",)
+        else:
+            checks = _explained(checks, quantities, cases, answers, network)
     broken = () if assignment is None else invariants(cases, answers, assignment)
     return Result(checks, broken, notes, problems[0] if problems else None)
 
@@ -89,12 +98,27 @@ def _relative(found: np.ndarray, expected: np.ndarray, size: np.ndarray) -> np.n
     return np.where(np.isnan(error), np.inf, error)
 
 
+def _network(assignment: Assignment, case: Case) -> Network:
+    """The right network in ``numpy_nn``, if it can make it and answer a case."""
+    build = assignment.build
+    dropouts = build.probabilities() if isinstance(build, Recorded) else {}
+    try:
+        network = Network(
+            build, LOSSES[assignment.loss], assignment.optimizer, assignment.settings, dropouts
+        )
+        network.answer(case)
+    except (AttributeError, NotImplementedError, ValueError, TypeError) as error:
+        reason = str(error).partition(";")[0].rstrip(".")
+        raise UnbuildableError(reason) from error
+    return network
+
+
 def _explained(
     checks: tuple[Check, ...],
     quantities: list[str],
     cases: Sequence[Case],
     answers: Sequence[Answer],
-    assignment: Assignment,
+    network: Network,
 ) -> tuple[Check, ...]:
     """The checks with the mistakes that account for them."""
     single = any(answer.single for answer in answers)
@@ -110,14 +134,6 @@ def _explained(
         case = replace(cases[number], sizes={quantity: size})
         return not _check_in(quantity, case, found, right[quantity], single).passed
 
-    build = assignment.build
-    network = Network(
-        build,
-        LOSSES[assignment.loss],
-        assignment.optimizer,
-        assignment.settings,
-        build.probabilities() if isinstance(build, Recorded) else {},
-    )
     values = [answer.values for answer in answers]
     findings = explain(network, cases[: len(answers)], values, differs, quantities)
     named = {

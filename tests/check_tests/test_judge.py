@@ -293,6 +293,21 @@ def test_a_network_may_be_a_plain_function(asked):
     assert codes(judge(asked, found, plain)) == {"gradient/0.bias": "missing-bias-gradient"}
 
 
+def test_what_numpy_nn_lacks_costs_the_names_alone(asked):
+    def mish(nn):
+        return nn.Sequential(nn.Linear(4, 3), nn.Mish(), nn.Linear(3, 3))
+
+    found = answers_of(asked, gradient__0_bias=lambda v, c: 0 * v, loss=lambda v, c: -1 + 0 * v)
+    result = judge(asked, found, replace(ASSIGNMENT, build=Recorded(record(mish), "mish")))
+    assert codes(result) == {"loss/loss": None, "gradient/0.bias": None}
+    (note,) = result.notes
+    assert note.startswith("No mistake can be named here: ")
+    assert "Mish" in note
+    assert "never negative" in result.invariants[0]
+    nothing = replace(ASSIGNMENT, optimizer="LBFGS")
+    assert judge(asked, found, nothing).notes != ()
+
+
 def test_invariants_come_with_the_result(asked):
     found = answers_of(asked, loss=lambda v, c: v - 100)
     assert "never negative" in judge(asked, found, ASSIGNMENT).invariants[0]
