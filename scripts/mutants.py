@@ -39,6 +39,7 @@ FILES = {
     "compare/certificate.py": CERTIFICATE,
     "compare/mistakes/stage.py": [f"{COMPARE}mistakes_stage.py"],
     "compare/check/judge.py": [f"{CHECK}judge.py"],
+    "compare/mistakes/network.py": [f"{COMPARE}mistakes_search.py", f"{CHECK}judge.py"],
     "compare/mistakes/search.py": [f"{COMPARE}mistakes_search.py", f"{CHECK}judge.py"],
 }
 

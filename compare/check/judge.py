@@ -12,7 +12,8 @@ from compare.check.contract import LOSSES
 from compare.check.evidence import Answer, Arrays, Assignment, Case, Check, Result
 from compare.check.invariants import invariants
 from compare.check.recorded import Recorded
-from compare.mistakes.search import Network, explain
+from compare.mistakes.network import Network
+from compare.mistakes.search import explain
 
 # A right homework in float64 is a thousand times nearer.
 TOLERANCE = 1e-9

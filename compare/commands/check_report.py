@@ -48,7 +48,8 @@ def markdown(outcome: Outcome, heading: str, source: str) -> str:
     parts = [f"# {_plain(heading)}", f"**{_plain(verdict(outcome))}**"]
     if outcome.assignment is not None:
         task = outcome.assignment
-        update = f", updates by {task.optimizer} {task.settings or ''}" if task.optimizer else ""
+        settings = ", ".join(f"{key}={value}" for key, value in task.settings.items())
+        update = f", updates by {task.optimizer}({settings})" if task.optimizer else ""
         parts.append(_plain(f"The network is {task.architecture}, the loss {task.loss}{update}."))
     parts += [f"- {_plain(sentence)}" for sentence in result.invariants]
     first = result.first_divergence

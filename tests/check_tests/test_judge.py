@@ -11,7 +11,7 @@ import pytest
 from compare.check.evidence import Answer, Arrays, Assignment, Case
 from compare.check.judge import TOLERANCE, judge
 from compare.check.recorded import Recorded, record
-from compare.mistakes.search import Network
+from compare.mistakes.network import Network
 from compare.tolerances import FLOOR_ULP, UNIT_ROUNDOFF, K
 
 

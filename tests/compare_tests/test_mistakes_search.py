@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from compare.check.evidence import Arrays, Case
-from compare.mistakes.search import Finding, Network, explain
+from compare.mistakes.network import Network
+from compare.mistakes.search import Finding, explain
 from compare.tolerances import componentwise_error
 from experiments.architectures import bn_mlp, softmax_mlp
 
