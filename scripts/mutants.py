@@ -50,7 +50,6 @@ only_mutate = {files}
 also_copy = ["numpy_nn", "torch_nn", "experiments", "reports", "examples", "scripts", "README.md"]
 pytest_add_cli_args_test_selection = {tests}
 pytest_add_cli_args = ["-x", "-q", "-p", "no:cacheprovider"]
-mutate_only_covered_lines = true
 use_setproctitle = false
 """
 

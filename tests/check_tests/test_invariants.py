@@ -57,7 +57,10 @@ def test_right_answers_break_nothing(case):
 
 
 def test_probabilities_for_logits(case):
-    assert "these are probabilities" in said(case, logits=probabilities(case.expected["logits"]))
+    assert said(case, logits=probabilities(case.expected["logits"])) == (
+        "forward returns numbers that sum to 1 in each row: these are probabilities, and logits "
+        "are expected, before the softmax."
+    )
 
 
 def test_a_softmax_over_the_whole_batch(case):

@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from compare.check import dropped
+from compare.check.cases import Wanted, make_cases
 from compare.check.evidence import Answer, Arrays, Assignment, Case
 from compare.check.judge import TOLERANCE, judge
 from compare.check.recorded import Recorded, record
@@ -291,6 +293,100 @@ def test_a_network_may_be_a_plain_function(asked):
     found = answers_of(asked, gradient__0_bias=lambda v, c: 0 * v)
     plain = replace(ASSIGNMENT, build=build)
     assert codes(judge(asked, found, plain)) == {"gradient/0.bias": "missing-bias-gradient"}
+
+
+def layers(nn):
+    return nn.Sequential(
+        nn.Linear(6, 4), nn.BatchNorm1d(4), nn.LeakyReLU(0.1), nn.Dropout(0.3), nn.Linear(4, 3)
+    )
+
+
+LAYERS = Assignment("layers", Recorded(record(layers), "layers"))
+
+
+@pytest.fixture(scope="module")
+def alone() -> list[Case]:
+    """Every layer alone, with PyTorch's answers."""
+    return make_cases(LAYERS, Wanted(functions=False, layers=True))
+
+
+def answers_of_layers(cases: list[Case], **factors: float) -> list[Answer]:
+    """Right answers, with the Dropout's numbers times some factors."""
+    found = []
+    for number, one in enumerate(cases):
+        asked = dropped.question(one, "3")
+        mask = np.random.default_rng(number).random(asked.x.shape) >= 0.3
+        values = {k: np.array(v) for k, v in one.expected.items()}
+        values["activation/3"] = asked.x * mask / 0.7 * factors.get("forward", 1)
+        values["activation/3.kept"] = np.array(mask.mean())
+        values["activation/3.evaluation"] = asked.x * factors.get("evaluation", 1)
+        values["gradient/3.input"] = asked.dy * mask / 0.7 * factors.get("backward", 1)
+        found.append(Answer(values))
+    return found
+
+
+def judged(cases: list[Case], answers: list[Answer]) -> dict[str, str | None]:
+    return codes(judge(dropped.with_masks(cases, answers, {"3": 0.3}), answers, LAYERS))
+
+
+def test_right_layers_have_nothing_to_name(alone):
+    assert judged(alone, answers_of_layers(alone)) == {}
+
+
+def test_the_conventions_of_dropout(alone):
+    older = answers_of_layers(alone, forward=0.7, backward=0.7, evaluation=0.7)
+    assert judged(alone, older) == dict.fromkeys(
+        ("activation/3", "activation/3.evaluation", "gradient/3.input"), "unscaled-dropout"
+    )
+    training = answers_of_layers(alone, forward=0.7, backward=0.7)
+    assert judged(alone, training) == dict.fromkeys(
+        ("activation/3", "gradient/3.input"), "unscaled-dropout"
+    )
+
+
+def steeper(values: Arrays, case: Case) -> None:
+    """A slope of 0.2 in the LeakyReLU, and what becomes of it in all layers in a row."""
+    a, w, b = (case.parameters[f"{k}"] for k in ("0.weight", "4.weight", "4.bias"))
+    z = case.inputs @ a.T + case.parameters["0.bias"]
+    normal = (z - z.mean(axis=0)) / np.sqrt(z.var(axis=0) + 1e-5)
+    y = normal * case.parameters["1.weight"] + case.parameters["1.bias"]
+    values["logits"] = np.where(y > 0, y, 0.2 * y) @ w.T + b
+    x = case.given["input/2"]
+    values["activation/2"] = np.where(x > 0, x, 0.2 * x)
+    values["gradient/2.input"] = case.given["grad_output/2"] * np.where(x > 0, 1, 0.2)
+
+
+def biased(values: Arrays, case: Case) -> None:
+    n, old = len(case.inputs), case.parameters["1.running_var"]
+    new = values["buffer/1.running_var"] - 0.9 * old
+    values["buffer/1.running_var"] = 0.9 * old + new * (n - 1) / n
+
+
+def summed(values: Arrays, case: Case) -> None:
+    values["gradient/logits"] = values["gradient/logits"] * len(case.inputs)
+
+
+def offset(values: Arrays, case: Case) -> None:
+    z = case.expected["logits"]
+    p = np.exp(z - z.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    values["loss"] = -np.log(p[np.arange(len(p)), case.targets] + 1e-5).mean()
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "places"),
+    [
+        (steeper, "wrong-slope", ["activation/2", "logits/logits", "gradient/2.input"]),
+        (biased, "biased-variance", ["buffer/1.running_var"]),
+        (summed, "sum-not-mean", ["gradient/logits"]),
+        (offset, "log-offset-mismatch", ["loss/loss"]),
+    ],
+)
+def test_a_mistake_in_a_layer_that_is_asked_alone(alone, change, code, places):
+    answers = answers_of_layers(alone)
+    for one, answer in zip(alone, answers, strict=True):
+        change(answer.values, one)
+    assert judged(alone, answers) == dict.fromkeys(places, code)
 
 
 def test_what_numpy_nn_lacks_costs_the_names_alone(asked):

@@ -230,6 +230,7 @@ def test_a_planted_mistake_is_named(name):
     findings = named(*problem(batch_norm, loss, flags))
     assert [finding.diagnosis.code for finding in findings][:1] == [code]
     assert findings[0].quantity == quantity
+    assert len(findings[0].diagnosis.explanation) > 40
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
