@@ -510,6 +510,24 @@ def test_a_loss_of_numbers_is_certified_with_its_targets():
     assert first_failure(comparisons) is None
 
 
+def test_a_whole_step_that_calls_other_modules_is_one_failure():
+    def passes_by(side: NumpySide) -> None:
+        honest = type(side).record_step
+
+        class Short(type(side)):  # type: ignore[misc]
+            def record_step(self, batch):
+                recorded = honest(self, batch)
+                del recorded.calls[5]
+                return recorded
+
+        if side.dtype == "float64":
+            side.__class__ = Short
+
+    found = train(plan(bn_mlp, "SGD"), plant=passes_by, steps=1)
+    whole = [c for c in found if c.site.startswith("whole/")]
+    assert whole == [Comparison("float64", "whole/forward", np.inf, 0.0, 0.0)]
+
+
 def test_what_is_written_beside_an_error():
     found = train(plan(), steps=1)
     assert {c.torch_error for c in found if c.dtype == "float64"} == {0.0}
