@@ -373,9 +373,14 @@ def offset(values: Arrays, case: Case) -> None:
     values["loss"] = -np.log(p[np.arange(len(p)), case.targets] + 1e-5).mean()
 
 
+def no_bias(values: Arrays, case: Case) -> None:
+    values["gradient/4.bias"] = 0 * values["gradient/4.bias"]
+
+
 @pytest.mark.parametrize(
     ("change", "code", "places"),
     [
+        (no_bias, "missing-bias-gradient", ["gradient/4.bias"]),
         (steeper, "wrong-slope", ["activation/2", "logits/logits", "gradient/2.input"]),
         (biased, "biased-variance", ["buffer/1.running_var"]),
         (summed, "sum-not-mean", ["gradient/logits"]),
@@ -394,9 +399,12 @@ def test_what_numpy_nn_lacks_costs_the_names_alone(asked):
         return nn.Sequential(nn.Linear(4, 3), nn.Mish(), nn.Linear(3, 3))
 
     found = answers_of(asked, gradient__0_bias=lambda v, c: 0 * v, loss=lambda v, c: -1 + 0 * v)
+    found[0].notes.append("seen before")
     result = judge(asked, found, replace(ASSIGNMENT, build=Recorded(record(mish), "mish")))
     assert codes(result) == {"loss/loss": None, "gradient/0.bias": None}
-    (note,) = result.notes
+    before, note = result.notes
+    assert before == "seen before"
+    assert (note[-1], note[-2] != ".", ";" in note) == (".", True, False)
     assert note.startswith("No mistake can be named here: ")
     assert "Mish" in note
     assert "never negative" in result.invariants[0]

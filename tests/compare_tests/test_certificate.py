@@ -556,8 +556,17 @@ def test_a_step_that_overflows_in_float64_too_passes():
         for parameter in side.model.parameters():
             parameter.data *= parameter.data.dtype.type(1e36)
 
-    found = train(Blueprint(deep, settings={"lr": 0.1}), plant=enormous, steps=1)
-    assert first_failure(found) is None
+    blueprint = Blueprint(deep, settings={"lr": 0.1})
+    assert first_failure(train(blueprint, plant=enormous, steps=1)) is None
+    # One row alone overflows; the others are judged beside it.
+    side = NumpySide(blueprint, "float32", 0)
+    enormous(side)
+    for name, parameter in side.model.named_parameters():
+        parameter.data *= not name.endswith("bias")
+    inputs, targets = batch_of(side, np.random.default_rng(0))
+    inputs[1:] = 0
+    comparisons, _ = certify(side.record_step((inputs, targets)), judges_of(blueprint), seed=0)
+    assert first_failure(comparisons) is None
     # What is left in range is judged all the same.
     wrong = backward_of("12", lambda layer, honest, dy: honest(dy) * 1.001)
     found = train(
