@@ -249,7 +249,8 @@ def test_the_tolerance_of_float32_holds_for_names_too(asked):
 def test_an_update_is_named_by_its_optimizer_and_its_settings(asked):
     def uphill(name):
         def update(value, case):
-            return 2 * case.parameters[name] - value
+            # SGD with lr = 0.1 would be θ − 0.1 g.
+            return case.parameters[name] + 0.1 * sum(g[name] for g in case.update_gradients)
 
         return update
 

@@ -9,6 +9,7 @@ import pytest
 from planted.layers import (
     PLANTED,
     AlwaysFirst,
+    Decaying,
     Flipped,
     LargerEpsilon,
     NoBias,
@@ -256,6 +257,12 @@ def test_a_penalty_in_both_directions_is_a_mistake_only_where_they_differ(factor
         assert diagnosis.code == "l2-missing-in-gradient"
         assert "½ · 0.01 · ΣW²" in diagnosis.explanation
         assert words in diagnosis.explanation
+
+
+def test_a_penalty_is_told_with_its_place_and_its_size():
+    recorded, judges, failures = step_with(Decaying, "3")
+    explanation = diagnose_step(recorded, judges, failures[0]).explanation
+    assert "the gradient of 3.weight has 0.01 · W" in explanation
 
 
 def test_the_weights_are_left_as_they_were():
