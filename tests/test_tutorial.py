@@ -18,7 +18,9 @@ ROOT = Path(__file__).resolve().parent.parent
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"[Ss]ave this as `([\w.]+)`:\s+```\w+\n(.*?)```", TUTORIAL, re.DOTALL))
 COMMANDS = [
-    line for block in re.findall(r"```sh\n(.*?)```", TUTORIAL, re.DOTALL) for line in block.splitlines()
+    line
+    for block in re.findall(r"```sh\n(.*?)```", TUTORIAL, re.DOTALL)
+    for line in block.splitlines()
 ]
 
 
