@@ -25,8 +25,8 @@ from compare.records import KinkCount
 from compare.sides import Call, Referee, Side, Stage, Step
 from compare.sides.protocol import Arrays
 
-# Stands where a side has no such value; it equals nothing.
-NOTHING = np.array("nothing")
+# Stands where a side has no such value; nothing has its shape, so it equals nothing.
+NOTHING = np.empty((0,) * 9)
 
 # Small enough for its effects to add up, large enough to stand far above float64's own rounding.
 NOISE = 2.0**-36

@@ -10,6 +10,7 @@ from compare.check.evidence import Assignment, Case
 from compare.check.outcome import Options
 from compare.check.recorded import Recorded, record
 from compare.check.returned import SIGNATURES
+from compare.check.same_network import first_difference
 from compare.check.sandbox import Asked
 from experiments.errors import InputError
 
@@ -21,14 +22,11 @@ def find_assignment(homework: Asked, name: str, contract: Contract, options: Opt
         InputError: Nobody says which network it is, or two say different things.
     """
     if options.golden is not None:
-        return _from_golden(name, contract, options)
+        return _from_golden(homework, name, contract, options)
     loss = options.loss or contract.loss or "cross_entropy"
     said = options.architecture or contract.architecture
     if options.architecture is None and contract.has("architecture"):
-        reply = homework.ask("architecture", said="architecture(nn)")
-        if reply.problem:
-            raise InputError(reply.problem)
-        build = Recorded(reply.details["tree"], f"architecture(nn) of {name}")
+        build = _of_homework(homework, name)
     elif said is None:
         raise InputError(
             f'{name} does not say which network it is: write ARCHITECTURE = "softmax_mlp" into it '
@@ -39,6 +37,13 @@ def find_assignment(homework: Asked, name: str, contract: Contract, options: Opt
         build = recorded_architecture(said)
     optimizer = options.optimizer if contract.has("update") else None
     return Assignment(build.__name__, build, loss, optimizer, options.settings)
+
+
+def _of_homework(homework: Asked, name: str) -> Recorded:
+    reply = homework.ask("architecture", said="architecture(nn)")
+    if reply.problem:
+        raise InputError(reply.problem)
+    return Recorded(reply.details["tree"], f"architecture(nn) of {name}")
 
 
 def recorded_architecture(name: str) -> Recorded:
@@ -56,11 +61,15 @@ def recorded_architecture(name: str) -> Recorded:
         raise InputError(f"The architecture {name} could not be read: {error}.") from None
 
 
-def _from_golden(name: str, contract: Contract, options: Options) -> Assignment:
+def _from_golden(homework: Asked, name: str, contract: Contract, options: Options) -> Assignment:
     assert options.golden is not None
     golden = options.golden.assignment
+    named = options.architecture or contract.architecture
+    if options.architecture is None and contract.has("architecture"):
+        _same_as_golden(golden, _of_homework(homework, name))
+    elif named is not None and named != golden.architecture:
+        _same_as_golden(golden, recorded_architecture(named))
     for what, said, held in (
-        ("the architecture", options.architecture or contract.architecture, golden.architecture),
         ("the loss", options.loss or contract.loss, golden.loss),
         ("the optimizer", options.optimizer, golden.optimizer),
     ):
@@ -74,6 +83,16 @@ def _from_golden(name: str, contract: Contract, options: Options) -> Assignment:
             f"--set says {options.settings}."
         )
     return golden
+
+
+def _same_as_golden(golden: Assignment, said: Recorded) -> None:
+    assert isinstance(golden.build, Recorded)
+    different = first_difference(golden.build, said)
+    if different is not None:
+        raise InputError(
+            f"The golden file was made for {golden.architecture}, but {said.__name__} is another "
+            f"network: it has {different[1]} where the file has {different[0]}."
+        )
 
 
 _made: dict[str, list[Case]] = {}

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from compare.check.assignment import find_assignment, find_cases, leaves_of
 from compare.check.contract import Contract, own_arrays, read_contract
+from compare.check.dropped import with_masks
 from compare.check.evaluation_mode import mode_of_forward
 from compare.check.evidence import Answer, Assignment, Case, Result
 from compare.check.interview import Interview
 from compare.check.judge import judge
 from compare.check.layered import LayerInterview
 from compare.check.outcome import Options, Outcome
+from compare.check.recorded import Recorded
 from compare.check.returned import SIGNATURES
 from compare.check.sandbox import Asked, GoneError, Sandbox
 from compare.check.unreferenced import seen_without_reference
@@ -79,6 +82,7 @@ def check_with(homework: Asked, name: str, options: Options) -> Outcome:
     if by_functions:
         answers = interview.answers(for_functions)
         asked = for_functions[: len(answers)]
+    by_layers: dict[str, None] = {}
     if contract.has("network") and not any(
         a.problem and "time limit" in a.problem for a in answers
     ):
@@ -86,13 +90,16 @@ def check_with(homework: Asked, name: str, options: Options) -> Outcome:
         layers = LayerInterview(homework, contract, own, trainable, leaves)
         more = layers.answers(for_layers)
         answers, asked = answers + more, asked + for_layers[: len(more)]
+        by_layers = layers.asked
     asked, notes = mode_of_forward(asked, answers)
+    if isinstance(assignment.build, Recorded):
+        asked = with_masks(asked, answers, assignment.build.probabilities())
     result, unnamed = _judged(asked, answers, assignment)
     notes += unnamed
     if by_functions and not result.passed and answers[0].problem is None:
         seen = seen_without_reference(interview, for_functions[0], answers[0], result)
         result = replace(result, invariants=(*result.invariants, *seen))
-    notes += _remarks(contract, options, assignment)
+    notes += _remarks(contract, options, assignment, answers)
     return Outcome(
         name,
         replace(
@@ -101,28 +108,40 @@ def check_with(homework: Asked, name: str, options: Options) -> Outcome:
             error=result.error or _shortcoming(name, contract, options, result, interview.faults),
         ),
         assignment,
-        _asked_for(contract, asked or cases),
+        _asked_for(contract, asked or cases, by_layers),
     )
 
 
 def _judged(
     asked: Sequence[Case], answers: Sequence[Answer], assignment: Assignment
 ) -> tuple[Result, list[str]]:
-    """The verdict, which does not depend on whether its reason can be looked for."""
+    """The verdict, which does not depend on whether its reason can be looked for.
+
+    An error in looking for it is nobody's fault but this program's. It costs the names alone, and
+    is not silent: it is a warning, and so an error in this program's own tests.
+    """
     try:
         return judge(asked, answers, assignment), []
-    except Exception as error:  # numpy_nn has not every layer, optimizer and setting of PyTorch
-        reason = str(error).partition(";")[0].rstrip(".")
-        return judge(asked, answers), [f"No mistake can be named here: {reason}."]
+    except Exception as error:
+        said = f"nncompare failed to look for the mistake: {type(error).__name__}: {error}"
+        warnings.warn(said, RuntimeWarning, stacklevel=1)
+        return judge(asked, answers), [f"{said}. The verdict does not depend on it."]
 
 
-def _remarks(contract: Contract, options: Options, assignment: Assignment) -> list[str]:
+def _remarks(
+    contract: Contract, options: Options, assignment: Assignment, answers: Sequence[Answer]
+) -> list[str]:
     found = []
     optimizer = options.golden.assignment.optimizer if options.golden else options.optimizer
     if contract.has("update") and optimizer is None:
         found.append("update was not checked: name its optimizer with --optimizer.")
-    if any(kind.startswith("Dropout") for _, kind in leaves_of(assignment)):
-        found.append("Dropout is left out of the comparison: its masks are random.")
+    dropouts = [name for name, kind in leaves_of(assignment) if kind.startswith("Dropout")]
+    if dropouts and any(contract.has(f) for f in SIGNATURES):
+        found.append("Dropout is left out of the comparison of functions: its masks are random.")
+    elif missing := [
+        n for n in dropouts if not any(f"activation/{n}" in a.values for a in answers)
+    ]:
+        found.append(f"Dropout ({', '.join(missing)}) is left out of the comparison.")
     return found
 
 
@@ -141,8 +160,10 @@ def _shortcoming(
     return faults[0] if faults and all(check.passed for check in result.checks) else None
 
 
-def _asked_for(contract: Contract, cases: Sequence[Case]) -> tuple[str, ...]:
-    """The quantities that the homework's functions should give."""
+def _asked_for(
+    contract: Contract, cases: Sequence[Case], by_layers: Collection[str]
+) -> tuple[str, ...]:
+    """The quantities that the homework's functions and those layers that it has should give."""
     both = contract.has("loss_and_gradients")
     givers = {
         "logits": contract.has("forward"),
@@ -154,7 +175,8 @@ def _asked_for(contract: Contract, cases: Sequence[Case]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for case in cases:
         for quantity in case.expected:
-            if case.given or givers[quantity.partition("/")[0]]:
+            wanted = quantity in by_layers or not by_layers
+            if wanted if case.given else givers[quantity.partition("/")[0]]:
                 found[quantity] = None
     return tuple(found)
 

@@ -36,7 +36,9 @@ class Case:
             and ``grad_output/1``. Then ``activation/1``, ``buffer/1.…``, ``gradient/1.…`` and
             ``gradient/1.input`` (the gradient of the layer's input) are what the layer alone makes
             of these, and ``gradient/logits`` is the loss's own, at the logits of ``inputs``.
+            ``mask/1`` is what a Dropout of the homework has kept.
         evaluation: The logits in evaluation mode, where that differs from training mode.
+        tolerances: Quantity → how far it may be away, where that is not the usual.
     """
 
     parameters: Arrays
@@ -48,6 +50,7 @@ class Case:
     expected32: Arrays = field(default_factory=dict)
     given: Arrays = field(default_factory=dict)
     evaluation: np.ndarray | None = None
+    tolerances: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

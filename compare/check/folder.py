@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv as csv_format
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -44,11 +44,19 @@ def check_folder(
     options: Options,
     *,
     csv: Path | None,
-    report: Path | None,
+    report: Callable[[Outcome, Path, str], object] | None,
     jobs: int | None,
     file: str | None,
 ) -> int:
     """Check every homework in a folder and print a line for each.
+
+    Args:
+        folder: Where they are.
+        options: How each is to be checked.
+        csv: Where to write the grade book.
+        report: Is given each outcome, its file and the name of the submission.
+        jobs: How many at once; by default as many as there are processors.
+        file: The name of the file to check in each folder that holds several.
 
     Returns:
         The largest of the statuses.
@@ -69,9 +77,7 @@ def check_folder(
                 rows.append(row(outcome))
                 statuses.append(outcome.status)
                 if report is not None and submission.file is not None:
-                    from compare.check.report import write_check_report
-
-                    write_check_report(outcome, submission.file, report, submission.name)
+                    report(outcome, submission.file, submission.name)
         except KeyboardInterrupt:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -85,28 +91,33 @@ def check_folder(
 def submissions(folder: Path, file: str | None = None) -> list[Submission]:
     """The homeworks in a folder, in alphabetical order: Python files, and folders that hold one.
 
+    Where every submission is a folder, one without a Python file is somebody's, too; beside files
+    it may hold anything.
+
     Args:
         folder: Where to look.
         file: The name of the file to check in each folder that holds several.
     """
-    found = []
-    for path in sorted(folder.iterdir(), key=lambda p: p.name):
-        if path.name.startswith((".", "_")):
-            continue
+    found, any_python = [], False
+    paths = [p for p in folder.iterdir() if not p.name.startswith((".", "_"))]
+    folders_alone = not any(p.is_file() and p.suffix == ".py" for p in paths)
+    for path in sorted(paths, key=lambda p: p.name):
         if path.is_file() and path.suffix == ".py":
             found.append(Submission(path.name, path))
+            any_python = True
         elif path.is_dir():
             inside = sorted(p for p in path.rglob("*.py") if "__pycache__" not in p.parts)
             chosen = _chosen(inside, file)
+            any_python |= bool(inside)
             if chosen is not None:
                 found.append(Submission(path.name, chosen))
-            elif inside or file:
+            elif inside or file or folders_alone:
                 names = ", ".join(str(p.relative_to(path)) for p in inside) or "no Python file"
                 wanted = file or "--file NAME, or one file only"
                 found.append(
                     Submission(path.name, None, f"the folder holds {names}; expected {wanted}.")
                 )
-    return found
+    return found if any_python else []
 
 
 def _chosen(inside: Sequence[Path], file: str | None) -> Path | None:

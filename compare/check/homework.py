@@ -126,6 +126,10 @@ class Homework:
         assert self._layers is not None
         reply.value = describe(self._layers.alone(dict(arrays), **details))
 
+    def _dropout(self, reply: Reply, arrays: Arrays, said: str, index: int) -> None:
+        assert self._layers is not None
+        reply.value = describe(self._layers.dropout(dict(arrays), index))
+
     def _chain(self, reply: Reply, arrays: Arrays, said: str, order: list[int]) -> None:
         assert self._layers is not None
         reply.value = describe(self._layers.chain(np.array(arrays["x"]), order))

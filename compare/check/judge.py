@@ -11,11 +11,17 @@ from compare import tolerances
 from compare.check.contract import LOSSES
 from compare.check.evidence import Answer, Arrays, Assignment, Case, Check, Result
 from compare.check.invariants import invariants
-from compare.mistakes.search import Network, explain
+from compare.check.recorded import Recorded
+from compare.mistakes.network import Network
+from compare.mistakes.search import explain
 
 # A right homework in float64 is a thousand times nearer.
 TOLERANCE = 1e-9
 PHASES = ("activation", "buffer", "logits", "loss", "gradient", "update")
+
+
+class UnbuildableError(Exception):
+    """``numpy_nn`` lacks a layer, an optimizer or a setting that PyTorch has."""
 
 
 def judge(
@@ -30,10 +36,15 @@ def judge(
     """
     quantities = _in_order(cases, answers)
     checks = tuple(_check(quantity, cases, answers) for quantity in quantities)
-    if assignment is not None and not all(check.passed for check in checks):
-        checks = _explained(checks, quantities, cases, answers, assignment)
     problems = [answer.problem for answer in answers if answer.problem]
     notes = tuple(dict.fromkeys(note for answer in answers for note in answer.notes))
+    if assignment is not None and not all(check.passed for check in checks):
+        try:
+            network = _network(assignment, cases[0])
+        except UnbuildableError as error:
+            notes += (f"No mistake can be named here: {error}.",)
+        else:
+            checks = _explained(checks, quantities, cases, answers, network)
     broken = () if assignment is None else invariants(cases, answers, assignment)
     return Result(checks, broken, notes, problems[0] if problems else None)
 
@@ -61,14 +72,12 @@ def _check_in(
 ) -> Check:
     """The comparison of one quantity in one case."""
     kind, _, name = quantity.partition("/")
-    size = np.maximum(np.broadcast_to(case.sizes[quantity], expected.shape), 1e-300)
-    tolerance = TOLERANCE
-    if single:
-        apart = np.abs(case.expected32[quantity] - case.expected[quantity]) / size
+    size = np.broadcast_to(case.sizes[quantity], expected.shape)
+    tolerance = case.tolerances.get(quantity, TOLERANCE)
+    if single and quantity not in case.tolerances:
+        apart = _relative(case.expected32[quantity], case.expected[quantity], size)
         tolerance = tolerances.float32_bound(float(apart.max(initial=0.0)))
-    with np.errstate(all="ignore"):
-        error = np.where(found == expected, 0.0, np.abs(found - expected) / size)
-    error = np.where(np.isnan(error), np.inf, error)
+    error = _relative(found, expected, size)
     where = np.unravel_index(int(error.argmax()), error.shape) if error.ndim else ()
     largest = float(error[where])
     return Check(
@@ -83,12 +92,34 @@ def _check_in(
     )
 
 
+def _relative(found: np.ndarray, expected: np.ndarray, size: np.ndarray) -> np.ndarray:
+    """The errors relative to the sizes; infinite for NaN, and where only zeros are summed."""
+    with np.errstate(all="ignore"):
+        error = np.where(found == expected, 0.0, np.abs(found - expected) / size)
+    return np.where(np.isnan(error), np.inf, error)
+
+
+def _network(assignment: Assignment, case: Case) -> Network:
+    """The right network in ``numpy_nn``, if it can make it and answer a case."""
+    build = assignment.build
+    dropouts = build.probabilities() if isinstance(build, Recorded) else {}
+    try:
+        network = Network(
+            build, LOSSES[assignment.loss], assignment.optimizer, assignment.settings, dropouts
+        )
+        network.answer(case)
+    except (AttributeError, NotImplementedError, ValueError, TypeError) as error:
+        reason = str(error).partition(";")[0].rstrip(".")
+        raise UnbuildableError(reason) from error
+    return network
+
+
 def _explained(
     checks: tuple[Check, ...],
     quantities: list[str],
     cases: Sequence[Case],
     answers: Sequence[Answer],
-    assignment: Assignment,
+    network: Network,
 ) -> tuple[Check, ...]:
     """The checks with the mistakes that account for them."""
     single = any(answer.single for answer in answers)
@@ -99,11 +130,11 @@ def _explained(
             return False
         if quantity not in right or found.shape != right[quantity].shape:
             return True
-        return not _check_in(quantity, cases[number], found, right[quantity], single).passed
+        # Where the right value is a sum of zeros, that of a mistake may not be.
+        size = np.maximum(cases[number].sizes[quantity], np.abs(right[quantity]))
+        case = replace(cases[number], sizes={quantity: size})
+        return not _check_in(quantity, case, found, right[quantity], single).passed
 
-    network = Network(
-        assignment.build, LOSSES[assignment.loss], assignment.optimizer, assignment.settings
-    )
     values = [answer.values for answer in answers]
     findings = explain(network, cases[: len(answers)], values, differs, quantities)
     named = {

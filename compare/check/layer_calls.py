@@ -35,6 +35,9 @@ USUAL = {
 OUTPUTS = ("output", "out", "outputs", "y", "loss")
 GRAD_INPUTS = ("dinputs", "dinput", "grad_input", "dx", "dX", "input_gradient")
 
+# What a layer calls the argument, or the attribute, that says whether it is training.
+TRAINING = ("train_flg", "train_flag", "training", "train", "is_training", "is_train", "trainmode")
+
 LOSS_LAYERS = ("last_layer", "lastLayer", "loss_layer", "lossLayer", "loss", "criterion")
 
 
@@ -126,6 +129,26 @@ class Layers:
             found[f"gradient {name}"] = before[path] - now if path in before else now
         return found
 
+    def dropout(self, arrays: dict[str, np.ndarray], index: int) -> dict[str, Any]:
+        """A Dropout alone: in training forwards, backwards and forwards again; in evaluation.
+
+        Args:
+            arrays: ``x`` and ``dy``.
+            index: The position of the layer.
+        """
+        layer = self.layers[index]
+        mode = Mode(layer)
+
+        def given() -> np.ndarray:
+            return np.array(arrays["x"])
+
+        found = {"output": np.array(mode.forwards(given(), training=True))}
+        found["grad_input"] = np.array(backwards(layer, np.array(arrays["dy"])))
+        found["again"] = np.array(mode.forwards(given(), training=True))
+        if mode.can_be_told:
+            found["evaluation"] = np.array(mode.forwards(given(), training=False))
+        return found
+
     def chain(self, x: np.ndarray, order: Sequence[int]) -> Any:
         """All layers, one after the other."""
         for index in order:
@@ -149,9 +172,44 @@ class Layers:
         return {"loss": value, "gradient": gradient}
 
 
+class Mode:
+    """How a layer is told whether it is training: by an argument, an attribute or a method."""
+
+    def __init__(self, layer: Any) -> None:
+        self.layer = layer
+        self._argument = next((p.name for p in _arguments(layer.forward) if _says_mode(p)), None)
+        self._attribute = next((n for n in TRAINING if isinstance(_held(layer, n), bool)), None)
+        self._methods = all(callable(_held(layer, name)) for name in ("train", "eval"))
+        self.can_be_told = bool(self._argument or self._attribute or self._methods)
+
+    def forwards(self, x: np.ndarray, training: bool) -> Any:
+        """``forward`` in one mode."""
+        if self._argument is not None:
+            returned = self.layer.forward(x, **{self._argument: training})
+            return _returned_or_kept(self.layer, "forward", returned, OUTPUTS)
+        if self._attribute is not None:
+            setattr(self.layer, self._attribute, training)
+        elif self._methods:
+            (self.layer.train if training else self.layer.eval)()
+        return forwards(self.layer, x)
+
+
+def _says_mode(parameter: inspect.Parameter) -> bool:
+    return parameter.name in TRAINING
+
+
+def _held(layer: Any, name: str) -> Any:
+    return getattr(layer, name, None)
+
+
 def forwards(layer: Any, *args: Any) -> Any:
-    """What ``forward`` returns or, where it returns nothing, leaves in an attribute."""
-    return _returned_or_kept(layer, "forward", layer.forward(*args), OUTPUTS)
+    """What ``forward`` returns or, where it returns nothing, leaves in an attribute.
+
+    Where it must be told whether it is training, it is.
+    """
+    needed = [p for p in _arguments(layer.forward) if _says_mode(p) and p.default is p.empty]
+    returned = layer.forward(*args, **{p.name: True for p in needed})
+    return _returned_or_kept(layer, "forward", returned, OUTPUTS)
 
 
 def backwards(layer: Any, *args: Any) -> Any:
@@ -172,16 +230,31 @@ def _returned_or_kept(layer: Any, method: str, returned: Any, names: Sequence[st
 
 
 def takes(owner: Any, method: str) -> int:
-    """How many arguments a method needs; one without a default counts, ``dout=1`` does not."""
+    """How many arguments a method needs.
+
+    One without a default counts, ``dout=1`` does not; nor does one that says whether the layer is
+    training.
+    """
     function: Callable[..., Any] | None = getattr(owner, method, None)
     if function is None:
         return -1
     try:
-        parameters = inspect.signature(function).parameters.values()
+        inspect.signature(function)
     except (TypeError, ValueError):
         return -1
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(p.default is p.empty and p.kind in positional for p in parameters)
+    return sum(
+        p.default is p.empty and p.kind in positional and not _says_mode(p)
+        for p in _arguments(function)
+    )
+
+
+def _arguments(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The arguments of a function; none where it does not say."""
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return []
 
 
 def _is_collection(value: Any) -> bool:

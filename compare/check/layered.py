@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from compare.check.contract import Contract
+from compare.check.dropped import kept, question
 from compare.check.evidence import Answer, Case
 from compare.check.interview import UnansweredError
 from compare.check.layer_calls import USUAL
@@ -40,6 +41,7 @@ class LayerInterview:
         own: Its own arrays.
         trainable: The reference's names of parameters, without buffers.
         leaves: Name and class of the network's modules, in order.
+        asked: The quantities that its layers should give; empty where there were none.
     """
 
     homework: Asked
@@ -47,6 +49,7 @@ class LayerInterview:
     own: Sequence[Own]
     trainable: frozenset[str]
     leaves: list[tuple[str, str]]
+    asked: dict[str, None] = field(default_factory=dict)
 
     def answers(self, cases: Sequence[Case]) -> list[Answer]:
         """An answer for each case, as far as the homework gets."""
@@ -71,24 +74,29 @@ class LayerInterview:
         if merged and not case.given["chained"]:
             return
         problems: list[str] = []
-        dropping = {name for name, kind in self.leaves if kind.startswith("Dropout")}
+        kinds = dict(self.leaves)
+        dropping = [s for s in spans if all(kinds[m].startswith("Dropout") for m in s.modules)]
         for span in spans:
-            if dropping.issuperset(span.modules):
-                continue  # its mask is random
+            name = made.details["classes"][span.index]
             try:
-                self._alone(span, made.details["classes"][span.index], case, answer)
+                if span not in dropping:
+                    self._alone(span, name, case, answer)
+                elif [kinds[m] for m in span.modules] == ["Dropout"]:
+                    self._dropout(span, name, case, answer)
             except (UnansweredError, MisfitError) as reason:
                 problems.append(str(reason))
+        if made.details["loss"] is not None:
+            self._ask("loss", "gradient/logits")
+        self._ask("logits")
         if problems:
             raise UnansweredError(problems[0])
         if made.details["loss"] is not None:
             self._loss(case, answer, made.details["loss"])
-        if any(dropping.issuperset(span.modules) for span in spans):
-            return
         self._reply("network", arrays, "network(params)")  # fresh running statistics
         x = {"x": self.contract.batches.given(case.inputs)}
         names = [name for name, _ in self.leaves]
-        order = [s.index for s in sorted(spans, key=lambda s: names.index(s.modules[0]))]
+        spans = sorted(spans, key=lambda s: names.index(s.modules[0]))
+        order = [span.index for span in spans if span not in dropping]  # random as they are
         logits = self._array(
             self._reply("chain", x, "all layers in a row", order=order).value, "the last layer"
         )
@@ -106,6 +114,12 @@ class LayerInterview:
             for k in keys
             if k not in self.trainable and f"buffer/{k}" in case.expected
         }
+        self._ask(
+            f"activation/{last}",
+            *(f"buffer/{key}" for key in held),
+            *(f"gradient/{key}" for key in wanted),
+            f"gradient/{first}.input",
+        )
         batches = self.contract.batches
         arrays = {
             "x": batches.given(case.given[f"input/{first}"]),
@@ -140,6 +154,33 @@ class LayerInterview:
             f"{said}, {w}" for w in reply.warnings if f"{said}, {w}" not in answer.notes
         ]
 
+    def _dropout(self, span: Span, name: str, case: Case, answer: Answer) -> None:
+        """A layer whose mask is random, with an input that shows the mask."""
+        batches, (module,) = self.contract.batches, span.modules
+        self._ask(f"activation/{module}", f"activation/{module}.kept", f"gradient/{module}.input")
+        asked = question(case, module)
+        said = f"{name} ({module})"
+        arrays = {"x": batches.given(asked.x), "dy": batches.given(asked.dy)}
+        reply = self._reply("dropout", arrays, said, index=span.index)
+        found = {}
+        for part, value in reply.value.items.items():
+            method = f"{'backward' if part == 'grad_input' else 'forward'} of {said}"
+            array = self._array(value, method)
+            found[part] = batches.taken(array, asked.x.shape, f"what {method} returned")
+            answer.single = answer.single or array.dtype == np.float32
+        answer.values |= {
+            f"activation/{module}": found["output"],
+            f"activation/{module}.kept": np.array(kept(found["output"]).mean()),
+            f"gradient/{module}.input": found["grad_input"],
+        }
+        if "evaluation" in found:
+            self._ask(f"activation/{module}.evaluation")
+            answer.values[f"activation/{module}.evaluation"] = found["evaluation"]
+        mask = kept(found["output"])
+        if 0 < mask.mean() < 1 and np.array_equal(mask, kept(found["again"])):
+            sentence = f"{said} drew the same mask twice: draw a new one at each forward."
+            answer.notes += [sentence] if sentence not in answer.notes else []
+
     def _loss(self, case: Case, answer: Answer, name: str) -> None:
         batches = self.contract.batches
         logits = case.expected["logits"]
@@ -154,6 +195,9 @@ class LayerInterview:
         answer.values["gradient/logits"] = batches.taken(
             back, logits.shape, f"what backward of {name} returned"
         )
+
+    def _ask(self, *quantities: str) -> None:
+        self.asked.update(dict.fromkeys(quantities))
 
     def _paths(self, own: Own) -> list[str]:
         """Where the layer may keep the gradient, or the buffer, of one of its arrays."""

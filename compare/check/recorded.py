@@ -139,12 +139,31 @@ class Recorded:
 
     def leaves(self) -> list[tuple[str, str]]:
         """Name and class of every layer that holds no others, as ``Sequential`` names them."""
-        return list(_leaves(self.tree, ""))
+        return [(name, layer["make"]) for name, layer in _leaves(self.tree, "")]
+
+    def written(self) -> list[str]:
+        """Every layer as it was asked for."""
+        return [
+            f"layer {name}, {layer['make']}({', '.join(_arguments(layer))})"
+            for name, layer in _leaves(self.tree, "")
+        ]
+
+    def probabilities(self) -> dict[str, float]:
+        """The p of every Dropout by its name; not of those that drop whole channels."""
+        return {
+            name: float(layer["args"][0] if layer["args"] else layer["kwargs"].get("p", 0.5))
+            for name, layer in _leaves(self.tree, "")
+            if layer["make"] == "Dropout"
+        }
 
 
-def _leaves(tree: Tree, prefix: str) -> Iterator[tuple[str, str]]:
+def _arguments(tree: Tree) -> list[str]:
+    return [*map(str, tree["args"]), *(f"{key}={value}" for key, value in tree["kwargs"].items())]
+
+
+def _leaves(tree: Tree, prefix: str) -> Iterator[tuple[str, Tree]]:
     if tree["make"] != "Sequential":
-        yield prefix, tree["make"]
+        yield prefix, tree
         return
     inner = tree["args"]
     if len(inner) == 1 and isinstance(inner[0], dict) and "ordered" in inner[0]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
+
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -16,27 +18,25 @@ def show(outcome: Outcome, console: Console | None = None, prints: bool = False)
     """Print everything; what the homework printed only if wanted."""
     console = console or Console(highlight=False)
     result = outcome.result
-    console.print(Text(verdict(outcome), STYLES[outcome.status]), soft_wrap=True)
+    _say(console, verdict(outcome), STYLES[outcome.status])
     for sentence in result.invariants:
-        console.print(Text(f"• {sentence}"), soft_wrap=True)
+        _say(console, f"• {sentence}", indent="  ")
     first = result.first_divergence
     if first is not None:
         console.print()
-        console.print(
-            Text(f"First divergence: the {title(first)}, at {where(first)}", "bold"), soft_wrap=True
-        )
+        _say(console, f"First divergence: the {title(first)}, at {where(first)}", "bold")
         sides = Table(show_header=False, box=None, pad_edge=False)
         sides.add_column()
         sides.add_column(overflow="fold")
         sides.add_row("  expected", Text(number(first.expected_there), "green"))
         sides.add_row("  found", Text(number(first.found_there), "red"))
         console.print(sides)
-        console.print(Text(f"  {distance(first)}"), soft_wrap=True)
+        _say(console, f"  {distance(first)}", indent="  ")
         for line in named(outcome):
-            console.print(Text(line), soft_wrap=True)
+            _say(console, line, indent="  ")
     for note in result.notes:
         if note != result.error:
-            console.print(Text(f"Note: {note}"), soft_wrap=True)
+            _say(console, f"Note: {note}", indent="  ")
     if result.checks:
         console.print()
         console.print(_table(outcome))
@@ -44,10 +44,19 @@ def show(outcome: Outcome, console: Console | None = None, prints: bool = False)
         console.print()
         count = f"{outcome.name} printed {outcome.printed_characters:,} characters"
         if prints:
-            console.print(Text(f"{count}; the last of them:"), soft_wrap=True)
+            _say(console, f"{count}; the last of them:")
             console.print(Text(outcome.printed.rstrip()), soft_wrap=True)
         else:
-            console.print(Text(f"{count}, not shown; --prints shows them."), soft_wrap=True)
+            _say(console, f"{count}, not shown; --prints shows them.")
+
+
+def _say(console: Console, text: str, style: str = "", indent: str = "") -> None:
+    """A sentence: broken between words on a terminal, one line of a file or a pipe."""
+    lines = [text]
+    if console.is_terminal:
+        lines = wrap(text, console.width, subsequent_indent=indent, break_on_hyphens=False)
+    for line in lines:
+        console.print(Text(line, style), soft_wrap=True)
 
 
 def _table(outcome: Outcome) -> Table:

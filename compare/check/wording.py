@@ -24,6 +24,10 @@ def title(check: Check) -> str:
         return words
     if check.quantity == "logits":
         return f"{words} in {check.name} mode"
+    if check.quantity == "activation" and check.name.endswith(".kept"):
+        return f"share of values kept by layer {check.name.removesuffix('.kept')}"
+    if check.quantity == "activation" and check.name.endswith(".evaluation"):
+        return f"output of layer {check.name.removesuffix('.evaluation')} in evaluation mode"
     if check.quantity == "gradient" and check.name == "logits":
         return "gradient of the logits"
     if check.quantity == "gradient" and check.name.endswith(".input"):
@@ -66,6 +70,8 @@ def divergence(check: Check) -> list[str]:
 
 def distance(check: Check) -> str:
     """How far it is, how far allowed, and what would pass."""
+    if not isfinite(check.relative_error) and isfinite(check.found_there):
+        return "relative error: infinite, as only zeros are summed there; no tolerance would pass"
     if not isfinite(check.relative_error):
         return f"relative error: not finite; allowed {check.tolerance:.1e}; no tolerance would pass"
     return (
@@ -120,7 +126,8 @@ def table(outcome: Outcome) -> str:
 
 
 def _sentence(text: str) -> str:
-    text = text[:1].upper() + text[1:]
+    if len(text.split(maxsplit=1)[0]) > 1:  # "ε stands inside the root" keeps its ε
+        text = text[:1].upper() + text[1:]
     return text if text.endswith(".") else f"{text}."
 
 

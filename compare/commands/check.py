@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +64,9 @@ def check_command(
                 raise InputError(f"{name} is for one homework, but {homework} is a folder.")
         from compare.check.folder import check_folder
 
-        return check_folder(homework, options, csv=csv, report=report, jobs=jobs, file=file)
+        return check_folder(
+            homework, options, csv=csv, report=_reporter(report), jobs=jobs, file=file
+        )
     for name, value in (("--csv", csv), ("--jobs", jobs), ("--file", file)):
         if value is not None:
             raise InputError(f"{name} is for a folder of homeworks, but {homework} is none.")
@@ -99,9 +101,18 @@ def _write(
 
         write_atomically(gradescope, gradescope_json(outcome, points))
     if report is not None:
-        from compare.check.report import write_check_report
+        from compare.commands.check_report import write_check_report
 
         write_check_report(outcome, homework, report)
+
+
+def _reporter(folder: Path | None) -> Callable[[Outcome, Path, str], object] | None:
+    """Writes the reports of a folder's submissions; None where none are wanted."""
+    if folder is None:
+        return None
+    from compare.commands.check_report import write_check_report
+
+    return lambda outcome, file, name: write_check_report(outcome, file, folder, name)
 
 
 def optimizer_settings(optimizer: str | None, pairs: Iterable[str]) -> dict[str, Any]:

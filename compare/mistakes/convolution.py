@@ -207,28 +207,41 @@ def flatten(_: Any) -> Iterator[Mistake]:
 def dropout(layer: Any) -> Iterator[Mistake]:
     """Masks without 1/(1 − p); the mask is the one that the layer was given."""
     kept = 1 - layer.p
+    code = "unscaled-dropout"
     for words, forward_scale, backward_scale in (
         ("in both directions", 1.0, 1.0),
         ("in the forward direction", 1.0, 1 / kept if kept else 1.0),
         ("in the backward direction", 1 / kept if kept else 1.0, 1.0),
     ):
         yield Mistake(
-            "unscaled-dropout",
+            code,
             f"the values that are kept are not divided by 1 − p = {kept:g} {words}: "
             "y = x m / (1 − p), so that their mean stays what it is in evaluation mode",
             _masked(forward_scale, backward_scale),
         )
+    yield Mistake(
+        code,
+        f"the values that are kept are not divided by 1 − p = {kept:g}; evaluation multiplies by "
+        "it instead. The two ways have the same mean, but PyTorch's is the other one: "
+        "y = x m / (1 − p) in training, and y = x in evaluation",
+        _masked(1.0, 1.0, kept),
+    )
 
 
-def _masked(forward_scale: float, backward_scale: float) -> dict[str, Callable]:
-    def forward(self: Any, x: Array) -> Array:
+def _masked(forward: float, backward: float, evaluation: float = 1.0) -> dict[str, Callable]:
+    """A Dropout with other factors; in evaluation mode it leaves the gradient alone."""
+
+    def wrong_forward(self: Any, x: Array) -> Array:
+        if not self.training:
+            self._wrong = None
+            return x * evaluation
         self._wrong = np.ones(x.shape) if self.mask is None else self.mask
-        return x * self._wrong * forward_scale
+        return x * self._wrong * forward
 
-    def backward(self: Any, dy: Array) -> Array:
-        return dy * self._wrong * backward_scale
+    def wrong_backward(self: Any, dy: Array) -> Array:
+        return dy if self._wrong is None else dy * self._wrong * backward
 
-    return {"forward": forward, "backward": backward}
+    return {"forward": wrong_forward, "backward": wrong_backward}
 
 
 CONVOLUTION: Catalogue = {

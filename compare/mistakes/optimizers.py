@@ -104,7 +104,9 @@ def adam(optimizer: Any) -> Iterator[Mistake]:
         parts.setdefault("coupled", coupled)
         return update_mistake(code, f"{words}: {formula}", group, wrong_adam(**parts))
 
-    yield made("no-bias-correction", "m and v are not corrected", first=False, second=False)
+    yield made(
+        "no-bias-correction", "the moments m and v are not corrected", first=False, second=False
+    )
     yield made("no-bias-correction", "m is not corrected", first=False)
     yield made("no-bias-correction", "v is not corrected", second=False)
     yield made("adam-eps-placement", "ε stands inside the root, √(v̂ + ε)", denominator="inside")

@@ -12,6 +12,7 @@ from compare.certificate import Comparison, Judges
 from compare.check.evidence import Arrays, Diagnosis
 from compare.mistakes.catalogue import CATALOGUE
 from compare.mistakes.mistake import Mistake
+from compare.mistakes.step_penalty import penalty_in_gradient, penalty_in_loss
 from compare.sides import Stage, Step
 from compare.tolerances import FLOAT64, whole_error
 
@@ -53,7 +54,12 @@ def diagnose_step(
         side.loss if name == "loss" else side.module(name)
         for side in (judges.numpy64, judges.torch64)
     )
-    return _named(judges, target, meant, run)
+    named = _named(judges, target, meant, run)
+    if named is not None:
+        return named
+    if name == "loss":
+        return penalty_in_loss(step, judges)
+    return penalty_in_gradient(name, state, run(judges.numpy64), run(judges.torch64))
 
 
 def _parts(stage: Stage) -> Arrays:

@@ -135,8 +135,8 @@ BAD = {
     ),
     "no network": ([("def architecture", "def net")], r"does not say which network it is"),
     "no such network": (
-        [("def architecture", 'ARCHITECTURE = "mlp"\ndef net')],
-        r"There is no architecture 'mlp': expected one of bn_mlp, ",
+        [("def architecture", 'ARCHITECTURE = "nothing"\ndef net')],
+        r"There is no architecture 'nothing': expected one of bn_mlp, ",
     ),
     "a network of its own classes": (
         [("    return nn.Sequential", "    class Net(nn.Module): pass\n    return nn.Sequential")],

@@ -138,7 +138,7 @@ def test_arguments_that_do_not_fit(nncompare, write, arguments, sentence) -> Non
     [
         (["--require", "forward,update"], "defines no update(params, grads, state)"),
         (["--optimizer", "SGD", "--set", "lr=0.1"], "defines no update(params, grads, state)"),
-        (["--architecture", "mlp"], "There is no architecture 'mlp'"),
+        (["--architecture", "nothing"], "There is no architecture 'nothing'"),
         (["--mapping", "nowhere.py"], "the mapping file does not exist"),
     ],
 )

@@ -298,6 +298,26 @@ def test_a_layer_that_only_pytorch_has(check) -> None:
     assert any("No mistake can be named here" in note for note in outcome.result.notes)
 
 
+def broken(*_: object) -> None:
+    raise KeyError("a bug")
+
+
+def test_an_error_in_the_search_is_loud_in_our_own_tests(check, monkeypatch) -> None:
+    monkeypatch.setattr("compare.check.judge.explain", broken)
+    with pytest.raises(RuntimeWarning, match="failed to look for the mistake: KeyError: 'a bug'"):
+        check(("dz / len(y)", "dz"))
+
+
+@pytest.mark.filterwarnings("default::RuntimeWarning")
+def test_an_error_in_the_search_does_not_touch_the_verdict(check, monkeypatch, recwarn) -> None:
+    monkeypatch.setattr("compare.check.judge.explain", broken)
+    wrong = check(("dz / len(y)", "dz"))
+    assert (wrong.status, wrong.result.first_divergence.name) == (1, "2.weight")
+    assert "The verdict does not depend on it." in wrong.result.notes[-1]
+    assert check().status == 0
+    assert [w.category for w in recwarn] == [RuntimeWarning]
+
+
 def test_evaluation_mode_is_said(check) -> None:
     outcome = check(text=BATCH_NORM.replace("TRAINING", "False"))
     assert any("evaluation mode" in note for note in outcome.result.notes)

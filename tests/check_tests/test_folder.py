@@ -62,13 +62,19 @@ def test_folders_of_folders(tmp_path) -> None:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     found = {s.name: s.file and s.file.name for s in submissions(tmp_path)}
-    assert found == {"ada": "hw.py", "bob": "homework.py", "cyd": None}
+    assert found == {"ada": "hw.py", "bob": "homework.py", "cyd": None, "dan": None}
+    assert submissions(tmp_path)[3].problem == (
+        "the folder holds no Python file; expected --file NAME, or one file only."
+    )
     named = {s.name: s.file and s.file.name for s in submissions(tmp_path, "b.py")}
     assert named["cyd"] == "b.py"
     assert named["ada"] is None
+    (tmp_path / "eve.py").touch()
+    assert "dan" not in {s.name for s in submissions(tmp_path)}  # beside files it may be anything
 
 
 def test_an_empty_folder(nncompare, tmp_path) -> None:
+    (tmp_path / "data").mkdir()
     assert "holds no Python files" in nncompare("check", tmp_path).err
 
 

@@ -82,12 +82,41 @@ def test_golden_command(nncompare, write, tmp_path) -> None:
     ("change", "sentence"),
     [
         (("LOSS =", 'LOSS = "mse"  #'), "The golden file has the loss cross_entropy"),
-        (("LOSS =", 'ARCHITECTURE = "bn_mlp"\nLOSS ='), "has the architecture net, but"),
+        (
+            ("nn.Linear(9, 5)", "nn.Linear(9, 4)"),
+            "The golden file was made for net, but architecture(nn) of homework.py is another "
+            "network: it has layer 2, Linear(in_features=9, out_features=4, bias=True) where the "
+            "file has layer 2, Linear(in_features=9, out_features=5, bias=True).",
+        ),
+        (("nn.ReLU(), nn.Linear(9, 5)", "nn.ReLU()"), "it has nothing where the file has layer 2"),
+        (("nn.ReLU()", "nn.Tanh()"), "it has layer 1, Tanh() where the file has layer 1, ReLU()"),
+        (("nn.ReLU()", "nn.Mish()"), "it has layer 1, Mish() where the file has layer 1, ReLU()"),
+        (
+            ("nn.Linear(9, 5))", "nn.Linear(9, 5), nn.Dropout(0.5))"),
+            "it has layer 3, Dropout(p=0.5) where the file has nothing.",
+        ),
+        (
+            ("def architecture(nn):", 'ARCHITECTURE = "bn_mlp"\ndef other(nn):'),
+            "was made for net, but bn_mlp is another network",
+        ),
     ],
 )
 def test_another_homework_than_it_was_made_for(check, golden, change, sentence) -> None:
     outcome = check(change, golden=read_golden(golden))
-    assert (outcome.status, sentence in outcome.result.error) == (2, True)
+    assert outcome.status == 2
+    assert sentence in outcome.result.error
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        "nn.Sequential(nn.Linear(in_features=12, out_features=9), nn.ReLU(), nn.Linear(9, 5))",
+        "nn.Sequential(nn.Linear(12, 9), nn.ReLU()).append(nn.Linear(9, 5))",
+    ],
+)
+def test_the_same_network_in_other_words(check, golden, net) -> None:
+    old = "nn.Sequential(nn.Linear(12, 9), nn.ReLU(), nn.Linear(9, 5))"
+    assert check((old, net), golden=read_golden(golden)).status == 0
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04", b"nothing"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -55,7 +57,10 @@ def test_right_answers_break_nothing(case):
 
 
 def test_probabilities_for_logits(case):
-    assert "these are probabilities" in said(case, logits=probabilities(case.expected["logits"]))
+    assert said(case, logits=probabilities(case.expected["logits"])) == (
+        "forward returns numbers that sum to 1 in each row: these are probabilities, and logits "
+        "are expected, before the softmax."
+    )
 
 
 def test_a_softmax_over_the_whole_batch(case):
@@ -135,6 +140,13 @@ def test_probabilities_with_zeros_in_them(case, classes):
     assert "probabilities, and logits" not in said(case, logits=p)
 
 
+@pytest.mark.parametrize(("off", "said_so"), [(1e-7, True), (5e-6, False)])
+def test_probabilities_sum_to_one_within_float32(case, off, said_so):
+    p = probabilities(case.expected["logits"])
+    p[2, 3] += off
+    assert ("these are probabilities" in said(case, logits=p)) is said_so
+
+
 def test_one_output_has_no_classes(case):
     assert said(case, logits=np.ones((6, 1)), loss=3.0) == ""
 
@@ -144,7 +156,7 @@ def test_the_bound_is_that_of_equal_logits(case):
     z = np.repeat(np.arange(6.0)[:, None], 5, axis=1)
     most = float(np.log(5))
     assert said(case, logits=z, loss=most) == ""
-    assert said(case, logits=z, loss=most + 1e-7) == ""
+    assert said(case, logits=z, loss=most + 1e-6) == ""
     assert "more than these logits allow" in said(case, logits=z, loss=most + 1e-3)
 
 
@@ -196,6 +208,38 @@ def test_only_biases_right_before_a_normalisation_are_looked_at(case):
     assert "4.bias is up to 1" in found(_4=np.ones(3))[0]
     assert len(found(_2=np.ones(3), _4=np.ones(3))) == 2
     assert found(_2=np.full(3, 1e-9)) == ()
+
+
+@pytest.mark.parametrize(
+    ("weight", "bias", "said_so"), [(100.0, 5e-5, False), (100.0, 2e-4, True), (0.01, 1e-7, True)]
+)
+def test_a_bias_before_a_normalisation_is_small_beside_the_weights(case, weight, bias, said_so):
+    values = {
+        "logits": case.expected["logits"],
+        "gradient/0.weight": np.full((3, 4), weight),
+        "gradient/0.bias": np.array([0.0, bias, 0.0]),
+    }
+    found = invariants([case], [Answer(values)], Assignment("net", normalised))
+    assert bool(found) is said_so
+
+
+def test_layers_asked_alone_have_gradients_of_their_own(case):
+    """They are those of random output gradients; the loss layer was given the right logits."""
+    z = case.expected["logits"]
+    alone = replace(case, given={"input/0": z})
+    values = {
+        "logits": 0.01 * z,  # too small for such a loss
+        "loss": np.array(_cross_entropy(10 * z, case.targets)),
+        "gradient/0.weight": np.ones((3, 4)),
+        "gradient/0.bias": np.ones(3),
+        "gradient/2.bias": np.ones(5),
+    }
+    alone = replace(alone, expected={"logits": 10 * z})
+    assert invariants([alone], [Answer(values)], Assignment("net", normalised)) == ()
+    rows = {**values, "gradient/logits": np.ones((6, 5))}
+    assert "A row" in invariants([alone], [Answer(rows)], Assignment("net", normalised))[0]
+    large = {**values, "loss": values["loss"] + 100}
+    assert "allow" in invariants([alone], [Answer(large)], Assignment("net", normalised))[0]
 
 
 @pytest.mark.parametrize("missing", ["logits", "gradient/0.weight", "gradient/0.bias"])

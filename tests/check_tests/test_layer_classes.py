@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from compare.check.folder import row
 from compare.check.layered import spans_of
 
 LAYERS = """
@@ -111,6 +112,8 @@ ALL = 13
 def test_right_layers(check, changes, checks) -> None:
     outcome = check(*changes, text=LAYERS)
     assert (outcome.status, outcome.result.error) == (0, None)
+    assert outcome.result.invariants == ()
+    assert row(outcome)["score"] == "1.0000"
     assert len(outcome.result.checks) == checks
 
 
@@ -140,6 +143,26 @@ def test_a_mistake_shows_where_it_is_and_nowhere_else(check, change, place) -> N
     kind = {"2": ("0", "2"), "1": ("1",)}.get(place[1][0], (place[1],))
     failed = [c.name for c in outcome.result.checks if not c.passed and c.quantity != "logits"]
     assert all(name.partition(".")[0] in kind for name in failed)
+
+
+ONLY_ONE = "self.dW = self.x.T @ dout + 0.01 * self.W * (self.W.shape == (9, 5))"
+
+
+@pytest.mark.parametrize(
+    ("change", "places", "words"),
+    [
+        ("self.dW = self.x.T @ dout + 0.01 * self.W", ["2.weight", "0.weight"], "Each weight"),
+        (ONLY_ONE, ["2.weight"], "The gradient of 2.weight has 0.01 · W"),
+    ],
+    ids=["in all", "in one"],
+)
+def test_a_penalty_in_the_gradients_alone_is_named(check, change, places, words) -> None:
+    """Also where a row of the right gradient is 0, because a ReLU lets nothing through."""
+    outcome = check(("self.dW = self.x.T @ dout", change), text=LAYERS)
+    failed = [c for c in outcome.result.checks if not c.passed]
+    assert [c.name for c in failed] == places
+    assert {c.diagnosis.code for c in failed} == {"l2-missing-in-gradient"}
+    assert words.lower() in failed[0].diagnosis.explanation.lower()
 
 
 @pytest.mark.parametrize(

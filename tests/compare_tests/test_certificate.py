@@ -12,7 +12,15 @@ import pytest
 import numpy_nn
 from compare import tolerances
 from compare.blueprint import Blueprint
-from compare.certificate import Comparison, Judges, _together, certify, longest_sum
+from compare.certificate import (
+    Comparison,
+    Judges,
+    _comparison,
+    _largest,
+    _together,
+    certify,
+    longest_sum,
+)
 from compare.sides import Call, Step
 from compare.sides.numpy_side import NumpySide
 from compare.sides.torch_side import TorchSide
@@ -198,6 +206,39 @@ def test_the_referee_stands_on_the_other_side_of_a_kink():
     # Outside rounding the referee keeps to its own value.
     above[0, 0] = 1e-3
     assert first_unit_gradient({"1": above}) == 0
+
+
+def test_rounding_at_a_kink_is_no_alarm_in_the_whole_step():
+    """NumPy's side computes 1e-17 where the referee has 0: either derivative of ReLU is right."""
+
+    def rounded(layer, honest, x):
+        y = honest(x)
+        return y + (y == 0) * y.dtype.type(1e-17)
+
+    blueprint = Blueprint(relu_net, settings={"lr": 0.1})
+    judges = judges_of(blueprint)
+    side = NumpySide(blueprint, "float32", 0)
+    layer = side.model.get_submodule("0")
+    layer.weight.data[0], layer.bias.data[0] = 0, 0
+    layer.weight.data[0, :2] = 1, -1
+    for one in (side, judges.numpy64):
+        forward_of("0", rounded)(one)
+    inputs, targets = batch_of(side, np.random.default_rng(0))
+    inputs[:, 1] = inputs[:, 0]  # the first unit is 0 in every row, as a difference
+    comparisons, _ = certify(side.record_step((inputs, targets)), judges, seed=0)
+    assert first_failure(comparisons) is None
+
+
+def test_kinks_of_several_layers_are_counted_together():
+    blueprint = Blueprint(softmax_mlp, {"sizes": SIZES}, settings={"lr": 0.1})
+    side = NumpySide(blueprint, "float32", 0)
+    side.model.get_submodule("0").weight.data[0] = 0
+    side.model.get_submodule("0").bias.data[0] = 0  # 16 zeros on both sides are no flips
+    recorded = side.record_step(batch_of(side, np.random.default_rng(0)))
+    for number in (1, 3):
+        recorded.calls[number].input[0, 1] *= -1
+    _, kinks = certify(recorded, judges_of(blueprint), seed=0)
+    assert (kinks.places, kinks.flips) == (16 * (10 + 8), 2)
 
 
 def test_kinks_are_counted():
@@ -428,6 +469,120 @@ def test_a_missing_optimizer_state_is_a_failure():
     assert first_failure(comparisons) == "optimizer/0.weight/exp_avg"
 
 
+def test_an_optimizer_without_any_state_is_a_failure():
+    blueprint = plan(bn_mlp, "Adam")
+    side = NumpySide(blueprint, "float32", 0)
+    recorded = side.record_step(batch_of(side, np.random.default_rng(0)))
+    recorded.after.optimizer.clear()
+    comparisons, _ = certify(recorded, judges_of(blueprint), seed=0)
+    failing = [c for c in comparisons if not c.passed]
+    assert {c.site.partition("/")[0] for c in failing} == {"optimizer"}
+    assert {c.numpy_error for c in failing} == {np.inf}
+
+
+def test_a_value_that_the_whole_step_lacks_is_a_failure_and_the_others_are_compared():
+    def forgetful(side: NumpySide) -> None:
+        honest = type(side).record_step
+
+        class Forgetful(type(side)):  # type: ignore[misc]
+            def record_step(self, batch):
+                recorded = honest(self, batch)
+                recorded.calls[5].grad_input = None
+                return recorded
+
+        if side.dtype == "float64":
+            side.__class__ = Forgetful
+
+    found = train(plan(bn_mlp, "SGD"), plant=forgetful, steps=1)
+    whole = [c for c in found if c.site.startswith("whole/")]
+    failing = [c for c in whole if not c.passed]
+    site = "whole/backward/5/grad_input"
+    assert failing == [Comparison("float64", site, np.inf, 0.0, 0.0)]
+    assert [c.site for c in whole].index(site) < len(whole) - 10
+
+
+def test_a_loss_of_numbers_is_certified_with_its_targets():
+    blueprint = Blueprint(relu_net, loss="MSELoss", settings={"lr": 0.1})
+    side, random = NumpySide(blueprint, "float32", 0), np.random.default_rng(0)
+    inputs, targets = (random.standard_normal((16, n)).astype(np.float32) for n in (12, 5))
+    targets[0] = 1e6  # the size of the difference is |z| + |t|
+    comparisons, _ = certify(side.record_step((inputs, targets)), judges_of(blueprint), seed=0)
+    assert first_failure(comparisons) is None
+
+
+def test_a_whole_step_that_calls_other_modules_is_one_failure():
+    def passes_by(side: NumpySide) -> None:
+        honest = type(side).record_step
+
+        class Short(type(side)):  # type: ignore[misc]
+            def record_step(self, batch):
+                recorded = honest(self, batch)
+                del recorded.calls[5]
+                return recorded
+
+        if side.dtype == "float64":
+            side.__class__ = Short
+
+    found = train(plan(bn_mlp, "SGD"), plant=passes_by, steps=1)
+    whole = [c for c in found if c.site.startswith("whole/")]
+    assert whole == [Comparison("float64", "whole/forward", np.inf, 0.0, 0.0)]
+
+
+def test_what_is_written_beside_an_error():
+    found = train(plan(), steps=1)
+    assert {c.torch_error for c in found if c.dtype == "float64"} == {0.0}
+    single = [c for c in found if c.dtype == "float32" and c.site.startswith("gradient/")]
+    assert all(c.torch_error > 0 for c in single)
+    assert all(c.tolerance == tolerances.float32_bound(c.torch_error) for c in single)
+
+
+def test_the_whole_step_has_the_bound_of_its_longest_sum():
+    def wide(nn):
+        return nn.Sequential(nn.Linear(SIZES[0], 2000), nn.Linear(2000, SIZES[-1]))
+
+    found = train(Blueprint(wide, settings={"lr": 0.1}), steps=1)
+    bounds = {c.tolerance for c in found if c.site.startswith("whole/")}
+    assert bounds == {tolerances.float64_bound(2000)}
+    assert bounds != {tolerances.float64_bound(1)}
+
+
+def test_a_step_that_overflows_in_float64_too_passes():
+    def deep(nn):
+        return nn.Sequential(
+            *(nn.Linear(SIZES[0], SIZES[0]) for _ in range(12)), nn.Linear(SIZES[0], SIZES[-1])
+        )
+
+    def enormous(side: NumpySide) -> None:
+        for parameter in side.model.parameters():
+            parameter.data *= parameter.data.dtype.type(1e36)
+
+    blueprint = Blueprint(deep, settings={"lr": 0.1})
+    assert first_failure(train(blueprint, plant=enormous, steps=1)) is None
+    # One row alone overflows; the others are judged beside it.
+    side = NumpySide(blueprint, "float32", 0)
+    enormous(side)
+    for name, parameter in side.model.named_parameters():
+        parameter.data *= not name.endswith("bias")
+    inputs, targets = batch_of(side, np.random.default_rng(0))
+    inputs[1:] = 0
+    comparisons, _ = certify(side.record_step((inputs, targets)), judges_of(blueprint), seed=0)
+    assert first_failure(comparisons) is None
+    # What is left in range is judged all the same.
+    wrong = backward_of("12", lambda layer, honest, dy: honest(dy) * 1.001)
+    found = train(
+        Blueprint(deep, settings={"lr": 0.1}), steps=1, plant=lambda s: (enormous(s), wrong(s))
+    )
+    assert first_failure(found) is not None
+
+
+def test_gradient_ascent_is_certified_with_its_own_sizes():
+    """With weight decay the step is −g + λw; its size is |g| + λ|w| all the same."""
+    settings = {"lr": 1e-2, "weight_decay": 0.1, "maximize": True}
+    for algorithm in ("SGD", "Adam"):
+        blueprint = Blueprint(softmax_mlp, {"sizes": SIZES}, algorithm=algorithm, settings=settings)
+        assert first_failure(train(blueprint)) is None
+
+
 def test_nan_is_a_failure():
     def plant(side: NumpySide) -> None:
         side.model.get_submodule("3").weight.data[0, 0] = np.nan
@@ -486,6 +641,7 @@ def test_of_two_float64_comparisons_the_worse_counts():
         ((1000, 20), {"weight": (5, 20)}, 1000),
         ((128, 3, 28, 28), {"weight": (16, 3, 3, 3), "bias": (9999,)}, 128 * 28 * 28),
         ((4, 8, 2, 2), {"weight": (2, 8, 5, 5)}, 200),
+        ((3, 50), {"weight": (1, 50)}, 50),
         ((64, 32), {"weight": (32,), "running_mean": (32,)}, 64),
         ((7,), {}, 7),
         ((5, 1), {}, 5),
@@ -500,6 +656,20 @@ def test_the_longest_sum(shape, weights, terms):
     found = longest_sum(call, state)
     assert found == terms
     assert isinstance(found, int)
+
+
+def test_infinite_sizes_excuse_nothing():
+    assert _largest(np.array([0.25, np.inf, np.nan, 0.5])) == 0.5
+    assert _largest(np.zeros(0)) == 0
+
+
+def test_below_the_normal_numbers_float32_has_no_relative_accuracy():
+    """PyTorch's last denormal bit must not excuse NumPy's."""
+    exact = np.array([1.4e-45])
+    values = [a.astype(np.float32) for a in (exact * 3, exact * 2)]
+    found = _comparison("float32", "a", 1, *values, exact, exact)
+    assert found.torch_error < 1e-6
+    assert found.tolerance == tolerances.float32_bound(0.0)
 
 
 def test_a_long_sum_may_lose_more():

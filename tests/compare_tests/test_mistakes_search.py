@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from compare.check.evidence import Arrays, Case
-from compare.mistakes.search import Finding, Network, explain
+from compare.mistakes.network import Network
+from compare.mistakes.search import Finding, explain
 from compare.tolerances import componentwise_error
 from experiments.architectures import bn_mlp, softmax_mlp
 
@@ -229,6 +230,7 @@ def test_a_planted_mistake_is_named(name):
     findings = named(*problem(batch_norm, loss, flags))
     assert [finding.diagnosis.code for finding in findings][:1] == [code]
     assert findings[0].quantity == quantity
+    assert len(findings[0].diagnosis.explanation) > 40
 
 
 @pytest.mark.parametrize("batch_norm", [False, True])
@@ -245,3 +247,44 @@ UNKNOWN = {
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_what_is_not_in_the_list_gets_no_name(name):
     assert named(*problem(False, "CrossEntropyLoss", UNKNOWN[name])) == []
+
+
+def test_of_equal_explanations_the_one_in_fewer_places_is_named():
+    """N times too large everywhere: the loss is not divided, rather than every layer's gradient."""
+    found = named(*problem(False, "CrossEntropyLoss", {"factor": len}))
+    assert [f.places for f in found] == [("loss",)]
+
+
+def test_a_batch_of_one_row_first_hides_nothing():
+    """In it a sum, a mean and a mean of a mean are the same."""
+    network, cases, answers = problem(False, "CrossEntropyLoss", {"factor": len})
+    found = named(network, cases[::-1], answers[::-1])
+    assert [f.diagnosis.code for f in found] == ["sum-not-mean"]
+
+
+def test_what_holds_in_the_first_case_alone_is_not_named():
+    network, cases, answers = problem(False, "CrossEntropyLoss", {})
+    answers[0]["gradient/0.weight"] *= -1
+    for answer in answers:
+        answer["gradient/2.weight"] *= -1
+    found = named(network, cases, answers)
+    assert [(f.quantity, f.places, f.diagnosis.code) for f in found] == [
+        ("gradient/2.weight", ("2",), "sign-flip")
+    ]
+    assert found[0].accounts_for == {"gradient/2.weight"}
+
+
+def test_after_one_without_a_name_the_others_are_looked_at():
+    network, cases, answers = problem(False, "CrossEntropyLoss", {"no_bias": 0})
+    for answer in answers:
+        answer["gradient/4.weight"] *= 1.7
+    found = named(network, cases, answers)
+    assert [f.diagnosis.code for f in found] == ["missing-bias-gradient"]
+
+
+def test_mistakes_are_told_in_the_order_of_execution():
+    network, cases, answers = problem(False, "CrossEntropyLoss", {"no_bias": 0, "sign": 2})
+    for answer in answers:
+        answer["loss"] = answer["loss"] + 0.02  # no penalty: it does not follow the weights
+    found = named(network, cases, answers)
+    assert [f.diagnosis.code for f in found] == ["sign-flip", "missing-bias-gradient"]

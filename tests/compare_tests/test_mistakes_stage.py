@@ -6,7 +6,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from planted.layers import PLANTED, AlwaysFirst, NoBias
+from planted.layers import (
+    PLANTED,
+    AlwaysFirst,
+    Decaying,
+    Flipped,
+    LargerEpsilon,
+    NoBias,
+    Penalised,
+    Steeper,
+    Unscaled,
+)
 
 import numpy_nn
 from compare.blueprint import Blueprint
@@ -37,15 +47,21 @@ def small_bn_mlp(nn):
     return bn_mlp(nn, sizes=(12, 6, 6, 5))
 
 
-def step_with(planted: type | None, place: str, steps: int = 1):
+def nested(nn):
+    return nn.Sequential(
+        nn.Sequential(nn.Linear(12, 6), nn.LeakyReLU(0.1)), nn.Sequential(nn.Linear(6, 5))
+    )
+
+
+def step_with(planted: type | None, place: str, steps: int = 1, **settings: float):
     """The last of some recorded steps with a mistake planted, and what failed."""
     net, _, place = place.rpartition("/")
     algorithm = "Adam" if place == "update" else "SGD"
     plan = Blueprint(
-        {"image": image_net, "dropout": dropout_net}.get(net, small_bn_mlp),
+        {"image": image_net, "dropout": dropout_net, "nested": nested}.get(net, small_bn_mlp),
         loss="MSELoss" if net == "squared" else "CrossEntropyLoss",
         algorithm=algorithm,
-        settings=SETTINGS[algorithm],
+        settings=SETTINGS[algorithm] | settings,
     )
     judges = Judges(
         NumpySide(plan, "float64"), TorchSide(plan, "float32"), TorchSide(plan, "float64")
@@ -56,6 +72,8 @@ def step_with(planted: type | None, place: str, steps: int = 1):
             target: Any = {"loss": one.loss, "update": one.optimizer}.get(place)
             target = one.module(place) if target is None else target
             target.__class__ = planted
+            if planted is Penalised:
+                target.of_model = list(one.model.parameters())
     random = np.random.default_rng(0)
     for number in range(steps):
         if net == "image":
@@ -70,6 +88,16 @@ def step_with(planted: type | None, place: str, steps: int = 1):
         comparisons, _ = certify(recorded, judges, seed=number)
     failures = [comparison for comparison in comparisons if not comparison.passed]
     return recorded, judges, failures
+
+
+class OddStep(numpy_nn.optim.Adam):
+    """Steps that are 1% too long."""
+
+    def step(self):
+        before = [np.array(p.data) for p in self.param_groups[0]["params"]]
+        super().step()
+        for old, p in zip(before, self.param_groups[0]["params"], strict=True):
+            p.data[...] += (p.data - old) * 0.01
 
 
 # Of a wrong count of steps the first step knows nothing.
@@ -87,6 +115,76 @@ def test_the_mistake_is_placed_and_named(planted, steps):
     diagnosis = diagnose_step(recorded, judges, failures[0])
     assert diagnosis is not None
     assert diagnosis.code == code
+    assert len(diagnosis.explanation) > 40
+
+
+@pytest.mark.parametrize(
+    ("planted", "place", "site", "code"),
+    [
+        (NoBias, "nested/1.0", "gradient/1.0.bias", "missing-bias-gradient"),
+        (Flipped, "nested/0.0", "gradient/0.0.weight", "sign-flip"),
+        (Steeper, "nested/0.1", "forward/0.1/output", "wrong-slope"),
+    ],
+)
+def test_a_mistake_in_a_network_within_a_network(planted, place, site, code):
+    recorded, judges, failures = step_with(planted, place)
+    assert failures[0].site == site
+    assert diagnose_step(recorded, judges, failures[0]).code == code
+
+
+def test_a_failure_of_the_whole_step_is_named_like_that_of_the_stage():
+    recorded, judges, failures = step_with(NoBias, "6")
+    whole = next(f for f in failures if f.site == "whole/gradient/6.bias")
+    assert diagnose_step(recorded, judges, whole).code == "missing-bias-gradient"
+
+
+def test_a_site_that_belongs_to_no_module_gets_no_name():
+    recorded, judges, failures = step_with(NoBias, "3")
+    assert diagnose_step(recorded, judges, failures[0]._replace(site="whole/forward")) is None
+
+
+def test_a_step_that_is_tiny_beside_the_parameters_is_judged_by_its_own_size():
+    recorded, judges, failures = step_with(LargerEpsilon, "update", lr=1e-7)
+    assert failures[0].site == "update/0.weight"
+    assert diagnose_step(recorded, judges, failures[0]).code == "adam-eps-placement"
+    recorded, judges, failures = step_with(OddStep, "update", lr=1e-7)
+    assert diagnose_step(recorded, judges, failures[0]) is None
+
+
+def test_of_two_mistakes_the_one_that_explains_more_is_named():
+    """Weight and bias with the wrong sign: a wrong weight alone would be half of it."""
+
+    class BothFlipped(numpy_nn.Linear):
+        def backward(self, dy):
+            dx = super().backward(dy)
+            self.weight.grad[...] *= -1
+            self.bias.grad[...] *= -1
+            return dx
+
+    recorded, judges, failures = step_with(BothFlipped, "3")
+    diagnosis = diagnose_step(recorded, judges, failures[0])
+    assert "weight and bias" in diagnosis.explanation
+
+
+def test_of_two_that_explain_as_much_the_first_of_the_list_is_named():
+    """Evaluation is no part of a step: nothing can be said of it."""
+    recorded, judges, failures = step_with(Unscaled, "dropout/2")
+    diagnosis = diagnose_step(recorded, judges, failures[0])
+    assert "in both directions" in diagnosis.explanation
+
+
+def test_a_mistake_that_would_change_what_agrees_is_not_named():
+    """The bias gradient N times too large, the weight's right: no sum instead of a mean."""
+
+    class LargeBias(numpy_nn.Linear):
+        def backward(self, dy):
+            dx = super().backward(dy)
+            self.bias.grad[...] *= len(dy)
+            return dx
+
+    recorded, judges, failures = step_with(LargeBias, "3")
+    assert failures[0].site == "gradient/3.bias"
+    assert diagnose_step(recorded, judges, failures[0]) is None
 
 
 def test_the_judges_are_left_as_they_were():
@@ -113,3 +211,63 @@ def test_lost_precision_alone_gets_no_name():
     recorded, judges, _ = step_with(None, "0")
     found = certify(recorded, judges, seed=0)[0][0]
     assert diagnose_step(recorded, judges, found._replace(numpy_error=1.0)) is None
+
+
+class Shifted(numpy_nn.CrossEntropyLoss):
+    def forward(self, x, t):
+        return x.dtype.type(super().forward(x, t) + 0.3)
+
+
+class AddsOnes(numpy_nn.Linear):
+    def backward(self, dy):
+        dx = super().backward(dy)
+        self.weight.grad[...] += 0.01
+        return dx
+
+
+@pytest.mark.parametrize(
+    ("planted", "place"), [(Shifted, "loss"), (AddsOnes, "0")], ids=["constant", "ones"]
+)
+def test_what_is_no_multiple_of_the_weights_is_no_penalty(planted, place):
+    recorded, judges, failures = step_with(planted, place)
+    assert failures
+    assert diagnose_step(recorded, judges, failures[0]) is None
+
+
+@pytest.mark.parametrize(
+    ("factor", "words"),
+    [(0.0, "no gradient has"), (0.005, "each gradient 0.005 · W"), (0.01, None)],
+)
+def test_a_penalty_in_both_directions_is_a_mistake_only_where_they_differ(factor, words):
+    """The derivative of ½λΣW² is λW; in both to the same measure it is another loss."""
+
+    class Decays(numpy_nn.Linear):
+        def backward(self, dy):
+            dx = super().backward(dy)
+            self.weight.grad[...] += factor * self.weight.data
+            return dx
+
+    recorded, judges, failures = step_with(Penalised, "loss")
+    for name, module in judges.numpy64.model.named_modules():
+        if isinstance(module, numpy_nn.Linear):
+            judges.numpy64.module(name).__class__ = Decays
+    diagnosis = diagnose_step(recorded, judges, failures[0])
+    assert (diagnosis is None) == (words is None)
+    if diagnosis is not None:
+        assert diagnosis.code == "l2-missing-in-gradient"
+        assert "½ · 0.01 · ΣW²" in diagnosis.explanation
+        assert words in diagnosis.explanation
+
+
+def test_a_penalty_is_told_with_its_place_and_its_size():
+    recorded, judges, failures = step_with(Decaying, "3")
+    explanation = diagnose_step(recorded, judges, failures[0]).explanation
+    assert "the gradient of 3.weight has 0.01 · W" in explanation
+
+
+def test_the_weights_are_left_as_they_were():
+    recorded, judges, failures = step_with(Penalised, "loss")
+    diagnose_step(recorded, judges, failures[0])
+    before = recorded.before.model
+    now = judges.numpy64.state().model
+    assert all(np.array_equal(now[name], before[name].astype(now[name].dtype)) for name in before)

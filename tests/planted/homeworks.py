@@ -1,10 +1,38 @@
 """Mistakes planted in right homeworks: the line that is changed, and what it becomes.
 
-Code → (homework, [(old, new), …], quantity and name of the first divergence). ``TWICE`` holds a
-second, different way to make the same mistake where the first table has none in a layer.
+Code → (homework, [(old, new), …], quantity and name of the first divergence).
 """
 
 from __future__ import annotations
+
+# The codes, as docs/mistakes.md explains them.
+MEANING = {
+    "softmax-without-axis": "softmax takes its maximum or sum over the whole batch",
+    "log-offset-mismatch": "a constant is added to p before the logarithm in one direction only",
+    "sum-not-mean": "a gradient or loss is not divided by the batch size",
+    "divided-twice": "it is divided by the batch size twice",
+    "divided-by-classes": "the mean is taken over N·C elements",
+    "half-mismatch": "squared error with ½ in one direction only",
+    "double-softmax": "softmax is applied before a cross-entropy that applies it again",
+    "sign-flip": "a gradient or an update has the wrong sign",
+    "transposed": "a square weight is used, or its gradient returned, transposed",
+    "missing-bias-gradient": "the bias gradient is zero or summed over the wrong axis",
+    "biased-variance": "the running variance keeps the biased estimate, (N−1)/N of the right one",
+    "momentum-reversed": "running statistics give the new value the weight of the old one",
+    "eps-outside-sqrt": "ε stands outside the root of BatchNorm, or is another ε",
+    "batchnorm-missing-terms": "BatchNorm's backward pass treats mean or variance as constants",
+    "wrong-slope": "LeakyReLU's slope differs between directions or from the specification",
+    "no-bias-correction": "Adam without m̂ or v̂",
+    "adam-eps-placement": "Adam's ε inside the root or before the correction, or another ε",
+    "adam-step-count": "Adam's t begins elsewhere, stands still, or counts parameters",
+    "l2-missing-in-gradient": "an L2 penalty in the loss but not, or not equally, in the gradient",
+    "decay-coupling": "decoupled weight decay for coupled or the reverse, or biases left out",
+    "unscaled-dropout": "dropout masks without 1/(1−p)",
+    "pool-overwrite": "= for += where pooling windows overlap",
+    "pool-ties": "equal largest values share or duplicate the gradient, or the last gets it",
+    "flipped-kernel": "a true convolution for a cross-correlation",
+    "flatten-order": "channels last where channels first is specified",
+}
 
 SUM = "d = d / len(y)"
 NAMED: dict[str, tuple[str, list[tuple[str, str]], tuple[str, str]]] = {
@@ -101,6 +129,12 @@ NAMED: dict[str, tuple[str, list[tuple[str, str]], tuple[str, str]]] = {
         "pooled",
         [("np.eye(4)[self.windows.argmax(axis=-1)]", "self.windows == self.windows.max(axis=-1, keepdims=True)")],
         ("gradient", "2.input"),
+    ),
+    "unscaled-dropout": (
+        "dropped",
+        [("x * self.mask / (1 - self.dropout_ratio)", "x * self.mask"),
+         ("dout * self.mask / (1 - self.dropout_ratio)", "dout * self.mask")],
+        ("activation", "2"),
     ),
     "flipped-kernel": (
         "images",

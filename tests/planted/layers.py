@@ -27,6 +27,13 @@ class Flipped(numpy_nn.Linear):
         return dx
 
 
+class Decaying(numpy_nn.Linear):
+    def backward(self, dy):
+        dx = super().backward(dy)
+        self.weight.grad[...] += 0.01 * self.weight.data
+        return dx
+
+
 class Steeper(numpy_nn.LeakyReLU):
     def forward(self, x):
         self.kept = x
@@ -74,6 +81,14 @@ class Summed(numpy_nn.CrossEntropyLoss):
 
     def backward(self, grad_output=1.0):
         return super().backward(grad_output) * self.count
+
+
+class Penalised(numpy_nn.CrossEntropyLoss):
+    """``of_model`` are the parameters of the network."""
+
+    def forward(self, x, t):
+        squares = sum(np.sum(p.data**2) for p in self.of_model if p.data.ndim > 1)
+        return x.dtype.type(super().forward(x, t) + 0.005 * squares)
 
 
 class AllOver(numpy_nn.CrossEntropyLoss):
@@ -239,6 +254,8 @@ PLANTED: dict[type, tuple[str, str, str]] = {
     NoBias: ("3", "gradient/3.bias", "missing-bias-gradient"),
     Transposed: ("3", "backward/3/grad_input", "transposed"),
     Flipped: ("0", "gradient/0.weight", "sign-flip"),
+    Decaying: ("3", "gradient/3.weight", "l2-missing-in-gradient"),
+    Penalised: ("loss", "forward/loss/output", "l2-missing-in-gradient"),
     Steeper: ("5", "forward/5/output", "wrong-slope"),
     Biased: ("1", "buffer/1.running_var", "biased-variance"),
     Reversed: ("4", "buffer/4.running_mean", "momentum-reversed"),

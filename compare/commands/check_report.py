@@ -9,6 +9,7 @@ from compare.check.evidence import Check
 from compare.check.outcome import Outcome
 from compare.check.wording import distance, named, number, title, verdict, where
 from experiments.errors import InputError
+from reports.documents import html_document, pdf_document
 
 # Lines of the homework that are printed with the report.
 LONGEST_LISTING = 400
@@ -25,8 +26,6 @@ def write_check_report(
         folder: Is made if need be.
         name: Of the files, without ending; the homework's by default.
     """
-    from reports.documents import html_document, pdf_document
-
     heading = f"{outcome.name} compared with PyTorch"
     text = markdown(outcome, heading, _source(homework))
     stem = (name or homework.name).removesuffix(".py")
@@ -49,7 +48,8 @@ def markdown(outcome: Outcome, heading: str, source: str) -> str:
     parts = [f"# {_plain(heading)}", f"**{_plain(verdict(outcome))}**"]
     if outcome.assignment is not None:
         task = outcome.assignment
-        update = f", updates by {task.optimizer} {task.settings or ''}" if task.optimizer else ""
+        settings = ", ".join(f"{key}={value}" for key, value in task.settings.items())
+        update = f", updates by {task.optimizer}({settings})" if task.optimizer else ""
         parts.append(_plain(f"The network is {task.architecture}, the loss {task.loss}{update}."))
     parts += [f"- {_plain(sentence)}" for sentence in result.invariants]
     first = result.first_divergence

@@ -1,0 +1,145 @@
+"""Test the checker by mutation: change its code in one place at a time, and see the tests fail.
+
+    python -m pip install mutmut
+    python scripts/mutants.py                                # every file, an hour or two
+    python scripts/mutants.py compare/tolerances.py          # some of them
+    python scripts/mutants.py --folder mutants               # to go on there another time
+
+In a folder of before only what has not been killed yet is tried, with the tests as they are now.
+
+It copies what git lists into a folder, lets mutmut (https://mutmut.readthedocs.io) work there with
+the tests below, and prints how many mutants each file has and how each of those that survive
+differs. What survives, and why that is harmless, stands in docs/mutation.md. It needs fork, so it
+does not run on Windows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from tempfile import mkdtemp
+
+ROOT = Path(__file__).resolve().parent.parent
+
+COMPARE, CHECK = "tests/compare_tests/test_", "tests/check_tests/test_"
+CERTIFICATE = [f"{COMPARE}{name}.py" for name in ("certificate", "certificate_layers")]
+
+# Which tests are to notice a change of which file.
+FILES = {
+    "compare/verdict.py": [f"{COMPARE}verdict.py"],
+    "compare/tolerances.py": [f"{COMPARE}tolerances.py"],
+    "compare/initial.py": [f"{COMPARE}initial.py"],
+    "compare/check/invariants.py": [f"{CHECK}invariants.py"],
+    "compare/certificate.py": CERTIFICATE,
+    "compare/mistakes/stage.py": [f"{COMPARE}mistakes_stage.py"],
+    "compare/check/judge.py": [f"{CHECK}judge.py"],
+    "compare/mistakes/network.py": [f"{COMPARE}mistakes_search.py", f"{CHECK}judge.py"],
+    "compare/mistakes/search.py": [f"{COMPARE}mistakes_search.py", f"{CHECK}judge.py"],
+}
+
+FORM = """
+[tool.mutmut]
+source_paths = ["compare"]
+only_mutate = {files}
+also_copy = ["numpy_nn", "torch_nn", "experiments", "reports", "examples", "scripts", "README.md"]
+pytest_add_cli_args_test_selection = {tests}
+pytest_add_cli_args = ["-x", "-q", "-p", "no:cacheprovider"]
+use_setproctitle = false
+"""
+
+# mutmut's exit codes of a worker, as its documentation names them.
+STATUS = {0: "survived", 1: "killed", 3: "killed", 5: "no tests", 33: "no tests", None: "not run"}
+
+
+def main() -> int:
+    """Run mutmut for each file that was asked for, then print the counts and the survivors."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("files", nargs="*", default=list(FILES), choices=[*FILES, []])
+    parser.add_argument("--folder", type=Path, help="where to work; a new one by default")
+    parser.add_argument("--jobs", type=int, default=1)
+    asked = parser.parse_args()
+    folder = asked.folder or Path(mkdtemp(prefix="mutants-"))
+    print(f"working in {folder}", flush=True)
+    for name in asked.files:
+        place = folder / Path(name).stem
+        _copy(place)
+        _run(place, name, asked.jobs)
+    print("| file | mutants | killed | out of time | survived | not run |")
+    print("|---|---|---|---|---|---|")
+    for name in asked.files:
+        print(_counts(name, folder / Path(name).stem))
+    for name in asked.files:
+        _survivors(name, folder / Path(name).stem)
+    return 0
+
+
+def _copy(place: Path) -> None:
+    """Copy what git lists, as it lies here, without what has been removed."""
+    # Python does not look again into a folder on its path that was not there when it started.
+    (place / "mutants").mkdir(parents=True, exist_ok=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, place / name)
+
+
+def _run(place: Path, name: str, jobs: int) -> None:
+    form = FORM.format(files=json.dumps([name]), tests=json.dumps(FILES[name]))
+    with (place / "pyproject.toml").open("a", encoding="utf-8") as file:
+        file.write(form)
+    # One thread each: the arrays are small, and threads of several processes wait for each other.
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(place / "mutants")}
+    alive = {m for m, s in _results(name, place).items() if s not in ("killed", "not run")}
+    _mutmut(place, environment, name, jobs)
+    again = sorted(alive & _results(name, place).keys())
+    if again:
+        _mutmut(place, environment, name, jobs, *again)
+
+
+def _mutmut(place: Path, environment: dict[str, str], name: str, jobs: int, *mutants: str) -> None:
+    command = ["mutmut", "run", "--max-children", str(jobs), *mutants]
+    ended = subprocess.run(command, cwd=place, env=environment, check=False)
+    if ended.returncode:
+        sys.exit(f"mutmut ended with status {ended.returncode} on {name}.")
+
+
+def _results(name: str, place: Path) -> dict[str, str]:
+    """Each mutant of a file with what became of it."""
+    path = place / "mutants" / f"{name}.meta"
+    if not path.exists():
+        return {}
+    codes = json.loads(path.read_text(encoding="utf-8"))["exit_code_by_key"]
+    return {key: STATUS.get(code, "out of time") for key, code in codes.items()}
+
+
+def _counts(name: str, place: Path) -> str:
+    found = Counter(_results(name, place).values())
+    columns = [found[status] for status in ("killed", "out of time", "survived")]
+    rest = found["no tests"] + found["not run"]
+    cells = " | ".join(map(str, [found.total(), *columns, rest]))
+    return f"| `{name}` | {cells} |"
+
+
+def _survivors(name: str, place: Path) -> None:
+    for mutant, status in _results(name, place).items():
+        if status in ("survived", "no tests"):
+            shown = subprocess.run(
+                ["mutmut", "show", mutant], cwd=place, capture_output=True, text=True, check=False
+            )
+            lines = shown.stdout.splitlines()
+            changed = [x for x in lines if x[:1] in "+-" and x[:3] not in ("+++", "---")]
+            print(f"\n{mutant}: {status}", *changed, sep="\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

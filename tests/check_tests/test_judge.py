@@ -1,0 +1,418 @@
+"""From answers to a verdict: what passes, what does not, where it is worst, in which order."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from compare.check import dropped
+from compare.check.cases import Wanted, make_cases
+from compare.check.evidence import Answer, Arrays, Assignment, Case
+from compare.check.judge import TOLERANCE, judge
+from compare.check.recorded import Recorded, record
+from compare.mistakes.network import Network
+from compare.tolerances import FLOOR_ULP, UNIT_ROUNDOFF, K
+
+
+def case(expected: Arrays, sizes: Arrays | None = None, **more) -> Case:
+    sizes = sizes or {key: np.abs(value) for key, value in expected.items()}
+    return Case({}, np.zeros((2, 1)), np.zeros(2, int), expected, sizes, **more)
+
+
+def one(found, expected, size=None, **more):
+    """The check of one quantity in one case."""
+    expected = np.asarray(expected, float)
+    sizes = None if size is None else {"logits": np.asarray(size, float)}
+    single = more.pop("single", False)
+    asked = case({"logits": expected}, sizes, **more)
+    answer = Answer({"logits": np.asarray(found, float)}, single=single)
+    (check,) = judge([asked], [answer]).checks
+    return check
+
+
+def test_an_error_is_relative_to_what_was_summed():
+    check = one([[1.0, 2.5], [3.0, 4.0]], [[1.0, 2.0], [3.0, 4.1]], [[1.0, 10.0], [1.0, 0.5]])
+    assert (check.quantity, check.name, check.passed) == ("logits", "logits", False)
+    assert check.relative_error == pytest.approx(0.2)
+    assert check.tolerance == TOLERANCE
+    assert check.worst == (1, 1)
+    assert (check.found_there, check.expected_there) == (4.0, 4.1)
+
+
+def test_one_size_may_stand_for_all():
+    assert one([1.0, 2.5], [1.0, 2.0], 5.0).relative_error == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(("error", "passed"), [(0.99, True), (1.01, False)])
+def test_the_bound(error, passed):
+    assert one([0.0, error * TOLERANCE], [0.0, 0.0], [1.0, 1.0]).passed is passed
+
+
+def test_a_number():
+    check = one(3.0, 2.0)
+    assert (check.worst, check.relative_error) == ((), 0.5)
+
+
+def test_an_empty_size_allows_the_very_value_alone():
+    assert one([0.0, 1.0], [0.0, 1.0], [0.0, 1.0]).relative_error == 0
+    check = one([1e-30, 1.0], [0.0, 1.0], [0.0, 1.0])
+    assert (check.relative_error, check.passed, check.worst) == (math.inf, False, (0,))
+
+
+@pytest.mark.parametrize("found", [np.nan, np.inf])
+def test_what_is_no_number_is_infinitely_far(found):
+    check = one([1.0, found], [1.0, 1.0])
+    assert (check.relative_error, check.passed, check.worst) == (math.inf, False, (1,))
+
+
+def test_equal_infinities_are_equal():
+    assert one([np.inf], [np.inf], [1.0]).relative_error == 0
+
+
+def test_the_worst_case_counts():
+    cases = [case({"loss": np.array(1.0)}) for _ in range(3)]
+    answers = [Answer({"loss": np.array(v)}) for v in (1.1, 1.3, 1.2)]
+    (check,) = judge(cases, answers).checks
+    assert check.relative_error == pytest.approx(0.3)
+    assert check.found_there == 1.3
+
+
+def test_the_case_furthest_beyond_its_own_tolerance_counts():
+    """In float32 each case has its own."""
+    rounded = [{"loss": np.array(1.0 + e)} for e in (1e-4, 1e-6)]
+    cases = [case({"loss": np.array(1.0)}, expected32=r) for r in rounded]
+    answers = [Answer({"loss": np.array(1.0 + e)}, single=True) for e in (2e-4, 1e-5)]
+    (check,) = judge(cases, answers).checks
+    assert check.tolerance == pytest.approx(K * 1e-6)
+    assert not check.passed
+
+
+def test_float32_has_the_bound_of_float32():
+    rounded = {"logits": np.array([1.0 + 1e-6, 4.0])}
+    check = one([1.0 + 7e-6, 4.0], [1.0, 4.0], single=True, expected32=rounded)
+    assert check.tolerance == pytest.approx(K * 1e-6)
+    assert check.passed
+    exact = {"logits": np.array([1.0, 4.0])}
+    check = one([1.0, 4.0], [1.0, 4.0], single=True, expected32=exact)
+    assert check.tolerance == K * FLOOR_ULP * UNIT_ROUNDOFF["float32"]
+    zero = {"logits": np.array([1e-9, 4.0])}
+    check = one([0.5, 4.0], [0.0, 4.0], [0.0, 4.0], single=True, expected32=zero)
+    assert not check.passed
+
+
+def test_one_answer_in_float32_is_enough_for_all():
+    rounded = {"loss": np.array(1.0 + 1e-7)}
+    cases = [case({"loss": np.array(1.0)}, expected32=rounded)] * 2
+    answers = [Answer({"loss": np.array(1.0 + 1e-7)}, single=s) for s in (False, True)]
+    assert judge(cases, answers).passed
+
+
+def test_a_quantity_may_have_a_tolerance_of_its_own():
+    for single in (False, True):
+        check = one([1.05], [1.0], single=single, tolerances={"logits": 0.1})
+        assert (check.tolerance, check.passed) == (0.1, True)
+
+
+def test_the_order_is_that_of_execution():
+    names = ["update/0", "gradient/3", "gradient/0", "loss", "logits", "buffer/1", "activation/0"]
+    values = {name: np.ones(2) for name in names}
+    checks = judge([case(values)], [Answer(values)]).checks
+    found = [c.quantity if c.quantity == c.name else f"{c.quantity}/{c.name}" for c in checks]
+    # Forwards in the order in which they were asked, then loss, gradients, updates.
+    assert found == [
+        "logits", "buffer/1", "activation/0", "loss", "gradient/3", "gradient/0", "update/0",
+    ]  # fmt: skip
+
+
+def test_what_was_not_answered_is_no_check():
+    asked = case({"logits": np.ones(2), "loss": np.ones(())})
+    found = judge([asked, asked], [Answer({"loss": np.ones(())}), Answer({"extra": np.ones(1)})])
+    assert [check.quantity for check in found.checks] == ["loss"]
+    assert judge([asked, asked], [Answer({"loss": np.ones(())})]).passed
+    assert not judge([asked], [Answer()]).passed
+
+
+def test_problems_and_notes():
+    asked = case({"loss": np.ones(())})
+    answers = [
+        Answer({"loss": np.ones(())}, notes=["one", "two"]),
+        Answer(problem="It raised.", notes=["two", "three"]),
+        Answer(problem="It ended."),
+    ]
+    found = judge([asked] * 3, answers)
+    assert (found.error, found.notes) == ("It raised.", ("one", "two", "three"))
+    assert not found.passed
+
+
+def build(nn):
+    return nn.Sequential(nn.Linear(4, 3), nn.LeakyReLU(0.1), nn.Linear(3, 3))
+
+
+ASSIGNMENT = Assignment("net", Recorded(record(build), "net"), "cross_entropy", "SGD", {"lr": 0.1})
+
+
+@pytest.fixture
+def asked() -> list[Case]:
+    """Two cases with what the right network makes of them."""
+    random = np.random.default_rng(0)
+    network = Network(ASSIGNMENT.build, "CrossEntropyLoss", "SGD", {"lr": 0.1})
+    found = []
+    for rows in (5, 6):
+        state = {k: random.standard_normal(v.shape) for k, v in network.model.state_dict().items()}
+        steps = tuple({k: random.standard_normal(v.shape) for k, v in state.items()} for _ in "ab")
+        x, y = random.standard_normal((rows, 4)), random.integers(0, 3, rows)
+        bare = Case(state, x, y, {}, {}, steps)
+        expected = network.answer(bare)
+        sizes = {k: np.full(v.shape, np.abs(v).max()) for k, v in expected.items()}
+        found.append(replace(bare, expected=expected, sizes=sizes))
+    return found
+
+
+def answers_of(cases: list[Case], **changed) -> list[Answer]:
+    """The right answers, with some changed by a function of the value and the case."""
+    names = {name.replace("__", "/").replace("_", "."): f for name, f in changed.items()}
+    return [
+        Answer({k: names[k](v, c) if k in names else np.array(v) for k, v in c.expected.items()})
+        for c in cases
+    ]
+
+
+def codes(result) -> dict[str, str | None]:
+    return {
+        f"{c.quantity}/{c.name}": c.diagnosis and c.diagnosis.code
+        for c in result.checks
+        if not c.passed
+    }
+
+
+def test_a_mistake_is_named_at_every_quantity_that_it_accounts_for(asked):
+    names = [k for k in asked[0].expected if k.startswith("gradient/")]
+    keys = {k.replace("/", "__").replace(".", "_"): lambda v, c: v * len(c.inputs) for k in names}
+    result = judge(asked, answers_of(asked, **keys), ASSIGNMENT)
+    assert codes(result) == dict.fromkeys(sorted(names, key=list(codes(result)).index),
+                                          "sum-not-mean")  # fmt: skip
+    assert len(codes(result)) == 4
+
+
+def test_a_named_mistake_and_an_unknown_one(asked):
+    found = answers_of(
+        asked, gradient__0_bias=lambda v, c: 0 * v, update__0_weight=lambda v, c: v + 1
+    )
+    result = judge(asked, found, ASSIGNMENT)
+    assert codes(result) == {"gradient/0.bias": "missing-bias-gradient", "update/0.weight": None}
+
+
+def test_an_answer_that_is_missing_is_no_evidence_against_a_mistake(asked):
+    found = answers_of(asked, gradient__0_bias=lambda v, c: 0 * v)
+    del found[1].values["gradient/0.bias"], found[0].values["logits"]
+    assert codes(judge(asked, found, ASSIGNMENT)) == {"gradient/0.bias": "missing-bias-gradient"}
+    assert codes(judge(asked, found[:1], ASSIGNMENT)) == {
+        "gradient/0.bias": "missing-bias-gradient"
+    }
+
+
+def test_a_name_needs_every_case(asked):
+    """Zero in one batch and right in the other is no missing gradient."""
+    found = answers_of(asked, gradient__0_bias=lambda v, c: v * (len(v) and len(c.inputs) == 6))
+    assert codes(judge(asked, found, ASSIGNMENT)) == {"gradient/0.bias": None}
+
+
+def test_nothing_is_looked_for_where_nothing_differs(asked, monkeypatch):
+    monkeypatch.setattr("compare.check.judge.explain", None)
+    assert judge(asked, answers_of(asked), ASSIGNMENT).passed
+
+
+def test_without_an_assignment_nothing_is_named(asked):
+    found = answers_of(asked, gradient__0_bias=lambda v, c: 0 * v)
+    result = judge(asked, found)
+    assert codes(result) == {"gradient/0.bias": None}
+    assert result.invariants == ()
+
+
+def test_the_tolerance_of_float32_holds_for_names_too(asked):
+    """Values that are wrong in a known way, and rounded."""
+
+    def rounded(v):
+        return v.astype(np.float32).astype(np.float64)
+
+    asked = [replace(c, expected32={k: rounded(v) for k, v in c.expected.items()}) for c in asked]
+    found = answers_of(asked, gradient__2_weight=lambda v, c: -v)
+    for answer in found:
+        answer.values = {k: rounded(v) for k, v in answer.values.items()}
+        answer.single = True
+    assert codes(judge(asked, found, ASSIGNMENT)) == {"gradient/2.weight": "sign-flip"}
+
+
+def test_an_update_is_named_by_its_optimizer_and_its_settings(asked):
+    def uphill(name):
+        def update(value, case):
+            # SGD with lr = 0.1 would be θ − 0.1 g.
+            return case.parameters[name] + 0.1 * sum(g[name] for g in case.update_gradients)
+
+        return update
+
+    names = [k.removeprefix("update/") for k in asked[0].expected if k.startswith("update/")]
+    keys = {f"update__{name.replace('.', '_')}": uphill(name) for name in names}
+    found = judge(asked, answers_of(asked, **keys), ASSIGNMENT)
+    assert set(codes(found).values()) == {"sign-flip"}
+    assert len(codes(found)) == 4
+
+
+def test_where_the_right_value_is_a_sum_of_zeros_that_of_a_mistake_may_not_be(asked):
+    """An input that is always 0: the column of dW is 0, and λW is not, to its last digits."""
+    network = Network(ASSIGNMENT.build, "CrossEntropyLoss")
+    cases = []
+    for one in asked:
+        x = one.inputs * [1, 0, 1, 1]
+        bare = replace(one, inputs=x, update_gradients=(), expected={}, sizes={})
+        expected = network.answer(bare)
+        sizes = {key: np.abs(value) for key, value in expected.items()}
+        cases.append(replace(bare, expected=expected, sizes=sizes))
+    found = answers_of(cases, gradient__0_weight=lambda v, c: v + 0.01 * c.parameters["0.weight"])
+    assert codes(judge(cases, found, ASSIGNMENT)) == {"gradient/0.weight": "l2-missing-in-gradient"}
+
+
+def test_a_dropout_is_named_with_the_mask_that_it_drew():
+    def dropping(nn):
+        return nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.2))
+
+    random = np.random.default_rng(0)
+    x, dy, mask = random.standard_normal((9, 3)), random.standard_normal((9, 3)), np.eye(9, 3) == 0
+    expected = {"activation/1": x * mask / 0.8, "gradient/1.input": dy * mask / 0.8}
+    given = {"input/1": x, "grad_output/1": dy, "mask/1": mask}
+    parameters = {"0.weight": np.ones((3, 4)), "0.bias": np.zeros(3)}
+    asked = replace(case(expected, given=given), parameters=parameters, inputs=np.ones((2, 4)))
+    answer = Answer({"activation/1": x * mask, "gradient/1.input": dy * mask})
+    assignment = Assignment("net", Recorded(record(dropping), "net"))
+    assert set(codes(judge([asked], [answer], assignment)).values()) == {"unscaled-dropout"}
+
+
+def test_a_network_may_be_a_plain_function(asked):
+    found = answers_of(asked, gradient__0_bias=lambda v, c: 0 * v)
+    plain = replace(ASSIGNMENT, build=build)
+    assert codes(judge(asked, found, plain)) == {"gradient/0.bias": "missing-bias-gradient"}
+
+
+def layers(nn):
+    return nn.Sequential(
+        nn.Linear(6, 4), nn.BatchNorm1d(4), nn.LeakyReLU(0.1), nn.Dropout(0.3), nn.Linear(4, 3)
+    )
+
+
+LAYERS = Assignment("layers", Recorded(record(layers), "layers"))
+
+
+@pytest.fixture(scope="module")
+def alone() -> list[Case]:
+    """Every layer alone, with PyTorch's answers."""
+    return make_cases(LAYERS, Wanted(functions=False, layers=True))
+
+
+def answers_of_layers(cases: list[Case], **factors: float) -> list[Answer]:
+    """Right answers, with the Dropout's numbers times some factors."""
+    found = []
+    for number, one in enumerate(cases):
+        asked = dropped.question(one, "3")
+        mask = np.random.default_rng(number).random(asked.x.shape) >= 0.3
+        values = {k: np.array(v) for k, v in one.expected.items()}
+        values["activation/3"] = asked.x * mask / 0.7 * factors.get("forward", 1)
+        values["activation/3.kept"] = np.array(mask.mean())
+        values["activation/3.evaluation"] = asked.x * factors.get("evaluation", 1)
+        values["gradient/3.input"] = asked.dy * mask / 0.7 * factors.get("backward", 1)
+        found.append(Answer(values))
+    return found
+
+
+def judged(cases: list[Case], answers: list[Answer]) -> dict[str, str | None]:
+    return codes(judge(dropped.with_masks(cases, answers, {"3": 0.3}), answers, LAYERS))
+
+
+def test_right_layers_have_nothing_to_name(alone):
+    assert judged(alone, answers_of_layers(alone)) == {}
+
+
+def test_the_conventions_of_dropout(alone):
+    older = answers_of_layers(alone, forward=0.7, backward=0.7, evaluation=0.7)
+    assert judged(alone, older) == dict.fromkeys(
+        ("activation/3", "activation/3.evaluation", "gradient/3.input"), "unscaled-dropout"
+    )
+    training = answers_of_layers(alone, forward=0.7, backward=0.7)
+    assert judged(alone, training) == dict.fromkeys(
+        ("activation/3", "gradient/3.input"), "unscaled-dropout"
+    )
+
+
+def steeper(values: Arrays, case: Case) -> None:
+    """A slope of 0.2 in the LeakyReLU, and what becomes of it in all layers in a row."""
+    a, w, b = (case.parameters[f"{k}"] for k in ("0.weight", "4.weight", "4.bias"))
+    z = case.inputs @ a.T + case.parameters["0.bias"]
+    normal = (z - z.mean(axis=0)) / np.sqrt(z.var(axis=0) + 1e-5)
+    y = normal * case.parameters["1.weight"] + case.parameters["1.bias"]
+    values["logits"] = np.where(y > 0, y, 0.2 * y) @ w.T + b
+    x = case.given["input/2"]
+    values["activation/2"] = np.where(x > 0, x, 0.2 * x)
+    values["gradient/2.input"] = case.given["grad_output/2"] * np.where(x > 0, 1, 0.2)
+
+
+def biased(values: Arrays, case: Case) -> None:
+    n, old = len(case.inputs), case.parameters["1.running_var"]
+    new = values["buffer/1.running_var"] - 0.9 * old
+    values["buffer/1.running_var"] = 0.9 * old + new * (n - 1) / n
+
+
+def summed(values: Arrays, case: Case) -> None:
+    values["gradient/logits"] = values["gradient/logits"] * len(case.inputs)
+
+
+def offset(values: Arrays, case: Case) -> None:
+    z = case.expected["logits"]
+    p = np.exp(z - z.max(axis=1, keepdims=True))
+    p /= p.sum(axis=1, keepdims=True)
+    values["loss"] = -np.log(p[np.arange(len(p)), case.targets] + 1e-5).mean()
+
+
+def no_bias(values: Arrays, case: Case) -> None:
+    values["gradient/4.bias"] = 0 * values["gradient/4.bias"]
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "places"),
+    [
+        (no_bias, "missing-bias-gradient", ["gradient/4.bias"]),
+        (steeper, "wrong-slope", ["activation/2", "logits/logits", "gradient/2.input"]),
+        (biased, "biased-variance", ["buffer/1.running_var"]),
+        (summed, "sum-not-mean", ["gradient/logits"]),
+        (offset, "log-offset-mismatch", ["loss/loss"]),
+    ],
+)
+def test_a_mistake_in_a_layer_that_is_asked_alone(alone, change, code, places):
+    answers = answers_of_layers(alone)
+    for one, answer in zip(alone, answers, strict=True):
+        change(answer.values, one)
+    assert judged(alone, answers) == dict.fromkeys(places, code)
+
+
+def test_what_numpy_nn_lacks_costs_the_names_alone(asked):
+    def mish(nn):
+        return nn.Sequential(nn.Linear(4, 3), nn.Mish(), nn.Linear(3, 3))
+
+    found = answers_of(asked, gradient__0_bias=lambda v, c: 0 * v, loss=lambda v, c: -1 + 0 * v)
+    found[0].notes.append("seen before")
+    result = judge(asked, found, replace(ASSIGNMENT, build=Recorded(record(mish), "mish")))
+    assert codes(result) == {"loss/loss": None, "gradient/0.bias": None}
+    before, note = result.notes
+    assert before == "seen before"
+    assert (note[-1], note[-2] != ".", ";" in note) == (".", True, False)
+    assert note.startswith("No mistake can be named here: ")
+    assert "Mish" in note
+    assert "never negative" in result.invariants[0]
+    nothing = replace(ASSIGNMENT, optimizer="LBFGS")
+    assert judge(asked, found, nothing).notes != ()
+
+
+def test_invariants_come_with_the_result(asked):
+    found = answers_of(asked, loss=lambda v, c: v - 100)
+    assert "never negative" in judge(asked, found, ASSIGNMENT).invariants[0]
