@@ -83,7 +83,7 @@ def section(name: str, folder: Path) -> Iterator[str]:
         return
     record = run.record
     words = [word for word in shlex.split(record.command) if "/" not in word]
-    yield f"{record.experiment.summary.replace('?', '')}.\n"
+    yield f"{record.experiment.summary.rstrip('?')}.\n"
     yield "```\n" + shlex.join(word for word in words if word != "--out") + "\n```\n"
     yield from _facts(run)
     yield from _table(run)
