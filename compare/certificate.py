@@ -275,15 +275,18 @@ def _whole(step: Step, judges: Judges, seed: int) -> tuple[list[Comparison], Kin
         if call.grad_output is not None
     }
     noise = {name: (NOISE * s.output, NOISE * s.grad_input) for name, s in sizes.items()}
+    largest = {site: _largest(size) for site, size in _sites_of_sizes(sizes, torch).items()}
+    del sizes  # a step of a large network takes gigabytes
     judges.torch64.load(step.before)
     judges.torch64.give_masks(step.masks)
-    noisy = judges.torch64.replay(_batch(judges.torch64, step), kinks, noise, seed)
+    moved = _sites(judges.torch64.replay(_batch(judges.torch64, step), kinks, noise, seed))
+    del noise
 
     longest = max(longest_sum(c, torch.before.of_module(c.name)) for c in torch.calls)
     bound = tolerances.float64_bound(longest)
-    values, exact, moved = (_sites(record) for record in (numpy, torch, noisy))
+    values, exact = _sites(numpy), _sites(torch)
     found = []
-    for site, size in _sites_of_sizes(sizes, torch).items():
+    for site, size in largest.items():
         if site not in values:
             found.append(Comparison("float64", f"whole/{site}", np.inf, 0.0, 0.0))
             continue
@@ -293,7 +296,7 @@ def _whole(step: Step, judges: Judges, seed: int) -> tuple[list[Comparison], Kin
             value, referee = np.where(lost, 0.0, value), np.where(lost, 0.0, referee)
         with np.errstate(invalid="ignore"):
             change = np.abs(moved[site] - exact[site]) / NOISE
-        error = tolerances.whole_error(value, referee, _largest(size) + _largest(change))
+        error = tolerances.whole_error(value, referee, size + _largest(change))
         found.append(Comparison("float64", f"whole/{site}", error, 0.0, bound))
     return found, _count_kinks(step, torch, judges.torch64)
 

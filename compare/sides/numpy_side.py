@@ -10,7 +10,7 @@ import numpy as np
 
 import numpy_nn
 from compare.blueprint import Blueprint
-from compare.sides.protocol import Arrays, Call, Evaluation, Stage, State, Step
+from compare.sides.protocol import Arrays, Call, Evaluation, Stage, State, Step, kept
 
 
 class NumpySide:
@@ -175,10 +175,11 @@ def _cast(x: np.ndarray, dtype: str) -> np.ndarray:
 def _recorded(model: Any, loss: Any) -> Iterator[list[Call]]:
     """While this lasts, every call of a leaf module and of the loss is copied into the list."""
     calls: list[Call] = []
+    closed: list[Call] = []
     leaves = [(name, m) for name, m in model.named_modules() if not any(m.children())]
     watched = [*leaves, ("loss", loss)]
     for name, module in watched:
-        _watch(name, module, calls)
+        _watch(name, module, calls, closed)
     try:
         yield calls
     finally:
@@ -186,13 +187,14 @@ def _recorded(model: Any, loss: Any) -> Iterator[list[Call]]:
             del module.__dict__["forward"], module.__dict__["backward"]
 
 
-def _watch(name: str, module: Any, calls: list[Call]) -> None:
+def _watch(name: str, module: Any, calls: list[Call], closed: list[Call]) -> None:
     forward, backward = module.forward, module.backward
     open_calls: list[Call] = []
 
     def recording_forward(x: np.ndarray, *rest: Any) -> Any:
         output = forward(x, *rest)
-        call = Call(name, type(module).__name__, np.array(x), np.array(output))
+        x = kept(x, calls[-1].output if calls else None)
+        call = Call(name, type(module).__name__, x, np.array(output))
         mask = getattr(module, "last_mask", None)
         call.mask = None if mask is None else np.array(mask)
         calls.append(call)
@@ -203,7 +205,9 @@ def _watch(name: str, module: Any, calls: list[Call]) -> None:
         grad_input = backward(*gradient)
         call = open_calls.pop()
         dy = gradient[0] if gradient else np.ones((), call.output.dtype)
-        call.grad_output, call.grad_input = np.array(dy), np.array(grad_input)
+        call.grad_output = kept(dy, closed[-1].grad_input if closed else None)
+        call.grad_input = np.array(grad_input)
+        closed.append(call)
         return grad_input
 
     module.__dict__["forward"] = recording_forward

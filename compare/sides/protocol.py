@@ -69,6 +69,16 @@ class Call:
     mask: np.ndarray | None = None
 
 
+def kept(array: np.ndarray, copied: np.ndarray | None) -> np.ndarray:
+    """A copy of an array, or an earlier copy that still has the same values.
+
+    What a module gives is what the next one gets: a large step is kept once, not twice.
+    """
+    if copied is not None and array.dtype == copied.dtype and np.array_equal(array, copied):
+        return copied
+    return np.array(array)
+
+
 @dataclass(frozen=True)
 class Step:
     """One training step with everything in it, modules in the order of their execution."""

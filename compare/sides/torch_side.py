@@ -11,7 +11,7 @@ import torch
 
 import torch_nn
 from compare.blueprint import Blueprint
-from compare.sides.protocol import Arrays, Call, Evaluation, Stage, State, Step
+from compare.sides.protocol import Arrays, Call, Evaluation, Stage, State, Step, kept
 
 
 class TorchSide:
@@ -116,7 +116,9 @@ class TorchSide:
                 output = output + drawn(noise[name][0])
             output.retain_grad()
             x = given[name]
-            calls.append(Call(name, type(module).__name__, _array(x), _array(output)))
+            before_it = calls[-1].output if calls else None
+            got = kept(x.detach().numpy(), before_it)
+            calls.append(Call(name, type(module).__name__, got, _array(output)))
             ends.append((x, output))
             return output
 
@@ -136,8 +138,11 @@ class TorchSide:
             logits.retain_grad()
         loss = self.loss(logits, targets)
         loss.backward()
-        for call, (x, output) in zip(calls, ends, strict=True):
-            call.grad_output, call.grad_input = _gradient(output), _gradient(x)
+        after_it: np.ndarray | None = None
+        for call, (x, output) in zip(reversed(calls), reversed(ends), strict=True):
+            call.grad_input = _gradient(x)
+            call.grad_output = kept(_gradient_seen(output), after_it)
+            after_it = call.grad_input
         one = np.ones((), self.dtype)
         kind = type(self.loss).__name__
         calls.append(Call("loss", kind, _array(logits), _array(loss), one, _gradient(logits)))
@@ -249,4 +254,9 @@ def _array(tensor: torch.Tensor) -> np.ndarray:
 
 def _gradient(tensor: torch.Tensor) -> np.ndarray:
     """The gradient that reached a tensor: zeros where autograd found no way to it."""
-    return np.zeros(tensor.shape) if tensor.grad is None else _array(tensor.grad)
+    return np.array(_gradient_seen(tensor))
+
+
+def _gradient_seen(tensor: torch.Tensor) -> np.ndarray:
+    """The same, not copied."""
+    return np.zeros(tensor.shape) if tensor.grad is None else tensor.grad.detach().numpy()

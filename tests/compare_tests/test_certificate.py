@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -15,14 +16,15 @@ from compare.blueprint import Blueprint
 from compare.certificate import (
     Comparison,
     Judges,
-    _comparison,
     _largest,
     _together,
     certify,
+    compare_values,
     longest_sum,
 )
 from compare.sides import Call, Step
 from compare.sides.numpy_side import NumpySide
+from compare.sides.protocol import kept
 from compare.sides.torch_side import TorchSide
 from experiments.architectures import bn_mlp, softmax_mlp
 
@@ -667,7 +669,7 @@ def test_below_the_normal_numbers_float32_has_no_relative_accuracy():
     """PyTorch's last denormal bit must not excuse NumPy's."""
     exact = np.array([1.4e-45])
     values = [a.astype(np.float32) for a in (exact * 3, exact * 2)]
-    found = _comparison("float32", "a", 1, *values, exact, exact)
+    found = compare_values("float32", "a", 1, *values, exact, exact)
     assert found.torch_error < 1e-6
     assert found.tolerance == tolerances.float32_bound(0.0)
 
@@ -720,3 +722,28 @@ def test_other_values_beside_an_overflow_are_judged():
     comparisons, _ = certify(recorded, judges, seed=0)
     forward = [c for c in comparisons if c.site == "forward/3/output" and c.dtype == "float32"]
     assert not forward[0].passed
+
+
+def test_a_recorded_step_keeps_once_what_passes_from_module_to_module():
+    judges = judges_of(Blueprint(relu_net, settings={"lr": 0.1}))
+    side = NumpySide(Blueprint(relu_net, settings={"lr": 0.1}), "float32", 0)
+    recorded = side.record_step(batch_of(side, np.random.default_rng(0)))
+    judges.torch64.load(recorded.before)
+    replayed = judges.torch64.replay(batch_of(judges.torch64, np.random.default_rng(0)), {})
+    for calls in (recorded.calls, replayed.calls[:-1]):  # the loss, last, is small
+        for one, following in itertools.pairwise(calls):
+            assert following.input is one.output
+            np.testing.assert_array_equal(one.grad_output, following.grad_input)
+        assert calls[0].output is not calls[0].input
+
+
+def test_an_input_that_was_changed_after_it_was_given_is_kept_apart():
+    earlier = np.array([1.0, 2.0])
+    same = np.array([1.0, 2.0])
+    assert kept(same, earlier) is earlier
+    same[0] = 5.0
+    assert kept(same, earlier).tolist() == [5.0, 2.0]
+    assert kept(same, None) is not same
+    assert kept(earlier.astype(np.float32), earlier).dtype == np.float32
+    nan = np.array([np.nan])
+    np.testing.assert_array_equal(kept(nan, nan.copy()), nan)
