@@ -22,6 +22,7 @@ MOST_ALONE = 8
 MOST_ROWS = 16
 """Of more plans the best are shown."""
 MOST_SENTENCES = 5
+MOST_AXES = 2
 
 
 def show_summary(run: Run, console: Console | None = None) -> bool:
@@ -93,8 +94,10 @@ def _print_best(run: Run, verdicts: Sequence[Verdict], console: Console) -> None
     table = _table(run)
     for axis in axes:
         table.add_column(axis, overflow="fold")
-    short = name.replace("training-set", "set").replace(" ", "\n")
-    for column in ("train\nloss", short):
+    # With three axes and more there is room for one figure of each side.
+    figures = ["train loss", name] if len(axes) <= MOST_AXES else [name]
+    for figure in figures:
+        column = figure.replace("training-set", "set").replace(" ", "\n")
         for side in BACKENDS.values():
             table.add_column(f"{column}\n{side}", justify="right", no_wrap=True)
     table.add_column("parity", no_wrap=True)
@@ -104,7 +107,7 @@ def _print_best(run: Run, verdicts: Sequence[Verdict], console: Console) -> None
             *(variant[axis].removeprefix(f"{axis} ") for axis in axes),
             *(
                 _number(_mean(run, backend, groups[label], which))
-                for which in ("train loss", name)
+                for which in figures
                 for backend in BACKENDS
             ),
             "[red]FAIL[/]" if compared[label][1] or not compared[label][0] else "[green]pass[/]",

@@ -86,7 +86,10 @@ def test_only_what_is_used_is_described(make_run: MakeRun) -> None:
     ("changes", "expected"),
     [
         ({"finished": False}, "**This run is incomplete**"),
-        ({"record": {"sample": True}}, "made-up rows instead of the full data set"),
+        (
+            {"record": {"sample": True}, "experiment": {"data": {"name": "all of it"}}},
+            "made-up rows instead of the full data set",
+        ),
         ({"record": {"max_steps": 6}}, "stopped each training after 6 steps"),
         ({"failing": {(1, "gradient/1.weight")}}, "1 of 83 comparisons fails"),
         ({"failing": {(1, "gradient/1.weight")}}, "`gradient/1.weight`"),

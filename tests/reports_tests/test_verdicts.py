@@ -15,7 +15,12 @@ from reports import verdicts as say
 
 YES, NO, OPEN = Answer.SUPPORTED, Answer.NOT_SUPPORTED, Answer.UNDECIDED
 HIGHER = Claim(
-    says="A is best", by="me", quantity="test accuracy", relation="higher than", than={"x": "B"}
+    says="A is best",
+    by="me",
+    quantity="test accuracy",
+    of={"x": "A"},
+    relation="higher than",
+    than={"x": "B"},
 )
 LEAST = Claim(
     says="it works", by="me", quantity="test loss", relation="at most", value=0.5, epoch=3
