@@ -11,7 +11,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from compare.bench.contender import CannotRunError, Contender
+from compare.bench.contender import CannotRunError
 from compare.bench.workloads import Convolution, TrainingStep, Workload
 
 
@@ -25,6 +25,7 @@ class Entry:
         process: Contenders of one name share a process; they have the same thread pools.
         step: ``module:Class`` for a training step, or nothing.
         convolution: ``module:Class`` for a convolution alone, or nothing.
+        training: ``module:Class`` for a whole training, or nothing.
         options: Further arguments of the class.
         images_only: Whether it is asked for networks with convolutions alone.
         extra: Whether it is a peer of the extra ``bench``.
@@ -35,6 +36,7 @@ class Entry:
     process: str
     step: str = ""
     convolution: str = ""
+    training: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     images_only: bool = False
     extra: bool = False
@@ -43,6 +45,7 @@ class Entry:
 _TORCH_STEP = "compare.bench.contenders.torch_steps:TorchSteps"
 _TORCH_CONVOLUTION = "compare.bench.contenders.convolutions_torch:TorchConvolution"
 _PEERS = "compare.bench.peers"
+_HARNESS = "compare.bench.harness"
 
 CONTENDERS: dict[str, Entry] = {
     "numpy": Entry(
@@ -95,6 +98,15 @@ CONTENDERS: dict[str, Entry] = {
         "Numba loops", "numba", "numba", convolution=f"{_PEERS}.numba_loops:NumbaConvolution",
         extra=True,
     ),
+    "lockstep": Entry("lock step", "torch", "lockstep", training=f"{_HARNESS}:Lockstep"),
+    "plain-numpy": Entry(
+        "NumPy alone", "numpy", "numpy", training=f"{_HARNESS}:Plain",
+        options={"backend": "numpy"},
+    ),
+    "plain-torch": Entry(
+        "PyTorch alone", "torch", "torch", training=f"{_HARNESS}:Plain",
+        options={"backend": "torch"},
+    ),
     "loops": Entry(
         "plain loops", "numpy", "numpy", convolution=f"{_PEERS}.loops:LoopConvolution"
     ),
@@ -105,6 +117,10 @@ EAGER = (
     "torch", "torch-foreach", "torch-fused", "torch-channels-last", "torch-channels-last-fused",
 )  # fmt: skip
 PEERS = ("scikit-learn", "autograd", "numpy-ml", "tinygrad", "numba", "loops")
+
+
+# Whose failure is a mistake of this program, and is not passed over.
+OWN = ("numpy", "torch", "floor", "lockstep", "plain-numpy", "plain-torch")
 
 
 class NotInstalledError(CannotRunError):
@@ -127,8 +143,12 @@ def installed_version(name: str) -> str | None:
         return None
 
 
-def make(name: str, workload: Workload) -> Contender:
+def make(name: str, workload: Any) -> Any:
     """Make a contender ready for its work.
+
+    Args:
+        name: One of :data:`CONTENDERS`.
+        workload: What it is to do: a step, a convolution or a whole training.
 
     Raises:
         NotInstalledError: Its package is missing.
@@ -137,17 +157,20 @@ def make(name: str, workload: Workload) -> Contender:
     entry = CONTENDERS[name]
     if installed_version(name) is None:
         raise NotInstalledError(f"the package {entry.distribution} is not installed")
-    step = isinstance(workload, TrainingStep)
-    module, _, class_name = (entry.step if step else entry.convolution).partition(":")
-    options = entry.options
-    if not step:
+    made_in, options = entry.training, entry.options
+    if isinstance(workload, TrainingStep):
+        made_in = entry.step
+    elif isinstance(workload, Convolution):
+        # Nothing is updated, so no setting of an optimizer matters.
+        made_in = entry.convolution
         options = {key: value for key, value in options.items() if key != "setting"}
+    module, _, class_name = made_in.partition(":")
     try:
         return getattr(import_module(module), class_name)(workload, **options)
     except CannotRunError:
         raise
     except Exception as error:
-        if name in ("numpy", "torch", "floor"):
+        if name in OWN:
             raise  # not a peer's weakness but a mistake of the person or of this program
         raise CannotRunError(one_line(error)) from error
 

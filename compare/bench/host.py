@@ -65,10 +65,8 @@ class Here:
     def call(self, name: str, method: str, *args: Any) -> Any:
         if method == "block":
             return block(self._made[name], *args)
-        if method == "environment":
-            from compare.environment import describe_environment
-
-            return describe_environment()
+        if method == "surroundings":
+            return surroundings(self._threads)
         return getattr(self._made[name], method)(*args)
 
     def drop(self, name: str) -> None:
@@ -157,6 +155,15 @@ def limit_threads(threads: int) -> None:
     threadpool_limits(threads, user_api="blas")
     if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(threads)
+
+
+def surroundings(threads: int) -> tuple[Any, bool]:
+    """The machine and the libraries, and whether there is a compiler for ``torch.compile``."""
+    from compare.bench.contenders.torch_steps import compiler_here
+    from compare.environment import describe_environment
+
+    limit_threads(threads)
+    return describe_environment(), compiler_here()
 
 
 def serve(pipe: Any, threads: int) -> None:

@@ -25,12 +25,13 @@ class NumpySteps:
         plan = workload.blueprint()
         self.model, self._start = workload.start()
         self.inputs, self.targets = workload.batch()
-        self.loss = plan.criterion(numpy_nn)
+        self.seed, self.loss = workload.seed, plan.criterion(numpy_nn)
         self.optimizer = plan.optimizer(numpy_nn, self.model)
         self._fresh = copy.deepcopy(self.optimizer.state_dict())
         self.last_loss = 0.0
 
     def start(self) -> None:
+        numpy_nn.manual_seed(self.seed)  # for dropout's masks
         self.model.load_state_dict(self._start)
         self.optimizer.load_state_dict(copy.deepcopy(self._fresh))
         self.optimizer.zero_grad()

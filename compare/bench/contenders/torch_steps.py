@@ -49,7 +49,7 @@ class TorchSteps:
         self.model = plan.model(torch_nn)
         inputs, targets = workload.batch()
         self.inputs, self.targets = torch.tensor(inputs), torch.tensor(targets)
-        self.loss = plan.criterion(torch_nn)
+        self.seed, self.loss = workload.seed, plan.criterion(torch_nn)
         if channels_last:
             if self.inputs.dim() != 4:
                 raise CannotRunError("there are no images whose channels could come last")
@@ -77,6 +77,7 @@ class TorchSteps:
         return self.loss(self.model(inputs), targets)
 
     def start(self) -> None:
+        torch_nn.manual_seed(self.seed)  # for dropout's masks
         self.model.load_state_dict(self._start)
         self.optimizer.load_state_dict(copy.deepcopy(self._fresh))
         self.optimizer.zero_grad()
