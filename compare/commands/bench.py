@@ -80,9 +80,7 @@ def bench_command(
     asked = Asked(
         steps=_steps(architectures, batch_sizes, optimizers),
         parts=chosen,
-        names=tuple(dict.fromkeys(["numpy", "torch", *contenders]))
-        if contenders
-        else tuple(steppers),
+        names=tuple(names),
         threads=count,
         schedule=Schedule(repeats, seconds, pause),
         apart=protocol == "processes",
