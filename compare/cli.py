@@ -226,10 +226,17 @@ def bench(
 
 @app.command()
 def report(
-    run_dir: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    run_dir: Annotated[Path, typer.Argument(help="The folder of a run, or of a measurement.")],
 ) -> None:
-    """Make a run's report again, from its records alone."""
-    from reports.report import write_report
+    """Make a run's report again, or that of a measurement, from its records alone."""
+    if (run_dir / "bench.json").is_file():
+        from compare.bench.records import read_bench
+        from reports.bench import write_bench_report
 
-    for path in write_report(run_dir)[:3]:
+        paths = write_bench_report(read_bench(run_dir / "bench.json"), run_dir)
+    else:
+        from reports.report import write_report
+
+        paths = write_report(run_dir)
+    for path in paths[:3]:
         print(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from compare.bench.contender import CannotRunError, Evidence
 from compare.bench.host import Host
 from compare.bench.records import AgreementRecord, Case, Measured, RatioRecord, Times
 from compare.bench.schedule import Schedule, measure
-from compare.bench.workloads import TrainingStep, Workload
+from compare.bench.workloads import TrainingStep, Workload, fields_of
 from compare.made_up import input_shape
 from compare.timings import ratio_of_medians, spread
 
@@ -52,7 +51,11 @@ def run_case(
     for name in names:
         entry = CONTENDERS[name]
         record = records[name] = Measured(
-            name=name, title=entry.title, version=installed_version(name), status="not run"
+            name=name,
+            title=entry.title,
+            group=entry.group,
+            version=installed_version(name),
+            status="not run",
         )
         try:
             if name in (reasons or {}):
@@ -100,7 +103,7 @@ def run_case(
     return Case(
         title=workload.title,
         kind=kind,
-        workload=asdict(workload),
+        workload=fields_of(workload),
         best_eager=best.name if best else None,
         contenders=list(records.values()),
     )

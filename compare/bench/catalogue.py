@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from compare.bench.contender import CannotRunError
+from compare.bench.records import Group
 from compare.bench.workloads import Convolution, TrainingStep, Workload
 
 
@@ -28,7 +29,7 @@ class Entry:
         training: ``module:Class`` for a whole training, or nothing.
         options: Further arguments of the class.
         images_only: Whether it is asked for networks with convolutions alone.
-        extra: Whether it is a peer of the extra ``bench``.
+        group: Whose it is.
     """
 
     title: str
@@ -39,84 +40,81 @@ class Entry:
     training: str = ""
     options: dict[str, Any] = field(default_factory=dict)
     images_only: bool = False
-    extra: bool = False
+    group: Group = "peer"
 
 
-_TORCH_STEP = "compare.bench.contenders.torch_steps:TorchSteps"
-_TORCH_CONVOLUTION = "compare.bench.contenders.convolutions_torch:TorchConvolution"
+_OURS = "compare.bench.contenders"
 _PEERS = "compare.bench.peers"
 _HARNESS = "compare.bench.harness"
+
+
+def _torch(
+    setting: str, *, images_only: bool = False, alone: bool = False, **options: Any
+) -> Entry:
+    """PyTorch in a setting; ``alone``: where it is asked for a convolution alone, too."""
+    return Entry(
+        f"PyTorch{setting}",
+        "torch",
+        "torch",
+        group="torch",
+        step=f"{_OURS}.torch_steps:TorchSteps",
+        convolution=f"{_OURS}.convolutions_torch:TorchConvolution" if alone else "",
+        options=options,
+        images_only=images_only,
+    )
+
+
+def _peer(name: str, step: str) -> Entry:
+    return Entry(name, name, name, step=f"{_PEERS}.{step}")
+
 
 CONTENDERS: dict[str, Entry] = {
     "numpy": Entry(
         "NumPy",
         "numpy",
         "numpy",
-        step="compare.bench.contenders.numpy_steps:NumpySteps",
-        convolution="compare.bench.contenders.convolutions_numpy:NumpyConvolution",
+        group="numpy",
+        step=f"{_OURS}.numpy_steps:NumpySteps",
+        convolution=f"{_OURS}.convolutions_numpy:NumpyConvolution",
     ),
-    "torch": Entry("PyTorch", "torch", "torch", step=_TORCH_STEP, convolution=_TORCH_CONVOLUTION),
-    "torch-foreach": Entry(
-        "PyTorch, foreach", "torch", "torch", step=_TORCH_STEP,
-        options={"setting": {"foreach": True}},
+    "torch": _torch("", alone=True),
+    "torch-foreach": _torch(", foreach", optimizer={"foreach": True}),
+    "torch-fused": _torch(", fused", optimizer={"fused": True}),
+    "torch-channels-last": _torch(
+        ", channels last", images_only=True, alone=True, channels_last=True
     ),
-    "torch-fused": Entry(
-        "PyTorch, fused", "torch", "torch", step=_TORCH_STEP, options={"setting": {"fused": True}}
+    "torch-channels-last-fused": _torch(
+        ", channels last, fused", images_only=True, channels_last=True, optimizer={"fused": True}
     ),
-    "torch-channels-last": Entry(
-        "PyTorch, channels last", "torch", "torch", step=_TORCH_STEP,
-        convolution=_TORCH_CONVOLUTION, options={"channels_last": True}, images_only=True,
-    ),
-    "torch-channels-last-fused": Entry(
-        "PyTorch, channels last, fused", "torch", "torch", step=_TORCH_STEP,
-        options={"channels_last": True, "setting": {"fused": True}}, images_only=True,
-    ),
-    "torch-compile": Entry(
-        "PyTorch, compiled, fused", "torch", "torch", step=_TORCH_STEP,
-        options={"compiled": True, "setting": {"fused": True}},
-    ),
+    "torch-compile": _torch(", compiled, fused", compiled=True, optimizer={"fused": True}),
     "floor": Entry(
-        "matrix products alone", "numpy", "numpy", step="compare.bench.contenders.floor:Floor"
+        "matrix products alone", "numpy", "numpy", group="floor", step=f"{_OURS}.floor:Floor"
     ),
-    "scikit-learn": Entry(
-        "scikit-learn", "scikit-learn", "scikit-learn",
-        step=f"{_PEERS}.scikit_learn:ScikitLearn",
-    ),
-    "autograd": Entry(
-        "autograd", "autograd", "autograd", step=f"{_PEERS}.autograd_steps:AutogradSteps",
-        extra=True,
-    ),
-    "numpy-ml": Entry(
-        "numpy-ml", "numpy-ml", "numpy-ml", step=f"{_PEERS}.numpy_ml_steps:NumpyMlSteps",
-        extra=True,
-    ),
-    "tinygrad": Entry(
-        "tinygrad", "tinygrad", "tinygrad", step=f"{_PEERS}.tinygrad_steps:TinygradSteps",
-        extra=True,
-    ),
+    "scikit-learn": _peer("scikit-learn", "scikit_learn:ScikitLearn"),
+    "autograd": _peer("autograd", "autograd_steps:AutogradSteps"),
+    "numpy-ml": _peer("numpy-ml", "numpy_ml_steps:NumpyMlSteps"),
+    "tinygrad": _peer("tinygrad", "tinygrad_steps:TinygradSteps"),
     "numba": Entry(
-        "Numba loops", "numba", "numba", convolution=f"{_PEERS}.numba_loops:NumbaConvolution",
-        extra=True,
+        "Numba loops", "numba", "numba", convolution=f"{_PEERS}.numba_loops:NumbaConvolution"
     ),
+    "loops": Entry("plain loops", "numpy", "numpy", convolution=f"{_PEERS}.loops:LoopConvolution"),
     "lockstep": Entry("lock step", "torch", "lockstep", training=f"{_HARNESS}:Lockstep"),
     "plain-numpy": Entry(
-        "NumPy alone", "numpy", "numpy", training=f"{_HARNESS}:Plain",
-        options={"backend": "numpy"},
+        "NumPy alone", "numpy", "numpy", training=f"{_HARNESS}:Plain", options={"backend": "numpy"}
     ),
     "plain-torch": Entry(
-        "PyTorch alone", "torch", "torch", training=f"{_HARNESS}:Plain",
+        "PyTorch alone",
+        "torch",
+        "torch",
+        training=f"{_HARNESS}:Plain",
         options={"backend": "torch"},
     ),
-    "loops": Entry(
-        "plain loops", "numpy", "numpy", convolution=f"{_PEERS}.loops:LoopConvolution"
-    ),
-}  # fmt: skip
+}
 
 # PyTorch's eager settings: the fastest of them is its best setting.
 EAGER = (
     "torch", "torch-foreach", "torch-fused", "torch-channels-last", "torch-channels-last-fused",
 )  # fmt: skip
-PEERS = ("scikit-learn", "autograd", "numpy-ml", "tinygrad", "numba", "loops")
 
 
 # Whose failure is a mistake of this program, and is not passed over.
@@ -163,7 +161,7 @@ def make(name: str, workload: Any) -> Any:
     elif isinstance(workload, Convolution):
         # Nothing is updated, so no setting of an optimizer matters.
         made_in = entry.convolution
-        options = {key: value for key, value in options.items() if key != "setting"}
+        options = {key: value for key, value in options.items() if key != "optimizer"}
     module, _, class_name = made_in.partition(":")
     try:
         return getattr(import_module(module), class_name)(workload, **options)

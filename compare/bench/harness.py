@@ -78,6 +78,7 @@ class Lockstep:
     def __init__(self, training: Training) -> None:
         self.training, self.plan, self.splits = training, training.plan(), training.splits()
         self._epochs: Iterator[None] | None = None
+        self.made: Any = None
         self.certified = self.steps = 0
 
     def epoch(self) -> float | None:
@@ -102,7 +103,7 @@ class Lockstep:
         from compare.lockstep import LockStep
 
         findings = Findings(self.plan.label, 0)
-        made = LockStep(
+        self.made = made = LockStep(
             self.plan,
             blueprint(self.plan.experiment, self.plan.optimizer),
             0,
@@ -142,6 +143,7 @@ class Plain:
         self.training, self.backend = training, backend
         self.plan, self.splits = training.plan(), training.splits()
         self._epochs: Iterator[None] | None = None
+        self.side: Any = None
 
     def epoch(self) -> float | None:
         """Seconds of the next epoch, None when there is none left."""
@@ -159,12 +161,13 @@ class Plain:
         from compare.lockstep import batches
 
         experiment = self.plan.experiment
-        side: Any
         if self.backend == "numpy":
             from compare.sides.numpy_side import NumpySide as Made
         else:
             from compare.sides.torch_side import TorchSide as Made  # type: ignore[assignment]
-        side = Made(blueprint(experiment, self.plan.optimizer), experiment.training.dtype, 0)
+        self.side = side = Made(
+            blueprint(experiment, self.plan.optimizer), experiment.training.dtype, 0
+        )
         held = {name: side.rows(*rows) for name, rows in self.splits.named().items()}
         for _ in range(experiment.training.epochs):
             order = side.permutation(len(self.splits.train.targets))
@@ -224,7 +227,7 @@ def measure_harness(
 def ratio_of_sums(above: list[float], *below: list[float]) -> Ratio:
     """Σ above / Σ below, with a bootstrap interval over places, the first of which stays.
 
-    The first epoch is unlike the others (most certificates, compiling of nothing but caches), so
+    The first epoch is unlike the others (half of the certificates, cold caches), so
     it is in every draw; the others are drawn with replacement.
 
     Args:

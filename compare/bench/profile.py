@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from compare.bench.contender import LayerTime
 from compare.bench.host import Host
 from compare.bench.records import LayerRecord, Profile
 from compare.bench.schedule import Schedule
-from compare.bench.workloads import TrainingStep
+from compare.bench.workloads import TrainingStep, fields_of
 
 # Seconds of one visit to all layers of a network, about; a visit has at least one call of each.
 MOST_REPEATS = 50
@@ -60,7 +59,7 @@ def profile(
                 backward_s={n: _median([v.backward_s for v in visits[n]]) for n in names},
             )
         )
-    return Profile(title=workload.title, workload=asdict(workload), layers=layers)
+    return Profile(title=workload.title, workload=fields_of(workload), layers=layers)
 
 
 def _median(times: Sequence[np.ndarray]) -> float:

@@ -92,6 +92,7 @@ class MemoryRecord(Record):
 
 
 Status = Literal["measured", "not installed", "not run", "differs"]
+Group = Literal["numpy", "torch", "floor", "peer"]
 
 
 class Measured(Record):
@@ -100,6 +101,7 @@ class Measured(Record):
     Attributes:
         name: Its name in the catalogue.
         title: Its name in tables.
+        group: Ours, PyTorch in one of its settings, the floor, or other people's code.
         version: Of the package that does the work.
         status: Whether it was measured, or why not.
         reason: Why not, in words.
@@ -117,6 +119,7 @@ class Measured(Record):
 
     name: str
     title: str
+    group: Group
     version: str | None
     status: Status
     reason: str = ""

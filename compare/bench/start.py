@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -32,18 +33,20 @@ def forward(params, x):
 COMMANDS = ("--help", "list", "check HOMEWORK.py")
 
 
-def measure_start(repeats: int, threads: int) -> list[StartRecord]:
+def measure_start(
+    repeats: int, threads: int, commands: Sequence[str] = COMMANDS
+) -> list[StartRecord]:
     """Run each command in turn so many times, after once for the disk's cache.
 
     Raises:
         InputError: A command fails.
     """
-    seconds: dict[str, list[float]] = {command: [] for command in COMMANDS}
+    seconds: dict[str, list[float]] = {command: [] for command in commands}
     with tempfile.TemporaryDirectory() as folder, thread_variables(threads):
         homework = Path(folder) / "homework.py"
         homework.write_text(HOMEWORK, encoding="utf-8")
         for number in range(repeats + 1):
-            for command in COMMANDS:
+            for command in commands:
                 words = command.replace("HOMEWORK.py", str(homework)).split(" ")
                 begun = perf_counter()
                 done = subprocess.run(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -119,6 +120,12 @@ class Convolution:
 
 
 Workload = TrainingStep | Convolution
+
+
+def fields_of(workload: Workload) -> dict[str, Any]:
+    """The fields of a workload as JSON has them."""
+    return json.loads(json.dumps(asdict(workload)))
+
 
 # The second convolution of the architecture `cnn`, and one that is twice as wide.
 DEFAULT_CONVOLUTIONS = (Convolution(16, 32, 14, 32), Convolution(32, 64, 14, 32))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from time import perf_counter
 
-import numpy as np
 import torch
 
 import torch_nn
@@ -54,7 +53,9 @@ class TorchConvolution:
             "dw": self.layer.weight.grad,
             "db": self.layer.bias.grad,
         }
-        return [Evidence([], {name: np.array(value) for name, value in found.items()}, "gradients")]
+        return [
+            Evidence([], {name: value.numpy().copy() for name, value in found.items()}, "gradients")
+        ]
 
     def _forget(self) -> None:
         self.x.grad = None

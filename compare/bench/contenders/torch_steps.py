@@ -26,7 +26,7 @@ class TorchSteps:
 
     Args:
         workload: What to do.
-        setting: Arguments of the optimizer that say how it computes: ``foreach`` or ``fused``.
+        optimizer: Arguments of the optimizer that say how it computes: ``foreach`` or ``fused``.
         channels_last: Images and kernels with their channels last in memory.
         compiled: Network and loss through ``torch.compile``.
 
@@ -40,7 +40,7 @@ class TorchSteps:
     def __init__(
         self,
         workload: TrainingStep,
-        setting: dict[str, bool] | None = None,
+        optimizer: dict[str, bool] | None = None,
         *,
         channels_last: bool = False,
         compiled: bool = False,
@@ -56,10 +56,10 @@ class TorchSteps:
             self.model = self.model.to(memory_format=torch.channels_last)
             self.inputs = self.inputs.to(memory_format=torch.channels_last)
         try:
-            plan = workload.blueprint(**(setting or {}))
+            plan = workload.blueprint(**(optimizer or {}))
             self.optimizer = plan.optimizer(torch_nn, self.model)
         except (InputError, RuntimeError):
-            wanted = " and ".join(f"{name}={value}" for name, value in (setting or {}).items())
+            wanted = " and ".join(f"{name}={value}" for name, value in (optimizer or {}).items())
             raise CannotRunError(f"PyTorch's {workload.algorithm} has no {wanted} here") from None
         _, start = workload.start()
         self._start = {name: torch.tensor(value) for name, value in start.items()}
@@ -97,7 +97,7 @@ class TorchSteps:
     def evidence(self) -> list[Evidence]:
         self.start()
         self._forward(self.inputs, self.targets).backward()
-        gradients = {name: np.array(p.grad) for name, p in self.model.named_parameters()}
+        gradients = {name: p.grad.numpy().copy() for name, p in self.model.named_parameters()}
         self.start()
         losses = []
         for _ in range(EVIDENT_STEPS):

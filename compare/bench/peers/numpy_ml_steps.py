@@ -15,6 +15,8 @@ from compare.bench.contenders.numpy_steps import EVIDENT_STEPS
 from compare.bench.peers.plan import Layer, layers_of, one_hot
 from compare.bench.workloads import SETTINGS, TrainingStep
 
+# A step on so many takes seconds.
+MOST_IMAGES = 32
 CAN = {"Linear", "BatchNorm1d", "ReLU", "LeakyReLU", "Conv2d", "MaxPool2d", "Flatten"}
 
 
@@ -45,6 +47,12 @@ class NumpyMlSteps:
 
     def __init__(self, workload: TrainingStep) -> None:
         self._plan = layers_of(workload, CAN, "what is written here for numpy-ml")
+        images = any(layer.kind == "MaxPool2d" for layer in self._plan)
+        if images and workload.batch_size > MOST_IMAGES:
+            raise CannotRunError(
+                f"its pooling is a Python loop over every output; more than {MOST_IMAGES} images "
+                "are not tried"
+            )
         if workload.algorithm not in SETTINGS:
             raise CannotRunError(f"no {workload.algorithm} written here for numpy-ml")
         self._library, losses, self._activations, optimizers = _library()
