@@ -89,20 +89,19 @@ def run_case(
                 )
     ready = {name: host_of(name) for name, record in records.items() if record.status == "measured"}
     times, failures = measure(ready, schedule)
-    for name, error in failures.items():
+    for name, failure in failures.items():
         if name in NEEDED:
-            raise error
-        records[name].status, records[name].reason = "not run", str(error)
-    for name, found in times.items():
-        _fill(records[name], phases[name], found, times.get("numpy"))
+            raise failure
+        records[name].status, records[name].reason = "not run", str(failure)
+    for name, seconds in times.items():
+        _fill(records[name], phases[name], seconds, times.get("numpy"))
     for name in ready:
         host_of(name).drop(name)
-    kind = "step" if isinstance(workload, TrainingStep) else "convolution"
     eager = [records[name] for name in EAGER if name in times]
     best = min(eager, key=lambda record: record.step.median_s if record.step else 0, default=None)
     return Case(
         title=workload.title,
-        kind=kind,
+        kind="step" if isinstance(workload, TrainingStep) else "convolution",
         workload=fields_of(workload),
         best_eager=best.name if best else None,
         contenders=list(records.values()),

@@ -18,7 +18,6 @@ from typing import Any, Protocol
 
 from compare.bench.catalogue import NotInstalledError, make
 from compare.bench.contender import CannotRunError, Contender, block
-from compare.bench.workloads import Workload
 from experiments.errors import InputError
 
 THREAD_VARIABLES = (
@@ -33,8 +32,8 @@ THREAD_VARIABLES = (
 class Host(Protocol):
     """Somebody who holds one contender at a time for each name, and does as it is told."""
 
-    def prepare(self, name: str, workload: Workload) -> dict[str, Any]:
-        """Make a contender; return its ``dtype`` and ``phases``.
+    def prepare(self, name: str, workload: Any) -> dict[str, Any]:
+        """Make a contender for a workload or a training; return its ``dtype`` and ``phases``.
 
         Raises:
             CannotRunError: It cannot do this work.
@@ -57,7 +56,7 @@ class Here:
         self._threads = threads
         self._made: dict[str, Contender] = {}
 
-    def prepare(self, name: str, workload: Workload) -> dict[str, Any]:
+    def prepare(self, name: str, workload: Any) -> dict[str, Any]:
         self._made[name] = made = make(name, workload)
         limit_threads(self._threads)
         return {"dtype": made.dtype, "phases": tuple(made.phases)}
@@ -84,7 +83,7 @@ class Apart:
         self._process: Any = None
         self._pipe: Any = None
 
-    def prepare(self, name: str, workload: Workload) -> dict[str, Any]:
+    def prepare(self, name: str, workload: Any) -> dict[str, Any]:
         return self._ask("prepare", name, workload)
 
     def call(self, name: str, method: str, *args: Any) -> Any:

@@ -41,6 +41,6 @@ class NumpyConvolution:
             "y": np.array(self.y),
             "dx": np.array(self.dx),
             "dw": np.array(self.layer.weight.grad),
-            "db": np.array(self.layer.bias.grad),
+            "db": np.array(dict(self.layer.named_parameters())["bias"].grad),
         }
         return [Evidence([], found, "gradients")]

@@ -27,7 +27,7 @@ class TorchConvolution:
         self.layer = torch_nn.Conv2d(workload.in_channels, workload.out_channels, 3, padding=1)
         self.layer.load_state_dict({"weight": arrays["w"], "bias": arrays["b"]})
         if channels_last:
-            self.layer = self.layer.to(memory_format=torch.channels_last)
+            self.layer = self.layer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             arrays["x"] = arrays["x"].to(memory_format=torch.channels_last)
             arrays["dy"] = arrays["dy"].to(memory_format=torch.channels_last)
         self.x, self.dy = arrays["x"].requires_grad_(), arrays["dy"]
@@ -51,7 +51,7 @@ class TorchConvolution:
             "y": self.y.detach(),
             "dx": self.x.grad,
             "dw": self.layer.weight.grad,
-            "db": self.layer.bias.grad,
+            "db": self.layer.get_parameter("bias").grad,
         }
         return [
             Evidence([], {name: value.numpy().copy() for name, value in found.items()}, "gradients")

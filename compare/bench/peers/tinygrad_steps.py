@@ -49,9 +49,7 @@ class TinygradSteps:
         inputs, targets = workload.batch()
         self.inputs, self.targets = Tensor(inputs).realize(), Tensor(targets).realize()
         self.binary = self.layers[-1].kind == "Sigmoid"
-        self.params = {name: Tensor(np.array(v)) for name, v in self._start.items()}
-        for name in self._trained:
-            self.params[name].requires_grad = True
+        self.params: dict[str, Any] = {name: Tensor(np.array(v)) for name, v in self._start.items()}
         self._make()
 
     def _make(self) -> None:
