@@ -20,7 +20,7 @@ def show_bench(record: BenchRecord, console: Console | None = None) -> None:
     threads = f"{protocol.threads} thread{'s' if protocol.threads > 1 else ''}"
     console.print(
         f"{threads}, {apart}; {protocol.repeats} rounds. ×: its time over NumPy's, above 1 where "
-        "NumPy is faster, with the 95% interval."
+        "NumPy is faster, with the 95% interval. *: PyTorch's best eager setting."
     )
     for case in record.cases:
         console.print(_case(case))
@@ -48,7 +48,9 @@ def _case(case: Case) -> Table:
 def _row(measured: Measured, case: Case) -> tuple[str, ...]:
     assert measured.step is not None
     step, ratio = measured.step, measured.over_numpy
-    title = escape(measured.title) + (" *" if measured.name == case.best_eager else "")
+    # PyTorch's settings stand below it, indented.
+    title = escape(measured.title.replace("PyTorch, ", "  "))
+    title += " *" if measured.name == case.best_eager else ""
     memory = measured.memory
     return (
         title,
