@@ -70,6 +70,9 @@ class TorchSteps:
                 raise CannotRunError(
                     f"torch.compile needs a C++ compiler: none of {COMPILERS} is here"
                 )
+            # One function may be compiled for eight shapes in a process, and is then silently
+            # not compiled any more; what was compiled for earlier workloads is forgotten here.
+            torch.compiler.reset()
             self._forward = torch.compile(self._plain, dynamic=False)
         self.last_loss = 0.0
 
