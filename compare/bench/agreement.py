@@ -1,8 +1,11 @@
 """Whether a contender does the same work: its numbers against NumPy's, before it is timed.
 
-Float32 in another order of summation gives other last digits, and contenders may put an ε
-elsewhere; other work gives other numbers altogether. So one bound serves all: a part in a
-thousand of the size of what is compared. How near they are is recorded.
+Other work gives other numbers altogether; the same work in float32, in another order of summation,
+gives other last digits. Losses then agree to a part in a million or so, gradients too, until a
+pre-activation lies so near to the kink of a ReLU that the two orders fall on different sides of
+it. That is rare in shallow networks and common in deep ones: of 32 hidden layers the gradients
+were 3.6e-3 of their size apart, with losses that agree to 1e-4 after three steps. Whether every
+value is right is not decided here but by the certificates of a run. How near they are is recorded.
 """
 
 from __future__ import annotations
@@ -14,7 +17,8 @@ import numpy as np
 
 from compare.bench.contender import Evidence
 
-BOUND = 1e-3
+LOSS_BOUND = 1e-3
+VECTOR_BOUND = 2e-2
 
 
 class Agreement(NamedTuple):
@@ -25,7 +29,7 @@ class Agreement(NamedTuple):
             the first step).
         loss_error: The largest relative difference of the losses of the first steps, or None.
         vector_error: ‖v − v_NumPy‖ / ‖v_NumPy‖ over all of them together.
-        agrees: Whether both are within the bound.
+        agrees: Whether both are within their bounds.
         missing: Names that one of the two does not have.
     """
 
@@ -61,5 +65,5 @@ def _compare(own: Evidence, other: Evidence) -> Agreement:
         both = min(len(own.values), len(other.values))
         a, b = np.array(own.values[:both]), np.array(other.values[:both])
         loss_error = float(np.max(np.abs(a - b) / np.abs(b)))
-    agrees = not missing and error <= BOUND and (loss_error is None or loss_error <= BOUND)
-    return Agreement(own.kind, loss_error, error, bool(agrees), missing)
+    near = error <= VECTOR_BOUND and (loss_error is None or loss_error <= LOSS_BOUND)
+    return Agreement(own.kind, loss_error, error, bool(near and not missing), missing)

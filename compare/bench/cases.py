@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from compare.bench.agreement import BOUND, agreement
+from compare.bench.agreement import LOSS_BOUND, VECTOR_BOUND, agreement
 from compare.bench.catalogue import (
     CONTENDERS,
     EAGER,
@@ -79,7 +79,8 @@ def run_case(
                 kind=found.kind,
                 loss_error=found.loss_error,
                 vector_error=found.vector_error,
-                bound=BOUND,
+                loss_bound=LOSS_BOUND,
+                vector_bound=VECTOR_BOUND,
                 agrees=found.agrees,
             )
             if not found.agrees:

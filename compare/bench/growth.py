@@ -39,8 +39,8 @@ SERIES = (
         (16, 32, 64, 128, 256, 512, 1024, 2048),
         lambda rows: TrainingStep("bn_mlp", rows, "Adam"),
     ),
-    Series("width", "784-w-w-10, ReLU, SGD, batch 128", (32, 64, 128, 256, 512, 1024), _wide),
-    Series("depth", "784-128…128-10, ReLU, SGD, batch 128", (1, 2, 4, 8, 16, 32), _deep),
+    Series("width", "784-w-w-10, SGD, batch 128", (32, 64, 128, 256, 512, 1024), _wide),
+    Series("depth", "784-128…-10, SGD, batch 128", (1, 2, 4, 8, 16, 32), _deep),
 )
 NAMES = ("numpy", "torch")
 

@@ -66,14 +66,16 @@ class AgreementRecord(Record):
             the first step).
         loss_error: Largest relative difference of the first losses; None where there are none.
         vector_error: Norm of the difference over the norm, all arrays together.
-        bound: What both may be at most.
+        loss_bound: What the one may be at most.
+        vector_bound: What the other may be at most.
         agrees: Whether they are.
     """
 
     kind: str
     loss_error: float | None
     vector_error: float
-    bound: float
+    loss_bound: float
+    vector_bound: float
     agrees: bool
 
 

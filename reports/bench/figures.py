@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
 from compare.bench.records import BenchRecord, Case, Measured, Profile
 from reports.figures.boxes import READING, Box, draw_boxes
@@ -133,8 +133,8 @@ def _times(record: BenchRecord) -> list[Drawing]:
                 handles.setdefault(look, drawn)
         axis.set_xscale("log")
         axis.set_yscale("log")
-        _plain(axis.xaxis)
         _plain(axis.yaxis)
+        _at(axis, sorted({case.workload["batch_size"] for case in found}))
         axis.set_title(", ".join(name))
         axis.set_xlabel("rows in a batch")
         axis.set_ylabel("ms a step")
@@ -226,8 +226,8 @@ def _growth(record: BenchRecord) -> list[Drawing]:
             axis.plot(sizes, 1e3 * _line(sizes, seconds, fit.exponent), color=colour, lw=0.8)
         axis.set_xscale("log")
         axis.set_yscale("log")
-        _plain(axis.xaxis)
         _plain(axis.yaxis)
+        _at(axis, series.sizes)
         axis.set_title(series.title, fontsize=7)
         axis.set_xlabel(series.what)
     axes[0, 0].set_ylabel("ms a step")
@@ -249,6 +249,14 @@ def _line(sizes: np.ndarray, seconds: np.ndarray, exponent: float) -> np.ndarray
     """c · nᵇ through the middle of the logarithms."""
     middle = np.mean(np.log(seconds)) - exponent * np.mean(np.log(sizes))
     return np.exp(middle + exponent * np.log(sizes))
+
+
+def _at(axis: Any, sizes: Sequence[int]) -> None:
+    """Ticks at the sizes that were measured; every other one where there are many."""
+    shown = sizes if len(sizes) < 7 else sizes[::2]
+    axis.set_xticks(shown, [f"{size:,}" for size in shown])
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.xaxis.set_minor_locator(FixedLocator(list(sizes)))
 
 
 def _plain(axis: Any) -> None:

@@ -6,7 +6,7 @@ from compare.bench.aims import aims
 from compare.bench.records import BenchRecord, Case, Measured, Profile
 from reports.tables import pipe_table
 from reports.times import milliseconds, ratio_cells
-from reports.wording import capitalised, code, count, escaped, fixed, number
+from reports.wording import code, count, escaped, fixed, number
 
 MEBIBYTE = 2**20
 NONE = "–"
@@ -215,7 +215,7 @@ def aimed(record: BenchRecord) -> str:
     """The aims."""
     rows = [
         (
-            escaped(capitalised(aim.what)),
+            escaped(aim.what),
             aim.bound,
             f"{aim.found:.2f}",
             NONE if aim.interval is None else f"{aim.interval[0]:.2f} to {aim.interval[1]:.2f}",

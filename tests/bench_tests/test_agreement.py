@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compare.bench.agreement import BOUND, agreement
+from compare.bench.agreement import LOSS_BOUND, VECTOR_BOUND, agreement
+from compare.bench.catalogue import make
 from compare.bench.contender import Evidence
+from compare.bench.growth import SERIES
 
 
 def evidence(
@@ -34,9 +36,10 @@ def test_the_size_of_a_difference():
 @pytest.mark.parametrize(
     "other",
     [
-        evidence(losses=(2.0, 1.5 * (1 + 2 * BOUND))),
+        evidence(losses=(2.0, 1.5 * (1 + 2 * LOSS_BOUND))),
         evidence(losses=(float("nan"), 1.5)),
         evidence(**{"0.bias": np.array([np.nan, 12.0])}),
+        evidence(**{"0.bias": np.array([0.0, 12.0 + 13 * 1.01 * VECTOR_BOUND])}),
         evidence(**{"0.bias": np.array([12.0])}),
         evidence(**{"2.weight": np.array([0.0])}),
         Evidence([2.0, 1.5], {"0.weight": evidence().vectors["0.weight"]}, "gradients"),
@@ -49,7 +52,7 @@ def test_other_work_is_not_the_same(other):
 
 
 def test_rounding_is_the_same():
-    near = evidence(losses=(2.0, 1.5 * (1 + BOUND / 2)))
+    near = evidence(losses=(2.0, 1.5 * (1 + LOSS_BOUND / 2)))
     found = agreement([near], [evidence()])
     assert found is not None
     assert found.agrees
@@ -68,3 +71,11 @@ def test_a_reference_that_is_zero_agrees_with_nothing():
     found = agreement([zero], [zero])
     assert found is not None
     assert not found.agrees
+
+
+def test_a_flip_at_a_kink_is_not_other_work():
+    """32 hidden layers of ReLU: somewhere the two orders of summation fall on different sides."""
+    step = SERIES[2].workload(32)
+    found = agreement(make("torch", step).evidence(), make("numpy", step).evidence())
+    assert found is not None
+    assert found.agrees
