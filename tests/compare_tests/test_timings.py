@@ -44,14 +44,14 @@ def test_the_interval_covers_the_truth():
     """In 95 of 100 repetitions, about; drawing steps instead of blocks would cover far fewer."""
     random = np.random.default_rng(1)
     by_block = by_step = 0
-    for number in range(200):
+    for number in range(100):
         above, below = blocks(random, 30, 10, 3.0), blocks(random, 30, 10, 2.0)
         found = ratio_of_medians(above, below, seed=number)
         by_block += found.low <= 1.5 <= found.high
         single = ratio_of_medians(above.reshape(-1, 1), below.reshape(-1, 1), seed=number)
         by_step += single.low <= 1.5 <= single.high
-    assert by_block >= 180
-    assert by_step < 140
+    assert by_block >= 88  # 95 less three standard deviations
+    assert by_step < 70
 
 
 def test_equal_data_gives_equal_intervals():
