@@ -201,7 +201,7 @@ def bench(
     json: Annotated[Path | None, typer.Option(help="Write the measurement here as JSON.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write a report into this folder.")] = None,
 ) -> int:  # fmt: skip
-    """Time a training step in NumPy, in PyTorch and in other code, side by side.
+    """Time a training step in NumPy, PyTorch and other code.
 
     How it is measured and how to read it is in docs/bench.md.
     """
@@ -228,7 +228,7 @@ def bench(
 def report(
     run_dir: Annotated[Path, typer.Argument(help="The folder of a run, or of a measurement.")],
 ) -> None:
-    """Make a run's report again, or that of a measurement, from its records alone."""
+    """Make a run's or a measurement's report again, from its records."""
     if (run_dir / "bench.json").is_file():
         from compare.bench.records import read_bench
         from reports.bench import write_bench_report
