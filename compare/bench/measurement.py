@@ -91,17 +91,17 @@ def run_bench(asked: Asked, progress: Callable[[str], None] = lambda line: None)
     Raises:
         InputError: A network or an optimizer cannot be made.
     """
-    begun = time.perf_counter()
+    begun, load = time.perf_counter(), _load()
     hosts = Hosts(asked)
     try:
-        return _measured(asked, hosts, progress, begun)
+        record = _measured(asked, hosts, progress)
+        record.protocol.load, record.wall_s = load, time.perf_counter() - begun
+        return record
     finally:
         hosts.close()
 
 
-def _measured(
-    asked: Asked, hosts: Hosts, progress: Callable[[str], None], begun: float
-) -> BenchRecord:
+def _measured(asked: Asked, hosts: Hosts, progress: Callable[[str], None]) -> BenchRecord:
     cases: list[Case] = []
     profiles: list[Profile] = []
     growth: list[Growth] = []
@@ -146,7 +146,7 @@ def _measured(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=asked.command,
         commit=own_commit(),
-        wall_s=time.perf_counter() - begun,
+        wall_s=0.0,
         environment=environment,
         protocol=ProtocolRecord(
             name="processes" if asked.apart else "one-process",
@@ -163,6 +163,13 @@ def _measured(
         harness=harness,
         start=start,
     )
+
+
+def _load() -> float | None:
+    try:
+        return os.getloadavg()[0]
+    except (OSError, AttributeError):
+        return None
 
 
 def _profiled(steps: tuple[TrainingStep, ...]) -> list[TrainingStep]:

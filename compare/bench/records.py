@@ -17,6 +17,8 @@ from compare.timings import Ratio, Spread
 from experiments.errors import InputError
 
 SCHEMA = 1
+# One of several threads that has to wait for its core holds up all.
+BUSY_LOAD = 0.5
 
 
 class Record(BaseModel):
@@ -249,6 +251,8 @@ class Protocol(Record):
         pause_s: Between blocks, for idle thread pools to fall asleep.
         compiler: Whether there was a C++ compiler for ``torch.compile``.
         environment: Variables that change how threads wait.
+        load: Programs that wanted a core in the minute before, on average; None where the
+            system does not say.
     """
 
     name: Literal["processes", "one-process"]
@@ -258,6 +262,12 @@ class Protocol(Record):
     pause_s: float
     compiler: bool
     environment: dict[str, str]
+    load: float | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether others were at work on the machine when the measurement began."""
+        return self.load is not None and self.load > BUSY_LOAD
 
 
 class BenchRecord(Record):

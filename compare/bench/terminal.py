@@ -22,6 +22,11 @@ def show_bench(record: BenchRecord, console: Console | None = None) -> None:
         f"{threads}, {apart}; {protocol.repeats} rounds. ×: its time over NumPy's, above 1 where "
         "NumPy is faster, with the 95% interval. *: PyTorch's best eager setting."
     )
+    if protocol.busy:
+        console.print(
+            f"[bold red]The machine was busy when this began (load {protocol.load:.1f}):[/] "
+            "measure again on a quiet one."
+        )
     for case in record.cases:
         console.print(_case(case))
     _others(record, console)

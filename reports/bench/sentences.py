@@ -75,6 +75,12 @@ def protocol(record: BenchRecord) -> str:
         f"and the caches fill.{pause} Every block begins from the same weights, so that all "
         "blocks do the same arithmetic."
         + (f" In the environment stands {variables}." if variables else "")
+        + (
+            f" **The machine was busy when this began** (load {told.load:.1f}): the figures are "
+            "those of a machine that does other work."
+            if told.busy
+            else ""
+        )
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from compare.bench.aims import aims
 from compare.bench.records import (
@@ -27,10 +29,11 @@ from compare.bench.records import (
     StartRecord,
     Times,
 )
+from compare.bench.terminal import show_bench
 from compare.records import Environment
 from compare.timings import Ratio
 from reports.bench import write_bench_report
-from reports.bench.sentences import against
+from reports.bench.sentences import against, protocol
 
 ROOT = Path(__file__).resolve().parents[2]
 MEBIBYTE = 2**20
@@ -222,6 +225,16 @@ def test_sentences_say_the_opposite_of_the_opposite():
     mixed = against("X", [Ratio(0.5, 0.4, 0.6), Ratio(1.01, 0.9, 1.1)])
     assert "faster in 0 of 2 cases, slower in 1, and neither in 1" in mixed
     assert "from 0.50 to 1.01" in mixed
+
+
+@pytest.mark.parametrize(("load", "busy"), [(9.74, True), (0.1, False), (None, False)])
+def test_a_busy_machine_is_said(load, busy):
+    record = a_record()
+    record.protocol.load = load
+    assert ("busy when this began** (load 9.7)" in protocol(record)) == busy
+    console = Console(width=80, record=True, file=io.StringIO())
+    show_bench(record, console)
+    assert ("busy when this began (load 9.7)" in console.export_text()) == busy
 
 
 def test_aims_reached_and_missed():
