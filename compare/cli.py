@@ -186,11 +186,57 @@ def golden(
 
 
 @app.command()
-def report(
-    run_dir: Annotated[Path, typer.Argument(help="The folder of a run.")],
-) -> None:
-    """Make a run's report again, from its records alone."""
-    from reports.report import write_report
+def bench(
+    architecture: Annotated[list[str] | None, typer.Option(help="A name from the list, or FILE.py:FUNCTION; may be given again.")] = None,
+    batch_size: Annotated[list[int] | None, typer.Option(help="Rows in a batch; may be given again.")] = None,
+    optimizer: Annotated[list[str] | None, typer.Option(help="SGD, Adam, …; may be given again.")] = None,
+    contender: Annotated[list[str] | None, typer.Option(help="Beside NumPy and PyTorch only these; may be given again.")] = None,
+    part: Annotated[list[str] | None, typer.Option(help="Only steps, convolutions, memory, layers, growth, start or harness; may be given again.")] = None,
+    harness: Annotated[bool, typer.Option("--harness", help="Also what the lock step itself costs: some minutes more.")] = False,
+    threads: Annotated[int | None, typer.Option(help="Threads of each library; else one a core.")] = None,
+    repeats: Annotated[int, typer.Option(help="Rounds of the interleaved blocks.")] = 15,
+    seconds: Annotated[float, typer.Option(help="How long each contender is timed in each case, about.")] = 1.5,
+    pause: Annotated[float | None, typer.Option(help="Seconds between blocks, for idle threads to fall asleep.")] = None,
+    protocol: Annotated[str, typer.Option(help="processes: each library in its own; or one-process.")] = "processes",
+    json: Annotated[Path | None, typer.Option(help="Write the measurement here as JSON.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write a report into this folder.")] = None,
+) -> int:  # fmt: skip
+    """Time a training step in NumPy, PyTorch and other code.
 
-    for path in write_report(run_dir)[:3]:
+    How it is measured and how to read it is in docs/bench.md.
+    """
+    from compare.commands.bench import bench_command
+
+    return bench_command(
+        architectures=architecture or [],
+        batch_sizes=batch_size or [],
+        optimizers=optimizer or [],
+        contenders=contender or [],
+        parts=part or [],
+        harness=harness,
+        threads=threads,
+        repeats=repeats,
+        seconds=seconds,
+        pause=pause,
+        protocol=protocol,
+        json=json,
+        out=out,
+    )
+
+
+@app.command()
+def report(
+    run_dir: Annotated[Path, typer.Argument(help="The folder of a run, or of a measurement.")],
+) -> None:
+    """Make a run's or a measurement's report again, from its records."""
+    if (run_dir / "bench.json").is_file():
+        from compare.bench.records import read_bench
+        from reports.bench import write_bench_report
+
+        paths = write_bench_report(read_bench(run_dir / "bench.json"), run_dir)
+    else:
+        from reports.report import write_report
+
+        paths = write_report(run_dir)
+    for path in paths[:3]:
         print(path)

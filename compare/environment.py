@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-import torch_nn
 from compare.records import Environment
 
 
@@ -44,6 +43,8 @@ def default_threads(model: Any = None) -> int:
 def set_threads(threads: int) -> None:
     """Give NumPy's BLAS and PyTorch the same number of threads, PyTorch with fixed results."""
     from threadpoolctl import threadpool_limits
+
+    import torch_nn
 
     threadpool_limits(threads, user_api="blas")
     torch_nn.configure(threads=threads, deterministic=True)

@@ -9,6 +9,7 @@ import numpy as np
 
 from compare.records import Run, TrainingRecord, predicted_key
 from compare.tables import HistoryRow, TimingRow
+from compare.timings import Ratio, Spread, ratio_of_medians, spread
 
 BACKENDS = {"numpy": "NumPy", "torch": "PyTorch"}
 
@@ -123,19 +124,11 @@ SPECIAL: dict[str, Callable[[Run, str, TrainingRecord, int | None], float | None
 
 
 class StepTime(NamedTuple):
-    """Time of a training step, in seconds, and PyTorch's time over NumPy's.
+    """Time of a training step on either side, and PyTorch's time over NumPy's."""
 
-    ``low`` and ``high`` bound the ratio of the medians with 95% confidence (bootstrap over
-    steps); the quartiles show the spread of single steps.
-    """
-
-    numpy_s: float
-    torch_s: float
-    numpy_quartiles_s: tuple[float, float]
-    torch_quartiles_s: tuple[float, float]
-    ratio: float
-    low: float
-    high: float
+    numpy: Spread
+    torch: Spread
+    ratio: Ratio
     steps: int
 
 
@@ -150,22 +143,8 @@ def step_time(timing: Sequence[TimingRow], training: TrainingRecord) -> StepTime
     )
     if not len(pairs):
         return None
-    numpy_s, torch_s = np.median(pairs, axis=0)
-    quartiles = np.quantile(pairs, [0.25, 0.75], axis=0)
-    random = np.random.default_rng(0)
-    drawn = pairs[random.integers(0, len(pairs), (1000, min(len(pairs), 2000)))]
-    medians = np.median(drawn, axis=1)
-    low, high = np.quantile(medians[:, 1] / medians[:, 0], [0.025, 0.975])
-    return StepTime(
-        float(numpy_s),
-        float(torch_s),
-        (float(quartiles[0, 0]), float(quartiles[1, 0])),
-        (float(quartiles[0, 1]), float(quartiles[1, 1])),
-        float(torch_s / numpy_s),
-        float(low),
-        float(high),
-        len(pairs),
-    )
+    numpy, torch = pairs[:, :1], pairs[:, 1:]  # a block is one step
+    return StepTime(spread(numpy), spread(torch), ratio_of_medians(torch, numpy), len(pairs))
 
 
 def _rows(

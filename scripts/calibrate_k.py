@@ -23,11 +23,12 @@ import numpy as np
 
 from compare import tolerances
 from compare.blueprint import Blueprint, architecture_names, blueprint, find_architecture
-from compare.commands.parity import SETTINGS, loss_of, parity_rows
+from compare.commands.parity import SETTINGS, parity_rows
 from compare.data import load_splits
 from compare.environment import default_threads, set_threads
 from compare.loading import load_experiment
 from compare.lockstep import LockStep
+from compare.made_up import loss_of
 from compare.run_directory import RunDirectory
 from compare.tables import ParityRow
 

@@ -32,6 +32,8 @@ WITHOUT_SIDES = [
     "compare/experiment.py",
     "compare/loading.py",
     "compare/records.py",
+    "compare/bench/aims.py",
+    "compare/bench/records.py",
     "compare/results.py",
     "compare/run_directory.py",
     "compare/verdict.py",
@@ -208,6 +210,8 @@ def load(blocked: set[str], program: str) -> subprocess.CompletedProcess[str]:
         (SIDES, "import experiments.architectures, experiments.initialisation"),
         (SIDES | {"numpy"}, "import compare.cli, compare.__init__"),
         (SIDES, "import reports.report"),
+        (SIDES, "import reports.bench"),
+        (SIDES - {"numpy_nn"}, "import compare.commands.bench, compare.bench.cases"),
         ({"numpy_nn"}, "import torch_nn"),
     ],
 )
@@ -217,6 +221,15 @@ def test_it_loads_without(blocked, program):
         program = "import numpy_nn.optim"
     ended = load(blocked, program)
     assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.parametrize("command", ["--help", "list", "bench --help", "check --help"])
+def test_commands_that_need_no_torch_load_none(command):
+    """PyTorch takes longer to load than these commands may take altogether."""
+    program = f"import sys; sys.argv[1:] = {command.split()}; from compare.cli import main; main()"
+    ended = load({"torch", "torch_nn"}, program)
+    assert ended.returncode == 0, ended.stderr
+    assert "bench" in ended.stdout or "softmax_mlp" in ended.stdout or "homework" in ended.stdout
 
 
 def test_the_blocking_can_fail():

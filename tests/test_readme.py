@@ -60,6 +60,11 @@ def test_the_commands_run(command, tmp_path, run_directory):
     command = command.replace("RUN_DIR", shlex.quote(str(run_directory)))
     if command.startswith("nncompare run"):
         command += " --max-steps 2"
+    if command.startswith("nncompare bench"):
+        command += (
+            " --architecture softmax_mlp --batch-size 8 --optimizer SGD --contender torch"
+            " --part steps --repeats 3 --seconds 0.01"
+        )
     assert call(command, tmp_path).strip()
 
 

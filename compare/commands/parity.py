@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,8 @@ from compare.blueprint import Blueprint, find_architecture
 from compare.certificate import Judges, certify
 from compare.environment import default_threads, set_threads
 from compare.initial import compare_initial
+from compare.made_up import input_shape, loss_of, random_targets
 from compare.records import Initial
-from compare.sides import Side
 from compare.sides.numpy_side import NumpySide
 from compare.sides.torch_side import TorchSide
 from compare.tables import ParityRow
@@ -79,20 +78,6 @@ def parity_command(
     return 0 if found.passed else 1
 
 
-def loss_of(architecture: Callable[..., Any]) -> str:
-    """The loss that fits a network's output: probabilities of one class, or logits of several."""
-    model = Blueprint(architecture).model(numpy_nn)
-    modules = [m for m in model.modules() if not any(m.children())]
-    return "BCELoss" if type(modules[-1]).__name__ == "Sigmoid" else "CrossEntropyLoss"
-
-
-def random_targets(loss: str, random: np.random.Generator, rows: int, outputs: int) -> np.ndarray:
-    """Random targets that fit a loss of :func:`loss_of`."""
-    if loss == "BCELoss":
-        return random.integers(0, 2, (rows, outputs)).astype(np.float32)
-    return random.integers(0, outputs, rows)
-
-
 def parity_rows(
     plan: Blueprint, label: str, dtype: str, seed: int, steps: int, batch_size: int
 ) -> tuple[Initial, list[ParityRow]]:
@@ -114,16 +99,6 @@ def parity_rows(
         comparisons, _ = certify(recorded, judges, seed=step)
         rows += [ParityRow(label, step, *c, passed=c.passed) for c in comparisons]
     return initial, rows
-
-
-def input_shape(side: Side) -> tuple[int, ...]:
-    """The shape of one input row, from the first module that says how many features it takes."""
-    for module in side.modules():
-        if hasattr(module, "in_features"):
-            return (module.in_features,)
-        if hasattr(module, "in_channels"):
-            return (module.in_channels, 28, 28)
-    raise InputError("--architecture: the network has no layer that says what input it takes.")
 
 
 def _show(

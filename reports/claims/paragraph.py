@@ -63,4 +63,4 @@ def speed(fact: Facts) -> str:
     """Which side is faster."""
     if fact.time is None:
         return say.nothing_timed()
-    return say.speed(fact.time.ratio, fact.time.low, fact.time.high, fact.time.steps)
+    return say.speed(*fact.time.ratio, fact.time.steps)

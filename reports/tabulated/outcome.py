@@ -11,8 +11,9 @@ from reports.claims.learning import reported_here
 from reports.facts import Facts
 from reports.parity_grid import PANELS, site_of
 from reports.tables import pipe_table
+from reports.times import RATIO_COLUMNS, milliseconds, ratio_cells
 from reports.trainings import MOST_SHOWN
-from reports.wording import capitalised, code, count, escaped, fixed, number, percent
+from reports.wording import capitalised, code, count, escaped, fixed, percent
 
 SHORT_NOTE = 12
 """A note as long as ``up to`` goes before its figure, a longer one behind it."""
@@ -94,15 +95,14 @@ def timing(facts: list[Facts]) -> str:
         (
             escaped(fact.label),
             count(time.steps),
-            number(1e3 * time.numpy_s),
-            number(1e3 * time.torch_s),
-            f"{time.ratio:.2f}",
-            f"{time.low:.2f} to {time.high:.2f}",
+            milliseconds(time.numpy.median_s),
+            milliseconds(time.torch.median_s),
+            *ratio_cells(time.ratio),
         )
         for fact in facts
         if (time := fact.time) is not None
     ]
-    columns = ("training", "steps timed", "NumPy (ms)", "PyTorch (ms)", "ratio", "95% interval")
+    columns = ("training", "steps timed", "NumPy (ms)", "PyTorch (ms)", *RATIO_COLUMNS)
     return pipe_table(columns, rows, "lrrrrr")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from compare.axes import Axis
+from compare.bench.records import BenchRecord
 from compare.experiment import Model
 from compare.kinds.records import KindRecord
 from compare.records import Run, RunRecord
@@ -21,7 +22,7 @@ MOST_LISTED = 4
 MOST_CASES = 12
 
 
-def environment(record: RunRecord | KindRecord) -> str:
+def environment(record: RunRecord | KindRecord | BenchRecord) -> str:
     """Hardware, system and versions."""
     found, commit = record.environment, record.commit
 

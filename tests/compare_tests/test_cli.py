@@ -17,7 +17,7 @@ from compare.records import read_run_record
 from experiments.datasets.folder import FILES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 from experiments.datasets.sample import FOLDER as SAMPLE
 
-COMMANDS = ["list", "run", "parity", "report"]
+COMMANDS = ["list", "run", "parity", "bench", "report"]
 
 
 def one_sentence(ended) -> str:

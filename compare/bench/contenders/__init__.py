@@ -1,0 +1,1 @@
+"""NumPy and PyTorch at the work that is timed."""

@@ -1,0 +1,131 @@
+"""What is timed: a training step of a network, or a convolution alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+import numpy_nn
+from compare.blueprint import Blueprint, find_architecture
+from compare.made_up import input_shape, loss_of, random_targets
+
+# The rows of Forest Covertype that are of class 1 or 2: the full batch of covertype_dnn.
+COVERTYPE_ROWS = 495_141
+
+DEFAULT_BATCHES = (32, 128, 512)
+# The networks and optimizers of a measurement, unless others are asked for.
+DEFAULT_ARCHITECTURES: dict[str, tuple[str, ...]] = {
+    "bn_mlp": ("Adam",),
+    "softmax_mlp": ("SGD", "Adam"),
+    "cnn": ("Adam",),
+    "covertype_dnn": ("SGD",),
+}
+# The learning rate changes no time; these keep every training well away from overflow.
+SETTINGS: dict[str, dict[str, Any]] = {"SGD": {"lr": 0.01}, "Adam": {"lr": 1e-3}}
+
+
+@dataclass(frozen=True)
+class TrainingStep:
+    """One training step: forward, backward, update.
+
+    The data is made up: standard normal inputs, targets drawn at random. Time depends on shapes,
+    not on what the pictures show.
+
+    Attributes:
+        architecture: A name of ``experiments.architectures``, or ``FILE.py:FUNCTION``.
+        batch_size: Rows.
+        algorithm: The optimizer class.
+        arguments: Keyword arguments of the architecture.
+        seed: Of weights and data.
+    """
+
+    architecture: str
+    batch_size: int
+    algorithm: str = "SGD"
+    arguments: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+    @property
+    def title(self) -> str:
+        """``bn_mlp, Adam, batch 32``."""
+        return f"{self.architecture}, {self.algorithm}, batch {self.batch_size:,}"
+
+    def blueprint(self, **settings: Any) -> Blueprint:
+        """What is to be built, with further settings of the optimizer."""
+        function = find_architecture(self.architecture)
+        return Blueprint(
+            function,
+            self.arguments,
+            loss=loss_of(function, self.arguments),
+            algorithm=self.algorithm,
+            settings={**SETTINGS.get(self.algorithm, {}), **settings},
+        )
+
+    def start(self) -> tuple[Any, dict[str, np.ndarray]]:
+        """NumPy's network as it starts, and a copy of its state: where every contender starts."""
+        numpy_nn.manual_seed(self.seed)
+        model = self.blueprint().model(numpy_nn)
+        return model, {name: np.array(value) for name, value in model.state_dict().items()}
+
+    def batch(self) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs (N, …) float32 and targets that fit the loss."""
+        random = np.random.default_rng(self.seed)
+        model, _ = self.start()
+        shape = input_shape(model)
+        inputs = random.standard_normal((self.batch_size, *shape), np.float32)
+        outputs = model(np.zeros((2, *shape), np.float32)).shape[1]
+        return inputs, random_targets(self.blueprint().loss, random, self.batch_size, outputs)
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A 3×3 convolution with padding 1, forwards and backwards, and nothing else.
+
+    Attributes:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        size: Height and width of the images.
+        batch_size: Images.
+        seed: Of weights and data.
+    """
+
+    in_channels: int
+    out_channels: int
+    size: int
+    batch_size: int
+    seed: int = 0
+
+    @property
+    def title(self) -> str:
+        """``convolution 16→32 on 14×14, batch 32``."""
+        return (
+            f"convolution {self.in_channels}→{self.out_channels} on {self.size}×{self.size}, "
+            f"batch {self.batch_size:,}"
+        )
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """x (N, C, H, W), dy (N, O, H, W), w (O, C, 3, 3) and b (O,), all float32."""
+        random = np.random.default_rng(self.seed)
+        images = (self.batch_size, self.in_channels, self.size, self.size)
+        shapes = {
+            "x": images,
+            "dy": (self.batch_size, self.out_channels, self.size, self.size),
+            "w": (self.out_channels, self.in_channels, 3, 3),
+            "b": (self.out_channels,),
+        }
+        return {name: random.standard_normal(shape, np.float32) for name, shape in shapes.items()}
+
+
+Workload = TrainingStep | Convolution
+
+
+def fields_of(workload: Workload) -> dict[str, Any]:
+    """The fields of a workload as JSON has them."""
+    return json.loads(json.dumps(asdict(workload)))
+
+
+# The second convolution of the architecture `cnn`, and one that is twice as wide.
+DEFAULT_CONVOLUTIONS = (Convolution(16, 32, 14, 32), Convolution(32, 64, 14, 32))

@@ -1,0 +1,81 @@
+"""What measured times add up to: medians with their spread, and ratios with an interval.
+
+Times come in blocks: steps that one contender makes one after the other. Steps of one block are
+alike (the same caches, the same neighbours on the machine), so the block and not the step is
+what is drawn in a bootstrap. Where sides take turns at every step a block is a single step.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+RESAMPLES = 1000
+# A median of so many blocks is known well enough; drawing more would only take time.
+MOST_DRAWN = 2000
+
+
+class Spread(NamedTuple):
+    """Quantiles of single times, in seconds."""
+
+    low_s: float
+    quartile_s: float
+    median_s: float
+    upper_quartile_s: float
+    high_s: float
+
+
+class Ratio(NamedTuple):
+    """A ratio of two medians, with its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+def spread(times: np.ndarray) -> Spread:
+    """The 5th, 25th, 50th, 75th and 95th percentiles of the times.
+
+    Args:
+        times: Seconds, of any shape but not empty.
+    """
+    found = np.quantile(times, [0.05, 0.25, 0.5, 0.75, 0.95])
+    return Spread(*(float(value) for value in found))
+
+
+def ratio_of_medians(above: np.ndarray, below: np.ndarray, seed: int = 0) -> Ratio:
+    """Median of ``above`` over median of ``below``, with a bootstrap interval.
+
+    The interval is the percentile interval of Efron (1979): blocks are drawn with replacement,
+    the two blocks of a round together since they met the same machine, and the ratio of the
+    medians is taken anew.
+
+    Args:
+        above: Seconds of shape (rounds, steps of a block); positive.
+        below: Seconds of shape (rounds, steps of a block): as many rounds, any number of steps.
+        seed: For the draws.
+
+    Raises:
+        ValueError: if there are no rounds, or not equally many on both sides.
+    """
+    rounds = len(above)
+    if not rounds or rounds != len(below):
+        raise ValueError(f"expected equally many rounds, at least one: {rounds} and {len(below)}")
+    random = np.random.default_rng(seed)
+    drawn = random.integers(0, rounds, (RESAMPLES, min(rounds, MOST_DRAWN)))
+    ratios = _medians(above, drawn) / _medians(below, drawn)
+    low, high = np.quantile(ratios, [0.025, 0.975])
+    return Ratio(float(np.median(above) / np.median(below)), float(low), float(high))
+
+
+def _medians(blocks: np.ndarray, drawn: np.ndarray) -> np.ndarray:
+    """The median of all steps in each draw of blocks."""
+    # By parts, since all draws of long blocks together may not fit into memory.
+    part = max(1, 4_000_000 // (drawn.shape[1] * blocks.shape[1]))
+    return np.concatenate(
+        [
+            np.median(blocks[drawn[start : start + part]], axis=(1, 2))
+            for start in range(0, len(drawn), part)
+        ]
+    )

@@ -1,0 +1,66 @@
+"""Medians, spreads and bootstrap intervals of data whose answers are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from compare.timings import ratio_of_medians, spread
+
+
+def test_spread_of_known_quantiles():
+    """0 to 100 in any order and shape: the percentiles are the numbers themselves."""
+    times = np.random.default_rng(0).permutation(np.arange(101.0))[:100]
+    times = np.append(times, 4950 + 100 - times.sum()).reshape(1, 101)
+    assert spread(times) == pytest.approx((5, 25, 50, 75, 95))
+
+
+def test_ratio_where_every_round_has_it():
+    below = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]])
+    assert ratio_of_medians(3 * below, below) == pytest.approx((3, 3, 3))
+
+
+def test_blocks_may_differ_in_length():
+    above, below = np.full((4, 7), 6.0), np.full((4, 2), 2.0)
+    assert ratio_of_medians(above, below) == pytest.approx((3, 3, 3))
+
+
+def test_the_rounds_are_drawn_together():
+    """A machine that is slow in some rounds slows both: the ratio is as certain as before."""
+    slow = np.array([1.0, 5.0, 1.0, 9.0, 2.0, 1.0])[:, None]
+    found = ratio_of_medians(2 * slow, slow)
+    assert (found.low, found.high) == pytest.approx((2, 2))
+    apart = ratio_of_medians(2 * slow, slow[[1, 0, 3, 2, 5, 4]])
+    assert apart.high - apart.low > 1
+
+
+def blocks(random: np.random.Generator, rounds: int, steps: int, middle: float) -> np.ndarray:
+    """Steps of a block share what the machine did then, and differ little among themselves."""
+    shared = random.normal(0, 0.1, (rounds, 1))
+    return middle * np.exp(shared + random.normal(0, 0.02, (rounds, steps)))
+
+
+def test_the_interval_covers_the_truth():
+    """In 95 of 100 repetitions, about; drawing steps instead of blocks would cover far fewer."""
+    random = np.random.default_rng(1)
+    by_block = by_step = 0
+    for number in range(100):
+        above, below = blocks(random, 30, 10, 3.0), blocks(random, 30, 10, 2.0)
+        found = ratio_of_medians(above, below, seed=number)
+        by_block += found.low <= 1.5 <= found.high
+        single = ratio_of_medians(above.reshape(-1, 1), below.reshape(-1, 1), seed=number)
+        by_step += single.low <= 1.5 <= single.high
+    assert by_block >= 88  # 95 less three standard deviations
+    assert by_step < 70
+
+
+def test_equal_data_gives_equal_intervals():
+    random = np.random.default_rng(2)
+    above, below = blocks(random, 9, 4, 1.0), blocks(random, 9, 4, 1.0)
+    assert ratio_of_medians(above, below) == ratio_of_medians(above, below)
+
+
+@pytest.mark.parametrize(("above", "below"), [(0, 0), (3, 2), (0, 1)])
+def test_rounds_must_be_there_and_equal(above, below):
+    with pytest.raises(ValueError, match="equally many rounds"):
+        ratio_of_medians(np.ones((above, 1)), np.ones((below, 1)))
