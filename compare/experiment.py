@@ -156,15 +156,15 @@ class Parity(Form):
     Attributes:
         first_steps: Every one of the first so many steps is certified.
         every: After those, each step whose number is a multiple of this; by default about
-            forty more, spread over the training.
+            twenty more, spread over the training.
         replicas: Extra PyTorch trainings that differ from the main one in rounding alone.
         replica_steps: How many steps the replicas and their reference run.
     """
 
     first_steps: Annotated[int, Field(ge=1)] = 20
     every: Annotated[int, Field(ge=1)] | None = None
-    replicas: Annotated[int, Field(ge=0, le=8)] = 3
-    replica_steps: Annotated[int, Field(ge=0)] = 300
+    replicas: Annotated[int, Field(ge=0, le=8)] = 2
+    replica_steps: Annotated[int, Field(ge=0)] = 200
 
 
 class Plan(NamedTuple):

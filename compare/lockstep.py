@@ -128,7 +128,7 @@ class LockStep:
         initial, rows = compare_initial(self.numpy, self.torch, label)
         self._evaluated_rows = experiment.training.evaluate_rows
         self._diverged = False
-        self._every = parity.every or max(1, self.steps // 40)
+        self._every = parity.every or max(1, self.steps // 20)
         self.record = TrainingRecord(
             optimizer=label,
             variant=plan.variant,

@@ -33,7 +33,7 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "results.md"
 SHORTER = {
     "mnist_activations": ["training.epochs=3"],
     "mnist_deep_convnet": ["training.epochs=2"],
-    "mnist_no_batchnorm": ["training.epochs=1", "training.seeds=[0,1]"],
+    "mnist_no_batchnorm": ["training.epochs=1"],
     "mnist_simple_convnet": ["training.epochs=3"],
     "mnist_vgg16": ["training.steps=20"],
 }

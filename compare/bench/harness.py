@@ -2,7 +2,7 @@
 
 A plain training draws the order of the rows, makes every step and evaluates all splits after each
 epoch, on one side, with nothing compared. The lock-step training does the same on both sides and
-on top certifies the first twenty steps and forty more, follows PyTorch replicas for the drift, and
+on top certifies the first twenty steps and twenty more, follows PyTorch replicas for the drift, and
 writes its tables after each epoch. All three are timed epoch by epoch, in turn, each in a process
 of its own. The data is made up, of the size of MNIST; the network is that of the experiment.
 """

@@ -37,6 +37,7 @@ class NumpySide:
         self.model = blueprint.model(namespace).to(np.dtype(dtype))
         self.loss = blueprint.criterion(namespace)
         self.optimizer = blueprint.optimizer(namespace, self.model)
+        self._masking = [(n, m) for n, m in self.model.named_modules() if hasattr(m, "last_mask")]
         names = {id(p): name for name, p in self.model.named_parameters()}
         self._names = [
             names[id(p)] for group in self.optimizer.param_groups for p in group["params"]
@@ -77,9 +78,7 @@ class NumpySide:
         return Step(before, np.array(batch[0]), np.array(batch[1]), calls, gradients, self.state())
 
     def masks(self) -> Arrays:
-        found = {
-            name: getattr(module, "last_mask", None) for name, module in self.model.named_modules()
-        }
+        found = {name: module.last_mask for name, module in self._masking}
         return {name: mask for name, mask in found.items() if mask is not None}
 
     def give_masks(self, masks: Arrays) -> None:
