@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -65,7 +65,7 @@ def connected(address: str) -> Iterator[Client]:
         yield client
 
 
-def on_cluster(tasks: Sequence[Task], client: Client, reception: Reception) -> Iterator[Outcome]:
+def on_cluster(tasks: Sequence[Task], client: Client, reception: Reception) -> Generator[Outcome]:
     """Make trainings on a cluster, and yield them as they are finished.
 
     Each worker is given one at a time. When one dies, Dask has its training made by another, and
@@ -97,8 +97,10 @@ def on_cluster(tasks: Sequence[Task], client: Client, reception: Reception) -> I
                 task = at_work.pop(future)
                 yield _outcome(task, future, reception)
                 future.release()
-        lost = "the connection to the scheduler was lost" if workers is None else (
-            f"the cluster had no workers for {WITHOUT_WORKERS_S:.0f} s"
+        lost = (
+            "the connection to the scheduler was lost"
+            if workers is None
+            else (f"the cluster had no workers for {WITHOUT_WORKERS_S:.0f} s")
         )
         for task in (*at_work.values(), *waiting):
             yield _failed(task, lost)

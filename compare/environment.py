@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,12 @@ def default_threads(model: Any = None) -> int:
         return int(said)
     convolutions = model is not None and any(hasattr(m, "in_channels") for m in model.modules())
     return usable_cores() if convolutions else 1
+
+
+def shared_threads(models: Iterable[Any], jobs: int) -> int:
+    """What suits the networks, but no more than one of ``jobs`` processes' share of the cores."""
+    suit = max(default_threads(model) for model in models)
+    return max(1, min(suit, usable_cores() // jobs)) if jobs > 1 else suit
 
 
 def set_threads(threads: int) -> None:

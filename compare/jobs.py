@@ -6,7 +6,7 @@ import re
 import signal
 import warnings
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ class Death(NamedTuple):
     how: str
 
 
-def side_by_side(tasks: Sequence[Task], jobs: int, reception: Reception) -> Iterator[Outcome]:
+def side_by_side(tasks: Sequence[Task], jobs: int, reception: Reception) -> Generator[Outcome]:
     """Make trainings in up to ``jobs`` processes, and yield them as they are finished.
 
     An error costs its training alone. A process that dies (killed, out of memory, a fault in

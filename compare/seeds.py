@@ -34,7 +34,9 @@ def parse_seeds(text: str) -> list[int]:
         if last > LARGEST:
             raise InputError(f"--seeds expects numbers from 0 to {LARGEST}, but got {last}.")
         if len(seeds) + last - first >= MOST_SEEDS:
-            raise InputError(f"--seeds expects at most {MOST_SEEDS:,} seeds, but {text!r} has more.")
+            raise InputError(
+                f"--seeds expects at most {MOST_SEEDS:,} seeds, but {text!r} has more."
+            )
         seeds += range(first, last + 1)
     twice = next((seed for seed in seeds if seeds.count(seed) > 1), None)
     if twice is not None:

@@ -25,9 +25,8 @@ from compare.blueprint import blueprint
 from compare.data import load_splits
 from compare.environment import own_version, set_threads
 from compare.experiment import Data
-from compare.findings import Key
 from compare.lockstep import Splits
-from compare.records import TrainingRecord
+from compare.records import FailureRecord, TrainingRecord
 from compare.trainings import ERRORS, Failed, Made, Outcome, Wanted, failure, train
 from experiments.datasets.location import VARIABLE
 from experiments.errors import InputError
@@ -69,6 +68,31 @@ class Task(NamedTuple):
     source: Source
     threads: int
     max_steps: int | None
+
+
+def source_of(data: Data, sample: bool, data_dir: Path | None, digests: dict[str, str]) -> Source:
+    """Where the data is that was read here."""
+    named = os.environ.get(VARIABLE)
+    return Source(
+        data,
+        sample,
+        None if data_dir is None else _absolute(data_dir),
+        str(_absolute(named)) if named else None,
+        digests,
+    )
+
+
+def task_of(
+    wanted: Wanted, folder: Path, source: Source, threads: int, max_steps: int | None
+) -> Task:
+    """A training with the code that is here."""
+    folder = _absolute(folder)
+    code = code_of(wanted.plan.experiment.model.architecture, folder)
+    return Task(wanted, folder, code, source, threads, max_steps)
+
+
+def _absolute(path: Path | str) -> Path:
+    return Path(path).expanduser().absolute()
 
 
 class Said(NamedTuple):
@@ -126,8 +150,10 @@ class _Listener:
         if split == "test" or last is None or last.split != "test":
             self._evaluated[backend] = Evaluated(backend, epoch, split, loss, accuracy)
 
+    def expect(self, made: int, trainings: int) -> None: ...
     def begin(self, optimizer: str, seed: int, steps: int) -> None: ...
     def end(self, training: TrainingRecord) -> None: ...
+    def failed(self, failure: FailureRecord) -> None: ...
 
 
 # Both sides draw from generators of the whole process: two trainings at once in the threads of
@@ -158,7 +184,6 @@ def perform(task: Task, given_up: Callable[[], bool] = _nobody_gives_up) -> Repl
 
 
 def _make(task: Task, listener: _Listener) -> Made:
-    label, _ = task.wanted.key
     experiment = task.wanted.plan.experiment
     here = code_of(experiment.model.architecture, task.folder)
     for name, there in task.code.items():
@@ -186,7 +211,12 @@ def code_of(architecture: str, folder: Path) -> dict[str, str]:
 def _splits(source: Source) -> Splits:
     if source.variable:
         os.environ.setdefault(VARIABLE, source.variable)
-    return _loaded(source.data.model_dump_json(), source.sample, source.data_dir, tuple(source.digests.items()))
+    return _loaded(
+        source.data.model_dump_json(),
+        source.sample,
+        source.data_dir,
+        tuple(source.digests.items()),
+    )
 
 
 @lru_cache(maxsize=1)

@@ -7,7 +7,7 @@ what becomes of them: :class:`Made` or :class:`Failed`. One that ends in an erro
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,9 +55,7 @@ ERRORS = (Exception, SystemExit)
 
 def all_wanted(experiment: Experiment) -> list[Wanted]:
     """Every training of an experiment, in the order of its records: seed by seed."""
-    return [
-        Wanted(plan, seed) for seed in experiment.training.seeds for plan in experiment.plans
-    ]
+    return [Wanted(plan, seed) for seed in experiment.training.seeds for plan in experiment.plans]
 
 
 def one_after_another(
@@ -66,7 +64,7 @@ def one_after_another(
     splits: Splits,
     observer: Observer,
     max_steps: int | None,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """Make trainings in this process.
 
     Yields:

@@ -8,7 +8,7 @@ import re
 import pytest
 from rich.console import Console
 
-from compare import progress
+from compare import bars
 from compare.progress import observer
 from compare.records import Initial, TrainingRecord
 
@@ -59,11 +59,11 @@ def test_lines_where_there_is_no_terminal(tiny):
 
 
 def test_bars_for_every_side_and_optimizer(tiny, monkeypatch):
-    monkeypatch.setattr(progress, "LEAST_BETWEEN_UPDATES_S", 0.0)
+    monkeypatch.setattr(bars, "LEAST_BETWEEN_UPDATES_S", 0.0)
     console, out = terminal()
     with observer(tiny(), console) as watching:
         tell(watching, "SGD")
-        bars = plain(out)
+        shown = plain(out)
         watching.end(ended("SGD"))
         tell(watching, "Adam")
         watching.end(ended("Adam"))
@@ -75,7 +75,7 @@ def test_bars_for_every_side_and_optimizer(tiny, monkeypatch):
         assert "━" in line
         assert len(line) <= 78
     # All are there from the start, with what is to come.
-    assert any(line.startswith("PyTorch Adam") and "0/3" in line for line in bars)
+    assert any(line.startswith("PyTorch Adam") and "0/3" in line for line in shown)
 
 
 def test_both_bars_move_when_steps_are_quick(tiny):
@@ -103,7 +103,7 @@ def test_quick_steps_are_not_all_shown(tiny, monkeypatch):
 
 
 def test_several_seeds_and_the_width(tiny, monkeypatch):
-    monkeypatch.setattr(progress, "LEAST_BETWEEN_UPDATES_S", 0.0)
+    monkeypatch.setattr(bars, "LEAST_BETWEEN_UPDATES_S", 0.0)
     console, out = terminal()
     with observer(tiny("seeds=[0,4294967295]"), console) as watching:
         tell(watching, "Adam", 4294967295, steps=100_000 // 50_000)
@@ -134,7 +134,7 @@ def test_bars_of_trainings_of_an_earlier_run_are_left_out(tiny):
 
 
 def test_a_run_that_is_broken_off_leaves_its_bars_in_place(tiny, monkeypatch):
-    monkeypatch.setattr(progress, "LEAST_BETWEEN_UPDATES_S", 0.0)
+    monkeypatch.setattr(bars, "LEAST_BETWEEN_UPDATES_S", 0.0)
     console, out = terminal()
 
     def broken_off():
@@ -151,7 +151,7 @@ def test_a_run_that_is_broken_off_leaves_its_bars_in_place(tiny, monkeypatch):
 
 
 def test_loss_that_is_no_number(tiny, monkeypatch):
-    monkeypatch.setattr(progress, "LEAST_BETWEEN_UPDATES_S", 0.0)
+    monkeypatch.setattr(bars, "LEAST_BETWEEN_UPDATES_S", 0.0)
     console, out = terminal()
     with observer(tiny(), console) as watching:
         watching.begin("SGD", 0, 3)
