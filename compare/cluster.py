@@ -95,7 +95,7 @@ def on_cluster(tasks: Sequence[Task], client: Client, reception: Reception) -> G
                 continue
             for future in done:
                 task = at_work.pop(future)
-                yield _outcome(task, future, reception)
+                yield from _outcomes(task, future, reception)
                 future.release()
         lost = (
             "the connection to the scheduler was lost"
@@ -130,16 +130,17 @@ def _workers(client: Client) -> int | None:
         return None
 
 
-def _outcome(task: Task, future: Future, reception: Reception) -> Outcome:
+def _outcomes(task: Task, future: Future, reception: Reception) -> Iterator[Outcome]:
     from distributed import KilledWorker
 
     try:
         reply: Reply = future.result()
     except KilledWorker as error:
-        return _failed(task, f"its worker died, again and again: {_first_line(error)}")
+        yield _failed(task, f"its worker died, again and again: {_first_line(error)}")
     except Exception as error:
-        return Failed(failure(task.wanted.key, error))
-    return reception.take(task.wanted, reply)
+        yield Failed(failure(task.wanted.key, error))
+    else:
+        yield from reception.take(task.wanted, reply)
 
 
 def _failed(task: Task, said: str) -> Failed:

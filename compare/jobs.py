@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
+import threading
+import time
 import warnings
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
@@ -40,19 +43,23 @@ def side_by_side(tasks: Sequence[Task], jobs: int, reception: Reception) -> Gene
 
     However this ends, also by Ctrl-C, all processes are ended at once.
     """
-    died = []
-    for task, answer in _answers(tasks, jobs):
-        if isinstance(answer, Death):
-            died.append(task)
-        else:
-            yield reception.take(task.wanted, answer)
-    for task, answer in _answers(died, 1):
-        if isinstance(answer, Death):
-            label, seed = task.wanted.key
-            said = f"its process died twice{answer.how}"
-            yield Failed(FailureRecord(optimizer=label, seed=seed, error=said))
-        else:
-            yield reception.take(task.wanted, answer)
+    with warnings.catch_warnings():
+        # A process that has grown much is replaced between two trainings, where psutil is there
+        # to measure it; the training is not lost.
+        warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
+        died = []
+        for task, answer in _answers(tasks, jobs):
+            if isinstance(answer, Death):
+                died.append(task)
+            else:
+                yield from reception.take(task.wanted, answer)
+        for task, answer in _answers(died, 1):
+            if isinstance(answer, Death):
+                label, seed = task.wanted.key
+                said = f"its process died twice{answer.how}"
+                yield Failed(FailureRecord(optimizer=label, seed=seed, error=said))
+            else:
+                yield from reception.take(task.wanted, answer)
 
 
 def _answers(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Reply | Death]]:
@@ -99,12 +106,21 @@ def _answers(tasks: Sequence[Task], jobs: int) -> Iterator[tuple[Task, Reply | D
 def _process(threads: int) -> ProcessPoolExecutor:
     """A process that is started with its first task. Libraries read these variables on loading."""
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return ProcessPoolExecutor(1, initializer=_begin, env=dict.fromkeys(names, str(threads)))
+    env = dict.fromkeys(names, str(threads))
+    return ProcessPoolExecutor(1, initializer=_begin, initargs=(os.getpid(),), env=env)
 
 
-def _begin() -> None:
-    """A terminal sends Ctrl-C to all processes; it is the run's affair to end this one."""
+def _begin(run: int) -> None:
+    """The process ends with the run: by its hand, or with it when somebody kills it."""
+    # A terminal sends Ctrl-C to this process as well.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(run,), daemon=True).start()
+
+
+def _end_with(run: int) -> None:
+    while os.getppid() == run:
+        time.sleep(LOOK_UP_S)
+    os._exit(1)
 
 
 def _how(error: BaseException) -> str:

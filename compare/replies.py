@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 from compare.lockstep import Observer
@@ -22,19 +23,23 @@ class Reception:
         # Where Python notes which warnings it has shown: once for all trainings.
         self._shown: dict[Any, Any] = {}
 
-    def take(self, wanted: Wanted, reply: Reply) -> Outcome:
-        """The training, or its failure; a warning that the filters make an error is one, too."""
+    def take(self, wanted: Wanted, reply: Reply) -> Iterator[Outcome]:
+        """Yield the training, or its failure; then, when that is recorded, tell the observer.
+
+        A warning that the filters of this process make an error fails the training.
+        """
         for said in reply.warned:
             try:
                 warnings.warn_explicit(
                     said.text, said.category, said.file, said.line, registry=self._shown
                 )
             except Warning as error:
-                return Failed(failure(wanted.key, error))
+                yield Failed(failure(wanted.key, error))
+                return
+        yield reply.outcome
         if isinstance(reply.outcome, Made):
             record = reply.outcome.record
             self._observer.begin(*wanted.key, record.steps)
             for evaluated in reply.evaluated:
                 self._observer.epoch(*evaluated)
             self._observer.end(record)
-        return reply.outcome

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -13,6 +15,7 @@ import pytest
 
 from compare.experiment import Experiment
 from compare.loading import load_experiment
+from planted.moods import AT_HOME
 
 # 50 rows in batches of 20: three steps an epoch, the last with 10 rows.
 TINY = (
@@ -105,3 +108,44 @@ def nncompare(monkeypatch, capfd) -> Callable[..., Ended]:
         return Ended(ending.value.code, captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def moody(tiny) -> Callable[..., Experiment]:
+    """An experiment whose trainings do in other processes what ``planted/moods.py`` says."""
+
+    def make(moods: list[str], folder: Path, *changes: str) -> Experiment:
+        return tiny(
+            'model.architecture="moods.py:net"',
+            f"model.arguments={{folder={str(folder)!r}}}",
+            "optimizers={SGD={lr=0.1}}",
+            "reported=[]",
+            f'vary={{mood={{key="model.arguments.mood",values={moods!r}}}}}',
+            *changes,
+        )
+
+    return make
+
+
+@pytest.fixture
+def at_home(monkeypatch) -> None:
+    """Trainings in this process are well, whatever their mood."""
+    monkeypatch.setenv(AT_HOME, str(os.getpid()))
+
+
+@pytest.fixture(scope="session")
+def timeless() -> Callable[[Path], dict[str, bytes]]:
+    """File → content of a run, without what is another on each occasion."""
+
+    def read(run: Path) -> dict[str, bytes]:
+        found = {
+            str(f.relative_to(run)): f.read_bytes()
+            for f in sorted(run.rglob("*"))
+            if f.is_file() and f.name != "timing.csv" and f.parent.name != "report"
+        }
+        text = found["run.json"].decode()
+        for key in ("created", "command", "wall_s"):
+            text = re.sub(rf'"{key}": .+', f'"{key}"', text)
+        return {**found, "run.json": text.encode()}
+
+    return read
