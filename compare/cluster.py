@@ -8,6 +8,7 @@ ever, and the other results with it.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
@@ -47,13 +48,15 @@ def connected(address: str) -> Iterator[Client]:
             'pip install "nncompare[dask]".'
         ) from None
     try:
+        # A client that finds nobody takes long to be gone: first knock.
+        asyncio.run(_knock(address))
         client = Client(address, timeout=CONNECT_S, set_as_default=False)
-    except (OSError, ValueError, RuntimeError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise InputError(
             f"--dask {address}: no Dask scheduler answers there within {CONNECT_S:.0f} s; expected "
             f"an address such as tcp://127.0.0.1:8786 ({_first_line(error)})."
         ) from None
-    with client:
+    with client, client.as_current():
         try:
             # Asked for with a task: a cluster that grows with its work has no worker before.
             client.submit(int, pure=False).result(timeout=2 * CONNECT_S)
@@ -63,6 +66,14 @@ def connected(address: str) -> Iterator[Client]:
                 f"dask worker {address} --nthreads 1."
             ) from None
         yield client
+
+
+async def _knock(address: str) -> None:
+    from distributed.comm import connect
+    from distributed.security import Security
+
+    answer = await connect(address, CONNECT_S, **Security().get_connection_args("client"))
+    await answer.close()
 
 
 def on_cluster(tasks: Sequence[Task], client: Client, reception: Reception) -> Generator[Outcome]:
@@ -77,6 +88,7 @@ def on_cluster(tasks: Sequence[Task], client: Client, reception: Reception) -> G
 
     waiting = deque(tasks)
     at_work: dict[Future, Task] = {}
+    workers: int | None = 0
     seen = time.monotonic()
     try:
         while waiting or at_work:
@@ -136,7 +148,7 @@ def _outcomes(task: Task, future: Future, reception: Reception) -> Iterator[Outc
     try:
         reply: Reply = future.result()
     except KilledWorker as error:
-        yield _failed(task, f"its worker died, again and again: {_first_line(error)}")
+        yield _failed(task, f"each of the {error.allowed_failures + 1} workers that made it died")
     except Exception as error:
         yield Failed(failure(task.wanted.key, error))
     else:
