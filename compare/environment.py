@@ -90,7 +90,9 @@ def own_commit() -> str | None:
     folder = Path(__file__).resolve().parent.parent
     if not (folder / ".git").exists():
         return None
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"]
+    # Without its lock, which a killed run would leave behind.
+    git = ["git", "--no-optional-locks", "-C", str(folder)]
+    command = [*git, "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):

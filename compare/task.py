@@ -55,7 +55,7 @@ class Task(NamedTuple):
 
     Attributes:
         wanted: Which training.
-        folder: Where its architecture's file is, if it has one.
+        folder: Where the experiment's file is, and beside it an architecture or data of its own.
         code: Digest of that file, and versions of the libraries.
         source: Its data.
         threads: Of each side.
@@ -193,7 +193,7 @@ def _make(task: Task, listener: _Listener) -> Made:
             )
     set_threads(task.threads)
     plans = blueprint(experiment, task.wanted.plan.optimizer, task.folder)
-    splits = _splits(task.source)
+    splits = _splits(task.source, task.folder)
     *_, made = train(task.wanted, plans, splits, listener, task.max_steps)
     return made
 
@@ -208,23 +208,28 @@ def code_of(architecture: str, folder: Path) -> dict[str, str]:
     return found
 
 
-def _splits(source: Source) -> Splits:
+def _splits(source: Source, folder: Path) -> Splits:
     if source.variable:
         os.environ.setdefault(VARIABLE, source.variable)
     return _loaded(
         source.data.model_dump_json(),
         source.sample,
         source.data_dir,
+        folder,
         tuple(source.digests.items()),
     )
 
 
 @lru_cache(maxsize=1)
 def _loaded(
-    data: str, sample: bool, data_dir: Path | None, digests: tuple[tuple[str, str], ...]
+    data: str,
+    sample: bool,
+    data_dir: Path | None,
+    folder: Path,
+    digests: tuple[tuple[str, str], ...],
 ) -> Splits:
     form = Data.model_validate_json(data)
-    splits, record, _ = load_splits(form, sample=sample, data_dir=data_dir)
+    splits, record, _ = load_splits(form, sample=sample, data_dir=data_dir, folder=folder)
     if tuple(record.digests.items()) != digests:
         raise InputError(f"The data {record.name!r} is other data here than in the run.")
     return splits
