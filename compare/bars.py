@@ -22,8 +22,8 @@ from compare.records import FailureRecord, TrainingRecord
 
 NAMES = {"numpy": "NumPy", "torch": "PyTorch"}
 
-LONGEST_LABEL = 22
-"""Of a training's name beside a bar; in 80 columns the bar would else have no room."""
+LONGEST_NAME = 20
+"""Of a training beside a bar of many; in 80 columns the bar would else have no room."""
 
 
 class _Narrower(Progress):
@@ -158,13 +158,14 @@ class RunBars(_Display):
     def begin(self, optimizer: str, seed: int, steps: int) -> None:
         if self._elsewhere:
             return
-        label = f"{optimizer} seed {seed}"
-        if len(label) > LONGEST_LABEL:
-            label = label[: LONGEST_LABEL - 1] + "…"
+        room = LONGEST_NAME - len(f" seed {seed}")
+        label = optimizer if len(optimizer) <= room else optimizer[: room - 1] + "…"
         for task in self._tasks.values():
             self._progress.remove_task(task)
         self._tasks = {
-            backend: self._progress.add_task(f"{name:7s} {label}", total=steps, figures="")
+            backend: self._progress.add_task(
+                f"{name:7s} {label} seed {seed}", total=steps, figures=""
+            )
             for backend, name in NAMES.items()
         }
 

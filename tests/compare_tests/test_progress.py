@@ -10,7 +10,7 @@ from rich.console import Console
 
 from compare import bars
 from compare.progress import observer
-from compare.records import Initial, TrainingRecord
+from compare.records import FailureRecord, Initial, TrainingRecord
 
 
 def ended(optimizer: str, seed: int = 0, steps: int = 3) -> TrainingRecord:
@@ -157,3 +157,78 @@ def test_loss_that_is_no_number(tiny, monkeypatch):
         watching.begin("SGD", 0, 3)
         watching.step("numpy", 1, float("nan"), 0.1)
     assert "loss nan acc 0.100" in plain(out)[-4]
+
+
+NO = FailureRecord(optimizer="Adam", seed=3, error="ValueError: [no] thanks (net.py, line 3)")
+
+
+def test_a_training_that_failed_among_lines(tiny):
+    out = io.StringIO()
+    with observer(tiny(), Console(file=out, width=40)) as watching:
+        watching.expect(0, 2)
+        watching.failed(NO)
+    assert out.getvalue() == "Adam, seed 3: failed: ValueError: [no] thanks (net.py, line 3)\n"
+
+
+def test_a_line_for_each_training_made_elsewhere(tiny):
+    out = io.StringIO()
+    with observer(tiny(), Console(file=out, width=40), elsewhere=True) as watching:
+        watching.expect(7, 10)
+        watching.begin("SGD", 0, 3)
+        watching.epoch("numpy", 2, "test", 0.25, 0.5)
+        watching.epoch("torch", 2, "test", float("nan"), 0.5)
+        watching.end(ended("SGD"))
+        watching.failed(NO)
+        watching.begin("Adam", 0, 3)
+        watching.end(ended("Adam"))
+    assert out.getvalue().splitlines() == [
+        "8/10 SGD, seed 0: done in 1.2 s, NumPy test loss 0.2500, PyTorch test loss nan",
+        "9/10 Adam, seed 3: failed: ValueError: [no] thanks (net.py, line 3)",
+        "10/10 Adam, seed 0: done in 1.2 s",
+    ]
+
+
+def test_one_bar_for_many_trainings_and_two_for_the_current_one(tiny, monkeypatch):
+    monkeypatch.setattr(bars, "LEAST_BETWEEN_UPDATES_S", 0.0)
+    console, out = terminal()
+    with observer(tiny("seeds=[0,1,2,3]"), console) as watching:
+        watching.expect(1, 8)
+        tell(watching, "SGD of a long name and no end", 0)
+        watching.end(ended("SGD"))
+        tell(watching, "Adam", 3, steps=5)
+        watching.failed(NO)
+        tell(watching, "Adam", 2)
+    lines = plain(out)
+    whole, numpy, torch = lines[-3:]
+    assert re.match(r"trainings +[━╸ ]+3/8 loss 1\.250 1\.250 1 failed", whole)
+    assert re.match(r"NumPy   Adam seed 2 +━+[╸ ]*3/3 loss 1\.003 acc 0\.500", numpy)
+    assert torch.startswith("PyTorch Adam seed 2 ")
+    assert "Adam, seed 3: failed: ValueError: [no] thanks (net.py, line 3)" in lines
+    assert any("NumPy   SGD of a lon… seed 0 " in line for line in lines)
+    assert max(map(len, lines)) <= 78
+
+
+def test_one_bar_for_trainings_made_elsewhere(tiny):
+    console, out = terminal()
+    with observer(tiny(), console, elsewhere=True) as watching:
+        watching.expect(0, 2)
+        before = plain(out)
+        watching.begin("SGD", 0, 3)
+        for backend in ("numpy", "torch"):
+            watching.epoch(backend, 2, "test", 1.25, 0.5)
+        watching.end(ended("SGD"))
+        watching.failed(NO)
+    assert before[-1].startswith("trainings ")  # also while nothing is finished yet
+    assert re.match(r"trainings +━+[╸ ]*2/2 loss 1\.250 1\.250 1 failed", plain(out)[-1])
+
+
+def test_bars_of_what_is_varied(tiny, monkeypatch):
+    """A training is named after its optimizer and its cases."""
+    monkeypatch.setattr(bars, "LEAST_BETWEEN_UPDATES_S", 0.0)
+    console, out = terminal()
+    form = tiny('vary={rate={key="training.batch_size",values=[10,20]}}', "reported=[]")
+    with observer(form, console) as watching:
+        for label in ("SGD rate 10", "SGD rate 20", "Adam rate 10", "Adam rate 20"):
+            tell(watching, label)
+            watching.end(ended(label))
+    assert plain(out)[-1].startswith("PyTorch Adam rate 20 ")
