@@ -9,9 +9,11 @@ ever, and the other results with it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -56,7 +58,7 @@ def connected(address: str) -> Iterator[Client]:
             f"--dask {address}: no Dask scheduler answers there within {CONNECT_S:.0f} s; expected "
             f"an address such as tcp://127.0.0.1:8786 ({_first_line(error)})."
         ) from None
-    with client, client.as_current():
+    with client, client.as_current(), _quiet("distributed.client"):
         try:
             # Asked for with a task: a cluster that grows with its work has no worker before.
             client.submit(int, pure=False).result(timeout=2 * CONNECT_S)
@@ -66,6 +68,18 @@ def connected(address: str) -> Iterator[Client]:
                 f"dask worker {address} --nthreads 1."
             ) from None
         yield client
+
+
+@contextmanager
+def _quiet(name: str) -> Iterator[None]:
+    """Without the tracebacks of a lost connection, which the run says in a sentence."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 async def _knock(address: str) -> None:
@@ -105,6 +119,9 @@ def on_cluster(tasks: Sequence[Task], client: Client, reception: Reception) -> G
                 done = wait(list(at_work), LOOK_UP_S, "FIRST_COMPLETED").done
             except TimeoutError:
                 continue
+            except (CancelledError, OSError):  # what becomes of tasks without a scheduler
+                workers = None
+                break
             for future in done:
                 task = at_work.pop(future)
                 yield from _outcomes(task, future, reception)

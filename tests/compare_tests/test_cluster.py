@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -137,7 +138,7 @@ def test_without_distributed(monkeypatch):
 def test_a_cluster_that_goes_away(moody, train, tmp_path, monkeypatch, gone):
     """What was made is kept, what was not has failed, and the run comes to an end."""
     monkeypatch.setattr(clusters, "WITHOUT_WORKERS_S", 1.0)
-    form = moody(["well", "dies"], tmp_path)
+    form = moody(["well", "sleeps"], tmp_path)
     scheduler = distributed.LocalCluster(
         n_workers=0, dashboard_address=":0", silence_logs=logging.CRITICAL
     )
@@ -150,7 +151,9 @@ def test_a_cluster_that_goes_away(moody, train, tmp_path, monkeypatch, gone):
     try:
         with distributed.Client(address, set_as_default=False) as client:
             client.wait_for_workers(1, timeout=60)
-        act = worker.kill if gone == "worker" else scheduler.close
+        # The worker at once, the scheduler while the second training goes on.
+        closing = threading.Timer(1.0, scheduler.close)
+        act = worker.kill if gone == "worker" else closing.start
         out = train(form, tmp_path / "r", dask=address, observer=Ending(act), **SETTINGS)
     finally:
         worker.kill()
