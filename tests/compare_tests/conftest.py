@@ -12,10 +12,10 @@ from types import ModuleType
 from typing import NamedTuple
 
 import pytest
+from planted.moods import AT_HOME
 
 from compare.experiment import Experiment
 from compare.loading import load_experiment
-from planted.moods import AT_HOME
 
 # 50 rows in batches of 20: three steps an epoch, the last with 10 rows.
 TINY = (

@@ -68,6 +68,8 @@ def test_no_command(nncompare):
         (["run", "mnist_bn_mlp", "--jobs", "0"], "--jobs expects a number of at least 1"),
         (["run", "mnist_bn_mlp", "--jobs", "-2"], "but got -2."),
         (["run", "mnist_bn_mlp", "--jobs", "2", "--dask", "x"], "--jobs and --dask exclude each"),
+        (["run", "optimizer_paths", "--jobs", "2"], "--jobs: optimizer_paths trains no network"),
+        (["run", "optimizer_paths", "--dask", "x"], "--dask: optimizer_paths trains no network"),
         (["run", "mnist_bn_mlp", "--dask", "x"], "--dask x: no Dask scheduler answers there"),
         (["run", "mnist_bn_mlp", "--frob"], "No such option: --frob"),
         (["run", "mnist_bn_mpl"], "Did you mean 'mnist_bn_mlp'?"),
