@@ -60,7 +60,6 @@ def describe_environment() -> Environment:
     """Describe the machine and the libraries as they are now."""
     import torch
 
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return Environment(
         processor=_processor(),
         cores=usable_cores(),
@@ -68,7 +67,7 @@ def describe_environment() -> Environment:
         system=_system(),
         python=f"{platform.python_implementation()} {platform.python_version()}",
         numpy=np.__version__,
-        numpy_blas=f"{blas['name']} {blas['version']}{_kernels()}",
+        numpy_blas=numpy_blas(),
         numpy_threads=_blas_threads(),
         torch=torch.__version__,
         torch_blas=_torch_blas(torch.__config__.show()),
@@ -122,6 +121,12 @@ def _system() -> str:
     except (OSError, KeyError):
         return f"{platform.system()} {platform.release()}"
     return f"{name}, {platform.system()} {platform.release()}"
+
+
+def numpy_blas() -> str:
+    """The matrix library that NumPy was built with, and which of its kernels are in use."""
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return f"{blas['name']} {blas['version']}{_kernels()}"
 
 
 def _kernels() -> str:

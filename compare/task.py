@@ -23,7 +23,7 @@ import torch
 
 from compare.blueprint import blueprint
 from compare.data import load_splits
-from compare.environment import own_version, set_threads
+from compare.environment import numpy_blas, own_version, set_threads
 from compare.experiment import Data
 from compare.lockstep import Splits
 from compare.records import FailureRecord, TrainingRecord
@@ -58,6 +58,7 @@ class Task(NamedTuple):
         folder: Where the experiment's file is, and beside it an architecture or data of its own.
         code: Digest of that file, and versions of the libraries.
         source: Its data.
+        blas: NumPy's matrix library and kernels in the run.
         threads: Of each side.
         max_steps: Stop after so many updates.
     """
@@ -66,6 +67,7 @@ class Task(NamedTuple):
     folder: Path
     code: dict[str, str]
     source: Source
+    blas: str
     threads: int
     max_steps: int | None
 
@@ -88,7 +90,7 @@ def task_of(
     """A training with the code that is here."""
     folder = _absolute(folder)
     code = code_of(wanted.plan.experiment.model.architecture, folder)
-    return Task(wanted, folder, code, source, threads, max_steps)
+    return Task(wanted, folder, code, source, numpy_blas(), threads, max_steps)
 
 
 def _absolute(path: Path | str) -> Path:
@@ -191,6 +193,13 @@ def _make(task: Task, listener: _Listener) -> Made:
             raise InputError(
                 f"{name} is {here[name]} where the training was to be made, and {there} in the run."
             )
+    if numpy_blas() != task.blas:
+        # Right all the same, and certified; the kernels of processors round in other ways.
+        warnings.warn(
+            f"a training was made with {numpy_blas()}, where the run has {task.blas}: in its last "
+            "bits it differs from one made there",
+            stacklevel=2,
+        )
     set_threads(task.threads)
     plans = blueprint(experiment, task.wanted.plan.optimizer, task.folder)
     splits = _splits(task.source, task.folder)

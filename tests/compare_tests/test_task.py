@@ -55,6 +55,16 @@ def test_other_versions(make, name):
     assert task.code["torch"] == torch.__version__
 
 
+def test_other_kernels(make):
+    """What is made with them is as right, but not the same to the last bit."""
+    reply = perform(make(blas="some-blas 1.0, Other kernels"))
+    assert isinstance(reply.outcome, Made)
+    (said,) = reply.warned
+    assert said.text.startswith("a training was made with ")
+    assert "where the run has some-blas 1.0, Other kernels: in its last bits" in said.text
+    assert perform(make()).warned == []
+
+
 def test_other_data(make):
     said = refused(perform(make(digests={"train-images-idx3-ubyte": "0" * 32})))
     assert said == "The data 'mnist-sample' is other data here than in the run."
