@@ -58,7 +58,7 @@ def connected(address: str) -> Iterator[Client]:
             f"--dask {address}: no Dask scheduler answers there within {CONNECT_S:.0f} s; expected "
             f"an address such as tcp://127.0.0.1:8786 ({_first_line(error)})."
         ) from None
-    with client, client.as_current(), _quiet("distributed.client"):
+    with _quiet("distributed.client"), client, client.as_current():
         try:
             # Asked for with a task: a cluster that grows with its work has no worker before.
             client.submit(int, pure=False).result(timeout=2 * CONNECT_S)

@@ -121,8 +121,9 @@ def _show_failures(record: RunRecord, directory: RunDirectory) -> None:
         print(f"{failure.optimizer}, seed {failure.seed}: failed: {failure.error}", file=sys.stderr)
     failed, every = len(record.failures), len(record.failures) + len(record.trainings)
     print(
-        f"nncompare: {failed} of {every} trainings failed; the others are kept in "
-        f"{directory.path}, and the same command with {_resume(directory)} makes "
+        f"nncompare: {failed} of {every} trainings failed; "
+        f"{f'the others are kept in {directory.path}, and ' if record.trainings else ''}"
+        f"the same command with {_resume(directory)} makes "
         f"{'that one' if failed == 1 else 'those'} again",
         file=sys.stderr,
     )
