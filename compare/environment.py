@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,12 @@ def default_threads(model: Any = None) -> int:
     return usable_cores() if convolutions else 1
 
 
+def shared_threads(models: Iterable[Any], jobs: int) -> int:
+    """What suits the networks, but no more than one of ``jobs`` processes' share of the cores."""
+    suit = max(default_threads(model) for model in models)
+    return max(1, min(suit, usable_cores() // jobs)) if jobs > 1 else suit
+
+
 def set_threads(threads: int) -> None:
     """Give NumPy's BLAS and PyTorch the same number of threads, PyTorch with fixed results."""
     from threadpoolctl import threadpool_limits
@@ -54,7 +61,6 @@ def describe_environment() -> Environment:
     """Describe the machine and the libraries as they are now."""
     import torch
 
-    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return Environment(
         processor=_processor(),
         cores=usable_cores(),
@@ -62,7 +68,7 @@ def describe_environment() -> Environment:
         system=_system(),
         python=f"{platform.python_implementation()} {platform.python_version()}",
         numpy=np.__version__,
-        numpy_blas=f"{blas['name']} {blas['version']}{_kernels()}",
+        numpy_blas=numpy_blas(),
         numpy_threads=_blas_threads(),
         torch=torch.__version__,
         torch_blas=_torch_blas(torch.__config__.show()),
@@ -84,7 +90,9 @@ def own_commit() -> str | None:
     folder = Path(__file__).resolve().parent.parent
     if not (folder / ".git").exists():
         return None
-    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"]
+    # Without its lock, which a killed run would leave behind.
+    git = ["git", "--no-optional-locks", "-C", str(folder)]
+    command = [*git, "describe", "--always", "--dirty", "--abbrev=12"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -114,6 +122,12 @@ def _system() -> str:
     except (OSError, KeyError):
         return f"{platform.system()} {platform.release()}"
     return f"{name}, {platform.system()} {platform.release()}"
+
+
+def numpy_blas() -> str:
+    """The matrix library that NumPy was built with, and which of its kernels are in use."""
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return f"{blas['name']} {blas['version']}{_kernels()}"
 
 
 def _kernels() -> str:

@@ -20,7 +20,7 @@ class Findings:
         seed: Its seed.
 
     Attributes:
-        rows: Table → rows, in the order in which they were found; nothing is ever taken back.
+        rows: Table → rows, in the order in which they were found, until :meth:`settle`.
         predictions: Backend → predicted classes of the test rows.
         weights: Backend → final ``state_dict``.
     """
@@ -44,3 +44,15 @@ class Findings:
             self._texts[table] += rows_text(rows[told:])
             self._told[table] = len(rows)
         return self._texts[table]
+
+    def settle(self) -> None:
+        """Keep the lines of the rows so far and not the rows, which take far more memory."""
+        for name, rows in self.rows.items():
+            self.text(name)
+            rows.clear()
+            self._told[name] = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Lines travel between processes, rows do not."""
+        self.settle()
+        return self.__dict__

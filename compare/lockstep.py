@@ -15,7 +15,7 @@ from compare.experiment import Experiment, Plan
 from compare.findings import Findings
 from compare.initial import compare_initial
 from compare.mistakes.stage import diagnose_step
-from compare.records import NamedMistake, TrainingRecord
+from compare.records import FailureRecord, NamedMistake, TrainingRecord
 from compare.sides import Side, Step
 from compare.sides.numpy_side import NumpySide
 from compare.sides.torch_side import TorchSide
@@ -48,7 +48,14 @@ class Splits(NamedTuple):
 
 
 class Observer(Protocol):
-    """Somebody who watches."""
+    """Somebody who watches.
+
+    Of a training that is made in another process he hears when it is finished: that it begins,
+    its last evaluations, and that it ends.
+    """
+
+    def expect(self, made: int, trainings: int) -> None:
+        """The run has so many trainings, of which so many were made before."""
 
     def begin(self, optimizer: str, seed: int, steps: int) -> None:
         """A training of so many steps begins."""
@@ -61,6 +68,9 @@ class Observer(Protocol):
 
     def end(self, training: TrainingRecord) -> None:
         """The training has ended."""
+
+    def failed(self, failure: FailureRecord) -> None:
+        """A training has ended in an error."""
 
 
 def batches(order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:

@@ -144,11 +144,19 @@ class TrainingRecord(Record):
 
 
 class FailureRecord(Record):
-    """A training that ended in an error, where others went on."""
+    """A training that ended in an error, where others went on.
+
+    Attributes:
+        optimizer: Its label.
+        seed: Its seed.
+        error: The last line of the error and its place, or how its process ended.
+        traceback: The whole of the error; empty where a process died.
+    """
 
     optimizer: str
     seed: int
     error: str
+    traceback: str = ""
 
 
 class RunRecord(Record):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import closing, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,14 +11,19 @@ import numpy as np
 
 import numpy_nn
 from compare.blueprint import blueprint
+from compare.cluster import connected, on_cluster
 from compare.data import laid_out, load_splits
-from compare.environment import default_threads, describe_environment, own_commit, set_threads
+from compare.environment import describe_environment, own_commit, set_threads, shared_threads
 from compare.experiment import Experiment, Plan
-from compare.lockstep import LockStep, Observer, Splits
-from compare.records import SCHEMA, RunRecord
+from compare.jobs import side_by_side
+from compare.lockstep import Observer, Splits
+from compare.records import SCHEMA, FailureRecord, RunRecord, TrainingRecord
 from compare.rehearsal import rehearse
+from compare.replies import Reception
 from compare.run_directory import RunDirectory
 from compare.sources import sources_of
+from compare.task import source_of, task_of
+from compare.trainings import Failed, Outcome, all_wanted, one_after_another
 from experiments.errors import InputError
 
 
@@ -31,9 +38,14 @@ def run_experiment(
     sample: bool = False,
     max_steps: int | None = None,
     threads: int | None = None,
+    jobs: int = 1,
+    dask: str | None = None,
     command: str = "",
 ) -> RunRecord:
     """Do everything that an experiment says, on both sides, and record it.
+
+    A training that ends in an error costs only itself: it is recorded as a failure, the others
+    are made, and the run stays incomplete.
 
     Args:
         name: The experiment's short name.
@@ -44,64 +56,98 @@ def run_experiment(
         data_dir: Where the data is.
         sample: Use the small data set instead.
         max_steps: Stop each training after so many updates.
-        threads: Of each side; by default what suits the network.
+        threads: Of each side; by default what suits the network, within a process's share of the
+            cores, and one on a cluster.
+        jobs: How many trainings at once; with more than one, each is made in another process.
+        dask: The address of a Dask scheduler, whose workers make the trainings instead.
         command: The command line, for the record.
 
     Raises:
         InputError: Anything that the person who called can mend.
     """
     experiment = experiment.made_small() if sample else experiment
-    blueprints = {p.label: blueprint(p.experiment, p.optimizer, folder) for p in experiment.plans}
-    splits, data, pictures = load_splits(
-        experiment.data, sample=sample, data_dir=data_dir, folder=folder
-    )
-    for plan in _unlike(experiment.plans):
-        laid = laid_out(splits, plan.experiment.data.layout)
-        rehearse(blueprints[plan.label], plan.experiment, laid, max_steps)
-    models = (b.model(numpy_nn) for b in blueprints.values())
-    set_threads(threads or max(default_threads(model) for model in models))
-    record = RunRecord(
-        schema=SCHEMA,
-        status="incomplete",
-        name=name,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=command,
-        commit=own_commit(),
-        sample=sample,
-        max_steps=max_steps,
-        experiment=experiment,
-        data=data,
-        environment=describe_environment(),
-        sources=sources_of(list(blueprints.values())),
-        trainings=[],
-    )
-    if directory.found is not None:
-        record = _continued(directory.found, record)
-        if record.status == "complete":
-            return record
-    directory.write(record)
-    try:
-        for seed in experiment.training.seeds:
-            for plan in experiment.plans:
-                if any((t.optimizer, t.seed) == (plan.label, seed) for t in record.trainings):
-                    continue
-                lockstep = LockStep(
-                    plan, blueprints[plan.label], seed,
-                    laid_out(splits, plan.experiment.data.layout),
-                    directory.begin(plan.label, seed), observer, max_steps,
-                )  # fmt: skip
-                record.trainings.append(lockstep.record)
-                # PyTorch says nothing of an overflow; on both sides the losses show it.
-                with np.errstate(over="ignore", invalid="ignore"):
-                    for _ in lockstep.train():
-                        directory.checkpoint(record)
-                directory.checkpoint(record)
-        _keep_pictures(directory, experiment, splits, pictures)
-        record.status = "complete"
-    finally:
-        # Also when interrupted: what was measured is kept, and says that it is incomplete.
+    with connected(dask) if dask is not None else nullcontext() as client:
+        blueprints = {
+            p.label: blueprint(p.experiment, p.optimizer, folder) for p in experiment.plans
+        }
+        splits, data, pictures = load_splits(
+            experiment.data, sample=sample, data_dir=data_dir, folder=folder
+        )
+        for plan in _unlike(experiment.plans):
+            laid = laid_out(splits, plan.experiment.data.layout)
+            rehearse(blueprints[plan.label], plan.experiment, laid, max_steps)
+        every = all_wanted(experiment)
+        if threads is None:
+            models = [b.model(numpy_nn) for b in blueprints.values()]
+            threads = shared_threads(models, min(jobs, len(every))) if client is None else 1
+        set_threads(threads)
+        record = RunRecord(
+            schema=SCHEMA,
+            status="incomplete",
+            name=name,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            command=command,
+            commit=own_commit(),
+            sample=sample,
+            max_steps=max_steps,
+            experiment=experiment,
+            data=data,
+            environment=describe_environment(),
+            sources=sources_of(list(blueprints.values())),
+            trainings=[],
+        )
+        if directory.found is not None:
+            record = _continued(directory.found, record)
+            if record.status == "complete":
+                return record
         directory.write(record)
+        made = {(training.optimizer, training.seed) for training in record.trainings}
+        wanted = [training for training in every if training.key not in made]
+        observer.expect(len(made), len(every))
+        if client is None and jobs == 1:
+            outcomes = one_after_another(wanted, blueprints, splits, observer, max_steps)
+        else:
+            source = source_of(experiment.data, sample, data_dir, data.digests)
+            tasks = [task_of(training, folder, source, threads, max_steps) for training in wanted]
+            reception = Reception(observer)
+            if client is None:
+                outcomes = side_by_side(tasks, jobs, reception)
+            else:
+                outcomes = on_cluster(tasks, client, reception)
+        try:
+            _take(outcomes, record, directory, observer)
+            _keep_pictures(directory, experiment, splits, pictures)
+            if not record.failures:
+                record.status = "complete"
+        finally:
+            # Also when interrupted: what was measured is kept, and says that it is incomplete.
+            directory.write(record)
     return record
+
+
+def _take(
+    outcomes: Generator[Outcome],
+    record: RunRecord,
+    directory: RunDirectory,
+    observer: Observer,
+) -> None:
+    """Record trainings as they come, in the order of the experiment's own."""
+    order = {training.key: n for n, training in enumerate(all_wanted(record.experiment))}
+
+    def place(training: TrainingRecord | FailureRecord) -> int:
+        return order[training.optimizer, training.seed]
+
+    with closing(outcomes):
+        for outcome in outcomes:
+            if isinstance(outcome, Failed):
+                failed = place(outcome.record)
+                record.trainings = [t for t in record.trainings if place(t) != failed]
+                record.failures = sorted([*record.failures, outcome.record], key=place)
+                observer.failed(outcome.record)
+            elif not any(training is outcome.record for training in record.trainings):
+                directory.take(outcome.findings)
+                record.trainings = sorted([*record.trainings, outcome.record], key=place)
+            directory.checkpoint(record)
 
 
 def _continued(found: RunRecord, new: RunRecord) -> RunRecord:
@@ -133,7 +179,7 @@ def _continued(found: RunRecord, new: RunRecord) -> RunRecord:
                 "Start a new folder."
             )
     finished = [training for training in found.trainings if training.finished]
-    return found.model_copy(update={"trainings": finished})
+    return found.model_copy(update={"trainings": finished, "failures": []})
 
 
 SAMPLES_SHOWN = 40

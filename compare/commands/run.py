@@ -6,10 +6,16 @@ import shlex
 import sys
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from compare.experiment import Experiment
 from compare.loading import load_experiment, load_form
+from compare.seeds import parse_seeds
 from experiments.errors import InputError
+
+if TYPE_CHECKING:
+    from compare.records import RunRecord
+    from compare.run_directory import RunDirectory
 
 
 def run_command(
@@ -23,26 +29,39 @@ def run_command(
     data_dir: Path | None,
     out: Path | None,
     resume: bool,
+    seeds: str | None = None,
+    jobs: int | None = None,
+    dask: str | None = None,
 ) -> int:
     """Run an experiment, show its progress and its table, and write its report.
 
     Returns:
-        0 when every comparison passed, 1 when one did not.
+        0 when every training was made and every comparison passed, else 1.
     """
-    for option, value in (("--max-steps", max_steps), ("--threads", threads)):
+    for option, value in (("--max-steps", max_steps), ("--threads", threads), ("--jobs", jobs)):
         if value is not None and value < 1:
             raise InputError(f"{option} expects a number of at least 1, but got {value}.")
     if seed is not None and not 0 <= seed < 2**32:
         raise InputError(f"--seed expects a number from 0 to {2**32 - 1}, but got {seed}.")
+    if seed is not None and seeds is not None:
+        raise InputError("--seed and --seeds exclude each other.")
+    if jobs is not None and dask is not None:
+        raise InputError("--jobs and --dask exclude each other: on a cluster, its workers count.")
+    chosen = parse_seeds(seeds) if seeds is not None else None if seed is None else [seed]
     if not isinstance(load_form(experiment)[1], Experiment):
+        if dask is not None or jobs not in (None, 1):
+            raise InputError(
+                f"--{'dask' if jobs is None else 'jobs'}: {experiment} trains no network and takes "
+                "seconds: it is run in this process alone."
+            )
         from compare.commands.run_kind import run_kind_command
 
         return run_kind_command(
-            experiment, max_steps=max_steps, threads=threads, changes=changes, seed=seed,
+            experiment, max_steps=max_steps, threads=threads, changes=changes, seeds=chosen,
             data_dir=data_dir, out=out, resume=resume,
         )  # fmt: skip
-    if seed is not None:
-        changes = [*changes, f"training.seeds=[{seed}]"]
+    if chosen is not None:
+        changes = [*changes, f"training.seeds={chosen}"]
     name, form = load_experiment(experiment, changes)
     if resume and out is None:
         raise InputError("--resume needs --out DIR: the folder of the run to go on with.")
@@ -56,7 +75,7 @@ def run_command(
 
     directory = RunDirectory(out or new_folder(name), resume=resume)
     try:
-        with observer(form) as watching:
+        with observer(form, elsewhere=dask is not None or jobs not in (None, 1)) as watching:
             record = run_experiment(
                 name,
                 form,
@@ -67,21 +86,47 @@ def run_command(
                 sample=sample,
                 max_steps=max_steps,
                 threads=threads,
+                jobs=jobs or 1,
+                dask=dask,
                 command=shlex.join(["nncompare", *sys.argv[1:]]),
             )
     except KeyboardInterrupt:
         if (directory.path / "run.json").exists():
             print(
                 f"nncompare: what was recorded is kept in {directory.path} and marked incomplete; "
-                f"the same command with --out {shlex.quote(str(directory.path))} --resume goes on "
-                "with it",
+                f"the same command with {_resume(directory)} goes on with it",
                 file=sys.stderr,
             )
         raise
-    paths = write_report(directory.path)
-    passed = show_summary(read_run(directory.path))
-    print(f"Report: {' '.join(str(path) for path in paths[:3])}")
+    passed = False
+    if record.trainings:
+        paths = write_report(directory.path)
+        passed = show_summary(read_run(directory.path))
+        print(f"Report: {' '.join(str(path) for path in paths[:3])}")
+    if record.failures:
+        _show_failures(record, directory)
     return 0 if passed and record.status == "complete" else 1
+
+
+def _resume(directory: RunDirectory) -> str:
+    return f"--out {shlex.quote(str(directory.path))} --resume"
+
+
+def _show_failures(record: RunRecord, directory: RunDirectory) -> None:
+    """Say which trainings are missing and why, with the first traceback in full."""
+    first = next((failure for failure in record.failures if failure.traceback), None)
+    if first is not None:
+        print(f"{first.optimizer}, seed {first.seed}:\n{first.traceback}", file=sys.stderr)
+    for failure in record.failures:
+        print(f"{failure.optimizer}, seed {failure.seed}: failed: {failure.error}", file=sys.stderr)
+    failed, every = len(record.failures), len(record.failures) + len(record.trainings)
+    print(
+        f"nncompare: {failed} of {every} trainings failed; "
+        f"{f'the others are kept in {directory.path}, and ' if record.trainings else ''}"
+        f"the same command with {_resume(directory)} makes "
+        f"{'that one' if failed == 1 else 'those'} again",
+        file=sys.stderr,
+    )
 
 
 def new_folder(name: str) -> Path:

@@ -25,7 +25,7 @@ def run_kind_command(
     max_steps: int | None,
     threads: int | None,
     changes: list[str],
-    seed: int | None,
+    seeds: list[int] | None,
     data_dir: Path | None,
     out: Path | None,
     resume: bool,
@@ -33,7 +33,7 @@ def run_kind_command(
     """Run it, show its table and what became of its claims, and write its report.
 
     ``--sample`` has no data to make small and changes nothing; nor has ``--max-steps`` where
-    nothing is trained, or ``--seed`` where nothing is drawn.
+    nothing is trained, or ``--seed`` and ``--seeds`` where nothing is drawn.
 
     Returns:
         0 when every comparison passed, 1 when one did not.
@@ -47,8 +47,8 @@ def run_kind_command(
         raise InputError(
             f"--data-dir: {name} uses no data set: expected no data folder, found {data_dir}."
         )
-    if seed is not None and isinstance(form, ActivationHistograms):
-        changes = [*changes, f"seeds=[{seed}]"]
+    if seeds is not None and isinstance(form, ActivationHistograms):
+        changes = [*changes, f"seeds={seeds}"]
     _, form = load_form(experiment, changes)
     assert not isinstance(form, Experiment)
 

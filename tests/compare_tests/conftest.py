@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -10,6 +12,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 import pytest
+from planted.moods import AT_HOME
 
 from compare.experiment import Experiment
 from compare.loading import load_experiment
@@ -32,10 +35,12 @@ AS_FINISHED = ("data.validation=0.2", "data.limit=60", "training.gradient_norms=
 class Silent:
     """An observer that says nothing."""
 
+    def expect(self, made, trainings): ...
     def begin(self, optimizer, seed, steps): ...
     def step(self, backend, step, loss, accuracy): ...
     def epoch(self, backend, epoch, split, loss, accuracy): ...
     def end(self, training): ...
+    def failed(self, failure): ...
 
 
 class Ended(NamedTuple):
@@ -103,3 +108,44 @@ def nncompare(monkeypatch, capfd) -> Callable[..., Ended]:
         return Ended(ending.value.code, captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def moody(tiny) -> Callable[..., Experiment]:
+    """An experiment whose trainings do in other processes what ``planted/moods.py`` says."""
+
+    def make(moods: list[str], folder: Path, *changes: str) -> Experiment:
+        return tiny(
+            'model.architecture="moods.py:net"',
+            f"model.arguments={{folder={str(folder)!r}}}",
+            "optimizers={SGD={lr=0.1}}",
+            "reported=[]",
+            f'vary={{mood={{key="model.arguments.mood",values={moods!r}}}}}',
+            *changes,
+        )
+
+    return make
+
+
+@pytest.fixture
+def at_home(monkeypatch) -> None:
+    """Trainings in this process are well, whatever their mood."""
+    monkeypatch.setenv(AT_HOME, str(os.getpid()))
+
+
+@pytest.fixture(scope="session")
+def timeless() -> Callable[[Path], dict[str, bytes]]:
+    """File → content of a run, without what is another on each occasion."""
+
+    def read(run: Path) -> dict[str, bytes]:
+        found = {
+            str(f.relative_to(run)): f.read_bytes()
+            for f in sorted(run.rglob("*"))
+            if f.is_file() and f.name != "timing.csv" and f.parent.name != "report"
+        }
+        text = found["run.json"].decode()
+        for key in ("created", "command", "wall_s"):
+            text = re.sub(rf'"{key}": .+', f'"{key}"', text)
+        return {**found, "run.json": text.encode()}
+
+    return read

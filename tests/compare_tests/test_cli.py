@@ -62,6 +62,15 @@ def test_no_command(nncompare):
         (["run", "mnist_bn_mlp", "--max-steps", "-3"], "but got -3."),
         (["run", "mnist_bn_mlp", "--seed", "-1"], "--seed expects a number from 0 to 4294967295"),
         (["run", "mnist_bn_mlp", "--seed", str(2**32)], "but got 4294967296."),
+        (["run", "mnist_bn_mlp", "--seeds", "9..0"], "--seeds expects the smaller end"),
+        (["run", "mnist_bn_mlp", "--seeds", "0,,1"], "--seeds expects numbers and ranges"),
+        (["run", "mnist_bn_mlp", "--seeds", "0..3", "--seed", "1"], "--seed and --seeds exclude"),
+        (["run", "mnist_bn_mlp", "--jobs", "0"], "--jobs expects a number of at least 1"),
+        (["run", "mnist_bn_mlp", "--jobs", "-2"], "but got -2."),
+        (["run", "mnist_bn_mlp", "--jobs", "2", "--dask", "x"], "--jobs and --dask exclude each"),
+        (["run", "optimizer_paths", "--jobs", "2"], "--jobs: optimizer_paths trains no network"),
+        (["run", "optimizer_paths", "--dask", "x"], "--dask: optimizer_paths trains no network"),
+        (["run", "mnist_bn_mlp", "--dask", "x"], "--dask x: no Dask scheduler answers there"),
         (["run", "mnist_bn_mlp", "--frob"], "No such option: --frob"),
         (["run", "mnist_bn_mpl"], "Did you mean 'mnist_bn_mlp'?"),
         (["run", "no/such.toml"], "there is no such experiment file."),
@@ -247,18 +256,60 @@ def test_own_experiment_from_another_folder(nncompare, tmp_path, monkeypatch):
 
 
 def test_what_nobody_expected_keeps_its_traceback(nncompare, tiny_arguments, monkeypatch, tmp_path):
-    """A mistake of this program must not look like one of the person's."""
-    from compare import cli
+    """A mistake of this program must not look like one of the person's, nor cost what is right."""
+
+    def broken(self):
+        raise ZeroDivisionError("a mistake")
+
+    out = tmp_path / "r"
+    original = numpy_nn.optim.Adam.step
+    arguments = ["run", *tiny_arguments, "--max-steps", 2, "--out", out]
+    with monkeypatch.context() as patch:
+        patch.setattr(numpy_nn.optim.Adam, "step", broken)
+        ended = nncompare(*arguments)
+    assert numpy_nn.optim.Adam.step is original
+    assert ended.status == 1
+    first, *lines = ended.err.splitlines()
+    assert (first, lines[0]) == ("Adam, seed 0:", "Traceback (most recent call last):")
+    assert "ZeroDivisionError: a mistake" in lines
+    assert lines[-2].startswith("Adam, seed 0: failed: ZeroDivisionError: a mistake (test_cli.py, ")
+    assert lines[-1] == (
+        f"nncompare: 1 of 2 trainings failed; the others are kept in {out}, and the same command "
+        f"with --out {out} --resume makes that one again"
+    )
+    assert [t.optimizer for t in read_run_record(out).trainings] == ["SGD"]
+    assert f"Report: {out / 'report' / 'report.md'}" in ended.out
+    assert nncompare(*arguments, "--resume").status == 0
+
+
+def test_every_training_fails(nncompare, tiny_arguments, monkeypatch, tmp_path):
+    """There is nothing to report then."""
 
     def broken(self, x):
         raise ZeroDivisionError("a mistake")
 
     monkeypatch.setattr(numpy_nn.Linear, "forward", broken)
-    monkeypatch.setattr(
-        sys, "argv", ["nncompare", "run", *tiny_arguments, "--out", str(tmp_path / "r")]
-    )
-    with pytest.raises(ZeroDivisionError, match="a mistake"):
-        cli.main()
+    ended = nncompare("run", *tiny_arguments, "--max-steps", 2, "--out", tmp_path / "r")
+    assert ended.status == 1
+    assert "Report" not in ended.out
+    assert "nncompare: 2 of 2 trainings failed; " in ended.err
+    assert "makes those again" in ended.err
+
+
+def test_several_seeds_in_two_processes(nncompare, tiny_arguments, timeless, tmp_path):
+    """What is asked for comes after --set, and the same files come out as of one process."""
+    arguments = ["run", *tiny_arguments, "--set", "training.seeds=[5]", "--threads", 1]
+    arguments += ["--seeds", "2..3", "--max-steps", 2]
+    ended = nncompare(*arguments, "--jobs", 2, "--out", tmp_path / "two")
+    assert (ended.status, ended.err) == (0, "")
+    lines = ended.out.splitlines()
+    assert sorted(line.partition(":")[0].partition(" ")[2] for line in lines[:4]) == [
+        "Adam, seed 2", "Adam, seed 3", "SGD, seed 2", "SGD, seed 3",
+    ]  # fmt: skip
+    assert [line.partition(" ")[0] for line in lines[:4]] == ["1/4", "2/4", "3/4", "4/4"]
+    assert re.search(r"done in [\d.]+ s, NumPy test loss \d\.\d{4}, PyTorch test", lines[0])
+    assert nncompare(*arguments, "--out", tmp_path / "one").status == 0
+    assert timeless(tmp_path / "two") == timeless(tmp_path / "one")
 
 
 def test_ctrl_c_before_anything_was_recorded(nncompare, tiny_arguments, monkeypatch, tmp_path):

@@ -80,7 +80,7 @@ def test_commit(monkeypatch, tmp_path, answer, commit):
     monkeypatch.setattr(environment, "__file__", str(tmp_path / "compare" / "environment.py"))
 
     def run(command, **_):
-        assert command[:3] == ["git", "-C", str(tmp_path)]
+        assert command[:4] == ["git", "--no-optional-locks", "-C", str(tmp_path)]
         return subprocess.CompletedProcess(command, 0, answer, "")
 
     monkeypatch.setattr(subprocess, "run", run)

@@ -27,17 +27,19 @@ report = types.ModuleType("reports.report")
 report.write_report = lambda path: [path / "report" / "report.md"]
 sys.modules["reports.report"] = report
 number, where = int(sys.argv.pop(1)), sys.argv.pop(1)
-from compare import atomic, lockstep
+from compare import atomic, lockstep, run_directory
 from compare.cli import main
 hit = lambda: os.kill(os.getpid(), number)
 if where == "step":
     step = lockstep.LockStep._step
     def struck(self, epoch, at, indices, held):
-        step(self, epoch, at, indices, held)
+        rows = step(self, epoch, at, indices, held)
         if self.label == "Adam" and at == 4:
             hit()
+        return rows
     lockstep.LockStep._step = struck
 elif where == "write":
+    run_directory.BETWEEN_CHECKPOINTS_S = 0.0
     fsync, count = os.fsync, []
     def struck(handle):
         count.append(handle)

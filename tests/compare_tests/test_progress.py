@@ -8,9 +8,9 @@ import re
 import pytest
 from rich.console import Console
 
-from compare import progress
+from compare import bars
 from compare.progress import observer
-from compare.records import Initial, TrainingRecord
+from compare.records import FailureRecord, Initial, TrainingRecord
 
 
 def ended(optimizer: str, seed: int = 0, steps: int = 3) -> TrainingRecord:
@@ -59,11 +59,11 @@ def test_lines_where_there_is_no_terminal(tiny):
 
 
 def test_bars_for_every_side_and_optimizer(tiny, monkeypatch):
-    monkeypatch.setattr(progress, "LEAST_BETWEEN_UPDATES_S", 0.0)
+    monkeypatch.setattr(bars, "LEAST_BETWEEN_UPDATES_S", 0.0)
     console, out = terminal()
     with observer(tiny(), console) as watching:
         tell(watching, "SGD")
-        bars = plain(out)
+        shown = plain(out)
         watching.end(ended("SGD"))
         tell(watching, "Adam")
         watching.end(ended("Adam"))
@@ -75,7 +75,7 @@ def test_bars_for_every_side_and_optimizer(tiny, monkeypatch):
         assert "━" in line
         assert len(line) <= 78
     # All are there from the start, with what is to come.
-    assert any(line.startswith("PyTorch Adam") and "0/3" in line for line in bars)
+    assert any(line.startswith("PyTorch Adam") and "0/3" in line for line in shown)
 
 
 def test_both_bars_move_when_steps_are_quick(tiny):
@@ -103,7 +103,7 @@ def test_quick_steps_are_not_all_shown(tiny, monkeypatch):
 
 
 def test_several_seeds_and_the_width(tiny, monkeypatch):
-    monkeypatch.setattr(progress, "LEAST_BETWEEN_UPDATES_S", 0.0)
+    monkeypatch.setattr(bars, "LEAST_BETWEEN_UPDATES_S", 0.0)
     console, out = terminal()
     with observer(tiny("seeds=[0,4294967295]"), console) as watching:
         tell(watching, "Adam", 4294967295, steps=100_000 // 50_000)
@@ -134,7 +134,7 @@ def test_bars_of_trainings_of_an_earlier_run_are_left_out(tiny):
 
 
 def test_a_run_that_is_broken_off_leaves_its_bars_in_place(tiny, monkeypatch):
-    monkeypatch.setattr(progress, "LEAST_BETWEEN_UPDATES_S", 0.0)
+    monkeypatch.setattr(bars, "LEAST_BETWEEN_UPDATES_S", 0.0)
     console, out = terminal()
 
     def broken_off():
@@ -151,9 +151,84 @@ def test_a_run_that_is_broken_off_leaves_its_bars_in_place(tiny, monkeypatch):
 
 
 def test_loss_that_is_no_number(tiny, monkeypatch):
-    monkeypatch.setattr(progress, "LEAST_BETWEEN_UPDATES_S", 0.0)
+    monkeypatch.setattr(bars, "LEAST_BETWEEN_UPDATES_S", 0.0)
     console, out = terminal()
     with observer(tiny(), console) as watching:
         watching.begin("SGD", 0, 3)
         watching.step("numpy", 1, float("nan"), 0.1)
     assert "loss nan acc 0.100" in plain(out)[-4]
+
+
+NO = FailureRecord(optimizer="Adam", seed=3, error="ValueError: [no] thanks (net.py, line 3)")
+
+
+def test_a_training_that_failed_among_lines(tiny):
+    out = io.StringIO()
+    with observer(tiny(), Console(file=out, width=40)) as watching:
+        watching.expect(0, 2)
+        watching.failed(NO)
+    assert out.getvalue() == "Adam, seed 3: failed: ValueError: [no] thanks (net.py, line 3)\n"
+
+
+def test_a_line_for_each_training_made_elsewhere(tiny):
+    out = io.StringIO()
+    with observer(tiny(), Console(file=out, width=40), elsewhere=True) as watching:
+        watching.expect(7, 10)
+        watching.begin("SGD", 0, 3)
+        watching.epoch("numpy", 2, "test", 0.25, 0.5)
+        watching.epoch("torch", 2, "test", float("nan"), 0.5)
+        watching.end(ended("SGD"))
+        watching.failed(NO)
+        watching.begin("Adam", 0, 3)
+        watching.end(ended("Adam"))
+    assert out.getvalue().splitlines() == [
+        "8/10 SGD, seed 0: done in 1.2 s, NumPy test loss 0.2500, PyTorch test loss nan",
+        "9/10 Adam, seed 3: failed: ValueError: [no] thanks (net.py, line 3)",
+        "10/10 Adam, seed 0: done in 1.2 s",
+    ]
+
+
+def test_one_bar_for_many_trainings_and_two_for_the_current_one(tiny, monkeypatch):
+    monkeypatch.setattr(bars, "LEAST_BETWEEN_UPDATES_S", 0.0)
+    console, out = terminal()
+    with observer(tiny("seeds=[0,1,2,3]"), console) as watching:
+        watching.expect(1, 8)
+        tell(watching, "SGD of a long name and no end", 0)
+        watching.end(ended("SGD"))
+        tell(watching, "Adam", 3, steps=5)
+        watching.failed(NO)
+        tell(watching, "Adam", 2)
+    lines = plain(out)
+    whole, numpy, torch = lines[-3:]
+    assert re.match(r"trainings +[━╸ ]+3/8 loss 1\.250 1\.250 1 failed", whole)
+    assert re.match(r"NumPy   Adam seed 2 +━+[╸ ]*3/3 loss 1\.003 acc 0\.500", numpy)
+    assert torch.startswith("PyTorch Adam seed 2 ")
+    assert "Adam, seed 3: failed: ValueError: [no] thanks (net.py, line 3)" in lines
+    assert any("NumPy   SGD of a lon… seed 0 " in line for line in lines)
+    assert max(map(len, lines)) <= 78
+
+
+def test_one_bar_for_trainings_made_elsewhere(tiny):
+    console, out = terminal()
+    with observer(tiny(), console, elsewhere=True) as watching:
+        watching.expect(0, 2)
+        before = plain(out)
+        watching.begin("SGD", 0, 3)
+        for backend in ("numpy", "torch"):
+            watching.epoch(backend, 2, "test", 1.25, 0.5)
+        watching.end(ended("SGD"))
+        watching.failed(NO)
+    assert before[-1].startswith("trainings ")  # also while nothing is finished yet
+    assert re.match(r"trainings +━+[╸ ]*2/2 loss 1\.250 1\.250 1 failed", plain(out)[-1])
+
+
+def test_bars_of_what_is_varied(tiny, monkeypatch):
+    """A training is named after its optimizer and its cases."""
+    monkeypatch.setattr(bars, "LEAST_BETWEEN_UPDATES_S", 0.0)
+    console, out = terminal()
+    form = tiny('vary={rate={key="training.batch_size",values=[10,20]}}', "reported=[]")
+    with observer(form, console) as watching:
+        for label in ("SGD rate 10", "SGD rate 20", "Adam rate 10", "Adam rate 20"):
+            tell(watching, label)
+            watching.end(ended(label))
+    assert plain(out)[-1].startswith("PyTorch Adam rate 20 ")

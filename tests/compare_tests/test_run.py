@@ -41,8 +41,10 @@ class Breaking:
         if (self.now, step) == (self.optimizer, self.at):
             raise self.error
 
+    def expect(self, made, trainings): ...
     def epoch(self, *_): ...
     def end(self, training): ...
+    def failed(self, failure): ...
 
 
 def test_the_files_of_a_run(finished):
@@ -159,8 +161,8 @@ def test_several_seeds(tiny, train, tmp_path):
 
 @pytest.mark.parametrize(
     ("optimizer", "step", "error"),
-    [("SGD", 1, KeyboardInterrupt()), ("SGD", 5, RuntimeError("boom")),
-     ("Adam", 1, KeyboardInterrupt()), ("Adam", 5, InputError("full"))],
+    [("SGD", 1, KeyboardInterrupt()), ("SGD", 5, BrokenPipeError()),
+     ("Adam", 1, KeyboardInterrupt()), ("Adam", 5, BrokenPipeError())],
 )  # fmt: skip
 def test_broken_off_and_resumed_is_as_if_never_broken_off(
     tiny, train, finished, tmp_path, optimizer, step, error
@@ -185,6 +187,28 @@ def test_broken_off_and_resumed_is_as_if_never_broken_off(
     assert record.status == "complete"
     for mine, whole in zip(record.trainings, read_run_record(finished).trainings, strict=True):
         assert mine.model_copy(update={"wall_s": 0.0}) == whole.model_copy(update={"wall_s": 0.0})
+
+
+@pytest.mark.parametrize("error", [RuntimeError("boom\nand so on"), SystemExit(1), MemoryError()])
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+def test_an_error_costs_one_training(tiny, train, timeless, tmp_path, optimizer, error):
+    """The other one is made, also when it comes later; the first is made by going on."""
+    out = train(tiny(), tmp_path / "r", observer=Breaking(optimizer, 5, error))
+    run = read_run(out)
+    assert run.record.status == "incomplete"
+    assert [(t.optimizer, t.finished) for t in run.record.trainings] == [
+        ("Adam" if optimizer == "SGD" else "SGD", True)
+    ]
+    assert {row.optimizer for row in run.history} == {run.record.trainings[0].optimizer}
+    assert len(run.parity) == run.record.trainings[0].parity_rows
+    (failure,) = run.record.failures
+    assert (failure.optimizer, failure.seed) == (optimizer, 0)
+    said = f"{type(error).__name__}: {error}".partition("\n")[0].removesuffix(": ")
+    assert failure.error.startswith(f"{said} (test_run.py, line ")
+    assert failure.traceback.startswith("Traceback (most recent call last):\n")
+    train(tiny(), out, resume=True)
+    assert timeless(out) == timeless(train(tiny(), tmp_path / "whole"))
+    assert read_run_record(out).failures == []
 
 
 def test_resume_does_not_train_again_what_is_finished(tiny, train, tmp_path):
