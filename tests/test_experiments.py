@@ -54,4 +54,4 @@ def test_a_few_steps_of_it(name, tmp_path, monkeypatch, capfd):
         assert (out / file).stat().st_size > 0
     assert (out / "report" / "report.pdf").read_bytes().startswith(b"%PDF")
     text = (out / "report" / "report.md").read_text(encoding="utf-8")
-    assert ("upported" in text) or ("ndecided" in text) or name == "mnist_softmax"
+    assert any(answer in text.lower() for answer in ("supported", "undecided"))

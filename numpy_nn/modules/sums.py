@@ -58,9 +58,25 @@ def add_to_rows(array: np.ndarray, row: np.ndarray) -> None:
 
 
 def channel_sum(x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
-    """The same for every channel of (N, C) or (N, C, L), over the positions L as well."""
+    """The same for every channel of (N, C) or (N, C, L), over the positions L as well.
+
+    NumPy adds up in pairs, with the small error of that, only along what lies side by side in
+    memory: the positions, or the batch where a convolution has put it last.
+    """
     if x.ndim == 2:
         return batch_sum(x, y)
+    if y is not None and _batch_is_last(x) != _batch_is_last(y):
+        x, y = x * y, None
+    if _batch_is_last(x):
+        x = x.transpose(1, 2, 0)  # (C, L, N)
+        if y is None:
+            return x.reshape(len(x), -1).sum(axis=1)
+        return np.einsum("cln,cln->cl", x, y.transpose(1, 2, 0)).sum(axis=1)
     if y is None:
         return batch_sum(x.sum(axis=2))
     return batch_sum(np.einsum("ncl,ncl->nc", x, y))
+
+
+def _batch_is_last(x: np.ndarray) -> bool:
+    """Whether the rows of the batch lie side by side, and not the positions."""
+    return x.strides[0] < x.strides[2]

@@ -8,7 +8,7 @@ import torch
 
 import numpy_nn
 from numpy_nn.modules.blocks import BLOCK
-from numpy_nn.modules.sums import WIDTH, add_to_rows
+from numpy_nn.modules.sums import WIDTH, add_to_rows, channel_sum
 
 pytestmark = pytest.mark.parity
 
@@ -99,3 +99,20 @@ def test_a_row_is_added_to_every_row(rows: int, channels: int) -> None:
     expected = array + row
     add_to_rows(array, row)
     np.testing.assert_array_equal(array, expected)
+
+
+@pytest.mark.parametrize("shape", [(8, 64, 1024), (128, 16, 784), (2, 512, 16), (32, 3, 49)])
+@pytest.mark.parametrize("orders", ["C", "last", "C last", "last C"])
+def test_sums_are_as_exact_whatever_lies_side_by_side(shape, orders):
+    """Added up one after the other, 8,192 float32 values would lose several times as much."""
+    random = np.random.default_rng(0)
+    arrays = []
+    for order in orders.split():
+        array = (random.standard_normal(shape) + 3).astype(np.float32)
+        if order == "last":
+            array = np.ascontiguousarray(array.transpose(1, 2, 0)).transpose(2, 0, 1)
+        arrays.append(array)
+    exact = np.prod([array.astype(np.float64) for array in arrays], axis=0)
+    size = np.abs(exact).sum(axis=(0, 2))
+    error = np.abs(channel_sum(*arrays) - exact.sum(axis=(0, 2))) / size
+    assert error.max() < 4 * 2.0**-24
