@@ -32,9 +32,10 @@ PAGE = Path(__file__).resolve().parent.parent / "docs" / "results.md"
 
 SHORTER = {
     "mnist_activations": ["training.epochs=3"],
-    "mnist_deep_convnet": ["training.epochs=2"],
+    "mnist_cnn": ["training.evaluate_rows=10000"],
+    "mnist_deep_convnet": ["training.epochs=2", "training.evaluate_rows=10000"],
     "mnist_no_batchnorm": ["training.epochs=1"],
-    "mnist_simple_convnet": ["training.epochs=3"],
+    "mnist_simple_convnet": ["training.epochs=3", "training.evaluate_rows=10000"],
     "mnist_vgg16": ["training.steps=20"],
 }
 """What is made shorter than the experiment says, so that all of it takes about an hour."""
