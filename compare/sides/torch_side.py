@@ -13,6 +13,9 @@ import torch_nn
 from compare.blueprint import Blueprint
 from compare.sides.protocol import Arrays, Call, Evaluation, Stage, State, Step, kept
 
+PROBABILITIES = ("Sigmoid", "Softmax")
+"""Modules whose outputs lie between 0 and 1."""
+
 
 class TorchSide:
     """A network of ``torch.nn`` behind the protocol of a side.
@@ -113,7 +116,7 @@ class TorchSide:
 
         def leave(name: str, module: torch.nn.Module, output: torch.Tensor) -> torch.Tensor:
             if noise is not None:
-                output = output + drawn(noise[name][0])
+                output = _changed(output, drawn(noise[name][0]), type(module).__name__)
             output.retain_grad()
             x = given[name]
             before_it = calls[-1].output if calls else None
@@ -246,6 +249,14 @@ class TorchSide:
 
     def _cast(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor.to(self._torch_dtype) if tensor.is_floating_point() else tensor
+
+
+def _changed(output: torch.Tensor, noise: torch.Tensor, kind: str) -> torch.Tensor:
+    """The output with noise; a probability stays one, as a loss may ask."""
+    if kind in PROBABILITIES:
+        beyond = (output + noise < 0) | (output + noise > 1)
+        noise = torch.where(beyond, -noise, noise)
+    return output + noise
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:

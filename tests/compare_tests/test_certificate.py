@@ -747,3 +747,20 @@ def test_an_input_that_was_changed_after_it_was_given_is_kept_apart():
     assert kept(earlier.astype(np.float32), earlier).dtype == np.float32
     nan = np.array([np.nan])
     np.testing.assert_array_equal(kept(nan, nan.copy()), nan)
+
+
+@pytest.mark.parametrize("shift", [40.0, -40.0, -750.0])
+def test_probabilities_of_exactly_0_and_1_are_certified(shift):
+    """Noise must not lift a probability above 1: the loss would refuse it."""
+
+    def net(nn):
+        return nn.Sequential(nn.Linear(SIZES[0], 1), nn.Sigmoid())
+
+    blueprint = Blueprint(net, loss="BCELoss", settings={"lr": 0.1})
+    side = NumpySide(blueprint, "float32", 0)
+    side.model.get_submodule("0").bias.data[:] = shift
+    random = np.random.default_rng(0)
+    inputs = random.standard_normal((16, SIZES[0])).astype(np.float32)
+    targets = random.integers(0, 2, (16, 1)).astype(np.float32)
+    comparisons, _ = certify(side.record_step((inputs, targets)), judges_of(blueprint), seed=0)
+    assert first_failure(comparisons) is None
