@@ -305,7 +305,7 @@ class Experiment(Form):
                 if not self.select(selection):
                     raise ValueError(
                         f"claims: {claim.says!r} selects {selection}, which is none of the "
-                        f"trainings (axes: {', '.join(axes)})"
+                        f"trainings (axes: {', '.join(axes)}; claims = [] leaves all claims out)"
                     )
         return self
 
