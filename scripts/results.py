@@ -27,6 +27,7 @@ from compare.report_forms import Reported
 from compare.results import BACKENDS, quantity
 from compare.verdict import verdict
 from experiments.errors import InputError
+from reports.wording import plural
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "results.md"
 
@@ -106,11 +107,12 @@ def _facts(run: Run) -> Iterator[str]:
     record, environment = run.record, run.record.environment
     seeds = ", ".join(map(str, record.experiment.training.seeds))
     rows = f"{record.data.train_rows:,} training rows"
-    steps = sorted({training.steps for training in record.trainings})
+    finished = [training for training in record.trainings if training.finished]
+    steps = sorted({training.steps for training in finished})
     failed = [verdict(run.parity_of(training)) for training in record.trainings]
     yield (
-        f"{rows}; {len(record.trainings)} trainings a side of "
-        f"{' or '.join(f'{step:,}' for step in steps)} steps; "
+        f"{rows}; {plural(len(finished), 'training')} a side of "
+        f"{' or '.join(f'{step:,}' for step in steps) or 'no'} steps; "
         f"{'seed' if len(record.experiment.training.seeds) == 1 else 'seeds'} {seeds}; "
         f"{environment.numpy_threads} thread{'s' * (environment.numpy_threads > 1)} a side; "
         f"{sum(t.wall_s for t in record.trainings) / 60:.1f} minutes. "
@@ -143,7 +145,7 @@ def _reported_row(run: Run, figure: Reported) -> str:
 
 
 def _both(run: Run, label: str, name: str, epoch: int | None = None) -> str:
-    trainings = [t for t in run.record.trainings if t.optimizer == label]
+    trainings = [t for t in run.record.trainings if t.optimizer == label and t.finished]
     return " | ".join(_mean(run, backend, trainings, name, epoch) for backend in BACKENDS)
 
 
