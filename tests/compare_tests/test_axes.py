@@ -152,7 +152,7 @@ def test_a_copy_has_plans_of_its_own(tiny):
         (
             "claims=[{says='s',by='b',quantity='test loss',relation='at most',value=1.0,"
             "of={optimizer='SDG'}}]",
-            "'s' selects {'optimizer': 'SDG'}, which is none of the trainings (axes: optimizer; claims",
+            "'s' selects {'optimizer': 'SDG'}, which is none of the trainings (axes: optimize",
         ),
         ("claims=[{says='s',by='b',quantity='finite',relation='at least'}]", "needs a value and"),
         ("claims=[{says='s',by='b',quantity='finite',relation='higher than'}]", "needs than = {"),
