@@ -13,7 +13,6 @@ from typing import Annotated
 
 import typer
 
-from compare.blas_kernels import choose_kernels
 from experiments.errors import InputError
 
 app = typer.Typer(
@@ -38,7 +37,6 @@ def main() -> None:
     """Run the command line; bad input ends with one sentence and status 2, Ctrl-C with 130."""
     # A killed run (SIGTERM) ends like Ctrl-C: what was recorded is kept.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    choose_kernels()
     try:
         status = app(prog_name="nncompare", standalone_mode=False)
     except InputError as error:
