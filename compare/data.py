@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from compare.experiment import Data
-from compare.lockstep import Rows, Splits
 from compare.records import DataRecord
+from compare.splits import Rows, Splits
 from experiments import datasets
 from experiments.errors import InputError
 

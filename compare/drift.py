@@ -7,12 +7,14 @@ PyTorch runs which are the same training by construction.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from compare.blueprint import Blueprint
 from compare.sides import Side, State
+from compare.sides.protocol import Arrays
 from compare.sides.torch_side import TorchSide
 from compare.tables import DriftRow
 
@@ -49,22 +51,46 @@ class Replicas:
             if side is not None:
                 side.load(state)
 
-    def follow(
-        self, label: str, step: int, indices: np.ndarray, numpy: Side, torch: Side
-    ) -> list[DriftRow]:
-        """Make the step on all replicas and measure all runs, at steps 1 to 10 and each tenth."""
-        if self._reference is None or step >= self.steps:
-            return []
-        masks = numpy.masks()
-        self._reference.give_masks(masks)
-        self._reference.train_step(self._reference.batch(self._rows, indices))
-        for number, side in enumerate(self._replicas):
-            places = np.arange(len(indices))
-            places = places[::-1] if number == 0 else self._random[number].permutation(places)
-            side.give_masks({name: mask[places] for name, mask in masks.items()})
-            side.train_step(side.batch(self._rows, indices[places]))
+    def measured(self, step: int) -> bool:
+        """Whether the runs are measured after a step: after 1 to 10 steps and each tenth."""
         done = step + 1
-        if done > 10 and done % 10:
+        return done <= self.steps and (done <= 10 or done % 10 == 0)
+
+    def follow(
+        self,
+        label: str,
+        steps: Sequence[tuple[int, np.ndarray]],
+        masks: Sequence[Arrays],
+        numpy: Side,
+        torch: Side,
+    ) -> list[DriftRow]:
+        """Make steps on all replicas; measure all runs if they are measured after the last one.
+
+        Args:
+            label: The training's label.
+            steps: The number of each step and the rows of its batch.
+            masks: The masks of dropout of each step.
+            numpy: NumPy's side after the last of them.
+            torch: PyTorch's.
+        """
+        if self._reference is None:
+            return []
+        wanted = [
+            (indices, mask)
+            for (step, indices), mask in zip(steps, masks, strict=True)
+            if step < self.steps
+        ]
+        for indices, mask in wanted:
+            self._reference.give_masks(mask)
+            self._reference.train_step(self._reference.batch(self._rows, indices))
+        for number, side in enumerate(self._replicas):
+            for indices, mask in wanted:
+                places = np.arange(len(indices))
+                places = places[::-1] if number == 0 else self._random[number].permutation(places)
+                side.give_masks({name: values[places] for name, values in mask.items()})
+                side.train_step(side.batch(self._rows, indices[places]))
+        last = steps[-1][0]
+        if not self.measured(last):
             return []
         exact = self._reference.weights()
         names = ["rows reversed", *(f"rows shuffled {n}" for n in range(1, len(self._replicas)))]
@@ -72,7 +98,7 @@ class Replicas:
         size = np.linalg.norm(exact)
         return [
             DriftRow(
-                label, self._seed, done, name, float(np.linalg.norm(s.weights() - exact) / size)
+                label, self._seed, last + 1, name, float(np.linalg.norm(s.weights() - exact) / size)
             )
             for name, s in runs.items()
         ]

@@ -1,10 +1,16 @@
-"""Both sides trained on the same batches in the same order, and certified on the way."""
+"""Both sides trained on the same batches in the same order, and certified on the way.
+
+Between two steps at which something is looked at, each side makes a stretch of steps by itself:
+it then finds its own weights in the caches of the processor and not those of the other. Within
+a stretch neither has anything of the other's but the batches and the masks of dropout.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,62 +21,29 @@ from compare.experiment import Experiment, Plan
 from compare.findings import Findings
 from compare.initial import compare_initial
 from compare.mistakes.stage import diagnose_step
-from compare.records import FailureRecord, NamedMistake, TrainingRecord
+from compare.observer import Observer
+from compare.records import NamedMistake, TrainingRecord
 from compare.sides import Side, Step
 from compare.sides.numpy_side import NumpySide
+from compare.sides.protocol import Arrays
 from compare.sides.torch_side import TorchSide
+from compare.splits import Rows, Splits
 from compare.tables import GradientRow, HistoryRow, ParityRow, TimingRow
 
+STRETCH = 10
+"""One side makes at most so many steps before it is the other's turn."""
 
-class Rows(NamedTuple):
-    """A split as arrays: inputs (N, …) float32, targets (N,) int64."""
-
-    inputs: np.ndarray
-    targets: np.ndarray
-
-
-class Splits(NamedTuple):
-    """What is trained on, what is held out, and what is tested on, where there is any of it."""
-
-    train: Rows
-    validation: Rows | None
-    test: Rows | None
-
-    def named(self) -> dict[str, Rows]:
-        """The splits that there are, by the names that the records use."""
-        found = {"train": self.train, "validation": self.validation, "test": self.test}
-        return {name: rows for name, rows in found.items() if rows is not None}
-
-    def map(self, function: Callable[[Rows], Rows]) -> Splits:
-        """The same with each split changed."""
-        train, *others = self
-        return Splits(function(train), *(r if r is None else function(r) for r in others))
+Batch = tuple[int, np.ndarray]
+"""The number of a step, from 0, and the rows that it is made with."""
 
 
-class Observer(Protocol):
-    """Somebody who watches.
+class Made(NamedTuple):
+    """What a side's step leaves behind; ``seconds`` is None where it was recorded as well."""
 
-    Of a training that is made in another process he hears when it is finished: that it begins,
-    its last evaluations, and that it ends.
-    """
-
-    def expect(self, made: int, trainings: int) -> None:
-        """The run has so many trainings, of which so many were made before."""
-
-    def begin(self, optimizer: str, seed: int, steps: int) -> None:
-        """A training of so many steps begins."""
-
-    def step(self, backend: str, step: int, loss: float, accuracy: float) -> None:
-        """A side has made a step; loss and accuracy are those of the batch."""
-
-    def epoch(self, backend: str, epoch: int, split: str, loss: float, accuracy: float) -> None:
-        """A side has been evaluated."""
-
-    def end(self, training: TrainingRecord) -> None:
-        """The training has ended."""
-
-    def failed(self, failure: FailureRecord) -> None:
-        """A training has ended in an error."""
+    history: list[HistoryRow]
+    gradients: list[GradientRow]
+    masks: Arrays
+    seconds: float | None
 
 
 def batches(order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
@@ -138,6 +111,7 @@ class LockStep:
         initial, rows = compare_initial(self.numpy, self.torch, label)
         self._evaluated_rows = experiment.training.evaluate_rows
         self._diverged = False
+        self._turns = 0
         self._every = parity.every or max(1, self.steps // 20)
         self.record = TrainingRecord(
             optimizer=label,
@@ -173,13 +147,10 @@ class LockStep:
             alike = self.numpy.masks() or np.array_equal(order, self.torch.permutation(len(order)))
             if not alike:
                 self._shuffles_differ(step)
-            for indices in batches(order, training.batch_size):
-                if step == self.steps:
-                    break
-                rows = self._step(epoch, step, indices, held)
-                step += 1
-                self.record.steps = step
-                self.findings.add("history", *rows)
+            cut = batches(order, training.batch_size)
+            for stretch in self._stretches(enumerate(islice(cut, self.steps - step), step)):
+                self._advance(epoch, stretch, held)
+                step = self.record.steps = stretch[-1][0] + 1
             self.record.wall_s = time.perf_counter() - started
             last = step == self.steps or epoch == training.epochs
             if last or epoch % training.evaluate_every == 0:
@@ -192,52 +163,76 @@ class LockStep:
         self.record.wall_s = time.perf_counter() - started
         self.observer.end(self.record)
 
-    def _step(
-        self, epoch: int, step: int, indices: np.ndarray, held: dict[str, Any]
-    ) -> list[HistoryRow]:
-        """Make a step on both sides; return what the history says of it."""
-        history: list[HistoryRow] = []
-        certified = step < self.experiment.parity.first_steps or step % self._every == 0
-        seconds = {}
-        # Whoever goes second finds the caches warm or cold by what the first did: take turns. A
-        # network with dropout has NumPy go first, and both sides use the masks that it draws.
-        for side in self.sides[::-1] if step % 2 and not self.numpy.masks() else self.sides:
-            batch = side.batch(held[side.backend]["train"], indices)
-            if side is self.torch:
-                side.give_masks(self.numpy.masks())
-            if certified and side is self.numpy:
-                recorded = side.record_step(batch)
-                loss, logits = float(recorded.calls[-1].output), recorded.calls[-1].input
-                comparisons, kinks = certify(recorded, self.judges, seed=step)
-                self._add_parity(
-                    [ParityRow(self.label, step, *c, passed=c.passed) for c in comparisons]
-                )
-                self.record.kinks.append(kinks.model_copy(update={"step": step}))
-                self._diagnose(recorded, comparisons)
-            else:
-                begun = time.perf_counter()
-                loss, logits = side.train_step(batch)
-                seconds[side.backend] = time.perf_counter() - begun
-            targets = self.splits.train.targets[indices]
-            accuracy = float(np.mean(self.head.predicted(logits) == targets))
-            history += self._history(side.backend, epoch, step, "train", loss, accuracy)
-            if self.experiment.training.gradient_norms:
-                self._add_gradients(side, step)
-            self.observer.step(side.backend, step + 1, loss, accuracy)
-        if len(seconds) == 2:
-            self.findings.add(
-                "timing",
-                TimingRow(
-                    self.label,
-                    self.seed,
-                    step,
-                    **{f"{backend}_s": value for backend, value in seconds.items()},
-                ),
-            )
+    def _certified(self, step: int) -> bool:
+        return step < self.experiment.parity.first_steps or step % self._every == 0
+
+    def _stretches(self, steps: Iterable[Batch]) -> Iterator[list[Batch]]:
+        """Cut steps where the sides are looked at: a certified step is a stretch of its own."""
+        stretch: list[Batch] = []
+        for step, indices in steps:
+            certified = self._certified(step)
+            if stretch and (certified or len(stretch) == STRETCH):
+                yield stretch
+                stretch = []
+            stretch.append((step, indices))
+            if certified or self.replicas.measured(step):
+                yield stretch
+                stretch = []
+        if stretch:
+            yield stretch
+
+    def _advance(self, epoch: int, stretch: list[Batch], held: dict[str, Any]) -> None:
+        """Make the steps of a stretch on both sides."""
+        # Sides take turns at going first. A network with dropout has NumPy go first, and both
+        # sides use the masks that it draws.
+        swapped = self._turns % 2 and not self.numpy.masks()
+        self._turns += 1
+        made: dict[str, list[Made]] = {}
+        for side in self.sides[::-1] if swapped else self.sides:
+            made[side.backend] = []
+            for place, (step, indices) in enumerate(stretch):
+                if side is self.torch and not swapped:
+                    side.give_masks(made["numpy"][place].masks)
+                made[side.backend].append(self._step(side, epoch, step, indices, held))
+        for (step, _), numpy, torch in zip(stretch, made["numpy"], made["torch"], strict=True):
+            self.findings.add("history", *numpy.history, *torch.history)
+            self.findings.add("gradients", *numpy.gradients, *torch.gradients)
+            if numpy.seconds is not None and torch.seconds is not None:
+                row = TimingRow(self.label, self.seed, step, numpy.seconds, torch.seconds)
+                self.findings.add("timing", row)
+        masks = [numpy.masks for numpy in made["numpy"]]
         self.findings.add(
-            "drift", *self.replicas.follow(self.label, step, indices, self.numpy, self.torch)
+            "drift", *self.replicas.follow(self.label, stretch, masks, self.numpy, self.torch)
         )
-        return history
+
+    def _step(
+        self, side: Side, epoch: int, step: int, indices: np.ndarray, held: dict[str, Any]
+    ) -> Made:
+        """Make a step on one side, and certify it if it is NumPy's turn to be."""
+        seconds = None
+        batch = side.batch(held[side.backend]["train"], indices)
+        if side is self.numpy and self._certified(step):
+            recorded = side.record_step(batch)
+            loss, logits = float(recorded.calls[-1].output), recorded.calls[-1].input
+            comparisons, kinks = certify(recorded, self.judges, seed=step)
+            self._add_parity(
+                [ParityRow(self.label, step, *c, passed=c.passed) for c in comparisons]
+            )
+            self.record.kinks.append(kinks.model_copy(update={"step": step}))
+            self._diagnose(recorded, comparisons)
+        else:
+            begun = time.perf_counter()
+            loss, logits = side.train_step(batch)
+            seconds = time.perf_counter() - begun
+        targets = self.splits.train.targets[indices]
+        accuracy = float(np.mean(self.head.predicted(logits) == targets))
+        self.observer.step(side.backend, step + 1, loss, accuracy)
+        return Made(
+            self._history(side.backend, epoch, step, "train", loss, accuracy),
+            self._gradients(side, step) if self.experiment.training.gradient_norms else [],
+            side.masks(),
+            seconds,
+        )
 
     def _diagnose(self, recorded: Step, comparisons: list[Comparison]) -> None:
         """Name what is behind the first divergence of the run."""
@@ -251,10 +246,11 @@ class LockStep:
                 site=failure.site, code=found.code, explanation=found.explanation
             )
 
-    def _add_gradients(self, side: Side, step: int) -> None:
-        for name, norm in side.gradient_norms().items():
-            row = GradientRow(side.backend, self.label, self.seed, step, name, norm)
-            self.findings.add("gradients", row)
+    def _gradients(self, side: Side, step: int) -> list[GradientRow]:
+        return [
+            GradientRow(side.backend, self.label, self.seed, step, name, norm)
+            for name, norm in side.gradient_norms().items()
+        ]
 
     def _evaluate(self, epoch: int, held: dict[str, Any]) -> None:
         for side in self.sides:

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from compare.bars import NAMES, RunBars, TrainingBars
 from compare.experiment import Experiment
-from compare.lockstep import Observer
+from compare.observer import Observer
 from compare.records import FailureRecord, TrainingRecord
 
 MOST_TRAININGS_WITH_BARS = 6

@@ -6,9 +6,10 @@ import numpy as np
 
 from compare.blueprint import Blueprint
 from compare.experiment import Experiment
-from compare.lockstep import Splits, batches, total_steps
+from compare.lockstep import batches, total_steps
 from compare.sides.numpy_side import NumpySide
 from compare.sides.torch_side import TorchSide
+from compare.splits import Splits
 from experiments.errors import InputError
 
 REFUSALS = (ValueError, TypeError, RuntimeError, IndexError)

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from compare.lockstep import Observer
+from compare.observer import Observer
 from compare.task import Reply
 from compare.trainings import Failed, Made, Outcome, Wanted, failure
 

@@ -16,12 +16,13 @@ from compare.data import laid_out, load_splits
 from compare.environment import describe_environment, own_commit, set_threads, shared_threads
 from compare.experiment import Experiment, Plan
 from compare.jobs import side_by_side
-from compare.lockstep import Observer, Splits
+from compare.observer import Observer
 from compare.records import SCHEMA, FailureRecord, RunRecord, TrainingRecord
 from compare.rehearsal import rehearse
 from compare.replies import Reception
 from compare.run_directory import RunDirectory
 from compare.sources import sources_of
+from compare.splits import Splits
 from compare.task import source_of, task_of
 from compare.trainings import Failed, Outcome, all_wanted, one_after_another
 from experiments.errors import InputError

@@ -25,8 +25,8 @@ from compare.blueprint import blueprint
 from compare.data import load_splits
 from compare.environment import numpy_blas, own_version, set_threads
 from compare.experiment import Data
-from compare.lockstep import Splits
 from compare.records import FailureRecord, TrainingRecord
+from compare.splits import Splits
 from compare.trainings import ERRORS, Failed, Made, Outcome, Wanted, failure, train
 from experiments.datasets.location import VARIABLE
 from experiments.errors import InputError

@@ -17,8 +17,10 @@ from compare.blueprint import Blueprint
 from compare.data import laid_out
 from compare.experiment import Experiment, Plan
 from compare.findings import Findings, Key
-from compare.lockstep import LockStep, Observer, Splits
+from compare.lockstep import LockStep
+from compare.observer import Observer
 from compare.records import FailureRecord, TrainingRecord
+from compare.splits import Splits
 from experiments.errors import InputError
 
 

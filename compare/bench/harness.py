@@ -59,7 +59,7 @@ class Training:
 
     def splits(self) -> Any:
         """Pixels between 0 and 1 and classes from 0 to 9, as flat rows."""
-        from compare.lockstep import Rows, Splits
+        from compare.splits import Rows, Splits
 
         random = np.random.default_rng(0)
 

@@ -32,7 +32,7 @@ def follow(tiny):
             indices = random.permutation(ROWS)[:10]
             for side, data in zip(sides, held, strict=True):
                 side.train_step(side.batch(data, indices))
-            rows += replicas.follow(label, step, indices, *sides)
+            rows += replicas.follow(label, [(step, indices)], [{}], *sides)
         return rows, replicas
 
     return run

@@ -12,9 +12,10 @@ import torch
 import numpy_nn
 from compare.blueprint import blueprint
 from compare.findings import Findings
-from compare.lockstep import LockStep, Rows, Splits, batches, total_steps
+from compare.lockstep import LockStep, batches, total_steps
 from compare.sides.numpy_side import NumpySide
 from compare.sides.torch_side import TorchSide
+from compare.splits import Rows, Splits
 
 
 class Watching:
@@ -440,7 +441,7 @@ def test_weight_decay_on_weights_alone(tiny, lockstep):
     run = lockstep(tiny(*changes))
     before = run.numpy.state().model
     held = {s.backend: {"train": s.rows(*run.splits.train)} for s in run.sides}
-    run._step(1, 0, np.arange(20), held)
+    run._advance(1, [(0, np.arange(20))], held)
     assert not [r for r in run.findings.rows["parity"] if not r.passed]
     for side in run.sides:
         after = side.state().model
@@ -450,7 +451,7 @@ def test_weight_decay_on_weights_alone(tiny, lockstep):
             expected = before[name] - 0.1 * (g + decay * before[name])
             np.testing.assert_allclose(after[name], expected, rtol=1e-5, atol=1e-7)
     decayed = lockstep(tiny(*changes[1:]))
-    decayed._step(1, 0, np.arange(20), held)
+    decayed._advance(1, [(0, np.arange(20))], held)
     assert not np.array_equal(
         decayed.numpy.state().model["0.bias"], run.numpy.state().model["0.bias"]
     )

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from compare.blueprint import Blueprint, blueprint
-from compare.lockstep import Rows, Splits
 from compare.rehearsal import rehearse
+from compare.splits import Rows, Splits
 from experiments.errors import InputError
 
 
