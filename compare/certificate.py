@@ -22,7 +22,7 @@ import numpy as np
 
 from compare import magnitude, tolerances
 from compare.records import KinkCount
-from compare.sides import Call, Referee, Side, Stage, Step
+from compare.sides import Call, Referee, Side, Stage, State, Step
 from compare.sides.protocol import Arrays
 
 # Stands where a side has no such value; nothing has its shape, so it equals nothing.
@@ -208,13 +208,14 @@ def compare_values(
         referee: PyTorch's in float64, from the same inputs.
         size: What was summed to make it.
     """
-    lost = tolerances.overflowed_alike(numpy, torch)
-    if lost.any():
-        numpy, torch, referee = (np.where(lost, 0.0, a) for a in (numpy, torch, referee))
-    numpy_error = tolerances.componentwise_error(numpy, referee, size, dtype)
+    judged = [numpy] if dtype == "float64" else [numpy, torch]
+    errors = [tolerances.componentwise_error(a, referee, size, dtype) for a in judged]
+    if not np.isfinite(errors).all() and (lost := tolerances.overflowed_alike(numpy, torch)).any():
+        judged, referee = [np.where(lost, 0.0, a) for a in judged], np.where(lost, 0.0, referee)
+        errors = [tolerances.componentwise_error(a, referee, size, dtype) for a in judged]
     if dtype == "float64":
-        return Comparison(dtype, site, numpy_error, 0.0, tolerances.float64_bound(terms))
-    torch_error = tolerances.componentwise_error(torch, referee, size, dtype)
+        return Comparison(dtype, site, errors[0], 0.0, tolerances.float64_bound(terms))
+    numpy_error, torch_error = errors
     bound = tolerances.float32_bound(torch_error)
     return Comparison(dtype, site, numpy_error, torch_error, bound)
 
@@ -251,17 +252,18 @@ def _whole(step: Step, judges: Judges, seed: int) -> tuple[list[Comparison], Kin
     what was summed at every stage, and the change that this makes, divided by NOISE, is added to
     the size of each value (Parker, Monte Carlo Arithmetic, 1997).
     """
-    judges.numpy64.load(step.before)
+    before = State(step.before.model)  # the update is judged elsewhere
+    judges.numpy64.load(before)
     judges.numpy64.give_masks(step.masks)
-    numpy = judges.numpy64.record_step(_batch(judges.numpy64, step))
+    numpy = judges.numpy64.record_step(_batch(judges.numpy64, step), update=False)
     kinks = {
         call.name: call.input
         for call in numpy.calls
         if _kind(judges.torch64, call) in magnitude.KINKED
     }
-    judges.torch64.load(step.before)
+    judges.torch64.load(before)
     judges.torch64.give_masks(step.masks)
-    torch = judges.torch64.replay(_batch(judges.torch64, step), kinks)
+    torch = judges.torch64.replay(_batch(judges.torch64, step), kinks, update=False)
     if [call.name for call in numpy.calls] != [call.name for call in torch.calls]:
         missing = Comparison("float64", "whole/forward", np.inf, 0.0, 0.0)
         return [missing], _count_kinks(step, torch, judges.torch64)
@@ -277,9 +279,10 @@ def _whole(step: Step, judges: Judges, seed: int) -> tuple[list[Comparison], Kin
     noise = {name: (NOISE * s.output, NOISE * s.grad_input) for name, s in sizes.items()}
     largest = {site: _largest(size) for site, size in _sites_of_sizes(sizes, torch).items()}
     del sizes  # a step of a large network takes gigabytes
-    judges.torch64.load(step.before)
+    judges.torch64.load(before)
     judges.torch64.give_masks(step.masks)
-    moved = _sites(judges.torch64.replay(_batch(judges.torch64, step), kinks, noise, seed))
+    again = judges.torch64.replay(_batch(judges.torch64, step), kinks, noise, seed, update=False)
+    moved = _sites(again)
     del noise
 
     longest = max(longest_sum(c, torch.before.of_module(c.name)) for c in torch.calls)

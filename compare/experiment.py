@@ -156,7 +156,7 @@ class Parity(Form):
     Attributes:
         first_steps: Every one of the first so many steps is certified.
         every: After those, each step whose number is a multiple of this; by default about
-            twenty more, spread over the training.
+            ten more, spread over the training.
         replicas: Extra PyTorch trainings that differ from the main one in rounding alone.
         replica_steps: How many steps the replicas and their reference run.
     """
@@ -164,7 +164,7 @@ class Parity(Form):
     first_steps: Annotated[int, Field(ge=1)] = 20
     every: Annotated[int, Field(ge=1)] | None = None
     replicas: Annotated[int, Field(ge=0, le=8)] = 2
-    replica_steps: Annotated[int, Field(ge=0)] = 200
+    replica_steps: Annotated[int, Field(ge=0)] = 100
 
 
 class Plan(NamedTuple):

@@ -112,7 +112,7 @@ class LockStep:
         self._evaluated_rows = experiment.training.evaluate_rows
         self._diverged = False
         self._turns = 0
-        self._every = parity.every or max(1, self.steps // 20)
+        self._every = parity.every or max(1, self.steps // 10)
         self.record = TrainingRecord(
             optimizer=label,
             variant=plan.variant,

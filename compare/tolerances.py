@@ -67,16 +67,20 @@ def componentwise_error(
         return float("inf")
     if value.size == 0:
         return 0.0
-    value, referee = value.astype(np.float64), referee.astype(np.float64)
-    size = np.maximum(np.broadcast_to(size, referee.shape), SMALLEST_NORMAL[dtype])
+    value, referee = value.astype(np.float64, copy=False), referee.astype(np.float64, copy=False)
+    size = np.maximum(size, SMALLEST_NORMAL[dtype])
     with np.errstate(all="ignore"):
-        ratio = np.where(value == referee, 0.0, np.abs(value - referee) / size)
-    return float(np.where(np.isnan(ratio), np.inf, ratio).max())
+        ratio = np.asarray(value - referee)
+        np.abs(ratio, out=ratio)
+        ratio /= size
+        if np.isnan(largest := ratio.max()):  # what is equal, infinities too, differs by 0
+            largest = np.where(value == referee, 0.0, ratio).max()
+    return float("inf") if np.isnan(largest) else float(largest)
 
 
 def whole_error(value: np.ndarray, referee: np.ndarray, size: float) -> float:
     """The largest difference over the size of the array."""
-    return componentwise_error(value, referee, np.full(referee.shape, size))
+    return componentwise_error(value, referee, np.asarray(size))
 
 
 def overflowed_alike(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -1,10 +1,11 @@
 """What the harness costs: a lock-step training against the two plain trainings it replaces.
 
-A plain training draws the order of the rows, makes every step and evaluates all splits after each
-epoch, on one side, with nothing compared. The lock-step training does the same on both sides and
-on top certifies the first twenty steps and twenty more, follows PyTorch replicas for the drift, and
-writes its tables after each epoch. All three are timed epoch by epoch, in turn, each in a process
-of its own. The data is made up, of the size of MNIST; the network is that of the experiment.
+A plain training draws the order of the rows, makes every step and evaluates all splits before the
+first and after each epoch, on one side, with nothing compared. The lock-step training does the same
+on both sides and on top certifies the first twenty steps and ten more, follows PyTorch replicas for
+the drift, and writes its tables after each epoch. All three are timed epoch by epoch, in
+turn, each in a process of its own. The data is made up, of the size of MNIST; the network is that
+of the experiment.
 """
 
 from __future__ import annotations
@@ -56,6 +57,15 @@ class Training:
         changes = [] if self.epochs is None else [f"training.epochs={self.epochs}"]
         _, experiment = load_experiment(self.experiment, changes)
         return next(p for p in experiment.plans if p.label == self.optimizer)
+
+    def threads(self) -> int:
+        """As many as a run gives the network, each side."""
+        import numpy_nn
+        from compare.blueprint import blueprint
+        from compare.environment import default_threads
+
+        plan = self.plan()
+        return default_threads(blueprint(plan.experiment, plan.optimizer).model(numpy_nn))
 
     def splits(self) -> Any:
         """Pixels between 0 and 1 and classes from 0 to 9, as flat rows."""
@@ -169,6 +179,8 @@ class Plain:
             blueprint(experiment, self.plan.optimizer), experiment.training.dtype, 0
         )
         held = {name: side.rows(*rows) for name, rows in self.splits.named().items()}
+        for rows in held.values():
+            side.evaluate(rows)
         for _ in range(experiment.training.epochs):
             order = side.permutation(len(self.splits.train.targets))
             for indices in batches(order, experiment.training.batch_size):
@@ -181,6 +193,7 @@ class Plain:
 def measure_harness(
     training: Training,
     host_of: Callable[[str], Host],
+    threads: int,
     pause_s: float,
     progress: Callable[[str], None] = lambda line: None,
 ) -> HarnessRecord:
@@ -189,6 +202,7 @@ def measure_harness(
     Args:
         training: What to train.
         host_of: Name → where that training takes place.
+        threads: Of each library in those hosts, for the record.
         pause_s: Between epochs, for the thread pools to fall asleep.
         progress: Told of every epoch.
     """
@@ -216,6 +230,7 @@ def measure_harness(
     return HarnessRecord(
         experiment=training.experiment,
         optimizer=training.optimizer,
+        threads=threads,
         steps=steps,
         certified_steps=certified,
         lockstep_s=seconds["lockstep"],
@@ -227,7 +242,7 @@ def measure_harness(
 def ratio_of_sums(above: list[float], *below: list[float]) -> Ratio:
     """Σ above / Σ below, with a bootstrap interval over places, the first of which stays.
 
-    The first epoch is unlike the others (half of the certificates, cold caches), so
+    The first epoch is unlike the others (two thirds of the certificates, all replicas), so
     it is in every draw; the others are drawn with replacement.
 
     Args:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from compare.bench.cases import run_case
@@ -127,11 +127,11 @@ def _measured(asked: Asked, hosts: Hosts, progress: Callable[[str], None]) -> Be
         for series in SERIES:
             progress(f"growth: {series.what}")
             growth.append(measure_growth(series, hosts.of, _shorter(asked.schedule)))
+    hosts.close()  # so that what follows has the machine for itself
     if "harness" in asked.parts:
         for training in asked.trainings:
             progress(f"harness: {training.title}")
-            harness.append(measure_harness(training, hosts.of, asked.schedule.pause_s, progress))
-    hosts.close()  # so that what follows has the machine for itself
+            harness.append(_harness(asked, training, progress))
     if "memory" in asked.parts:
         for case, workload in zip(cases, asked.steps, strict=False):
             if "steps" in asked.parts:
@@ -163,6 +163,16 @@ def _measured(asked: Asked, hosts: Hosts, progress: Callable[[str], None]) -> Be
         harness=harness,
         start=start,
     )
+
+
+def _harness(asked: Asked, training: Training, progress: Callable[[str], None]) -> HarnessRecord:
+    """With as many threads as a run gives the network, at most as many as are asked for."""
+    threads = min(asked.threads, training.threads())
+    hosts = Hosts(replace(asked, threads=threads))
+    try:
+        return measure_harness(training, hosts.of, threads, asked.schedule.pause_s, progress)
+    finally:
+        hosts.close()
 
 
 def _load() -> float | None:

@@ -216,6 +216,7 @@ class HarnessRecord(Record):
     Attributes:
         experiment: Its name.
         optimizer: Its label.
+        threads: Of each library: as many as a run gives the network.
         steps: Updates of each.
         certified_steps: How many of them were certified.
         lockstep_s: Seconds of each epoch in lock step, certificates and replicas included.
@@ -225,6 +226,7 @@ class HarnessRecord(Record):
 
     experiment: str
     optimizer: str
+    threads: int
     steps: int
     certified_steps: int
     lockstep_s: list[float]

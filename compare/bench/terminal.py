@@ -87,7 +87,7 @@ def _others(record: BenchRecord, console: Console) -> None:
         console.print(
             f"Lock step, {cost.experiment}, {cost.optimizer}: {ratio.value:.2f} "
             f"({ratio.low:.2f} to {ratio.high:.2f}) times the two plain trainings; {cost.steps:,} "
-            f"steps, {cost.certified_steps} certified.",
+            f"steps, {cost.certified_steps} certified; threads of each side: {cost.threads}.",
             soft_wrap=True,
         )
     for start in record.start:

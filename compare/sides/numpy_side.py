@@ -58,24 +58,28 @@ class NumpySide:
         return self._step(batch, self.model.backward_parameters)
 
     @np.errstate(all="ignore")  # a training that diverges says so by its numbers, as in PyTorch
-    def _step(self, batch: Any, backward: Callable[[np.ndarray], Any]) -> tuple[float, np.ndarray]:
+    def _step(
+        self, batch: Any, backward: Callable[[np.ndarray], Any], update: bool = True
+    ) -> tuple[float, np.ndarray]:
         inputs, targets = batch
         self.optimizer.zero_grad()
         logits = self.model(inputs)
         loss = self.loss(logits, targets)
         backward(self.loss.backward())
-        self.optimizer.step()
+        if update:
+            self.optimizer.step()
         return float(loss), logits
 
-    def record_step(self, batch: Any) -> Step:
-        before = self.state()
+    def record_step(self, batch: Any, update: bool = True) -> Step:
+        before = self.state(update)
         with _recorded(self.model, self.loss) as calls:
-            self._step(batch, self.model.backward)
+            self._step(batch, self.model.backward, update)
         gradients = {
             name: np.zeros_like(p.data) if p.grad is None else np.array(p.grad)
             for name, p in self.model.named_parameters()
         }
-        return Step(before, np.array(batch[0]), np.array(batch[1]), calls, gradients, self.state())
+        after = self.state(update)
+        return Step(before, np.array(batch[0]), np.array(batch[1]), calls, gradients, after)
 
     def masks(self) -> Arrays:
         found = {name: module.last_mask for name, module in self._masking}
@@ -120,16 +124,16 @@ class NumpySide:
     def weights(self) -> np.ndarray:
         return np.concatenate([p.data.ravel() for p in self.model.parameters()], dtype=np.float64)
 
-    def state(self) -> State:
+    def state(self, optimizer: bool = True) -> State:
         model = {name: np.array(value) for name, value in self.model.state_dict().items()}
-        slots = self.optimizer.state_dict()["state"]
-        optimizer = {
+        slots = self.optimizer.state_dict()["state"] if optimizer else {}
+        remembered = {
             self._names[index]: {
                 key: np.array(value) for key, value in slot.items() if value is not None
             }
             for index, slot in slots.items()
         }
-        return State(model, optimizer)
+        return State(model, remembered)
 
     def load(self, state: State) -> None:
         state = state.astype(self.dtype)

@@ -139,8 +139,11 @@ class Side(Protocol):
     def train_step(self, batch: Any) -> tuple[float, np.ndarray]:
         """Make one update; return the loss before it and the logits."""
 
-    def record_step(self, batch: Any) -> Step:
-        """The same update as :meth:`train_step`, with everything in it recorded."""
+    def record_step(self, batch: Any, update: bool = True) -> Step:
+        """The same update as :meth:`train_step`, with everything in it recorded.
+
+        Without ``update`` the passes alone are made, and nothing of the optimizer's is kept.
+        """
 
     def masks(self) -> Arrays:
         """What every Dropout kept in the last training step, by its name; on the NumPy side."""
@@ -191,6 +194,7 @@ class Referee(Side, Protocol):
         kinks: dict[str, np.ndarray],
         noise: dict[str, tuple[np.ndarray, np.ndarray]] | None = None,
         seed: int = 0,
+        update: bool = True,
     ) -> Step:
         """Record a step, standing on the other side's side of every kink.
 
@@ -201,4 +205,5 @@ class Referee(Side, Protocol):
                 passes unchanged.
             noise: Module name → largest random change of its output and of its input gradient.
             seed: For the noise.
+            update: As in :meth:`Side.record_step`.
         """

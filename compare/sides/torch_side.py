@@ -78,8 +78,8 @@ class TorchSide:
         self.optimizer.step()
         return loss.item(), logits.detach().numpy()
 
-    def record_step(self, batch: Any) -> Step:
-        return self.replay(batch, {})
+    def record_step(self, batch: Any, update: bool = True) -> Step:
+        return self.replay(batch, {}, update=update)
 
     def replay(
         self,
@@ -87,6 +87,7 @@ class TorchSide:
         kinks: dict[str, np.ndarray],
         noise: dict[str, tuple[np.ndarray, np.ndarray]] | None = None,
         seed: int = 0,
+        update: bool = True,
     ) -> Step:
         random = np.random.default_rng(seed)
 
@@ -95,7 +96,7 @@ class TorchSide:
 
         inputs, targets = batch
         inputs = inputs.detach().clone().requires_grad_(inputs.is_floating_point())
-        before = self.state()
+        before = self.state(update)
         calls: list[Call] = []
         ends: list[tuple[torch.Tensor, torch.Tensor]] = []
         given: dict[str, torch.Tensor] = {}
@@ -150,8 +151,9 @@ class TorchSide:
         kind = type(self.loss).__name__
         calls.append(Call("loss", kind, _array(logits), _array(loss), one, _gradient(logits)))
         gradients = {name: _gradient(p) for name, p in self.model.named_parameters()}
-        self.optimizer.step()
-        return Step(before, _array(inputs), _array(targets), calls, gradients, self.state())
+        if update:
+            self.optimizer.step()
+        return Step(before, _array(inputs), _array(targets), calls, gradients, self.state(update))
 
     def gradient_norms(self) -> dict[str, float]:
         return {
@@ -189,16 +191,16 @@ class TorchSide:
     def module(self, name: str) -> Any:
         return self.model.get_submodule(name)
 
-    def state(self) -> State:
+    def state(self, optimizer: bool = True) -> State:
         model = {name: _array(value) for name, value in self.model.state_dict().items()}
-        slots = self.optimizer.state_dict()["state"]
-        optimizer = {
+        slots = self.optimizer.state_dict()["state"] if optimizer else {}
+        remembered = {
             self._names[index]: {
                 key: _array(value) for key, value in slot.items() if value is not None
             }
             for index, slot in slots.items()
         }
-        return State(model, optimizer)
+        return State(model, remembered)
 
     def load(self, state: State) -> None:
         self.model.load_state_dict({k: self._tensor(v) for k, v in state.model.items()})
@@ -245,7 +247,7 @@ class TorchSide:
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         """A tensor of its own, aligned as torch aligns, floating-point values in our dtype."""
-        return self._cast(torch.tensor(array))
+        return torch.tensor(array, dtype=self._torch_dtype if array.dtype.kind == "f" else None)
 
     def _cast(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor.to(self._torch_dtype) if tensor.is_floating_point() else tensor

@@ -171,6 +171,7 @@ def harness(record: BenchRecord) -> str:
                 escaped(f"{cost.experiment}, {cost.optimizer}"),
                 count(cost.steps),
                 count(cost.certified_steps),
+                count(cost.threads),
                 fixed(sum(cost.lockstep_s), 1),
                 fixed(sum(cost.plain_s["numpy"]), 1),
                 fixed(sum(cost.plain_s["torch"]), 1),
@@ -179,10 +180,10 @@ def harness(record: BenchRecord) -> str:
             )
         )
     columns = (
-        *("training", "steps", "certified", "lock step (s)", "NumPy alone (s)"),
+        *("training", "steps", "certified", "threads", "lock step (s)", "NumPy alone (s)"),
         *("PyTorch alone (s)", "ratio", "95% interval"),
     )
-    return pipe_table(columns, rows, "lrrrrrrr")
+    return pipe_table(columns, rows, "lrrrrrrrr")
 
 
 def start(record: BenchRecord) -> str:

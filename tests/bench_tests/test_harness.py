@@ -24,7 +24,7 @@ def test_sums_over_sums():
 def test_three_trainings_epoch_by_epoch():
     here, lines = Here(1), []
     training = Training(optimizer="SGD", rows=250, test_rows=40, epochs=2)
-    found = measure_harness(training, lambda name: here, 0.0, lines.append)
+    found = measure_harness(training, lambda name: here, 1, 0.0, lines.append)
     assert found.steps == 6  # two epochs of 100, 100 and 50 rows
     assert found.certified_steps == 6
     assert len(found.lockstep_s) == len(found.plain_s["numpy"]) == len(found.plain_s["torch"]) == 2

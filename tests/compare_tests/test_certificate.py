@@ -487,7 +487,7 @@ def test_a_value_that_the_whole_step_lacks_is_a_failure_and_the_others_are_compa
         honest = type(side).record_step
 
         class Forgetful(type(side)):  # type: ignore[misc]
-            def record_step(self, batch):
+            def record_step(self, batch, update=True):
                 recorded = honest(self, batch)
                 recorded.calls[5].grad_input = None
                 return recorded
@@ -517,7 +517,7 @@ def test_a_whole_step_that_calls_other_modules_is_one_failure():
         honest = type(side).record_step
 
         class Short(type(side)):  # type: ignore[misc]
-            def record_step(self, batch):
+            def record_step(self, batch, update=True):
                 recorded = honest(self, batch)
                 del recorded.calls[5]
                 return recorded
@@ -612,6 +612,29 @@ def test_recording_does_not_change_the_step():
             np.testing.assert_array_equal(step.calls[-1].input, logits)
         for key, value in other.state().model.items():
             np.testing.assert_array_equal(one.state().model[key], value)
+
+
+@pytest.mark.parametrize("kind", [NumpySide, TorchSide])
+def test_a_step_without_its_update_is_the_same_up_to_there(kind):
+    blueprint = plan(bn_mlp, "Adam")
+    whole, passes = kind(blueprint, "float64", 3), kind(blueprint, "float64", 3)
+    for side in (whole, passes):
+        side.train_step(batch_of(side, np.random.default_rng(0)))
+    before = passes.state()
+    one = whole.record_step(batch_of(whole, np.random.default_rng(1)))
+    other = passes.record_step(batch_of(passes, np.random.default_rng(1)), update=False)
+    for a, b in zip(one.calls, other.calls, strict=True):
+        np.testing.assert_array_equal(a.output, b.output)
+        np.testing.assert_array_equal(a.grad_input, b.grad_input)
+    for name, gradient in one.gradients.items():
+        np.testing.assert_array_equal(gradient, other.gradients[name])
+        assert (other.after.model[name] == before.model[name]).all()
+        assert not (one.after.model[name] == before.model[name]).all()
+    assert (other.after.model["1.running_mean"] == one.after.model["1.running_mean"]).all()
+    assert one.before.optimizer and not other.before.optimizer and not other.after.optimizer
+    for name, slots in before.optimizer.items():
+        for key, value in slots.items():
+            np.testing.assert_array_equal(passes.state().optimizer[name][key], value)
 
 
 # ---------------------------------------------------------------------- parts

@@ -139,8 +139,9 @@ def a_record(**changes: Any) -> BenchRecord:
         ],
         "harness": [
             HarnessRecord(
-                experiment="mnist_bn_mlp", optimizer="SGD", steps=6000, certified_steps=60,
-                lockstep_s=[3.0, 2.0], plain_s={"numpy": [1.0, 1.0], "torch": [1.0, 1.0]},
+                experiment="mnist_bn_mlp", optimizer="SGD", threads=1, steps=6000,
+                certified_steps=60, lockstep_s=[3.0, 2.0],
+                plain_s={"numpy": [1.0, 1.0], "torch": [1.0, 1.0]},
                 over_plain=RatioRecord(value=1.25, low=1.1, high=1.4),
             )
         ],
@@ -180,7 +181,7 @@ def test_the_numbers_of_the_record_are_in_the_report(tmp_path):
     assert "| autograd | 1.2.3 | 1.00 | 7.00 | 7.00 (6.65 to 7.35) | – |" in text
     assert "| 3.0 | 4.0 | 0.75 | 53 | 54 |" in text
     assert "| width | a net | 8 to 32 | NumPy | 1.00 | 0.90 to 1.10 | 1.25 |" in text
-    assert "| 6,000 | 60 | 5.0 | 2.0 | 2.0 | 1.25 | 1.10 to 1.40 |" in text
+    assert "| 6,000 | 60 | 1 | 5.0 | 2.0 | 2.0 | 1.25 | 1.10 to 1.40 |" in text
     assert "| `nncompare --help` | 0.25 | 0.20 | 0.30 | 2 |" in text
     assert "| all |  |  | 1.20 |  | 1.80 |" in text
     assert "tinygrad, in 2 cases: not installed: the package tinygrad is not installed." in text
