@@ -261,12 +261,21 @@ def _whole(step: Step, judges: Judges, seed: int) -> tuple[list[Comparison], Kin
         for call in numpy.calls
         if _kind(judges.torch64, call) in magnitude.KINKED
     }
-    judges.torch64.load(before)
-    judges.torch64.give_masks(step.masks)
-    torch = judges.torch64.replay(_batch(judges.torch64, step), kinks, update=False)
+
+    def replayed(noise: dict[str, tuple[np.ndarray, np.ndarray]] | None = None) -> Step:
+        judges.torch64.load(before)
+        judges.torch64.give_masks(step.masks)
+        batch = _batch(judges.torch64, step)
+        return judges.torch64.replay(batch, kinks, noise, seed, update=False)
+
+    torch = replayed()
     if [call.name for call in numpy.calls] != [call.name for call in torch.calls]:
         missing = Comparison("float64", "whole/forward", np.inf, 0.0, 0.0)
         return [missing], _count_kinks(step, torch, judges.torch64)
+    # A step of a large network takes gigabytes: each is let go as soon as it can be.
+    exact = _sites(torch)
+    apart = {site: _distance(value, exact[site]) for site, value in _sites(numpy).items()}
+    del numpy
     for call in torch.calls:
         call.mask = step.masks.get(call.name)
     sizes = {
@@ -278,30 +287,29 @@ def _whole(step: Step, judges: Judges, seed: int) -> tuple[list[Comparison], Kin
     }
     noise = {name: (NOISE * s.output, NOISE * s.grad_input) for name, s in sizes.items()}
     largest = {site: _largest(size) for site, size in _sites_of_sizes(sizes, torch).items()}
-    del sizes  # a step of a large network takes gigabytes
-    judges.torch64.load(before)
-    judges.torch64.give_masks(step.masks)
-    again = judges.torch64.replay(_batch(judges.torch64, step), kinks, noise, seed, update=False)
-    moved = _sites(again)
+    del sizes
+    moved = _sites(replayed(noise))
     del noise
 
     longest = max(longest_sum(c, torch.before.of_module(c.name)) for c in torch.calls)
     bound = tolerances.float64_bound(longest)
-    values, exact = _sites(numpy), _sites(torch)
     found = []
     for site, size in largest.items():
-        if site not in values:
+        if site not in apart:
             found.append(Comparison("float64", f"whole/{site}", np.inf, 0.0, 0.0))
             continue
-        value, referee = values[site], exact[site]
-        lost = tolerances.overflowed_alike(value, referee)
-        if lost.any():
-            value, referee = np.where(lost, 0.0, value), np.where(lost, 0.0, referee)
         with np.errstate(invalid="ignore"):
             change = np.abs(moved[site] - exact[site]) / NOISE
-        error = tolerances.whole_error(value, referee, size + _largest(change))
-        found.append(Comparison("float64", f"whole/{site}", error, 0.0, bound))
+        whole = max(size + _largest(change), tolerances.SMALLEST_NORMAL["float64"])
+        found.append(Comparison("float64", f"whole/{site}", apart[site] / whole, 0.0, bound))
     return found, _count_kinks(step, torch, judges.torch64)
+
+
+def _distance(value: np.ndarray, exact: np.ndarray) -> float:
+    """The largest |value − exact|; what overflowed in both counts as equal."""
+    if (lost := tolerances.overflowed_alike(value, exact)).any():
+        value, exact = np.where(lost, 0.0, value), np.where(lost, 0.0, exact)
+    return tolerances.whole_error(value, exact, 1.0)
 
 
 def _largest(sizes: np.ndarray) -> float:
