@@ -218,7 +218,7 @@ def worst_if_diverged(claim: Claim, value: float) -> float:
     """A claim's quantity; the worst that there is where it is not a finite number."""
     if math.isfinite(value):
         return value
-    return math.inf if claim.quantity.endswith("loss") else 0.0
+    return math.inf if "loss" in claim.quantity.split() else 0.0
 
 
 def _group_value(of: Sequence[float], than: Sequence[float]) -> float:

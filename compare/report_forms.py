@@ -18,6 +18,7 @@ Quantity = Literal[
     "test loss",
     "test accuracy",
     "accuracy gap",
+    "loss gap",
     "loss rises",
     "near misses",
     "finite",
@@ -26,7 +27,8 @@ Quantity = Literal[
 
 ``train …`` is the mean over an epoch's batches, in training mode; ``training-set …``,
 ``validation …`` and ``test …`` are evaluations at the end of an epoch. ``accuracy gap`` is the
-accuracy on the training set less that on the test set; ``loss rises`` counts the steps whose
+accuracy on the training set less that on the test set, and ``loss gap`` the loss on the test set
+less that on the training set; ``loss rises`` counts the steps whose
 batch loss is above that of the step before; ``near misses`` is the share of the mistakes on test
 rows that name a class next to the right one; ``finite`` is 1 where no loss was NaN or infinite,
 else 0.

@@ -76,6 +76,12 @@ def _accuracy_gap(
     return None if seen is None or unseen is None else seen - unseen
 
 
+def _loss_gap(run: Run, backend: str, training: TrainingRecord, epoch: int | None) -> float | None:
+    seen = quantity(run, backend, training, "training-set loss", epoch)
+    unseen = quantity(run, backend, training, "test loss", epoch)
+    return None if seen is None or unseen is None else unseen - seen
+
+
 def _loss_rises(
     run: Run, backend: str, training: TrainingRecord, epoch: int | None
 ) -> float | None:
@@ -116,6 +122,7 @@ def _near_misses(
 
 SPECIAL: dict[str, Callable[[Run, str, TrainingRecord, int | None], float | None]] = {
     "accuracy gap": _accuracy_gap,
+    "loss gap": _loss_gap,
     "loss rises": _loss_rises,
     "finite": _finite,
     "near misses": _near_misses,

@@ -17,6 +17,7 @@ from reports.wording import capitalised, escaped, fixed, joined, number, plural
 
 QUANTITIES = {
     "accuracy gap": "accuracy on the training set less that on the test set",
+    "loss gap": "loss on the test set less that on the training set",
     "loss rises": "number of steps at which the loss did not fall or stay",
     "near misses": "share of the mistakes that are one class away",
     "finite": "share of trainings without a loss that is not a finite number",

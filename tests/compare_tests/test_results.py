@@ -129,7 +129,7 @@ def a_training(losses: list[float], predicted: list[int], targets: list[int]) ->
         for split, accuracy in (("train", 0.9), ("test", 0.6 + 0.1 * epoch)):
             key = ("torch", "SGD", 0, epoch, 2 * epoch, split)
             rows.append(HistoryRow(*key, "accuracy", accuracy))
-            rows.append(HistoryRow(*key, "loss", 7.0))
+            rows.append(HistoryRow(*key, "loss", 7.0 if split == "train" else 8.5))
     found = of(rows)
     found.predictions = {"torch/SGD/0": np.array(predicted), "targets": np.array(targets)}
     return found
@@ -143,6 +143,8 @@ def a_training(losses: list[float], predicted: list[int], targets: list[int]) ->
         ("accuracy gap", None, 0.1),
         ("accuracy gap", 1, 0.2),
         ("accuracy gap", 9, None),
+        ("loss gap", None, 1.5),
+        ("loss gap", 9, None),
         ("loss rises", None, 2.0),  # to 3.5, and to a loss that is no number
         ("loss rises", 1, 0.0),
         ("finite", None, 0.0),
