@@ -16,20 +16,19 @@ from __future__ import annotations
 
 import argparse
 import gc
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from compare import tolerances
 from compare.blueprint import Blueprint, architecture_names, blueprint, find_architecture
 from compare.commands.parity import SETTINGS, parity_rows
-from compare.data import load_splits
+from compare.data import laid_out, load_splits
 from compare.environment import default_threads, set_threads
+from compare.findings import Findings
 from compare.loading import load_experiment
 from compare.lockstep import LockStep
 from compare.made_up import loss_of
-from compare.run_directory import RunDirectory
+from compare.records import FailureRecord, TrainingRecord
 from compare.tables import ParityRow
 
 DTYPES = ("float32", "float64")
@@ -38,10 +37,12 @@ DTYPES = ("float32", "float64")
 class Nobody:
     """An observer that looks away."""
 
-    def begin(self, *_: object) -> None: ...
-    def step(self, *_: object) -> None: ...
-    def epoch(self, *_: object) -> None: ...
-    def end(self, *_: object) -> None: ...
+    def expect(self, made: int, trainings: int) -> None: ...
+    def begin(self, optimizer: str, seed: int, steps: int) -> None: ...
+    def step(self, backend: str, step: int, loss: float, accuracy: float) -> None: ...
+    def epoch(self, backend: str, epoch: int, split: str, loss: float, accuracy: float) -> None: ...
+    def end(self, training: TrainingRecord) -> None: ...
+    def failed(self, failure: FailureRecord) -> None: ...
 
 
 def certified(name: str, optimizer: str, seed: int, steps: int) -> list[ParityRow]:
@@ -50,14 +51,13 @@ def certified(name: str, optimizer: str, seed: int, steps: int) -> list[ParityRo
     changes = [] if name == "mnist_bn_mlp" else [adam]
     _, experiment = load_experiment(name, [*changes, "parity.replicas=0", "parity.every=10"])
     splits, _, _ = load_splits(experiment.data, sample=True, data_dir=None)
-    with TemporaryDirectory() as folder:
-        directory = RunDirectory(Path(folder))
-        plan = blueprint(experiment, optimizer)
-        for _ in LockStep(
-            experiment, plan, optimizer, seed, splits, directory, Nobody(), steps
-        ).train():
-            pass
-        return directory.rows["parity"]
+    plan = next(plan for plan in experiment.plans if plan.label == optimizer)
+    made = blueprint(plan.experiment, plan.optimizer)
+    splits, findings = laid_out(splits, experiment.data.layout), Findings(optimizer, seed)
+    for _ in LockStep(plan, made, seed, splits, findings, Nobody(), steps).train():
+        pass
+    rows: list[ParityRow] = findings.rows["parity"]
+    return rows
 
 
 def digits(seeds: range, steps: int) -> None:
