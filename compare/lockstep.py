@@ -29,9 +29,7 @@ from compare.sides.protocol import Arrays
 from compare.sides.torch_side import TorchSide
 from compare.splits import Rows, Splits
 from compare.tables import GradientRow, HistoryRow, ParityRow, TimingRow
-
-STRETCH = 10
-"""One side makes at most so many steps before it is the other's turn."""
+from compare.timings import STRETCH
 
 Batch = tuple[int, np.ndarray]
 """The number of a step, from 0, and the rows that it is made with."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from compare.records import Run, TrainingRecord, predicted_key
 from compare.tables import HistoryRow, TimingRow
-from compare.timings import Ratio, Spread, ratio_of_medians, spread
+from compare.timings import Ratio, Spread, in_stretches, ratio_of_medians, spread
 
 BACKENDS = {"numpy": "NumPy", "torch": "PyTorch"}
 
@@ -150,8 +150,9 @@ def step_time(timing: Sequence[TimingRow], training: TrainingRecord) -> StepTime
     )
     if not len(pairs):
         return None
-    numpy, torch = pairs[:, :1], pairs[:, 1:]  # a block is one step
-    return StepTime(spread(numpy), spread(torch), ratio_of_medians(torch, numpy), len(pairs))
+    numpy, torch = pairs.T
+    ratio = ratio_of_medians(in_stretches(torch), in_stretches(numpy))
+    return StepTime(spread(numpy), spread(torch), ratio, len(pairs))
 
 
 def _rows(

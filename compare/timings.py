@@ -2,7 +2,7 @@
 
 Times come in blocks: steps that one contender makes one after the other. Steps of one block are
 alike (the same caches, the same neighbours on the machine), so the block and not the step is
-what is drawn in a bootstrap. Where sides take turns at every step a block is a single step.
+what is drawn in a bootstrap. In a lock-step training a block is a stretch of :data:`STRETCH` steps.
 """
 
 from __future__ import annotations
@@ -12,6 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 RESAMPLES = 1000
+STRETCH = 10
+"""Steps that a side of a lock-step training makes, at most, before it is the other's turn."""
+# An interval from fewer blocks would say little.
+FEWEST_BLOCKS = 5
 # A median of so many blocks is known well enough; drawing more would only take time.
 MOST_DRAWN = 2000
 
@@ -42,6 +46,21 @@ def spread(times: np.ndarray) -> Spread:
     """
     found = np.quantile(times, [0.05, 0.25, 0.5, 0.75, 0.95])
     return Spread(*(float(value) for value in found))
+
+
+def in_stretches(times: np.ndarray) -> np.ndarray:
+    """Times of single steps as blocks, of shape (blocks, steps of a block).
+
+    Steps at the end that make no whole stretch are left out; where there would be fewer than
+    :data:`FEWEST_BLOCKS` stretches, each step is a block.
+
+    Args:
+        times: Seconds of each step, of shape (steps,).
+    """
+    stretches = len(times) // STRETCH
+    if stretches < FEWEST_BLOCKS:
+        return times[:, None]
+    return times[: stretches * STRETCH].reshape(stretches, STRETCH)
 
 
 def ratio_of_medians(above: np.ndarray, below: np.ndarray, seed: int = 0) -> Ratio:
