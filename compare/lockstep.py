@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from compare.blueprint import Blueprint
-from compare.certificate import Comparison, Judges, certify
+from compare.certificate import certify
+from compare.comparison import Comparison, Judges
 from compare.drift import Replicas
 from compare.experiment import Experiment, Plan
 from compare.findings import Findings

@@ -51,7 +51,7 @@ def float64_bound(terms: int) -> float:
     Added up one after the other, n terms lose up to n units of roundoff of their size (Higham,
     equation 3.5), and PyTorch's batch normalisation does add them up so. The same bound holds for
     a stage alone, and for the step end to end, where the size has grown by what rounding at every
-    stage does to the stages after it (:mod:`compare.certificate`).
+    stage does to the stages after it (:mod:`compare.whole_step`).
     """
     return max(FLOAT64, terms * UNIT_ROUNDOFF["float64"])
 

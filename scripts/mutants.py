@@ -37,6 +37,8 @@ FILES = {
     "compare/initial.py": [f"{COMPARE}initial.py"],
     "compare/check/invariants.py": [f"{CHECK}invariants.py"],
     "compare/certificate.py": CERTIFICATE,
+    "compare/comparison.py": CERTIFICATE,
+    "compare/whole_step.py": CERTIFICATE,
     "compare/mistakes/stage.py": [f"{COMPARE}mistakes_stage.py"],
     "compare/check/judge.py": [f"{CHECK}judge.py"],
     "compare/mistakes/network.py": [f"{COMPARE}mistakes_search.py", f"{CHECK}judge.py"],

@@ -14,11 +14,11 @@ import torch
 
 from compare import magnitude
 from compare.blueprint import Blueprint
-from compare.certificate import NOISE
 from compare.check.contract import LOSSES
 from compare.check.evidence import Arrays, Assignment
 from compare.sides.protocol import Call, Stage, State, Step
 from compare.sides.torch_side import TorchSide
+from compare.whole_step import NOISE
 from experiments.errors import InputError
 
 
@@ -90,7 +90,7 @@ class Reference:
         """The sizes of a step's values by quantity.
 
         Each is the size of what was summed at its own stage, and what noise of that kind at all
-        stages before it does to the value (see :mod:`compare.certificate`).
+        stages before it does to the value (see :mod:`compare.whole_step`).
         """
         with np.errstate(all="ignore"):
             stages = {call.name: self.stage_sizes(call, step) for call in step.calls}

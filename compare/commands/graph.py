@@ -21,8 +21,8 @@ import numpy_nn
 import numpy_nn.graph
 from compare import magnitude, tolerances
 from compare.blueprint import Blueprint, find_architecture
-from compare.certificate import longest_sum
 from compare.commands.parity import SETTINGS
+from compare.comparison import longest_sum
 from compare.environment import default_threads, set_threads
 from compare.made_up import input_shape, loss_of, random_targets
 from compare.sides import Call, Referee, Side, Stage, Step

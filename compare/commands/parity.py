@@ -11,7 +11,8 @@ from rich.table import Table
 
 import numpy_nn
 from compare.blueprint import Blueprint, find_architecture
-from compare.certificate import Judges, certify
+from compare.certificate import certify
+from compare.comparison import Judges
 from compare.environment import default_threads, set_threads
 from compare.initial import compare_initial
 from compare.made_up import input_shape, loss_of, random_targets

@@ -9,7 +9,7 @@ import numpy as np
 
 from compare import magnitude, tolerances
 from compare.blueprint import Blueprint
-from compare.certificate import NOISE, Comparison, Judges, compare_values, longest_sum
+from compare.comparison import Comparison, Judges, compare_values, longest_sum
 from compare.initial import compare_initial
 from compare.kinds.activation_histograms import ActivationHistograms, network_label, spread_label
 from compare.kinds.layer_facts import bin_rows, layer_rows
@@ -19,6 +19,7 @@ from compare.sides.numpy_side import NumpySide
 from compare.sides.protocol import Arrays
 from compare.sides.torch_side import TorchSide
 from compare.tables import ParityRow
+from compare.whole_step import NOISE
 
 
 def equal_layers(nn: Any, activation: str = "Sigmoid", units: int = 100, layers: int = 5) -> Any:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from compare.blueprint import Blueprint
-from compare.certificate import Comparison, Judges, certify_update, compare_values
+from compare.certificate import certify_update
+from compare.comparison import Comparison, Judges, compare_values
 from compare.initial import compare_initial
 from compare.kinds.bowl import bowl, bowl_by_autograd, point
 from compare.kinds.optimizer_paths import OptimizerPaths

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from compare.certificate import Comparison, Judges
 from compare.check.evidence import Arrays, Diagnosis
+from compare.comparison import Comparison, Judges
 from compare.mistakes.catalogue import CATALOGUE
 from compare.mistakes.mistake import Mistake
 from compare.mistakes.step_penalty import penalty_in_gradient, penalty_in_loss

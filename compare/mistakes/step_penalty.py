@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from compare.certificate import Judges
 from compare.check.evidence import Arrays, Diagnosis
+from compare.comparison import Judges
 from compare.mistakes.penalty import Penalty
 from compare.sides import Stage, State, Step
 from compare.tolerances import FLOAT64, whole_error

@@ -13,19 +13,13 @@ import pytest
 import numpy_nn
 from compare import tolerances
 from compare.blueprint import Blueprint
-from compare.certificate import (
-    Comparison,
-    Judges,
-    _largest,
-    _together,
-    certify,
-    compare_values,
-    longest_sum,
-)
+from compare.certificate import _together, certify
+from compare.comparison import Comparison, Judges, compare_values, longest_sum
 from compare.sides import Call, Step
 from compare.sides.numpy_side import NumpySide
 from compare.sides.protocol import kept
 from compare.sides.torch_side import TorchSide
+from compare.whole_step import _largest
 from experiments.architectures import bn_mlp, softmax_mlp
 
 pytestmark = pytest.mark.parity

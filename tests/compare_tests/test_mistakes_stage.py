@@ -20,7 +20,8 @@ from planted.layers import (
 
 import numpy_nn
 from compare.blueprint import Blueprint
-from compare.certificate import Judges, certify
+from compare.certificate import certify
+from compare.comparison import Judges
 from compare.mistakes.stage import diagnose_step
 from compare.sides.numpy_side import NumpySide
 from compare.sides.torch_side import TorchSide

@@ -10,7 +10,8 @@ import pytest
 import numpy_nn
 from compare import magnitude
 from compare.blueprint import Blueprint
-from compare.certificate import Comparison, Judges, certify
+from compare.certificate import certify
+from compare.comparison import Comparison, Judges
 from compare.sides import State
 from compare.sides.numpy_side import NumpySide
 from compare.sides.torch_side import TorchSide
