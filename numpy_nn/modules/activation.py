@@ -40,20 +40,23 @@ class ReLU(Module):
     def forward(self, input: np.ndarray) -> np.ndarray:
         """Compute y = x where x > 0, else 0."""
         check_input(self, input)
-        self._input = input
+        self._dtype = input.dtype
         output = empty_like(input)
-        for x, y in blocks(input, output):
+        self._positive = empty_like(input, bool)  # a quarter of the input's memory
+        for x, positive, y in blocks(input, self._positive, output):
             y.fill(0)
             np.maximum(x, y, out=y)  # of two arrays: with a number it takes four times as long
+            np.less_equal(x, 0, out=positive)
+            np.logical_not(positive, out=positive)  # NaN counts as positive
         return output
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:
         """Return dx = dy where x > 0, else 0."""
-        input = self._saved("_input")
-        check_grad_output(self, grad_output, input.shape, input.dtype)
-        grad_input = empty_like(input)
-        for x, dy, dx in blocks(input, grad_output, grad_input):
-            keep(~np.asarray(x <= 0), dy, out=dx)  # NaN counts as positive
+        saved = self._saved("_positive")
+        check_grad_output(self, grad_output, saved.shape, self._dtype)
+        grad_input = empty_like(saved, self._dtype)
+        for positive, dy, dx in blocks(saved, grad_output, grad_input):
+            keep(positive, dy, out=dx)
         return grad_input
 
 
@@ -90,27 +93,30 @@ class LeakyReLU(Module):
     def forward(self, input: np.ndarray) -> np.ndarray:
         """Compute y = s(x) · x."""
         check_input(self, input)
-        self._input = input
-        if not 0 < self.negative_slope <= 1:
-            return input * self._slope(input)
+        self._dtype = input.dtype
         output = empty_like(input)
-        for x, y in blocks(input, output):
-            np.multiply(x, self.negative_slope, out=y)
-            np.maximum(x, y, out=y)  # x where it is positive, else s x
+        self._positive = empty_like(input, bool)  # a quarter of the input's memory
+        for x, positive, y in blocks(input, self._positive, output):
+            np.greater(x, 0, out=positive)
+            if 0 < self.negative_slope <= 1:
+                np.multiply(x, self.negative_slope, out=y)
+                np.maximum(x, y, out=y)  # x where it is positive, else s x
+            else:
+                np.multiply(x, self._slope(positive), out=y)
         return output
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:
         """Return dx = s(x) · dy."""
-        input = self._saved("_input")
-        check_grad_output(self, grad_output, input.shape, input.dtype)
-        grad_input = empty_like(input)
-        for x, dy, dx in blocks(input, grad_output, grad_input):
-            np.multiply(dy, self._slope(x), out=dx)
+        saved = self._saved("_positive")
+        check_grad_output(self, grad_output, saved.shape, self._dtype)
+        grad_input = empty_like(saved, self._dtype)
+        for positive, dy, dx in blocks(saved, grad_output, grad_input):
+            np.multiply(dy, self._slope(positive), out=dx)
         return grad_input
 
-    def _slope(self, x: np.ndarray) -> np.ndarray:
+    def _slope(self, positive: np.ndarray) -> np.ndarray:
         """s(x)."""
-        return choose(np.asarray(x > 0), 1, self.negative_slope, x.dtype)
+        return choose(positive, 1, self.negative_slope, self._dtype)
 
     def extra_repr(self) -> str:
         """The slope."""
