@@ -191,11 +191,11 @@ def golden(
 
 @app.command()
 def bench(
-    architecture: Annotated[list[str] | None, typer.Option(help="A name from the list, or FILE.py:FUNCTION; may be given again.")] = None,
-    batch_size: Annotated[list[int] | None, typer.Option(help="Rows in a batch; may be given again.")] = None,
-    optimizer: Annotated[list[str] | None, typer.Option(help="SGD, Adam, …; may be given again.")] = None,
-    contender: Annotated[list[str] | None, typer.Option(help="Beside NumPy and PyTorch only these; may be given again.")] = None,
-    part: Annotated[list[str] | None, typer.Option(help="Only steps, convolutions, memory, layers, growth, start or harness; may be given again.")] = None,
+    architecture: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A name from the list, or FILE.py:FUNCTION; may be given again.")] = None,
+    batch_size: Annotated[list[int] | None, typer.Option(metavar="ROWS", help="Rows in a batch; may be given again.")] = None,
+    optimizer: Annotated[list[str] | None, typer.Option(metavar="NAME", help="SGD, Adam, …; may be given again.")] = None,
+    contender: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Beside NumPy and PyTorch only these; may be given again.")] = None,
+    part: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only steps, convolutions, memory, layers, growth, start or harness; may be given again.")] = None,
     harness: Annotated[bool, typer.Option("--harness", help="Also what the lock step itself costs: some minutes more.")] = False,
     threads: Annotated[int | None, typer.Option(help="Threads of each library; else one a core.")] = None,
     repeats: Annotated[int, typer.Option(help="Rounds of the interleaved blocks.")] = 15,
