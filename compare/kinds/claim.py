@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-import numpy as np
+from compare.intervals import Interval
 
 Decision = Literal["supported", "not supported", "undecided"]
-CONFIDENCE = 0.95
-
-
-class Interval(NamedTuple):
-    """A mean over seeds with its 95% interval."""
-
-    mean: float
-    low: float
-    high: float
 
 
 class Finding(NamedTuple):
@@ -36,25 +25,8 @@ class Finding(NamedTuple):
     reason: str
 
 
-def interval(values: Sequence[float]) -> Interval:
-    """The mean and Student's 95% interval of a quantity measured once a seed.
-
-    mean ± t s/√n, with the 97.5% point t of Student's distribution of n − 1 degrees of freedom
-    and s² the unbiased variance. A single value has the interval −∞ to ∞: it says nothing of the
-    others.
-    """
-    from scipy.stats import t
-
-    n = len(values)
-    mean = float(np.mean(values))
-    if n < 2 or not math.isfinite(mean):
-        return Interval(mean, -math.inf, math.inf)
-    half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1) * np.std(values, ddof=1) / math.sqrt(n))
-    return Interval(mean, mean - half, mean + half)
-
-
 def above(found: Interval, bound: float) -> Decision:
-    """Whether the quantity lies above a bound."""
+    """Whether the quantity lies above a bound; undecided where there is no interval."""
     if found.low > bound:
         return "supported"
     return "not supported" if found.high < bound else "undecided"
@@ -62,7 +34,7 @@ def above(found: Interval, bound: float) -> Decision:
 
 def below(found: Interval, bound: float) -> Decision:
     """Whether the quantity lies below a bound."""
-    return above(Interval(-found.mean, -found.high, -found.low), -bound)
+    return above(Interval(-found.mean, -found.high, -found.low, found.values), -bound)
 
 
 def all_of(*decisions: Decision) -> Decision:

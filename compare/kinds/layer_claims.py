@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-from compare.kinds.claim import Decision, Finding, Interval, above, agreed, all_of, below, interval
+from compare.intervals import Interval, mean_interval
+from compare.kinds.claim import Decision, Finding, above, agreed, all_of, below
 from compare.kinds.records import LayerRow
 
 BOOK = "K. Saitoh, Deep Learning from Scratch, section 6.2"
@@ -149,7 +150,9 @@ def intervals(rows: Layers, backend: str, claim: Claim) -> list[Interval]:
         sorted((row for row in chosen if row.seed == seed), key=lambda row: row.layer)
         for seed in seeds
     ]
-    return [interval([part.quantity.of(n) for n in networks]) for part in claim.parts if networks]
+    return [
+        mean_interval([part.quantity.of(n) for n in networks]) for part in claim.parts if networks
+    ]
 
 
 def _finding(rows: Layers, claim: Claim) -> Finding:
@@ -176,6 +179,6 @@ def _decide(part: Part, found: Interval) -> Decision:
 
 def _said(quantity: Quantity, found: Interval) -> str:
     mean = quantity.written(found.mean)
-    if found.low == float("-inf"):
+    if not found.known:
         return f"{mean}, of one seed, which has no interval"
     return f"{mean} ({quantity.written(found.low)} to {quantity.written(found.high)})"

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from compare.intervals import mean_interval
 from compare.kinds.activation_histograms import ActivationHistograms, spread_label
-from compare.kinds.claim import interval
 from compare.kinds.records import KindRun, LayerRow
 from compare.tables import ParityRow
 from reports.kinds.shared import shared
@@ -87,8 +87,8 @@ def _by_layer(
                 [of(r) for r in rows if (*r[:3], r.layer) == (*key, layer)]
                 for layer in range(1, form.layers + 1)
             ]
-            last = interval(values[-1])
-            bounds = f"{written(last.low)} to {written(last.high)}" if len(values[-1]) > 1 else "–"
+            last = mean_interval(values[-1])
+            bounds = f"{written(last.low)} to {written(last.high)}" if last.known else "–"
             means = [written(float(np.mean(value))) for value in values]
             lines.append((activation, name(spread), *means, bounds))
     columns = ["activation", "weights", *(f"layer {k}" for k in range(1, form.layers + 1))]

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from compare.intervals import mean_interval
 from compare.kinds.activation_histograms import ActivationHistograms, spread_label
-from compare.kinds.claim import interval
 from compare.kinds.records import BinRow, KindRun, LayerRow
 from reports.figures.canvas import BLUE, GREEN, ORANGE, SIDE_COLOURS, VERMILLION, Drawing, paper
 from reports.kinds.layers import name
@@ -106,7 +106,7 @@ def _spreads(form: ActivationHistograms, layers: Sequence[LayerRow]) -> Drawing:
             for backend in ("numpy", "torch"):
                 key = backend, activation, spread_label(spread)
                 found[backend] = [
-                    interval([r.std for r in layers if (*r[:3], r.layer) == (*key, layer)])
+                    mean_interval([r.std for r in layers if (*r[:3], r.layer) == (*key, layer)])
                     for layer in numbers
                 ]
             low, high = (np.array([getattr(i, end) for i in found["numpy"]]) for end in
