@@ -71,11 +71,12 @@ def _asked(interview: Interview, case: Case, answer: Answer, result: Result) -> 
                 f"of the losses of its rows, each alone, is {np.mean(each):.6g}."
             )
     if any(key.startswith("gradient/") for key in values) and not answer.single:
-        yield from _derivative(interview, giver, case, answer, bool(failed & {"logits", "loss"}))
+        both = bool(failed & {"logits", "loss"}) and "gradient" in failed
+        yield from _derivative(interview, giver, case, answer, both)
 
 
 def _derivative(
-    interview: Interview, giver: str, case: Case, answer: Answer, loss_differs: bool
+    interview: Interview, giver: str, case: Case, answer: Answer, both_differ: bool
 ) -> Iterator[str]:
     """Compare the gradients with a central difference of the homework's own loss."""
     random = np.random.default_rng(0)
@@ -97,7 +98,7 @@ def _derivative(
             "The gradients are not the derivative of this homework's own loss: in a random "
             f"direction the loss changes by {change:.6g} a unit, and the gradients say {told:.6g}."
         )
-    elif loss_differs:
+    elif both_differ:
         yield (
             "The gradients are the derivative of this homework's own loss: what is wrong is wrong "
             "in both."

@@ -37,3 +37,11 @@ def test_a_wrong_update_alone_says_nothing_of_the_gradients(check, adam) -> None
     outcome = check(adam, ("+ 1e-8", "+ 1e-6"), optimizer="Adam", settings={"lr": 0.01})
     assert outcome.result.first_divergence.quantity == "update"
     assert outcome.result.invariants == ()
+
+
+def test_a_wrong_loss_beside_right_gradients_is_not_wrong_in_both(check) -> None:
+    """With log(p + 1e-7), as in a well-known textbook, only confidently wrong rows tell."""
+    outcome = check(("-np.log(", "-np.log(1e-7 + "))
+    assert outcome.result.first_divergence.quantity == "loss"
+    assert not [c for c in outcome.result.checks if c.quantity == "gradient" and not c.passed]
+    assert not [seen for seen in outcome.result.invariants if "wrong in both" in seen]
