@@ -83,19 +83,22 @@ def weigh_indices(
     Raises:
         IndexError: naming a target that is no class.
     """
-    ignored = target == ignore_index
-    any_ignored = bool(ignored.any())
-    if any_ignored:
-        wrong = ((target < 0) | (target >= len(x))) & ~ignored
-        target = np.where(ignored, 0, target)
-    else:
-        wrong = (target < 0) | (target >= len(x))
-    if wrong.any():
-        raise IndexError(f"Target {target[wrong][0]} is out of bounds: there are {len(x)} classes")
+    ignored = None
+    wrong = (target < 0) | (target >= len(x))
+    if 0 <= ignore_index < len(x) or wrong.any():
+        ignored = target == ignore_index
+        if (wrong := wrong & ~ignored).any():
+            raise IndexError(
+                f"Target {target[wrong][0]} is out of bounds: there are {len(x)} classes"
+            )
+        if not ignored.any():
+            ignored = None
+        else:
+            target = np.where(ignored, 0, target)
     if weight is None:
         weights = np.ones(len(target), x.dtype)
     else:
         weights = weight.astype(x.dtype, copy=False)[target]
-    if any_ignored:
+    if ignored is not None:
         weights[ignored] = 0
-    return (target, np.arange(len(target))), weights, ignored if any_ignored else None
+    return (target, np.arange(len(target))), weights, ignored

@@ -185,10 +185,13 @@ class Optimizer:
         state = self.state[flat.params[index]]
         if not state:
             state.update(self._begin_state())
+        views = flat.state_views
         for name in names:
             value = state.get(name)
-            start = 0.0 if value is not None else self._start(group, name)
-            state[name] = flat.adopt_state(index, name, value, start)
+            if value is None:
+                state[name] = flat.adopt_state(index, name, None, self._start(group, name))
+            elif name not in views or value is not views[name][index]:
+                state[name] = flat.adopt_state(index, name, value, 0.0)
         return state
 
     def zero_grad(self, set_to_none: bool = True) -> None:
