@@ -6,6 +6,7 @@ what becomes of them: :class:`Made` or :class:`Failed`. One that ends in an erro
 
 from __future__ import annotations
 
+import gc
 import traceback
 from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
@@ -51,6 +52,13 @@ class Failed(NamedTuple):
 
 Outcome = Made | Failed
 
+LARGE = 1_000_000
+"""Networks with more parameters are cleared away at once when their training is over.
+
+Modules refer to themselves, so the garbage collector alone finds them, and it counts objects, not
+their gigabytes.
+"""
+
 ERRORS = (Exception, SystemExit)
 """What costs one training; Ctrl-C ends the run."""
 
@@ -74,12 +82,18 @@ def one_after_another(
         when it is finished; or its failure.
     """
     for training in wanted:
+        made = None
         try:
-            yield from train(training, blueprints[training.plan.label], splits, observer, max_steps)
+            for made in train(
+                training, blueprints[training.plan.label], splits, observer, max_steps
+            ):
+                yield made
         except BrokenPipeError:
             raise  # nobody reads what the observer prints: the end of the run
         except ERRORS as error:
             yield Failed(failure(training.key, error))
+        if made is not None and made.record.parameters > LARGE:
+            gc.collect()
 
 
 def train(
