@@ -64,7 +64,8 @@ def page(runs: Path) -> str:
         "# Results\n\nWhat every experiment gave on its full data, both sides, beside what was "
         "reported. Made by `python scripts/results.py RUNS`; values over several seeds are means "
         "± the half width of their 95% interval (Student's t). Where an experiment was made "
-        "shorter than its file says, the command says so.\n"
+        "shorter than its file says, the command says so. Minutes are those of the clock, beside "
+        "other work and with pauses.\n"
     ]
     for name in experiment_names():
         parts.append("\n".join(section(name, runs / name)))
