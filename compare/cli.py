@@ -61,7 +61,7 @@ def _complain(sentence: str) -> None:
 @app.command("list")
 def list_() -> None:
     """Experiments, architectures and data sets, one line each."""
-    from compare.listing import show_list
+    from compare.console.listing import show_list
 
     show_list()
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from compare.claims import claim_answers
-from compare.equality import equalities
-from compare.records import Run
+from compare.analysis.claims import claim_answers
+from compare.analysis.equivalence import equalities
+from compare.records.run import Run
 from reports.claims import answers, learning, sameness, summary
 from reports.facts import Facts, facts_of
 from reports.figures import Figure

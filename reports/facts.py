@@ -8,10 +8,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from compare.records import Run, TrainingRecord, predicted_key
-from compare.results import BACKENDS, StepTime, batch_values, evaluations, quantity, step_time
-from compare.tables import DriftRow, TimingRow
-from compare.verdict import Verdict, verdict
+from compare.analysis.quantities import (
+    BACKENDS,
+    StepTime,
+    batch_values,
+    evaluations,
+    quantity,
+    step_time,
+)
+from compare.analysis.verdict import Verdict, verdict
+from compare.records.run import Run, TrainingRecord, predicted_key
+from compare.records.tables import DriftRow, TimingRow
 from reports.trainings import label
 
 QUANTITIES = (

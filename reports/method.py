@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from compare.experiment import SGD, Adam, Experiment
-from compare.records import Run
-from compare.tables import ParityRow
-from compare.tolerances import UNIT_ROUNDOFF
+from compare.parity.tolerances import UNIT_ROUNDOFF
+from compare.records.run import Run
+from compare.records.tables import ParityRow
+from compare.spec.experiment import SGD, Adam, Experiment
 from reports.network import (
     architecture_source,
     chain,
@@ -123,12 +123,14 @@ def _rounded(bound: float) -> float:
 
 def method_of(run: Run, parity: str = "7.3") -> dict[str, Any]:
     """The names that ``method.md.j2`` asks for; ``parity`` is the section on the comparisons."""
-    plans = [plan.experiment for plan in run.plans.values()]
+    configurations = [configuration.experiment for configuration in run.configurations.values()]
     architecture = architecture_source(run.record)
     kinds = used_kinds(run)
-    losses = list(dict.fromkeys(plan.training.loss for plan in plans))
-    slopes = {plan.model.arguments.get("negative_slope") for plan in plans}
-    dtypes = list(dict.fromkeys(plan.training.dtype for plan in plans))
+    losses = list(dict.fromkeys(configuration.training.loss for configuration in configurations))
+    slopes = {
+        configuration.model.arguments.get("negative_slope") for configuration in configurations
+    }
+    dtypes = list(dict.fromkeys(configuration.training.dtype for configuration in configurations))
     return {
         "kinds": kinds,
         "other_kinds": ", ".join(f"`{kind}`" for kind in kinds if kind not in DESCRIBED),
@@ -139,11 +141,15 @@ def method_of(run: Run, parity: str = "7.3") -> dict[str, Any]:
         "other_networks": _other_networks(run),
         "losses": losses,
         "other_losses": ", ".join(f"`{loss}`" for loss in losses if loss not in LOSSES),
-        "weights_decay_alone": any(not plan.training.decay_biases for plan in plans),
-        "initialisation": lambda cite: _initialisations(plans, cite, parity),
+        "weights_decay_alone": any(
+            not configuration.training.decay_biases for configuration in configurations
+        ),
+        "initialisation": lambda cite: _initialisations(configurations, cite, parity),
         "dtype": joined(dtypes),
         "bounds": bounds_in_words(bounds_of(run.parity)),
-        **_optimizers([o for plan in plans for o in plan.optimizers.values()]),
+        **_optimizers(
+            [o for configuration in configurations for o in configuration.optimizers.values()]
+        ),
     }
 
 
@@ -163,13 +169,13 @@ def _other_networks(run: Run) -> list[str]:
     return lines[:MOST_NETWORKS] + ([f"and {more} more"] if more > 0 else [])
 
 
-def _initialisations(plans: Sequence[Experiment], cite: Any, parity: str) -> str:
+def _initialisations(configurations: Sequence[Experiment], cite: Any, parity: str) -> str:
     """The paragraphs of every scheme that a training begins with."""
-    schemes = dict.fromkeys(plan.model.initialisation for plan in plans)
+    schemes = dict.fromkeys(configuration.model.initialisation for configuration in configurations)
     return "\n\n".join(
         _initialisation(
             scheme,
-            sorted({p.model.std for p in plans if p.model.initialisation == scheme}),
+            sorted({p.model.std for p in configurations if p.model.initialisation == scheme}),
             cite,
             parity,
         )

@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from compare.experiment import Plan
-from compare.records import Run, RunRecord, TrainingRecord, read_arrays
+from compare.records.run import Run, RunRecord, TrainingRecord, read_arrays
+from compare.spec.experiment import Configuration
 from reports.parity_grid import site_of
 
 # Classes by what their parameters look like: (number of axes of the weight, running statistics).
@@ -105,21 +105,23 @@ def used_kinds(run: Run) -> list[str]:
 
 def networks(run: Run) -> list[tuple[str, TrainingRecord]]:
     """The different networks of a run: (by which cases they are told apart, a training)."""
-    plans: dict[str, list[Plan]] = {}
-    for plan in run.plans.values():
-        model = plan.experiment.model
-        plans.setdefault(repr((model.architecture, model.arguments)), []).append(plan)
-    trainings = {training.optimizer: training for training in reversed(run.record.trainings)}
-    every = list(run.plans.values())
+    configurations: dict[str, list[Configuration]] = {}
+    for configuration in run.configurations.values():
+        model = configuration.experiment.model
+        configurations.setdefault(repr((model.architecture, model.arguments)), []).append(
+            configuration
+        )
+    trainings = {training.label: training for training in reversed(run.record.trainings)}
+    every = list(run.configurations.values())
     found = []
-    for members in plans.values():
+    for members in configurations.values():
         training = next((trainings[p.label] for p in members if p.label in trainings), None)
         if training is None:
             continue
         cases = []
         for axis in members[0].variant:
-            own = list(dict.fromkeys(plan.variant[axis] for plan in members))
-            if len(own) < len({plan.variant[axis] for plan in every}):
+            own = list(dict.fromkeys(configuration.variant[axis] for configuration in members))
+            if len(own) < len({configuration.variant[axis] for configuration in every}):
                 cases.append(" or ".join(own))
         found.append((", ".join(cases), training))
     return found
@@ -198,7 +200,7 @@ def _kind(kinds: list[str], weight: tuple[int, ...] | None, *, learned: bool, tr
 
 
 def _weights(run: Run, training: TrainingRecord) -> dict[str, tuple[int, ...]]:
-    name = f"numpy-{training.optimizer}-seed{training.seed}.safetensors"
+    name = f"numpy-{training.label}-seed{training.seed}.safetensors"
     file = run.path / "weights" / name
     if not file.exists():
         return {}

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from compare.tables import ParityRow
+from compare.records.tables import ParityRow
 
 MOST_ROWS = 64
 MOST_COLUMNS = 100

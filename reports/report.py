@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from compare.atomic import write_atomically
-from compare.kinds.records import kind_of_run
-from compare.records import read_run
+from compare.demos.records import kind_of_run
+from compare.records.atomic import write_atomically
+from compare.records.run import read_run
 from experiments.errors import InputError
 from reports.contents import contents
 from reports.documents import html_document, pdf_document

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compare.timings import Ratio
+from compare.analysis.timings import Ratio
 from reports.wording import number
 
 RATIO_COLUMNS = ("ratio", "95% interval")

@@ -6,8 +6,8 @@ import math
 import textwrap
 from collections.abc import Sequence
 
-from compare.records import Run, TrainingRecord
-from compare.results import quantity
+from compare.analysis.quantities import quantity
+from compare.records.run import Run, TrainingRecord
 from reports.wording import escaped, joined, plural
 
 MOST_SHOWN = 4
@@ -19,8 +19,8 @@ MEASURES = ("test accuracy", "validation accuracy", "training-set accuracy")
 def label(run: Run, training: TrainingRecord) -> str:
     """The label, and the seed where there are several."""
     if several_seeds(run):
-        return f"{training.optimizer}, seed {training.seed}"
-    return training.optimizer
+        return f"{training.label}, seed {training.seed}"
+    return training.label
 
 
 def heading(run: Run, training: TrainingRecord, width: int = 18) -> str:
@@ -55,17 +55,20 @@ def shown(run: Run) -> list[TrainingRecord]:
         case = "" if axis is None else training.variant.get(axis, "")
         groups.setdefault(case, []).append(training)
     chosen = {
-        training.optimizer
+        training.label
         for group in groups.values()
         for training in _spread_out(ranked(run, group), MOST_SHOWN // len(groups))
     }
-    return [training for training in trainings if training.optimizer in chosen]
+    return [training for training in trainings if training.label in chosen]
 
 
 def _axis_of_two(run: Run) -> str | None:
     """The first axis that has two cases, where it is not the only one that is varied."""
-    plans = list(run.plans.values())
-    cases = {axis: {plan.variant[axis] for plan in plans} for axis in plans[0].variant}
+    configurations = list(run.configurations.values())
+    cases = {
+        axis: {configuration.variant[axis] for configuration in configurations}
+        for axis in configurations[0].variant
+    }
     several = [axis for axis, found in cases.items() if len(found) > 1]
     first = [axis for axis in several if len(cases[axis]) == 2]
     return first[0] if first and len(several) > 1 else None
@@ -112,7 +115,7 @@ def choice(run: Run) -> str:
     """Which trainings figures and paragraphs are about, where they are not about all."""
     first, all_of_them = of_first_seed(run), run.record.trainings
     if len(first) > MOST_SHOWN:
-        names = joined([f"*{escaped(training.optimizer)}*" for training in shown(run)])
+        names = joined([f"*{escaped(training.label)}*" for training in shown(run)])
         seed = f" of seed {first[0].seed}" if several_seeds(run) else ""
         axis = _axis_of_two(run)
         which = (

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from compare.axes import Axis, setting
-from compare.experiment import OPTIMIZER, Experiment, Plan
+from compare.spec.experiment import OPTIMIZER, Configuration, Experiment
+from compare.spec.vary import Axis, setting
 from reports.wording import escaped
 
 
 class Column(NamedTuple):
-    """A column: its name, and what stands in it for a plan."""
+    """A column: its name, and what stands in it for a configuration."""
 
     head: str
-    cell: Callable[[Plan], str]
+    cell: Callable[[Configuration], str]
 
 
 def columns_of(experiment: Experiment) -> list[Column]:
@@ -22,10 +22,10 @@ def columns_of(experiment: Experiment) -> list[Column]:
 
     The trials of a random search are told apart by the settings that were drawn.
     """
-    plans = experiment.plans
+    configurations = experiment.configurations
     found: list[Column] = []
     for axis in [OPTIMIZER, *experiment.vary]:
-        if len({plan.variant[axis] for plan in plans}) > 1:
+        if len({configuration.variant[axis] for configuration in configurations}) > 1:
             form = experiment.vary.get(axis)
             if form is not None and form.powers_of_ten:
                 found += _settings(axis, form)
@@ -39,9 +39,9 @@ def short_case(axis: str, case: str) -> str:
     return case.removeprefix(f"{axis} ") or case
 
 
-def drawn_settings(experiment: Experiment, plan: Plan) -> list[tuple[str, float]]:
-    """(name, value) of what a random search drew for a plan."""
-    tree = plan.experiment.model_dump(mode="json")
+def drawn_settings(experiment: Experiment, configuration: Configuration) -> list[tuple[str, float]]:
+    """(name, value) of what a random search drew for a configuration."""
+    tree = configuration.experiment.model_dump(mode="json")
     found = []
     for axis in experiment.vary.values():
         for key in axis.powers_of_ten or {}:
@@ -52,13 +52,15 @@ def drawn_settings(experiment: Experiment, plan: Plan) -> list[tuple[str, float]
 
 
 def _case(axis: str) -> Column:
-    return Column(escaped(axis), lambda plan: escaped(short_case(axis, plan.variant[axis])))
+    return Column(
+        escaped(axis), lambda configuration: escaped(short_case(axis, configuration.variant[axis]))
+    )
 
 
 def _settings(axis: str, form: Axis) -> list[Column]:
-    def cell(key: str) -> Callable[[Plan], str]:
-        def written(plan: Plan) -> str:
-            value = setting(plan.experiment.model_dump(mode="json"), key)
+    def cell(key: str) -> Callable[[Configuration], str]:
+        def written(configuration: Configuration) -> str:
+            value = setting(configuration.experiment.model_dump(mode="json"), key)
             return f"{value:.3g}" if isinstance(value, int | float) else "–"
 
         return written

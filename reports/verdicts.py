@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from compare.claims import ClaimAnswer
-from compare.equality import Equality
-from compare.intervals import Interval
-from compare.report_forms import Claim
-from compare.results import BACKENDS
+from compare.analysis.claims import ClaimAnswer
+from compare.analysis.equivalence import Equality
+from compare.analysis.intervals import Interval
+from compare.analysis.quantities import BACKENDS
+from compare.spec.report import Claim
 from reports.wording import capitalised, escaped, fixed, joined, number, plural
 
 QUANTITIES = {
@@ -83,8 +83,8 @@ def interval(quantity: str, found: Interval | None) -> str:
     return f"{value(quantity, found.low)} to {value(quantity, found.high)}"
 
 
-def equality(found: Equality, quantity: str, margin: float, plans: int) -> str:
-    """Whether both sides end equally good, over all plans."""
+def equality(found: Equality, quantity: str, margin: float, configurations: int) -> str:
+    """Whether both sides end equally good, over all configurations."""
     if found.test is None:
         return (
             f"Whether the two sides end with an equivalent {quantity} cannot be tested: "
@@ -92,7 +92,7 @@ def equality(found: Equality, quantity: str, margin: float, plans: int) -> str:
         )
     test = found.test
     over = plural(test.values, "seed") + (
-        f", in the mean of {plans} trainings each" if plans > 1 else ""
+        f", in the mean of {configurations} trainings each" if configurations > 1 else ""
     )
     numbers = (
         f"NumPy's less PyTorch's is {fixed(test.mean)} on average over {over}, and its 90% "
@@ -116,7 +116,7 @@ def equality(found: Equality, quantity: str, margin: float, plans: int) -> str:
 
 
 def equalities(single: Sequence[Equality]) -> str:
-    """How many of several plans are equivalent."""
+    """How many of several configurations are equivalent."""
     tested = [found.test for found in single if found.test is not None]
     if not tested:
         return ""
@@ -132,7 +132,7 @@ def equalities(single: Sequence[Equality]) -> str:
 
 
 def equality_answer(found: Equality) -> str:
-    """A cell: the answer for one plan."""
+    """A cell: the answer for one configuration."""
     if found.test is None:
         return found.reason
     return {True: "equivalent", False: "not equivalent", None: "undecided"}[found.test.answer]

@@ -2,7 +2,7 @@
 
 For each network, optimizer and seed a training on the sample data is certified, and for every
 float32 comparison the ratio numpy_error / max(torch_error, floor) is taken. K in
-``compare/tolerances.py`` must stand above all of them; the table that this prints is what is
+``compare/parity/tolerances.py`` must stand above all of them; the table that this prints is what is
 written down there. With ``--architectures`` every architecture is certified instead, for some
 steps on random inputs, in float32 and in float64; ``--architecture``, ``--optimizer`` and
 ``--dtype`` choose some of these rows (certifying a step of vgg16 takes half a minute).
@@ -19,17 +19,17 @@ import gc
 
 import numpy as np
 
-from compare import tolerances
-from compare.blueprint import Blueprint, architecture_names, blueprint, find_architecture
+from compare.backends.environment import default_threads, set_threads
+from compare.backends.synthetic import loss_of
 from compare.commands.parity import SETTINGS, parity_rows
-from compare.data import laid_out, load_splits
-from compare.environment import default_threads, set_threads
-from compare.findings import Findings
-from compare.loading import load_experiment
-from compare.lockstep import LockStep
-from compare.made_up import loss_of
-from compare.records import FailureRecord, TrainingRecord
-from compare.tables import ParityRow
+from compare.parity import tolerances
+from compare.records.log import Findings
+from compare.records.run import FailureRecord, TrainingRecord
+from compare.records.tables import ParityRow
+from compare.spec.loading import load_experiment
+from compare.spec.model import ModelSpec, architecture_names, find_architecture, model_spec
+from compare.training.data import laid_out, load_splits
+from compare.training.lockstep import LockStep
 
 DTYPES = ("float32", "float64")
 
@@ -52,7 +52,7 @@ def certified(name: str, optimizer: str, seed: int, steps: int) -> list[ParityRo
     _, experiment = load_experiment(name, [*changes, "parity.replicas=0", "parity.every=10"])
     splits, _, _ = load_splits(experiment.data, sample=True, data_dir=None)
     plan = next(plan for plan in experiment.plans if plan.label == optimizer)
-    made = blueprint(plan.experiment, plan.optimizer)
+    made = model_spec(plan.experiment, plan.optimizer)
     splits, findings = laid_out(splits, experiment.data.layout), Findings(optimizer, seed)
     for _ in LockStep(plan, made, seed, splits, findings, Nobody(), steps).train():
         pass
@@ -76,7 +76,7 @@ def everything(
         function = find_architecture(name)
         for optimizer in optimizers:
             settings = SETTINGS[optimizer]
-            plan = Blueprint(
+            plan = ModelSpec(
                 function, loss=loss_of(function), algorithm=optimizer, settings=settings
             )
             for dtype in dtypes:

@@ -2,7 +2,7 @@
 
     python -m pip install mutmut
     python scripts/mutants.py                                # every file, an hour or two
-    python scripts/mutants.py compare/tolerances.py          # some of them
+    python scripts/mutants.py compare/parity/tolerances.py          # some of them
     python scripts/mutants.py --folder mutants               # to go on there another time
 
 In a folder of before only what has not been killed yet is tried, with the tests as they are now.
@@ -32,13 +32,13 @@ CERTIFICATE = [f"{COMPARE}{name}.py" for name in ("certificate", "certificate_la
 
 # Which tests are to notice a change of which file.
 FILES = {
-    "compare/verdict.py": [f"{COMPARE}verdict.py"],
-    "compare/tolerances.py": [f"{COMPARE}tolerances.py"],
-    "compare/initial.py": [f"{COMPARE}initial.py"],
+    "compare/analysis/verdict.py": [f"{COMPARE}verdict.py"],
+    "compare/parity/tolerances.py": [f"{COMPARE}tolerances.py"],
+    "compare/parity/initial.py": [f"{COMPARE}initial.py"],
     "compare/check/invariants.py": [f"{CHECK}invariants.py"],
-    "compare/certificate.py": CERTIFICATE,
-    "compare/comparison.py": CERTIFICATE,
-    "compare/whole_step.py": CERTIFICATE,
+    "compare/parity/certificate.py": CERTIFICATE,
+    "compare/parity/comparison.py": CERTIFICATE,
+    "compare/parity/whole_step.py": CERTIFICATE,
     "compare/mistakes/stage.py": [f"{COMPARE}mistakes_stage.py"],
     "compare/check/judge.py": [f"{CHECK}judge.py"],
     "compare/mistakes/network.py": [f"{COMPARE}mistakes_search.py", f"{CHECK}judge.py"],

@@ -16,16 +16,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from compare.atomic import write_atomically
-from compare.claims import claim_answers
-from compare.intervals import mean_interval
-from compare.kinds.answers import findings_of
-from compare.kinds.records import KindRun, kind_of_run, read_kind_run
-from compare.loading import experiment_names, load_form
-from compare.records import Run, TrainingRecord, read_run
-from compare.report_forms import Reported
-from compare.results import BACKENDS, quantity
-from compare.verdict import verdict
+from compare.analysis.claims import claim_answers
+from compare.analysis.intervals import mean_interval
+from compare.analysis.quantities import BACKENDS, quantity
+from compare.analysis.verdict import verdict
+from compare.demos.answers import findings_of
+from compare.demos.records import KindRun, kind_of_run, read_kind_run
+from compare.records.atomic import write_atomically
+from compare.records.run import Run, TrainingRecord, read_run
+from compare.spec.loading import experiment_names, load_form
+from compare.spec.report import Reported
 from experiments.errors import InputError
 from reports.wording import plural
 
@@ -134,7 +134,7 @@ def _table(run: Run) -> Iterator[str]:
     record = run.record
     rows = [_reported_row(run, figure) for figure in record.experiment.reported]
     plans = record.experiment.plans
-    told = {(figure.optimizer, figure.quantity) for figure in record.experiment.reported}
+    told = {(figure.label, figure.quantity) for figure in record.experiment.reported}
     last = "test accuracy" if record.data.test_rows else "training-set accuracy"
     if len(plans) <= MOST_PLANS:
         for plan in plans:
@@ -148,12 +148,12 @@ def _table(run: Run) -> Iterator[str]:
 def _reported_row(run: Run, figure: Reported) -> str:
     what = figure.quantity + (f" after epoch {figure.epoch}" if figure.epoch else "")
     said = f"{figure.note} {figure.value:g} ({figure.by})".strip()
-    ours = _both(run, figure.optimizer, figure.quantity, figure.epoch)
-    return f"| {figure.optimizer} | {what} | {said} | {ours} |"
+    ours = _both(run, figure.label, figure.quantity, figure.epoch)
+    return f"| {figure.label} | {what} | {said} | {ours} |"
 
 
 def _both(run: Run, label: str, name: str, epoch: int | None = None) -> str:
-    trainings = [t for t in run.record.trainings if t.optimizer == label and t.finished]
+    trainings = [t for t in run.record.trainings if t.label == label and t.finished]
     return " | ".join(_mean(run, backend, trainings, name, epoch) for backend in BACKENDS)
 
 

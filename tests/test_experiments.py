@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from compare import cli
-from compare.loading import experiment_names
+from compare.spec.loading import experiment_names
 
 NAMES = {
     "activation_histograms",

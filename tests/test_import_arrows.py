@@ -14,31 +14,31 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 OWN = {"numpy_nn", "torch_nn", "experiments", "compare", "reports"}
-SIDES = {"numpy_nn", "torch_nn", "torch"}
+BACKENDS = {"numpy_nn", "torch_nn", "torch"}
 
-# The parts of compare that a report, or a check of records, needs: without either side.
-WITHOUT_SIDES = [
-    "compare/__init__.py",
-    "compare/atomic.py",
-    "compare/kinds/__init__.py",
-    "compare/kinds/activation_histograms.py",
-    "compare/kinds/answers.py",
-    "compare/kinds/claim.py",
-    "compare/kinds/layer_claims.py",
-    "compare/kinds/layer_facts.py",
-    "compare/kinds/optimizer_paths.py",
-    "compare/kinds/path_facts.py",
-    "compare/kinds/records.py",
-    "compare/experiment.py",
-    "compare/loading.py",
-    "compare/records.py",
-    "compare/bench/aims.py",
-    "compare/bench/records.py",
-    "compare/results.py",
-    "compare/run_directory.py",
-    "compare/verdict.py",
-]
+# The rooms of compare, from the top floor down: each may import those below it and none above.
+ROOMS = (
+    "cli",
+    "commands",
+    "console",
+    "testing",
+    "check",
+    "bench",
+    "demos",
+    "training",
+    "mistakes",
+    "parity",
+    "backends",
+    "analysis",
+    "records",
+    "spec",
+)
 
+# Rooms of which a report reads the records, and nothing else.
+ALSO_READ_BY_REPORTS = ("bench", "demos", "parity")
+
+# The rooms that need neither NumPy layers nor PyTorch: reports are made from them alone.
+WITHOUT_BACKENDS = ("analysis", "records", "spec")
 
 DYNAMIC = ("import_module", "__import__")
 
@@ -104,20 +104,97 @@ def test_experiments_import_no_side():
     assert all_violations(files("experiments"), allowed) == []
 
 
-@pytest.mark.parametrize("name", WITHOUT_SIDES)
-def test_parts_of_compare_that_import_no_side(name):
+@pytest.mark.parametrize("room", WITHOUT_BACKENDS)
+def test_rooms_that_import_no_backend(room):
     allowed = {"compare", "experiments", "numpy", "scipy", "pydantic", "safetensors"}
-    assert violations(ROOT / name, allowed) == []
+    assert all_violations(files(f"compare/{room}"), allowed) == []
 
 
-def test_reports_import_records_and_no_side():
+def test_reports_import_records_and_no_backend():
+    rooms = {f"compare.{room}" for room in (*WITHOUT_BACKENDS, *ALSO_READ_BY_REPORTS)}
     found = [
         f"{path.relative_to(ROOT)}:{line} imports {module}"
         for path in files("reports")
         for line, module in imports(path, ".".join(path.relative_to(ROOT).parent.parts))
-        if module.partition(".")[0] in SIDES or module.startswith(("compare.sides", "compare.cli"))
+        if module.partition(".")[0] in BACKENDS
+        or (module.startswith("compare.") and ".".join(module.split(".")[:2]) not in rooms)
     ]
     assert found == []
+
+
+def upward(path: Path, root: Path = ROOT) -> list[str]:
+    """Imports of a file of compare that lead to a higher room."""
+    package = ".".join(path.relative_to(root).parent.parts)
+    own = path.relative_to(root).parts[1].removesuffix(".py")
+    return [
+        f"{path.relative_to(root)}:{line} imports {module}"
+        for line, module in imports(path, package)
+        if module.startswith("compare.")
+        and (room := module.split(".")[1]) in ROOMS
+        and ROOMS.index(room) < ROOMS.index(own)
+    ]
+
+
+def test_every_file_of_compare_is_in_a_room():
+    loose = {path.name for path in (ROOT / "compare").glob("*.py")}
+    assert loose == {"__init__.py", "__main__.py", "cli.py", "testing.py"}
+    rooms = {path.name for path in (ROOT / "compare").iterdir() if (path / "__init__.py").exists()}
+    assert rooms == set(ROOMS) - {"cli", "testing"}
+
+
+def test_rooms_of_compare_import_downwards():
+    paths = [p for p in files("compare") if p.parent != ROOT / "compare" or p.stem in ROOMS]
+    assert [found for path in paths for found in upward(path)] == []
+
+
+def test_the_check_of_rooms_can_fail(tmp_path):
+    path = tmp_path / "compare" / "records" / "run.py"
+    path.parent.mkdir(parents=True)
+    path.write_text("from ..training import lockstep\nfrom compare.spec import vary\n")
+    assert upward(path, tmp_path) == [
+        "compare/records/run.py:1 imports compare.training",
+        "compare/records/run.py:1 imports compare.training.lockstep",
+    ]
+
+
+def cycles(paths: list[Path], root: Path = ROOT) -> list[list[str]]:
+    """Groups of files that import each other, in functions too."""
+    names = {
+        ".".join(p.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): p
+        for p in paths
+    }
+    arrows = {
+        name: {
+            module
+            for _, module in imports(path, ".".join(path.relative_to(root).parent.parts))
+            if module in names and module != name and path.name != "__init__.py"
+        }
+        for name, path in names.items()
+    }
+    found = []
+    for name in names:
+        reached, waiting = set(), [name]
+        while waiting:
+            for module in arrows[waiting.pop()] - reached:
+                reached.add(module)
+                waiting.append(module)
+        if name in reached:
+            found.append(sorted(m for m in reached))
+    return found
+
+
+@pytest.mark.parametrize("folder", sorted(OWN))
+def test_no_files_import_each_other(folder):
+    assert cycles(files(folder)) == []
+
+
+def test_the_check_of_cycles_can_fail(tmp_path):
+    folder = tmp_path / "compare"
+    folder.mkdir()
+    (folder / "a.py").write_text("def late():\n    from compare import b\n")
+    (folder / "b.py").write_text("import compare.a\n")
+    paths = [folder / "a.py", folder / "b.py"]
+    assert cycles(paths, tmp_path) == [["compare.a", "compare.b"]] * 2
 
 
 def test_nobody_below_imports_from_above():
@@ -168,11 +245,11 @@ def test_the_check_can_fail(tmp_path, planted):
 
 
 def test_relative_imports_are_resolved(tmp_path):
-    path = tmp_path / "compare" / "sides" / "x.py"
+    path = tmp_path / "compare" / "backends" / "x.py"
     path.parent.mkdir(parents=True)
-    path.write_text("from .. import records\nfrom . import torch_side\n")
-    assert {m for _, m in imports(path, "compare.sides")} == {
-        "compare", "compare.records", "compare.sides", "compare.sides.torch_side",
+    path.write_text("from .. import records\nfrom . import torch_backend\n")
+    assert {m for _, m in imports(path, "compare.backends")} == {
+        "compare", "compare.records", "compare.backends", "compare.backends.torch_backend",
     }  # fmt: skip
 
 
@@ -200,18 +277,24 @@ def load(blocked: set[str], program: str) -> subprocess.CompletedProcess[str]:
     [
         ({"torch", "torch_nn"}, "import numpy_nn"),
         ({"torch", "torch_nn", "scipy", "sklearn"}, "import numpy_nn.optim.lr_scheduler"),
-        (SIDES, "import compare.records, compare.results, compare.verdict, compare.loading"),
-        (SIDES, "import compare.experiment, compare.run_directory, compare.atomic"),
         (
-            SIDES,
-            "import compare.kinds.records, compare.kinds.path_facts, compare.kinds.layer_facts",
+            BACKENDS,
+            "import compare.records.run, compare.analysis.quantities, compare.spec.loading",
         ),
-        (SIDES, "import compare.kinds.layer_claims, reports.kinds"),
-        (SIDES, "import experiments.architectures, experiments.initialisation"),
-        (SIDES | {"numpy"}, "import compare.cli, compare.__init__"),
-        (SIDES, "import reports.report"),
-        (SIDES, "import reports.bench"),
-        (SIDES - {"numpy_nn"}, "import compare.commands.bench, compare.bench.cases"),
+        (
+            BACKENDS,
+            "import compare.spec.experiment, compare.records.directory, compare.records.atomic",
+        ),
+        (
+            BACKENDS,
+            "import compare.demos.records, compare.demos.path_facts, compare.demos.layer_facts",
+        ),
+        (BACKENDS, "import compare.demos.layer_claims, reports.kinds"),
+        (BACKENDS, "import experiments.architectures, experiments.initialisation"),
+        (BACKENDS | {"numpy"}, "import compare.cli, compare.__init__"),
+        (BACKENDS, "import reports.report"),
+        (BACKENDS, "import reports.bench"),
+        (BACKENDS - {"numpy_nn"}, "import compare.commands.bench, compare.bench.cases"),
         ({"numpy_nn"}, "import torch_nn"),
     ],
 )

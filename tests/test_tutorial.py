@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from compare.records import read_run
-from compare.verdict import verdict
+from compare.analysis.verdict import verdict
+from compare.records.run import read_run
 
 ROOT = Path(__file__).resolve().parent.parent
 TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
@@ -57,7 +57,7 @@ def test_nine_trainings_in_parity(done):
     run = read_run(done / "wine-run")
     assert run.record.status == "complete"
     assert len(run.record.trainings) == 9
-    assert {t.optimizer for t in run.record.trainings} == {"SGD", "Adam", "RMSprop"}
+    assert {t.label for t in run.record.trainings} == {"SGD", "Adam", "RMSprop"}
     assert run.record.data.class_names == ["class_0", "class_1", "class_2"]
     assert (run.record.data.train_rows, run.record.data.test_rows) == (118, 60)
     for training in run.record.trainings:
@@ -71,7 +71,7 @@ def test_the_networks_learned(done):
     last = {}
     for row in run.history:
         if (row.split, row.metric) == ("test", "accuracy"):
-            last[row.backend, row.optimizer, row.seed] = row.value
+            last[row.backend, row.label, row.seed] = row.value
     assert len(last) == 18
     assert min(last.values()) > 0.8
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from compare.analysis.timings import Ratio
 from compare.bench.records import BenchRecord, Case
-from compare.timings import Ratio
 
 # PyTorch's time over NumPy's, at least: network → (against its default, against its best eager
 # setting).

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from compare.analysis.timings import ratio_of_medians, spread
+from compare.backends.synthetic import input_shape
 from compare.bench.agreement import LOSS_BOUND, VECTOR_BOUND, agreement
 from compare.bench.catalogue import (
     CONTENDERS,
@@ -19,8 +21,6 @@ from compare.bench.host import Host
 from compare.bench.records import AgreementRecord, Case, Measured, RatioRecord, Times
 from compare.bench.schedule import Schedule, measure
 from compare.bench.workloads import TrainingStep, Workload, fields_of
-from compare.made_up import input_shape
-from compare.timings import ratio_of_medians, spread
 
 # Their failure is not a peer's weakness, and nothing can be compared without them.
 NEEDED = ("numpy", "torch")

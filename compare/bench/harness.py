@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
+from compare.analysis.timings import RESAMPLES, Ratio
 from compare.bench.host import Host
 from compare.bench.records import HarnessRecord, RatioRecord
-from compare.timings import RESAMPLES, Ratio
 
 EXPERIMENT = "mnist_bn_mlp"
 NAMES = ("lockstep", "plain-numpy", "plain-torch")
@@ -52,24 +52,24 @@ class Training:
 
     def plan(self) -> Any:
         """The plan of this optimizer."""
-        from compare.loading import load_experiment
+        from compare.spec.loading import load_experiment
 
         changes = [] if self.epochs is None else [f"training.epochs={self.epochs}"]
         _, experiment = load_experiment(self.experiment, changes)
-        return next(p for p in experiment.plans if p.label == self.optimizer)
+        return next(p for p in experiment.configurations if p.label == self.optimizer)
 
     def threads(self) -> int:
         """As many as a run gives the network, each side."""
         import numpy_nn
-        from compare.blueprint import blueprint
-        from compare.environment import default_threads
+        from compare.backends.environment import default_threads
+        from compare.spec.model import model_spec
 
         plan = self.plan()
-        return default_threads(blueprint(plan.experiment, plan.optimizer).model(numpy_nn))
+        return default_threads(model_spec(plan.experiment, plan.optimizer).model(numpy_nn))
 
     def splits(self) -> Any:
         """Pixels between 0 and 1 and classes from 0 to 9, as flat rows."""
-        from compare.splits import Rows, Splits
+        from compare.training.splits import Rows, Splits
 
         random = np.random.default_rng(0)
 
@@ -108,14 +108,14 @@ class Lockstep:
         return self.steps, self.certified
 
     def _begin(self) -> Iterator[None]:
-        from compare.blueprint import blueprint
-        from compare.findings import Findings
-        from compare.lockstep import LockStep
+        from compare.records.log import Findings
+        from compare.spec.model import model_spec
+        from compare.training.lockstep import LockStep
 
         findings = Findings(self.plan.label, 0)
         self.made = made = LockStep(
             self.plan,
-            blueprint(self.plan.experiment, self.plan.optimizer),
+            model_spec(self.plan.experiment, self.plan.optimizer),
             0,
             self.splits,
             findings,
@@ -129,8 +129,8 @@ class Lockstep:
 
 
 def _write(folder: Path, findings: Any) -> None:
-    from compare.atomic import write_atomically
-    from compare.tables import TABLES
+    from compare.records.atomic import write_atomically
+    from compare.records.tables import TABLES
 
     for table in TABLES:
         write_atomically(folder / f"{table}.csv", findings.text(table))
@@ -167,16 +167,16 @@ class Plain:
         return time.perf_counter() - begun
 
     def _train(self) -> Iterator[None]:
-        from compare.blueprint import blueprint
-        from compare.lockstep import batches
+        from compare.spec.model import model_spec
+        from compare.training.lockstep import batches
 
         experiment = self.plan.experiment
         if self.backend == "numpy":
-            from compare.sides.numpy_side import NumpySide as Made
+            from compare.backends.numpy_backend import NumpyBackend as Made
         else:
-            from compare.sides.torch_side import TorchSide as Made  # type: ignore[assignment]
+            from compare.backends.torch_backend import TorchBackend as Made  # type: ignore[assignment]
         self.side = side = Made(
-            blueprint(experiment, self.plan.optimizer), experiment.training.dtype, 0
+            model_spec(experiment, self.plan.optimizer), experiment.training.dtype, 0
         )
         held = {name: side.rows(*rows) for name, rows in self.splits.named().items()}
         for rows in held.values():

@@ -158,8 +158,8 @@ def limit_threads(threads: int) -> None:
 
 def surroundings(threads: int) -> tuple[Any, bool]:
     """The machine and the libraries, and whether there is a compiler for ``torch.compile``."""
+    from compare.backends.environment import describe_environment
     from compare.bench.contenders.torch_steps import compiler_here
-    from compare.environment import describe_environment
 
     limit_threads(threads)
     return describe_environment(), compiler_here()

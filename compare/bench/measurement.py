@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from compare.backends.environment import own_commit
 from compare.bench.cases import run_case
 from compare.bench.catalogue import CONTENDERS
 from compare.bench.contender import CannotRunError
@@ -21,7 +22,6 @@ from compare.bench.records import Protocol as ProtocolRecord
 from compare.bench.schedule import Schedule
 from compare.bench.start import measure_start
 from compare.bench.workloads import DEFAULT_CONVOLUTIONS, Convolution, TrainingStep
-from compare.environment import own_commit
 
 PARTS = ("steps", "convolutions", "memory", "layers", "growth", "start", "harness")
 DEFAULT_PARTS = PARTS[:-1]  # the harness alone takes minutes

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from compare.records import Environment
-from compare.timings import Ratio, Spread
+from compare.analysis.timings import Ratio, Spread
+from compare.records.run import Environment
 from experiments.errors import InputError
 
 SCHEMA = 1
@@ -220,7 +220,7 @@ class HarnessRecord(Record):
         steps: Updates of each.
         certified_steps: How many of them were certified.
         lockstep_s: Seconds of each epoch in lock step, certificates and replicas included.
-        plain_s: Side → seconds of each epoch of the plain training of that side.
+        plain_s: Backend → seconds of each epoch of the plain training of that side.
         over_plain: Sum over sum, with a bootstrap interval over epochs.
     """
 

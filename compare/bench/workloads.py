@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 import numpy_nn
-from compare.blueprint import Blueprint, find_architecture
-from compare.made_up import input_shape, loss_of, random_targets
+from compare.backends.synthetic import input_shape, loss_of, random_targets
+from compare.spec.model import ModelSpec, find_architecture
 
 # The rows of Forest Covertype that are of class 1 or 2: the full batch of covertype_dnn.
 COVERTYPE_ROWS = 495_141
@@ -53,10 +53,10 @@ class TrainingStep:
         """``bn_mlp, Adam, batch 32``."""
         return f"{self.architecture}, {self.algorithm}, batch {self.batch_size:,}"
 
-    def blueprint(self, **settings: Any) -> Blueprint:
+    def model_spec(self, **settings: Any) -> ModelSpec:
         """What is to be built, with further settings of the optimizer."""
         function = find_architecture(self.architecture)
-        return Blueprint(
+        return ModelSpec(
             function,
             self.arguments,
             loss=loss_of(function, self.arguments),
@@ -67,7 +67,7 @@ class TrainingStep:
     def start(self) -> tuple[Any, dict[str, np.ndarray]]:
         """NumPy's network as it starts, and a copy of its state: where every contender starts."""
         numpy_nn.manual_seed(self.seed)
-        model = self.blueprint().model(numpy_nn)
+        model = self.model_spec().model(numpy_nn)
         return model, {name: np.array(value) for name, value in model.state_dict().items()}
 
     def batch(self) -> tuple[np.ndarray, np.ndarray]:
@@ -77,7 +77,7 @@ class TrainingStep:
         shape = input_shape(model)
         inputs = random.standard_normal((self.batch_size, *shape), np.float32)
         outputs = model(np.zeros((2, *shape), np.float32)).shape[1]
-        return inputs, random_targets(self.blueprint().loss, random, self.batch_size, outputs)
+        return inputs, random_targets(self.model_spec().loss, random, self.batch_size, outputs)
 
 
 @dataclass(frozen=True)

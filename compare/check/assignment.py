@@ -6,12 +6,13 @@ import json
 import threading
 
 from compare.check.contract import Contract
-from compare.check.evidence import Assignment, Case
+from compare.check.evidence import Assignment
 from compare.check.outcome import Options
 from compare.check.recorded import Recorded, record
 from compare.check.returned import SIGNATURES
 from compare.check.same_network import first_difference
 from compare.check.sandbox import Asked
+from compare.mistakes.case import Case
 from experiments.errors import InputError
 
 
@@ -52,7 +53,7 @@ def recorded_architecture(name: str) -> Recorded:
     Raises:
         InputError: There is none, or it cannot be written down.
     """
-    from compare.blueprint import find_architecture
+    from compare.spec.model import find_architecture
 
     function = find_architecture(name)
     try:

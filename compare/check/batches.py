@@ -9,9 +9,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from compare.check.evidence import Arrays
+from compare.backends.protocol import Arrays, State, Step
 from compare.check.reference import Reference
-from compare.sides.protocol import State, Step
 from experiments.errors import InputError
 
 # Rows in a batch, and which of the two sets of parameters: small first, so that answers come soon.

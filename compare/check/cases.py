@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from compare.backends.protocol import Arrays, Step
 from compare.check import batches
-from compare.check.evidence import Arrays, Assignment, Case
+from compare.check.evidence import Assignment
 from compare.check.reference import Reference, in_dtype, values
-from compare.sides.protocol import Step
+from compare.mistakes.case import Case
 from experiments.errors import InputError
 
 SEED = 20240601

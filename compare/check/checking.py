@@ -11,7 +11,7 @@ from compare.check.assignment import find_assignment, find_cases, leaves_of
 from compare.check.contract import Contract, own_arrays, read_contract
 from compare.check.dropped import with_masks
 from compare.check.evaluation_mode import mode_of_forward
-from compare.check.evidence import Answer, Assignment, Case, Result
+from compare.check.evidence import Answer, Assignment, Result
 from compare.check.interview import Interview
 from compare.check.judge import judge
 from compare.check.layered import LayerInterview
@@ -20,6 +20,7 @@ from compare.check.recorded import Recorded
 from compare.check.returned import SIGNATURES
 from compare.check.sandbox import Asked, GoneError, Sandbox
 from compare.check.unreferenced import seen_without_reference
+from compare.mistakes.case import Case
 from experiments.errors import InputError
 
 __all__ = ["Options", "Outcome", "check_homework", "check_with"]

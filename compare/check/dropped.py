@@ -15,7 +15,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from compare.check.evidence import Answer, Arrays, Case
+from compare.backends.protocol import Arrays
+from compare.check.evidence import Answer
+from compare.mistakes.case import Case
 
 # Values that a layer is asked about, at least: the share that is kept is then known to 0.005.
 VALUES = 10_000

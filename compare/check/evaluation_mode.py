@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from compare.check.evidence import Answer, Case
+from compare.check.evidence import Answer
+from compare.mistakes.case import Case
 
 
 def mode_of_forward(

@@ -14,12 +14,12 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.text import Text
 
-from compare.atomic import write_atomically
 from compare.check.checking import check_homework
 from compare.check.evidence import Result
 from compare.check.outcome import Options, Outcome
 from compare.check.terminal import STYLES
 from compare.check.wording import title, verdict
+from compare.records.atomic import write_atomically
 from experiments.errors import InputError
 
 COLUMNS = (

@@ -15,9 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from compare.atomic import write_atomically
-from compare.check.evidence import Arrays, Assignment, Case
+from compare.backends.protocol import Arrays
+from compare.check.evidence import Assignment
 from compare.check.recorded import Recorded
+from compare.mistakes.case import Case
+from compare.records.atomic import write_atomically
 from experiments.errors import InputError
 
 SCHEMA = 1

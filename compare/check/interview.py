@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from compare.backends.protocol import Arrays
 from compare.check.contract import Contract
-from compare.check.evidence import Answer, Arrays, Case
+from compare.check.evidence import Answer
 from compare.check.layout import MisfitError, Own
 from compare.check.returned import SIGNATURES, Reader, computed_in_float32
 from compare.check.sandbox import Asked, GoneError
 from compare.check.values import Reply
+from compare.mistakes.case import Case
 
 # An answer repeats if it does so to this, relative to its largest value.
 SAME = 1e-10

@@ -11,8 +11,10 @@ from itertools import pairwise
 
 import numpy as np
 
-from compare.check.evidence import Answer, Arrays, Assignment, Case
+from compare.backends.protocol import Arrays
+from compare.check.evidence import Answer, Assignment
 from compare.check.recorded import Recorded, record
+from compare.mistakes.case import Case
 
 # What is left of a sum that must be 0, relative to the sum of its absolute values.
 LEFT = 1e-6

@@ -7,13 +7,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from compare import tolerances
+from compare.backends.protocol import Arrays
 from compare.check.contract import LOSSES
-from compare.check.evidence import Answer, Arrays, Assignment, Case, Check, Result
+from compare.check.evidence import Answer, Assignment, Check, Result
 from compare.check.invariants import invariants
 from compare.check.recorded import Recorded
+from compare.mistakes.case import Case
 from compare.mistakes.network import Network
 from compare.mistakes.search import explain
+from compare.parity import tolerances
 
 # A right homework in float64 is a thousand times nearer.
 TOLERANCE = 1e-9

@@ -9,12 +9,13 @@ import numpy as np
 
 from compare.check.contract import Contract
 from compare.check.dropped import kept, question
-from compare.check.evidence import Answer, Case
+from compare.check.evidence import Answer
 from compare.check.interview import UnansweredError
 from compare.check.layer_calls import USUAL
 from compare.check.layout import MisfitError, Own
 from compare.check.sandbox import Asked, GoneError
 from compare.check.values import Reply, Value
+from compare.mistakes.case import Case
 from experiments.errors import InputError
 
 # Modules that a homework may do without, for they only pass on or reshape; and the word by which

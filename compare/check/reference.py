@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from compare import magnitude
-from compare.blueprint import Blueprint
+from compare.backends.protocol import Arrays, Call, Stage, State, Step
+from compare.backends.torch_backend import TorchBackend
 from compare.check.contract import LOSSES
-from compare.check.evidence import Arrays, Assignment
-from compare.sides.protocol import Call, Stage, State, Step
-from compare.sides.torch_side import TorchSide
-from compare.whole_step import NOISE
+from compare.check.evidence import Assignment
+from compare.parity import sizes as magnitude
+from compare.parity.whole_step import NOISE
+from compare.spec.model import ModelSpec
 from experiments.errors import InputError
 
 
@@ -42,8 +42,8 @@ class _Still:
         """There is no state."""
 
 
-class _Plan(Blueprint):
-    """A blueprint that may have no optimizer."""
+class _Plan(ModelSpec):
+    """A model_spec that may have no optimizer."""
 
     def optimizer(self, nn: Any, model: Any) -> Any:
         """The optimizer, or one that does nothing."""
@@ -76,11 +76,11 @@ class Reference:
                 f"--optimizer {plan.algorithm}: PyTorch has no such optimizer; expected SGD, Adam, "
                 "AdamW or another of torch.optim."
             )
-        self.exact = TorchSide(plan, "float64")
-        self.single = TorchSide(plan, "float32")
+        self.exact = TorchBackend(plan, "float64")
+        self.single = TorchBackend(plan, "float32")
         self.trainable = [name for name, _ in self.exact.model.named_parameters()]
 
-    def step(self, side: TorchSide, parameters: Arrays, x: np.ndarray, y: np.ndarray) -> Step:
+    def step(self, side: TorchBackend, parameters: Arrays, x: np.ndarray, y: np.ndarray) -> Step:
         """One recorded step; the parameters that it starts from are as they were."""
         side.load(State(parameters))
         rows = side.rows(x, in_dtype(y, side.dtype))
@@ -90,7 +90,7 @@ class Reference:
         """The sizes of a step's values by quantity.
 
         Each is the size of what was summed at its own stage, and what noise of that kind at all
-        stages before it does to the value (see :mod:`compare.whole_step`).
+        stages before it does to the value (see :mod:`compare.parity.whole_step`).
         """
         with np.errstate(all="ignore"):
             stages = {call.name: self.stage_sizes(call, step) for call in step.calls}

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compare.check.evidence import Arrays, Case
+from compare.backends.protocol import Arrays
 from compare.check.layout import Batches, MisfitError, Own
 from compare.check.values import Value
+from compare.mistakes.case import Case
 
 SIGNATURES = {
     "forward": "forward(params, x)",

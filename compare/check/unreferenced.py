@@ -11,10 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from compare.check.evidence import Answer, Case, Result
+from compare.check.evidence import Answer, Result
 from compare.check.interview import Interview, UnansweredError
 from compare.check.layout import MisfitError
 from compare.check.sandbox import GoneError
+from compare.mistakes.case import Case
 
 # The step of a central difference, relative to the parameters, and what it is good for.
 STEP = 1e-6

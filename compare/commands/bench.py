@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 import numpy_nn
-from compare.atomic import write_atomically
+from compare.backends.environment import usable_cores
 from compare.bench.catalogue import CONTENDERS
 from compare.bench.measurement import DEFAULT_PARTS, PARTS, Asked, run_bench
 from compare.bench.schedule import Schedule
@@ -22,8 +22,8 @@ from compare.bench.workloads import (
     DEFAULT_BATCHES,
     TrainingStep,
 )
-from compare.blueprint import find_architecture
-from compare.environment import usable_cores
+from compare.records.atomic import write_atomically
+from compare.spec.model import find_architecture
 from experiments.errors import InputError
 
 PROTOCOLS = ("processes", "one-process")

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from compare.atomic import write_atomically
 from compare.check.as_json import as_json
 from compare.check.checking import check_homework
 from compare.check.contract import LOSSES
 from compare.check.outcome import Options, Outcome
 from compare.check.returned import SIGNATURES
+from compare.records.atomic import write_atomically
 from experiments.errors import InputError
 
 LEAST_MB = 512

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compare.atomic import write_atomically
 from compare.check.evidence import Check
 from compare.check.outcome import Outcome
 from compare.check.wording import distance, named, number, title, verdict, where
+from compare.records.atomic import write_atomically
 from experiments.errors import InputError
 from reports.documents import html_document, pdf_document
 

@@ -19,15 +19,16 @@ from rich.table import Table
 
 import numpy_nn
 import numpy_nn.graph
-from compare import magnitude, tolerances
-from compare.blueprint import Blueprint, find_architecture
+from compare.backends import Backend, Call, Referee, Stage, Step
+from compare.backends.environment import default_threads, set_threads
+from compare.backends.numpy_backend import NumpyBackend
+from compare.backends.synthetic import input_shape, loss_of, random_targets
+from compare.backends.torch_backend import TorchBackend
 from compare.commands.parity import SETTINGS
-from compare.comparison import longest_sum
-from compare.environment import default_threads, set_threads
-from compare.made_up import input_shape, loss_of, random_targets
-from compare.sides import Call, Referee, Side, Stage, Step
-from compare.sides.numpy_side import NumpySide
-from compare.sides.torch_side import TorchSide
+from compare.parity import sizes as magnitude
+from compare.parity import tolerances
+from compare.parity.comparison import longest_sum
+from compare.spec.model import ModelSpec, find_architecture
 from experiments.errors import InputError
 
 
@@ -67,9 +68,9 @@ class Opinions(NamedTuple):
 class Ways(NamedTuple):
     """The sides that make a stage."""
 
-    nodes: Side
-    closed: Side
-    torch: Side
+    nodes: Backend
+    closed: Backend
+    torch: Backend
     referee: Referee
 
 
@@ -100,11 +101,11 @@ def graph_command(
         if value < least:
             raise InputError(f"{name} expects a number of at least {least}, but got {value}.")
     function = find_architecture(architecture)
-    plan = Blueprint(
+    model_spec = ModelSpec(
         function, loss=loss_of(function), algorithm=optimizer, settings=SETTINGS[optimizer]
     )
-    set_threads(default_threads(plan.model(numpy_nn)))
-    rows = opinions(plan, dtype, seed, steps, batch_size)
+    set_threads(default_threads(model_spec.model(numpy_nn)))
+    rows = opinions(model_spec, dtype, seed, steps, batch_size)
     passed = all(row.passed for row in rows)
     if as_json:
         tree = {
@@ -124,14 +125,16 @@ def graph_command(
     return 0 if passed else 1
 
 
-def opinions(plan: Blueprint, dtype: str, seed: int, steps: int, batch_size: int) -> list[Opinions]:
+def opinions(
+    model_spec: ModelSpec, dtype: str, seed: int, steps: int, batch_size: int
+) -> list[Opinions]:
     """Train some steps with closed formulas, and make every stage of them three times."""
-    trained = NumpySide(plan, dtype, seed)
+    trained = NumpyBackend(model_spec, dtype, seed)
     ways = Ways(
-        NumpySide(plan, dtype, seed, numpy_nn.graph),
-        NumpySide(plan, dtype, seed),
-        TorchSide(plan, dtype, seed),
-        TorchSide(plan, "float64", seed),
+        NumpyBackend(model_spec, dtype, seed, numpy_nn.graph),
+        NumpyBackend(model_spec, dtype, seed),
+        TorchBackend(model_spec, dtype, seed),
+        TorchBackend(model_spec, "float64", seed),
     )
     random = np.random.default_rng(seed)
     shape = input_shape(trained)
@@ -139,7 +142,7 @@ def opinions(plan: Blueprint, dtype: str, seed: int, steps: int, batch_size: int
     rows = []
     for number in range(steps):
         inputs = random.standard_normal((batch_size, *shape)).astype(np.float32)
-        targets = random_targets(plan.loss, random, batch_size, outputs)
+        targets = random_targets(model_spec.loss, random, batch_size, outputs)
         batch = trained.batch(trained.rows(inputs, targets), np.arange(batch_size))
         step = trained.record_step(batch)
         backward: list[list[Opinions]] = []

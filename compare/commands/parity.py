@@ -10,17 +10,17 @@ from rich.console import Console
 from rich.table import Table
 
 import numpy_nn
-from compare.blueprint import Blueprint, find_architecture
-from compare.certificate import certify
-from compare.comparison import Judges
-from compare.environment import default_threads, set_threads
-from compare.initial import compare_initial
-from compare.made_up import input_shape, loss_of, random_targets
-from compare.records import Initial
-from compare.sides.numpy_side import NumpySide
-from compare.sides.torch_side import TorchSide
-from compare.tables import ParityRow
-from compare.verdict import explain, verdict
+from compare.analysis.verdict import explain, verdict
+from compare.backends.environment import default_threads, set_threads
+from compare.backends.numpy_backend import NumpyBackend
+from compare.backends.synthetic import input_shape, loss_of, random_targets
+from compare.backends.torch_backend import TorchBackend
+from compare.parity.certificate import certify
+from compare.parity.comparison import Judges
+from compare.parity.initial import compare_initial
+from compare.records.run import Initial
+from compare.records.tables import ParityRow
+from compare.spec.model import ModelSpec, find_architecture
 from experiments.errors import InputError
 
 SETTINGS: dict[str, dict[str, Any]] = {"SGD": {"lr": 1e-3}, "Adam": {"lr": 1e-4}}
@@ -55,11 +55,11 @@ def parity_command(
     if seed >= 2**32:
         raise InputError(f"--seed expects a number below 2³², but got {seed}.")
     function = find_architecture(architecture)
-    plan = Blueprint(
+    model_spec = ModelSpec(
         function, loss=loss_of(function), algorithm=optimizer, settings=SETTINGS[optimizer]
     )
-    set_threads(default_threads(plan.model(numpy_nn)))
-    initial, rows = parity_rows(plan, optimizer, dtype, seed, steps, batch_size)
+    set_threads(default_threads(model_spec.model(numpy_nn)))
+    initial, rows = parity_rows(model_spec, optimizer, dtype, seed, steps, batch_size)
     found = verdict(rows)
     if as_json:
         tree = {
@@ -80,25 +80,27 @@ def parity_command(
 
 
 def parity_rows(
-    plan: Blueprint, label: str, dtype: str, seed: int, steps: int, batch_size: int
+    model_spec: ModelSpec, label: str, dtype: str, seed: int, steps: int, batch_size: int
 ) -> tuple[Initial, list[ParityRow]]:
     """Certify the first steps of a training on random inputs and random classes."""
     judges = Judges(
-        NumpySide(plan, "float64"), TorchSide(plan, "float32"), TorchSide(plan, "float64")
+        NumpyBackend(model_spec, "float64"),
+        TorchBackend(model_spec, "float32"),
+        TorchBackend(model_spec, "float64"),
     )
-    numpy, torch = NumpySide(plan, dtype, seed), TorchSide(plan, dtype, seed)
-    initial, rows = compare_initial(numpy, torch, label)
+    numpy, torch = NumpyBackend(model_spec, dtype, seed), TorchBackend(model_spec, dtype, seed)
+    initial, rows = compare_initial(numpy, torch, label, seed)
     random = np.random.default_rng(seed)
     shape = input_shape(numpy)
     outputs = numpy.logits(np.zeros((2, *shape), dtype)).shape[1]
     for step in range(steps):
         inputs = random.standard_normal((batch_size, *shape)).astype(np.float32)
-        targets = random_targets(plan.loss, random, batch_size, outputs)
+        targets = random_targets(model_spec.loss, random, batch_size, outputs)
         recorded = numpy.record_step(
             numpy.batch(numpy.rows(inputs, targets), np.arange(batch_size))
         )
         comparisons, _ = certify(recorded, judges, seed=step)
-        rows += [ParityRow(label, step, *c, passed=c.passed) for c in comparisons]
+        rows += [ParityRow(label, seed, step, *c, passed=c.passed) for c in comparisons]
     return initial, rows
 
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import shlex
 import sys
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compare.experiment import Experiment
-from compare.loading import load_experiment, load_form
-from compare.seeds import parse_seeds
+from compare.spec.experiment import Experiment
+from compare.spec.loading import load_experiment, load_form
+from compare.spec.seeds import parse_seeds
 from experiments.errors import InputError
 
 if TYPE_CHECKING:
-    from compare.records import RunRecord
-    from compare.run_directory import RunDirectory
+    from compare.records.directory import RunDirectory
+    from compare.records.run import RunRecord
 
 
 def run_command(
@@ -66,11 +65,11 @@ def run_command(
     if resume and out is None:
         raise InputError("--resume needs --out DIR: the folder of the run to go on with.")
 
-    from compare.progress import observer
-    from compare.records import read_run
-    from compare.run import run_experiment
-    from compare.run_directory import RunDirectory
-    from compare.summary import show_summary
+    from compare.console.progress import observer
+    from compare.console.summary import show_summary
+    from compare.records.directory import RunDirectory, new_folder
+    from compare.records.run import read_run
+    from compare.training.run import run_experiment
     from reports.report import write_report
 
     directory = RunDirectory(out or new_folder(name), resume=resume)
@@ -116,9 +115,9 @@ def _show_failures(record: RunRecord, directory: RunDirectory) -> None:
     """Say which trainings are missing and why, with the first traceback in full."""
     first = next((failure for failure in record.failures if failure.traceback), None)
     if first is not None:
-        print(f"{first.optimizer}, seed {first.seed}:\n{first.traceback}", file=sys.stderr)
+        print(f"{first.label}, seed {first.seed}:\n{first.traceback}", file=sys.stderr)
     for failure in record.failures:
-        print(f"{failure.optimizer}, seed {failure.seed}: failed: {failure.error}", file=sys.stderr)
+        print(f"{failure.label}, seed {failure.seed}: failed: {failure.error}", file=sys.stderr)
     failed, every = len(record.failures), len(record.failures) + len(record.trainings)
     print(
         f"nncompare: {failed} of {every} trainings failed; "
@@ -127,10 +126,3 @@ def _show_failures(record: RunRecord, directory: RunDirectory) -> None:
         f"{'that one' if failed == 1 else 'those'} again",
         file=sys.stderr,
     )
-
-
-def new_folder(name: str) -> Path:
-    """A folder under ``runs/`` that does not exist yet."""
-    first = Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
-    candidates = (first, *(first.with_name(f"{first.name}-{n}") for n in range(2, 1000)))
-    return next(path for path in candidates if not path.exists())

@@ -9,13 +9,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from compare.experiment import Experiment
-from compare.kinds.activation_histograms import ActivationHistograms, network_label
-from compare.kinds.answers import findings_of
-from compare.kinds.path_facts import all_facts
-from compare.kinds.records import KindRun
-from compare.loading import load_form
-from compare.verdict import explain, verdict
+from compare.analysis.verdict import explain, verdict
+from compare.demos.answers import findings_of
+from compare.demos.path_facts import all_facts
+from compare.demos.records import KindRun
+from compare.spec.demos import ActivationHistograms, network_label
+from compare.spec.experiment import Experiment
+from compare.spec.loading import load_form
 from experiments.errors import InputError
 
 
@@ -52,9 +52,8 @@ def run_kind_command(
     _, form = load_form(experiment, changes)
     assert not isinstance(form, Experiment)
 
-    from compare.commands.run import new_folder
-    from compare.kinds.running import run_kind
-    from compare.run_directory import RunDirectory
+    from compare.demos.running import run_kind
+    from compare.records.directory import RunDirectory, new_folder
     from reports.report import write_report
 
     console = Console()

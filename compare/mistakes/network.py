@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 import numpy_nn
-from compare.check.evidence import Arrays, Case
+from compare.backends.protocol import Arrays
+from compare.mistakes.case import Case
 from compare.mistakes.catalogue import CATALOGUE
 from compare.mistakes.mistake import Mistake
 from compare.mistakes.penalty import Penalty

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from compare.check.evidence import Arrays, Case
+from compare.backends.protocol import Arrays
+from compare.mistakes.case import Case
 
 # A λ below this is rounding.
 SMALL = 1e-9

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from compare.check.evidence import Arrays, Case, Diagnosis
+from compare.backends.protocol import Arrays
+from compare.mistakes.case import Case, Diagnosis
 from compare.mistakes.mistake import Mistake
 from compare.mistakes.network import Network
 from compare.mistakes.penalty import Penalty, penalties

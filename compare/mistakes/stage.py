@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from compare.check.evidence import Arrays, Diagnosis
-from compare.comparison import Comparison, Judges
+from compare.backends import Stage, Step
+from compare.backends.protocol import Arrays
+from compare.mistakes.case import Diagnosis
 from compare.mistakes.catalogue import CATALOGUE
 from compare.mistakes.mistake import Mistake
 from compare.mistakes.step_penalty import penalty_in_gradient, penalty_in_loss
-from compare.sides import Stage, Step
-from compare.tolerances import FLOAT64, whole_error
+from compare.parity.comparison import Comparison, Judges
+from compare.parity.tolerances import FLOAT64, whole_error
 
 
 def diagnose_step(

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from compare.check.evidence import Arrays, Diagnosis
-from compare.comparison import Judges
+from compare.backends import Stage, State, Step
+from compare.backends.protocol import Arrays
+from compare.mistakes.case import Diagnosis
 from compare.mistakes.penalty import Penalty
-from compare.sides import Stage, State, Step
-from compare.tolerances import FLOAT64, whole_error
+from compare.parity.comparison import Judges
+from compare.parity.tolerances import FLOAT64, whole_error
 
 # Fewer elements than this could be λW by chance.
 LEAST = 4

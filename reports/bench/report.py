@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compare.atomic import write_atomically
 from compare.bench.records import BenchRecord
+from compare.records.atomic import write_atomically
 from experiments.errors import InputError
 from reports.bench.contents import TITLE, contents
 from reports.bench.figures import draw_figures

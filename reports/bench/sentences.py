@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from compare.analysis.timings import Ratio
 from compare.bench.aims import aims
 from compare.bench.records import BenchRecord, Case
-from compare.timings import Ratio
 from reports.wording import count, escaped, plural
 
 

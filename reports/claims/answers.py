@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from compare.claims import Answer, ClaimAnswer, alternatives, in_words
-from compare.equality import Equality, compared_quantity
-from compare.extent import departures
-from compare.records import Run
-from compare.results import BACKENDS
+from compare.analysis.claims import Answer, ClaimAnswer, alternatives, in_words
+from compare.analysis.departures import departures
+from compare.analysis.equivalence import Equality, compared_quantity
+from compare.analysis.quantities import BACKENDS
+from compare.records.run import Run
 from reports import verdicts as say
 from reports.tables import pipe_table
 from reports.wording import code, escaped, fixed
@@ -81,7 +81,7 @@ def equality(run: Run, single: Sequence[Equality], whole: Equality) -> str:
 
 
 def equality_table(run: Run, single: Sequence[Equality]) -> str:
-    """The test of each plan; of many, those with the largest p."""
+    """The test of each configuration; of many, those with the largest p."""
     tested = [found for found in single if found.test is not None]
     if not tested:
         return ""

@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from itertools import combinations
 
-from compare.extent import departures
-from compare.intervals import Interval, mean_interval
-from compare.records import Run
-from compare.report_forms import Reported
-from compare.results import BACKENDS, quantity
+from compare.analysis.departures import departures
+from compare.analysis.intervals import Interval, mean_interval
+from compare.analysis.quantities import BACKENDS, quantity
+from compare.records.run import Run
+from compare.spec.report import Reported
 from reports import sentences as say
 from reports.claims.paragraph import agreement, in_detail, paragraph
 from reports.facts import Facts, confusions, mcnemar, wilson
@@ -99,7 +99,7 @@ def optimizers(run: Run, facts: Sequence[Facts]) -> list[str]:
 def over_seeds(run: Run, facts: Sequence[Facts]) -> list[str]:
     """Mean and range of the accuracy where there are several seeds and few trainings of each."""
     found: list[str] = []
-    labels = list(dict.fromkeys(fact.training.optimizer for fact in facts))
+    labels = list(dict.fromkeys(fact.training.label for fact in facts))
     if len(labels) > MOST_SHOWN or not several_seeds(run):
         return found
     name = measure(run)
@@ -108,7 +108,7 @@ def over_seeds(run: Run, facts: Sequence[Facts]) -> list[str]:
             values = [
                 value
                 for fact in facts
-                if fact.training.optimizer == label
+                if fact.training.label == label
                 and (value := fact.values[backend, name]) is not None
             ]
             if len(values) > 1:
@@ -148,7 +148,7 @@ def reported(run: Run) -> str:
     if not reasons:
         for figure in record.experiment.reported:
             means = [None if found is None else found.mean for found in reported_here(run, figure)]
-            what = f"{figure.quantity} with {escaped(figure.optimizer)}"
+            what = f"{figure.quantity} with {escaped(figure.label)}"
             what += f" after epoch {figure.epoch}" if figure.epoch else ""
             what += ", on average over the seeds," if several_seeds(run) else ""
             words.append(say.reported_figure(what, escaped(figure.by), figure.value, *means))
@@ -162,7 +162,7 @@ def reported_here(run: Run, figure: Reported) -> list[Interval | None]:
         values = [
             value
             for training in run.record.trainings
-            if training.optimizer == figure.optimizer
+            if training.label == figure.label
             and (value := quantity(run, backend, training, figure.quantity, figure.epoch))
             is not None
         ]

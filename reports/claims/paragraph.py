@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from compare.records import Run
-from compare.results import BACKENDS
+from compare.analysis.quantities import BACKENDS
+from compare.records.run import Run
 from reports import sentences as say
 from reports.facts import Facts
 from reports.trainings import measure, shown

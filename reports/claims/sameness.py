@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from compare.records import Run
+from compare.records.run import Run
 from reports import sentences as say
 from reports.claims.paragraph import about_others, in_detail, others, paragraph, the_others
 from reports.claims.paragraph import speed as speed_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from compare.records import Run
+from compare.records.run import Run
 from reports import sentences as say
 from reports.claims.learning import optimizers, over_seeds, overview
 from reports.claims.paragraph import agreement, in_detail, paragraph, speed, the_others
@@ -18,7 +18,7 @@ MOST_FAILURES = 10
 def notices(run: Run) -> list[str]:
     """What must be said before anything else."""
     record = run.record
-    planned = len(record.experiment.plans) * len(record.experiment.training.seeds)
+    planned = len(record.experiment.configurations) * len(record.experiment.training.seeds)
     finished = sum(training.finished for training in record.trainings)
     found = [
         say.completeness(record.status == "complete", finished, planned),
@@ -29,7 +29,7 @@ def notices(run: Run) -> list[str]:
         ),
     ]
     found += [
-        say.failure(escaped(failure.optimizer), failure.seed, escaped(failure.error))
+        say.failure(escaped(failure.label), failure.seed, escaped(failure.error))
         for failure in record.failures[:MOST_FAILURES]
     ]
     found.append(say.more_failures(len(record.failures) - MOST_FAILURES))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compare.records import Run
+from compare.records.run import Run
 from reports.figures import (
     asked,
     confusion,

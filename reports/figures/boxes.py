@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from compare.timings import Spread
+from compare.analysis.timings import Spread
 from reports.figures.canvas import SIDE_COLOURS
 
 READING = (

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from compare.records import Run, TrainingRecord, predicted_key
-from compare.results import BACKENDS
+from compare.analysis.quantities import BACKENDS
+from compare.records.run import Run, TrainingRecord, predicted_key
 from reports.figures.canvas import Drawing, paper
 from reports.trainings import label, ranked, shown
 from reports.wording import plural

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from matplotlib.lines import Line2D
 
-from compare.records import Run, TrainingRecord
-from compare.results import BACKENDS, batch_values, evaluations
+from compare.analysis.quantities import BACKENDS, batch_values, evaluations
+from compare.records.run import Run, TrainingRecord
 from reports.figures.canvas import GREY, SIDE_COLOURS, Drawing, paper
 from reports.trainings import heading, shown
 
@@ -83,7 +83,7 @@ def _draw_batches(axis: Any, run: Run, training: TrainingRecord, metric: str) ->
         return
     window = max(1, len(values) // POINTS, min(len(values) // 10, 20))
     mean = np.convolve(values, np.full(window, 1 / window), "valid")
-    epochs = (steps[window - 1 :] + 1 - window / 2) / run.steps_per_epoch[training.optimizer]
+    epochs = (steps[window - 1 :] + 1 - window / 2) / run.steps_per_epoch[training.label]
     thin = slice(None, None, max(1, len(mean) // POINTS))
     axis.plot(epochs[thin], mean[thin], color=GREY, alpha=0.6, lw=0.8, label="NumPy, batches")
 
@@ -91,7 +91,7 @@ def _draw_batches(axis: Any, run: Run, training: TrainingRecord, metric: str) ->
 def _draw_evaluations(
     axis: Any, run: Run, training: TrainingRecord, split: str, metric: str
 ) -> None:
-    last = training.steps / run.steps_per_epoch[training.optimizer]
+    last = training.steps / run.steps_per_epoch[training.label]
     for backend, name in BACKENDS.items():
         found = evaluations(run, backend, training, split, metric)
         if not found:

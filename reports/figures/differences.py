@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from compare.records import Run, TrainingRecord
-from compare.results import evaluations
+from compare.analysis.quantities import evaluations
+from compare.records.run import Run, TrainingRecord
 from reports.facts import gaps
 from reports.figures.canvas import BLUE, GREY, VERMILLION, Drawing, paper
 from reports.trainings import heading, shown
@@ -44,7 +44,7 @@ def draw(run: Run) -> list[Drawing]:
 
 
 def _draw_training(axis: Any, run: Run, training: TrainingRecord) -> None:
-    per_epoch = run.steps_per_epoch[training.optimizer]
+    per_epoch = run.steps_per_epoch[training.label]
     steps, largest = _thinned(*gaps(run, training, "loss"))
     axis.plot(
         (steps + 1) / per_epoch,

@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from compare.records import Run
+from compare.records.run import Run
 from reports.figures.canvas import GREY, SIDE_COLOURS, Drawing, paper
 from reports.trainings import heading, shown
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from compare.records import Run, TrainingRecord, predicted_key
-from compare.results import BACKENDS
+from compare.analysis.quantities import BACKENDS
+from compare.records.run import Run, TrainingRecord, predicted_key
 from reports.figures.canvas import Drawing
 from reports.figures.gallery import COLUMNS, Tile, gallery
 from reports.trainings import heading, shown

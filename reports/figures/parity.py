@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, to_rgba
 
-from compare.records import Run, TrainingRecord
+from compare.records.run import Run, TrainingRecord
 from reports.figures.canvas import Drawing, paper
 from reports.network import modules_of
 from reports.parity_grid import PANELS, PARTS, Grid, parity_grid

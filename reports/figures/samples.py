@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compare.records import Run
+from compare.records.run import Run
 from reports.figures.canvas import Drawing
 from reports.figures.gallery import COLUMNS, Tile, gallery
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from compare.records import Run
-from compare.results import BACKENDS
-from compare.timings import spread
+from compare.analysis.quantities import BACKENDS
+from compare.analysis.timings import spread
+from compare.records.run import Run
 from reports.figures.boxes import READING, Box, draw_boxes
 from reports.figures.canvas import Drawing, paper
 from reports.trainings import label, shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from compare.kinds.records import read_kind_run
+from compare.demos.records import read_kind_run
 from reports.figures import Figure
 from reports.figures.canvas import Drawing, rendered, style
 from reports.kinds import layers, paths

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from compare.intervals import mean_interval
-from compare.kinds.activation_histograms import ActivationHistograms, spread_label
-from compare.kinds.records import KindRun, LayerRow
-from compare.tables import ParityRow
+from compare.analysis.intervals import mean_interval
+from compare.demos.records import KindRun, LayerRow
+from compare.records.tables import ParityRow
+from compare.spec.demos import ActivationHistograms, spread_label
 from reports.kinds.shared import shared
 from reports.tables import pipe_table
 from reports.wording import count, joined, number, percent, plural

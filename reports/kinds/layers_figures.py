@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from compare.intervals import mean_interval
-from compare.kinds.activation_histograms import ActivationHistograms, spread_label
-from compare.kinds.records import BinRow, KindRun, LayerRow
+from compare.analysis.intervals import mean_interval
+from compare.demos.records import BinRow, KindRun, LayerRow
+from compare.spec.demos import ActivationHistograms, spread_label
 from reports.figures.canvas import BLUE, GREEN, ORANGE, SIDE_COLOURS, VERMILLION, Drawing, paper
 from reports.kinds.layers import name
 from reports.wording import number

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from compare.kinds.optimizer_paths import OptimizerPaths
-from compare.kinds.path_facts import PathFacts, all_facts, largest_gap
-from compare.kinds.records import KindRun
-from compare.results import BACKENDS
+from compare.analysis.quantities import BACKENDS
+from compare.demos.path_facts import PathFacts, all_facts, largest_gap
+from compare.demos.records import KindRun
+from compare.spec.demos import OptimizerPaths
 from reports.kinds.shared import shared
 from reports.method import latex
 from reports.tables import pipe_table

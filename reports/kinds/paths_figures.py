@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from compare.kinds.optimizer_paths import OptimizerPaths
-from compare.kinds.path_facts import PathFacts, all_facts, gaps
-from compare.kinds.records import KindRun
+from compare.demos.path_facts import PathFacts, all_facts, gaps
+from compare.demos.records import KindRun
+from compare.spec.demos import OptimizerPaths
 from reports.figures.canvas import (
     BLUE,
     GREEN,

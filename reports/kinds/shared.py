@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from compare.kinds.answers import findings_of
-from compare.kinds.claim import Finding
-from compare.kinds.records import KindRun
-from compare.tables import ParityRow
-from compare.verdict import verdict
+from compare.analysis.verdict import verdict
+from compare.demos.answers import findings_of
+from compare.demos.claim import Finding
+from compare.demos.records import KindRun
+from compare.records.tables import ParityRow
 from reports import sentences as say
 from reports.method import bounds_in_words, bounds_of
 from reports.tabulated.outcome import parity_table

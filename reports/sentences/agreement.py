@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from compare.records import NamedMistake
-from compare.tables import ParityRow
+from compare.records.run import NamedMistake
+from compare.records.tables import ParityRow
 from reports.wording import code, count, escaped, number, percent, plural, points
 
 

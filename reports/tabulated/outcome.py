@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from compare.intervals import Interval
-from compare.records import Run
-from compare.tables import ParityRow
+from compare.analysis.intervals import Interval
+from compare.records.run import Run
+from compare.records.tables import ParityRow
 from reports.claims.learning import reported_here
 from reports.facts import Facts
 from reports.parity_grid import PANELS, site_of
@@ -117,7 +117,7 @@ def reported(run: Run) -> str:
         rows.append(
             (
                 capitalised(figure.quantity),
-                escaped(figure.optimizer),
+                escaped(figure.label),
                 str(figure.epoch) if figure.epoch else "last",
                 escaped(figure.by),
                 value,

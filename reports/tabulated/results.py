@@ -1,12 +1,12 @@
-"""The table of final figures: a row each side and training, or a row for each of many plans."""
+"""The table of final figures: a row each backend and training, or one for each configuration."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from compare.experiment import Plan
-from compare.records import Run
-from compare.results import BACKENDS
+from compare.analysis.quantities import BACKENDS
+from compare.records.run import Run
+from compare.spec.experiment import Configuration
 from reports.claims.learning import spread
 from reports.facts import Facts
 from reports.tables import pipe_table
@@ -15,13 +15,13 @@ from reports.variants import columns_of
 from reports.wording import fixed
 
 MOST_DOUBLE = 12
-"""With more plans than this both sides share a row."""
+"""With more configurations than this both sides share a row."""
 MOST_ROWS = 36
-"""With more plans than this the table has the ends of their ranking alone."""
+"""With more configurations than this the table has the ends of their ranking alone."""
 BEST, WORST = 20, 5
 
 Group = list[Facts]
-"""The trainings of one plan, one a seed."""
+"""The trainings of one configuration, one a seed."""
 
 
 def results(run: Run, facts: Sequence[Facts]) -> str:
@@ -34,12 +34,12 @@ def results(run: Run, facts: Sequence[Facts]) -> str:
 
 def cut(run: Run, facts: Sequence[Facts]) -> str:
     """What the caption says of the rows that the table does not have."""
-    plans = len({fact.training.optimizer for fact in facts})
-    if plans <= MOST_ROWS:
+    configurations = len({fact.training.label for fact in facts})
+    if configurations <= MOST_ROWS:
         return ""
     return (
-        f" Of the {plans} the table has the best {BEST} and the worst {WORST} by NumPy's final "
-        f"{ranking_measure(run)}; history.csv has them all."
+        f" Of the {configurations} the table has the best {BEST} and the worst {WORST} by NumPy's "
+        f"final {ranking_measure(run)}; history.csv has them all."
     )
 
 
@@ -47,11 +47,11 @@ def _groups(run: Run, facts: Sequence[Facts]) -> dict[str, Group]:
     """Label → its trainings, in the order of the run, or ranked where only the ends are shown."""
     groups: dict[str, Group] = {}
     for fact in facts:
-        groups.setdefault(fact.training.optimizer, []).append(fact)
+        groups.setdefault(fact.training.label, []).append(fact)
     if len(groups) <= MOST_ROWS:
         return groups
     order = ranked(run, [group[0].training for group in groups.values()])
-    return {training.optimizer: groups[training.optimizer] for training in order}
+    return {training.label: groups[training.label] for training in order}
 
 
 def _quantities(run: Run) -> list[str]:
@@ -71,7 +71,7 @@ def _a_row_each_side(run: Run, groups: dict[str, Group]) -> str:
     rows = []
     for label, group in groups.items():
         for backend, side in BACKENDS.items():
-            cells = [column.cell(run.plans[label]) for column in columns]
+            cells = [column.cell(run.configurations[label]) for column in columns]
             if not all(fact.training.finished for fact in group):
                 cells[-1] += " (broken off)"
             seeds = [str(len(group))] if several else []
@@ -94,10 +94,10 @@ def _a_row_each_plan(run: Run, groups: dict[str, Group]) -> str:
         if label is None:
             rows.append(["⋮"] * (len(head) + len(figures)))
             continue
-        plan: Plan = run.plans[label]
+        configuration: Configuration = run.configurations[label]
         rows.append(
             [
-                *(column.cell(plan) for column in columns),
+                *(column.cell(configuration) for column in columns),
                 *(_figure(groups[label], b, q) for q in quantities for b in BACKENDS),
             ]
         )

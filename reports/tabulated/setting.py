@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from compare.axes import Axis
 from compare.bench.records import BenchRecord
-from compare.experiment import Model
-from compare.kinds.records import KindRecord
-from compare.records import Run, RunRecord
+from compare.demos.records import KindRecord
+from compare.records.run import Run, RunRecord
+from compare.spec.experiment import Model
+from compare.spec.vary import Axis
 from reports.facts import Facts
 from reports.network import modules_of
 from reports.tables import pipe_table
@@ -47,7 +47,9 @@ def data(run: Run) -> str:
     """Shapes, splits, licence and source."""
     found = run.record.data
     shape = " × ".join(str(size) for size in found.input_shape)
-    layouts = {plan.experiment.data.layout for plan in run.plans.values()}
+    layouts = {
+        configuration.experiment.data.layout for configuration in run.configurations.values()
+    }
     if "flat" in layouts and len(found.input_shape) > 1:
         shape += f", given to the network as a row of {count(math.prod(found.input_shape))} values"
     rows = [
@@ -84,17 +86,26 @@ def _shape(shape: tuple[int, ...]) -> str:
 
 def setup(run: Run, facts: list[Facts]) -> str:
     """What holds for every training; where they differ, what the settings are."""
-    plans = [plan.experiment for plan in run.plans.values()]
+    configurations = [configuration.experiment for configuration in run.configurations.values()]
     training = run.record.experiment.training
     values = sorted({fact.training.parameters for fact in facts})
     rows = [
-        ("network", _each([code(_call(plan.model)) for plan in plans])),
+        ("network", _each([code(_call(configuration.model)) for configuration in configurations])),
         ("trained values", _each([count(number) for number in values]) or "–"),
-        ("initialisation", _each([_initialisation(plan.model) for plan in plans])),
-        ("loss", _each([code(plan.training.loss) for plan in plans])),
-        ("precision", _each([plan.training.dtype for plan in plans])),
-        ("epochs planned", _each([count(plan.training.epochs) for plan in plans])),
-        ("batch size", _batches(run, [plan.training.batch_size for plan in plans])),
+        (
+            "initialisation",
+            _each([_initialisation(configuration.model) for configuration in configurations]),
+        ),
+        ("loss", _each([code(configuration.training.loss) for configuration in configurations])),
+        ("precision", _each([configuration.training.dtype for configuration in configurations])),
+        (
+            "epochs planned",
+            _each([count(configuration.training.epochs) for configuration in configurations]),
+        ),
+        (
+            "batch size",
+            _batches(run, [configuration.training.batch_size for configuration in configurations]),
+        ),
         ("updates made", _updates(facts) or "none"),
         (
             "seed" if len(training.seeds) == 1 else "seeds",
@@ -102,9 +113,15 @@ def setup(run: Run, facts: list[Facts]) -> str:
         ),
         ("order of the rows", "drawn anew for each epoch, the same on both sides"),
     ]
-    if any(plan.training.steps for plan in plans):
-        rows.insert(6, ("steps at most", _each([_limit(plan.training.steps) for plan in plans])))
-    if any(not plan.training.decay_biases for plan in plans):
+    if any(configuration.training.steps for configuration in configurations):
+        rows.insert(
+            6,
+            (
+                "steps at most",
+                _each([_limit(configuration.training.steps) for configuration in configurations]),
+            ),
+        )
+    if any(not configuration.training.decay_biases for configuration in configurations):
         rows.append(("weight decay", "of weights alone, not of biases, γ and β"))
     return pipe_table(("", ""), rows)
 
@@ -205,32 +222,36 @@ def _paths(cases: dict[str, dict[str, Any]]) -> list[str]:
 def optimizers(run: Run) -> str:
     """The settings of each optimizer; what all of them leave unused is left out."""
     found: dict[str, list[Any]] = {}
-    for plan in run.plans.values():
-        found.setdefault(plan.optimizer, []).append(plan.experiment.optimizers[plan.optimizer])
+    for configuration in run.configurations.values():
+        found.setdefault(configuration.optimizer, []).append(
+            configuration.experiment.optimizers[configuration.optimizer]
+        )
     return settings_of(found)
 
 
 def settings_of(optimizers: Mapping[str, Any]) -> str:
-    """The same of the optimizers by their labels, each one or as many as its plans have."""
+    """The same of the optimizers by their labels, each one or as many as there are."""
     found = {
         label: [one.model_dump() for one in (several if isinstance(several, list) else [several])]
         for label, several in optimizers.items()
     }
-    names = dict.fromkeys(name for plans in found.values() for values in plans for name in values)
-    every = [values for plans in found.values() for values in plans]
+    names = dict.fromkeys(
+        name for configurations in found.values() for values in configurations for name in values
+    )
+    every = [values for configurations in found.values() for values in configurations]
     used = [name for name in names if any(_used(values.get(name)) for values in every)]
     rows = [
         (
             escaped(label),
-            *(_each([_setting(values.get(name)) for values in plans]) for name in used),
+            *(_each([_setting(values.get(name)) for values in configurations]) for name in used),
         )
-        for label, plans in found.items()
+        for label, configurations in found.items()
     ]
     return pipe_table(("optimizer", *(code(name) for name in used)), rows)
 
 
 def _settings(values: list[Any]) -> str:
-    """A setting of several plans: numbers in order of size."""
+    """A setting of several configurations: numbers in order of size."""
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         values = sorted(values)
     return _each([_setting(value) for value in values])

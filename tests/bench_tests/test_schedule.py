@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from compare.bench.contender import CannotRunError
-from compare.bench.schedule import LONG_S, MOST_STEPS, Plan, Schedule, measure, plan
+from compare.bench.schedule import LONG_S, MOST_STEPS, Configuration, Schedule, measure, plan
 
 
 class Clockwork:
@@ -32,13 +32,13 @@ def measured(host: Any, schedule: Schedule) -> tuple[dict, dict]:
 
 
 def test_blocks_are_as_long_as_asked_for():
-    assert plan(1e-3, Schedule(10, 1.0)) == Plan(10, 3, 100)
-    assert plan(0.05, Schedule(10, 1.0)) == Plan(10, 2, 2)
+    assert plan(1e-3, Schedule(10, 1.0)) == Configuration(10, 3, 100)
+    assert plan(0.05, Schedule(10, 1.0)) == Configuration(10, 2, 2)
 
 
 def test_slow_steps_have_fewer_rounds_and_are_not_warmed():
-    assert plan(1.0, Schedule(10, 1.0)) == Plan(3, 0, 1)
-    assert plan(0.5, Schedule(10, 1.0)) == Plan(6, 0, 1)
+    assert plan(1.0, Schedule(10, 1.0)) == Configuration(3, 0, 1)
+    assert plan(0.5, Schedule(10, 1.0)) == Configuration(6, 0, 1)
     assert plan(LONG_S * 0.99, Schedule(10, 1.0)).untimed > 0
 
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from compare.check.evidence import Answer, Assignment, Case
+from compare.check.evidence import Answer, Assignment
 from compare.check.invariants import invariants
+from compare.mistakes.case import Case
 from experiments.architectures import softmax_mlp
 
 SIZES = (4, 3, 5)

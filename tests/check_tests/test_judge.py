@@ -8,13 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from compare.backends.protocol import Arrays
 from compare.check import dropped
 from compare.check.cases import Wanted, make_cases
-from compare.check.evidence import Answer, Arrays, Assignment, Case
+from compare.check.evidence import Answer, Assignment
 from compare.check.judge import TOLERANCE, judge
 from compare.check.recorded import Recorded, record
+from compare.mistakes.case import Case
 from compare.mistakes.network import Network
-from compare.tolerances import FLOOR_ULP, UNIT_ROUNDOFF, K
+from compare.parity.tolerances import FLOOR_ULP, UNIT_ROUNDOFF, K
 
 
 def case(expected: Arrays, sizes: Arrays | None = None, **more) -> Case:

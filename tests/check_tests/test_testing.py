@@ -126,7 +126,7 @@ def test_plugin(write, golden, tmp_path) -> None:
     )
     command = [
         sys.executable, "-m", "pytest", "-q", "--strict-markers", "-p", "no:nncompare",
-        "-p", "compare.pytest_plugin", "-m", "parity", "-c", "/dev/null", str(test),
+        "-p", "nncompare", "-m", "parity", "-c", "/dev/null", str(test),
     ]  # fmt: skip
     ended = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     assert "1 failed, 1 passed, 1 deselected" in ended.stdout

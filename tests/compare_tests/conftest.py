@@ -14,8 +14,8 @@ from typing import NamedTuple
 import pytest
 from planted.moods import AT_HOME
 
-from compare.experiment import Experiment
-from compare.loading import load_experiment
+from compare.spec.experiment import Experiment
+from compare.spec.loading import load_experiment
 
 # 50 rows in batches of 20: three steps an epoch, the last with 10 rows.
 TINY = (
@@ -69,8 +69,8 @@ def tiny_arguments() -> list[str]:
 @pytest.fixture(scope="session")
 def train() -> Callable[..., Path]:
     """Run an experiment into a folder."""
-    from compare.run import run_experiment
-    from compare.run_directory import RunDirectory
+    from compare.records.directory import RunDirectory
+    from compare.training.run import run_experiment
 
     def run(experiment: Experiment, out: Path, resume: bool = False, **settings) -> Path:
         observer = settings.pop("observer", Silent())

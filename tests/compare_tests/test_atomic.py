@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from compare import atomic
-from compare.atomic import remove_leftovers, write_atomically
+from compare.records import atomic
+from compare.records.atomic import remove_leftovers, write_atomically
 from experiments.errors import InputError
 
 
@@ -45,7 +45,7 @@ def failing(number: int):
 def test_a_failure_leaves_the_old_file(tmp_path, monkeypatch, where, number):
     path = tmp_path / "a"
     path.write_text("old")
-    monkeypatch.setattr(f"compare.atomic.{where}", failing(number))
+    monkeypatch.setattr(f"compare.records.atomic.{where}", failing(number))
     with pytest.raises(InputError) as caught:
         write_atomically(path, "new")
     assert str(caught.value) == f"{path} could not be written: {os.strerror(number)}."
@@ -95,7 +95,7 @@ def test_a_disk_that_is_really_full(tmp_path):
     (tmp_path / "a").write_text("old")
     program = (
         "import resource, sys, pathlib\n"
-        "from compare.atomic import write_atomically\n"
+        "from compare.records.atomic import write_atomically\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))\n"
         "write_atomically(pathlib.Path(sys.argv[1]), 'x' * 100_000)\n"
     )
@@ -114,7 +114,7 @@ def test_a_disk_that_is_really_full(tmp_path):
 def test_leftovers_of_a_killed_process(tmp_path):
     program = (
         "import os, signal, sys, pathlib\n"
-        "from compare import atomic\n"
+        "from compare.records import atomic\n"
         "atomic.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)\n"
         "atomic.write_atomically(pathlib.Path(sys.argv[1]), 'new')\n"
     )

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from compare.axes import Axis, changed, combinations, setting
-from compare.experiment import Experiment
+from compare.spec.experiment import Experiment
+from compare.spec.vary import Axis, changed, combinations, setting
 from experiments.errors import InputError
 
 NORM = 'vary.norm.cases={with={model.arguments.negative_slope=0.1},"no +1"={model.std=2.0}}'
@@ -16,14 +16,17 @@ SCALE = 'vary.std={key="model.std",log_steps={first=1.0,last=1e-4,count=3}}'
 
 
 def labels(form: Experiment) -> list[str]:
-    return [plan.label for plan in form.plans]
+    return [plan.label for plan in form.configurations]
 
 
 def test_without_axes_each_optimizer_is_a_training(tiny):
     form = tiny()
     assert labels(form) == ["SGD", "Adam"]
-    assert [plan.variant for plan in form.plans] == [{"optimizer": "SGD"}, {"optimizer": "Adam"}]
-    for plan in form.plans:
+    assert [plan.variant for plan in form.configurations] == [
+        {"optimizer": "SGD"},
+        {"optimizer": "Adam"},
+    ]
+    for plan in form.configurations:
         assert list(plan.experiment.optimizers) == [plan.optimizer]
         assert plan.experiment.optimizers[plan.optimizer] == form.optimizers[plan.optimizer]
 
@@ -36,11 +39,11 @@ def test_every_combination_in_order(tiny):
         for norm in ("with", "no +1")
         for std in ("1", "0.01", "0.0001")
     ]
-    plan = form.plans[4]
+    plan = form.configurations[4]
     assert plan.variant == {"optimizer": "SGD", "norm": "no +1", "std": "std 0.01"}
     # The later axis has the last word on a setting that two of them change.
     assert plan.experiment.model.std == 0.01
-    assert form.plans[1].experiment.model.arguments["negative_slope"] == 0.1
+    assert form.configurations[1].experiment.model.arguments["negative_slope"] == 0.1
     # What is not changed is kept, also in a table of which a part is.
     assert plan.experiment.model.arguments["sizes"] == [784, 8, 10]
     assert plan.experiment.vary == {}
@@ -50,7 +53,7 @@ def test_equal_steps_of_the_logarithm(tiny):
     form = tiny(
         'vary.std={key="model.std",log_steps={first=1.0,last=1e-4,count=16}}', "reported=[]"
     )
-    found = [plan.experiment.model.std for plan in form.plans[:16]]
+    found = [plan.experiment.model.std for plan in form.configurations[:16]]
     np.testing.assert_allclose(found, np.logspace(0, -4, 16), rtol=1e-5)
     assert (found[0], found[-1]) == (1.0, 1e-4)
 
@@ -59,7 +62,7 @@ def test_values_of_any_kind(tiny):
     form = tiny('vary.width={key="model.arguments.sizes",values=[[784,4,10],[784,6,10]]}',
                 "reported=[]")  # fmt: skip
     assert labels(form)[:2] == ["SGD width 784 4 10", "SGD width 784 6 10"]
-    assert form.plans[1].experiment.model.arguments["sizes"] == [784, 6, 10]
+    assert form.configurations[1].experiment.model.arguments["sizes"] == [784, 6, 10]
 
 
 def test_trials_are_drawn_within_their_powers_of_ten_and_always_the_same(tiny):
@@ -70,9 +73,9 @@ def test_trials_are_drawn_within_their_powers_of_ten_and_always_the_same(tiny):
     only = ("optimizers={SGD={lr=1.0}}", "reported=[]")
     form = tiny(*only, change)
     assert labels(form)[0] == "SGD trial 1"
-    assert len(form.plans) == 200
-    rates = [plan.experiment.optimizers["SGD"].lr for plan in form.plans]
-    decays = [plan.experiment.optimizers["SGD"].weight_decay for plan in form.plans]
+    assert len(form.configurations) == 200
+    rates = [plan.experiment.optimizers["SGD"].lr for plan in form.configurations]
+    decays = [plan.experiment.optimizers["SGD"].weight_decay for plan in form.configurations]
     for drawn, low in ((rates, -6), (decays, -8)):
         exponents = np.log10(drawn)
         assert low <= exponents.min() < low + 0.2
@@ -80,9 +83,11 @@ def test_trials_are_drawn_within_their_powers_of_ten_and_always_the_same(tiny):
         # Uniform: the mean of 200 draws lies within four of its standard deviations.
         assert abs(exponents.mean() - (low + 2)) < 4 * 4 / math.sqrt(12 * 200)
     assert np.corrcoef(np.log10(rates), np.log10(decays))[0, 1] < 0.3
-    assert [p.experiment for p in tiny(*only, change).plans] == [p.experiment for p in form.plans]
+    assert [p.experiment for p in tiny(*only, change).configurations] == [
+        p.experiment for p in form.configurations
+    ]
     other = tiny(*only, change.replace("seed=3", "seed=4"))
-    assert other.plans[0].experiment != form.plans[0].experiment
+    assert other.configurations[0].experiment != form.configurations[0].experiment
 
 
 def test_changing_nothing_but_a_part():
@@ -118,7 +123,7 @@ def test_selecting(tiny):
 
 def test_a_copy_has_plans_of_its_own(tiny):
     form = tiny()
-    assert len(form.plans) == 2
+    assert len(form.configurations) == 2
     copied = form.model_copy(update={"optimizers": {"SGD": form.optimizers["SGD"]}})
     assert labels(copied) == ["SGD"]
     assert labels(form) == ["SGD", "Adam"]
@@ -168,5 +173,5 @@ def test_what_cannot_be_varied_or_asked(tiny, change, said):
 def test_a_short_key_means_what_all_trainings_share(tiny):
     form = tiny(NORM, "std=3.0", "reported=[]")
     assert form.model.std == 3.0
-    assert form.plans[0].experiment.model.std == 3.0
-    assert form.plans[1].experiment.model.std == 2.0
+    assert form.configurations[0].experiment.model.std == 3.0
+    assert form.configurations[1].experiment.model.std == 2.0

@@ -10,8 +10,8 @@ import pytest
 
 import numpy_nn
 import torch_nn
-from compare.blueprint import Blueprint, architecture_names, blueprint, find_architecture
-from compare.sources import sources_of
+from compare.spec.model import ModelSpec, architecture_names, find_architecture, model_spec
+from compare.training.sources import sources_of
 from experiments import architectures
 from experiments.architectures import softmax_mlp
 from experiments.errors import InputError
@@ -59,7 +59,7 @@ def test_not_everything_in_the_module_is_an_architecture(name):
 
 
 def test_both_sides_of_a_blueprint(tiny):
-    plan = blueprint(tiny(), "Adam")
+    plan = model_spec(tiny(), "Adam")
     for nn in (numpy_nn, torch_nn):
         nn.manual_seed(0)
         model = plan.model(nn)
@@ -73,22 +73,22 @@ def test_both_sides_of_a_blueprint(tiny):
 
 def test_settings_of_each_label(tiny):
     form = tiny("optimizers.SGD.momentum=0.5")
-    assert blueprint(form, "SGD").settings["momentum"] == 0.5
-    assert blueprint(form, "Adam").algorithm == "Adam"
+    assert model_spec(form, "SGD").settings["momentum"] == 0.5
+    assert model_spec(form, "Adam").algorithm == "Adam"
 
 
 def test_arguments_that_do_not_fit(tiny):
-    said = refusal(blueprint, tiny("model.arguments.width=3"), "SGD")
+    said = refusal(model_spec, tiny("model.arguments.width=3"), "SGD")
     assert "model.arguments do not fit the architecture 'bn_mlp'" in said
     assert "unexpected keyword argument 'width'" in said
     assert "negative_slope" in said  # what it takes
-    assert "do not fit" in refusal(blueprint, tiny("model.arguments.nn=3"), "SGD")
+    assert "do not fit" in refusal(model_spec, tiny("model.arguments.nn=3"), "SGD")
 
 
 def test_own_file(own, tmp_path, tiny):
     name = own(OWN)
     form = tiny(f"model.architecture={name}", "model.arguments={width=5}")
-    plan = blueprint(form, "SGD", tmp_path)
+    plan = model_spec(form, "SGD", tmp_path)
     assert plan.model(numpy_nn).state_dict()["0.weight"].shape == (5, 784)
     assert plan.model(torch_nn).state_dict()["0.weight"].shape == (5, 784)
     source = sources_of([plan])["mynet.py, net"]
@@ -105,7 +105,7 @@ def test_own_file_that_imports_one_beside_it(own, tmp_path, monkeypatch):
         def net(nn):
             return nn.Linear(3, WIDTH)
     """)
-    model = Blueprint(find_architecture(name, tmp_path)).model(numpy_nn)
+    model = ModelSpec(find_architecture(name, tmp_path)).model(numpy_nn)
     assert model.state_dict()["weight"].shape == (7, 3)
 
 
@@ -130,7 +130,7 @@ def test_own_file_with_dataclass_and_class(own, tmp_path):
         """,
         "Net",
     )
-    plan = Blueprint(find_architecture(name, tmp_path))
+    plan = ModelSpec(find_architecture(name, tmp_path))
     assert isinstance(plan.model(numpy_nn), numpy_nn.Module)
     assert "class Net" in sources_of([plan])["mynet.py, Net"]
 
@@ -140,7 +140,7 @@ def test_own_callable_without_source(own, tmp_path):
         OWN.replace("net(", "make(")
         + "\n    import functools\n    net = functools.partial(make, width=3)\n"
     )
-    plan = Blueprint(find_architecture(name, tmp_path))
+    plan = ModelSpec(find_architecture(name, tmp_path))
     assert plan.model(numpy_nn).state_dict()["0.weight"].shape == (3, 784)
     assert sources_of([plan])["architecture"] == "a partial, without source code"
 
@@ -178,7 +178,7 @@ def test_a_file_that_raises(own, tmp_path, text, said):
 
 
 def built(own, tmp_path, text: str, nn=numpy_nn) -> str:
-    plan = Blueprint(find_architecture(own(text), tmp_path))
+    plan = ModelSpec(find_architecture(own(text), tmp_path))
     return refusal(plan.model, nn)
 
 
@@ -204,14 +204,14 @@ def test_a_function_that_returns_no_network(own, tmp_path, what, nn):
 
 
 def test_arguments_that_the_function_cannot_use():
-    said = refusal(Blueprint(architectures.bn_mlp, {"sizes": [784]}).model, numpy_nn)
+    said = refusal(ModelSpec(architectures.bn_mlp, {"sizes": [784]}).model, numpy_nn)
     assert "IndexError: list index out of range" in said
     assert "of architectures.py) with the arguments {'sizes': [784]}" in said
 
 
 @pytest.mark.parametrize("nn", [numpy_nn, torch_nn])
 def test_settings_that_contradict_each_other(tiny, nn):
-    plan = blueprint(tiny("optimizers.SGD.nesterov=true"), "SGD")
+    plan = model_spec(tiny("optimizers.SGD.nesterov=true"), "SGD")
     said = refusal(plan.optimizer, nn, plan.model(nn))
     assert "The optimizer SGD could not be made with" in said
     assert "Nesterov momentum requires a momentum and zero dampening." in said
@@ -219,13 +219,13 @@ def test_settings_that_contradict_each_other(tiny, nn):
 
 @pytest.mark.parametrize("nn", [numpy_nn, torch_nn])
 def test_a_network_without_parameters(nn):
-    plan = Blueprint(lambda nn: nn.Sequential(nn.ReLU()), settings={"lr": 1.0})
+    plan = ModelSpec(lambda nn: nn.Sequential(nn.ReLU()), settings={"lr": 1.0})
     assert "The optimizer SGD could not be made" in refusal(plan.optimizer, nn, plan.model(nn))
 
 
 def test_sources_are_those_of_the_files(tiny):
     experiment = tiny()
-    sources = sources_of([blueprint(experiment, label) for label in ("SGD", "Adam")])
+    sources = sources_of([model_spec(experiment, label) for label in ("SGD", "Adam")])
     assert list(sources) == [
         "architectures.py, bn_mlp",
         "numpy_nn/modules/batchnorm.py",
@@ -238,12 +238,12 @@ def test_sources_are_those_of_the_files(tiny):
 
 
 def test_without_normalisation_the_affine_layer_is_shown():
-    sources = sources_of([Blueprint(softmax_mlp, settings={"lr": 1.0})])
+    sources = sources_of([ModelSpec(softmax_mlp, settings={"lr": 1.0})])
     assert list(sources)[1:] == ["numpy_nn/modules/linear.py", "numpy_nn/optim/sgd.py"]
 
 
 def test_the_same_network_on_both_sides(tiny):
-    plan = blueprint(tiny(), "SGD")
+    plan = model_spec(tiny(), "SGD")
     weights = []
     for nn in (numpy_nn, torch_nn):
         nn.manual_seed(3)

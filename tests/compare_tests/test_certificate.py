@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 
 import numpy_nn
-from compare import tolerances
-from compare.blueprint import Blueprint
-from compare.certificate import _together, certify
-from compare.comparison import Comparison, Judges, compare_values, longest_sum
-from compare.sides import Call, Step
-from compare.sides.numpy_side import NumpySide
-from compare.sides.protocol import kept
-from compare.sides.torch_side import TorchSide
-from compare.whole_step import _largest
+from compare.backends import Call, Step
+from compare.backends.numpy_backend import NumpyBackend
+from compare.backends.protocol import kept
+from compare.backends.torch_backend import TorchBackend
+from compare.parity import tolerances
+from compare.parity.certificate import _together, certify
+from compare.parity.comparison import Comparison, Judges, compare_values, longest_sum
+from compare.parity.whole_step import _largest
+from compare.spec.model import ModelSpec
 from experiments.architectures import bn_mlp, softmax_mlp
 
 pytestmark = pytest.mark.parity
@@ -32,8 +32,8 @@ SETTINGS = {
 }
 
 
-def plan(architecture: Callable = bn_mlp, algorithm: str = "Adam") -> Blueprint:
-    return Blueprint(
+def plan(architecture: Callable = bn_mlp, algorithm: str = "Adam") -> ModelSpec:
+    return ModelSpec(
         architecture,
         {"sizes": SIZES},
         algorithm=algorithm.split()[-1],
@@ -41,16 +41,16 @@ def plan(architecture: Callable = bn_mlp, algorithm: str = "Adam") -> Blueprint:
     )
 
 
-def judges_of(blueprint: Blueprint) -> Judges:
+def judges_of(model_spec: ModelSpec) -> Judges:
     return Judges(
-        NumpySide(blueprint, "float64"),
-        TorchSide(blueprint, "float32"),
-        TorchSide(blueprint, "float64"),
+        NumpyBackend(model_spec, "float64"),
+        TorchBackend(model_spec, "float32"),
+        TorchBackend(model_spec, "float64"),
     )
 
 
 def batch_of(
-    side: NumpySide | TorchSide,
+    side: NumpyBackend | TorchBackend,
     random: np.random.Generator,
     rows: int = 16,
     scale: float = 1.0,
@@ -62,18 +62,18 @@ def batch_of(
 
 
 def train(
-    blueprint: Blueprint,
+    model_spec: ModelSpec,
     *,
     seed: int = 0,
     steps: int = 3,
     dtype: str = "float32",
-    plant: Callable[[NumpySide], None] = lambda side: None,
+    plant: Callable[[NumpyBackend], None] = lambda side: None,
     numpy64_too: bool = True,
     **batch: float,
 ) -> list[Comparison]:
     """Certify the first steps, with a mistake planted in the NumPy sides."""
-    judges = judges_of(blueprint)
-    side = NumpySide(blueprint, dtype, seed)
+    judges = judges_of(model_spec)
+    side = NumpyBackend(model_spec, dtype, seed)
     plant(side)
     if numpy64_too:
         plant(judges.numpy64)
@@ -117,15 +117,15 @@ STRESS = {
 @pytest.mark.parametrize("name", STRESS)
 def test_honest_steps_pass_under_stress(architecture, algorithm, name):
     stress = dict(STRESS[name])
-    blueprint = plan(architecture, algorithm)
+    model_spec = plan(architecture, algorithm)
     if "lr" in stress:
-        blueprint = dataclasses.replace(blueprint, settings={"lr": stress.pop("lr")})
-    assert first_failure(train(blueprint, steps=5, **stress)) is None
+        model_spec = dataclasses.replace(model_spec, settings={"lr": stress.pop("lr")})
+    assert first_failure(train(model_spec, steps=5, **stress)) is None
 
 
 def test_the_overflow_is_real():
-    blueprint = dataclasses.replace(plan(softmax_mlp, "plain SGD"), settings={"lr": 10.0})
-    side, random = NumpySide(blueprint), np.random.default_rng(0)
+    model_spec = dataclasses.replace(plan(softmax_mlp, "plain SGD"), settings={"lr": 10.0})
+    side, random = NumpyBackend(model_spec), np.random.default_rng(0)
     losses = [side.train_step(batch_of(side, random, scale=1e4))[0] for _ in range(5)]
     assert not np.isfinite(losses[-1])
 
@@ -158,10 +158,10 @@ def test_every_site_is_compared():
 
 def test_noise_gradients_are_no_alarm():
     """The bias before BatchNorm has gradient 0; Adam turns its rounding noise into full steps."""
-    blueprint = plan(bn_mlp, "Adam")
-    assert first_failure(train(blueprint, steps=15)) is None
+    model_spec = plan(bn_mlp, "Adam")
+    assert first_failure(train(model_spec, steps=15)) is None
     # The trap is real: the two runs' biases part by whole steps although every step is right.
-    sides = NumpySide(blueprint, "float32", 0), TorchSide(blueprint, "float32", 0)
+    sides = NumpyBackend(model_spec, "float32", 0), TorchBackend(model_spec, "float32", 0)
     for side in sides:
         random = np.random.default_rng(0)
         for _ in range(15):
@@ -178,8 +178,8 @@ def relu_net(nn):
 
 
 def test_the_referee_stands_on_the_other_side_of_a_kink():
-    blueprint = Blueprint(relu_net, settings={"lr": 0.1})
-    referee = TorchSide(blueprint, "float64")
+    model_spec = ModelSpec(relu_net, settings={"lr": 0.1})
+    referee = TorchBackend(model_spec, "float64")
     state = referee.state()
     state.model["0.weight"][0] = 0.0
     state.model["0.weight"][0, :2] = 1.0, -1.0
@@ -211,9 +211,9 @@ def test_rounding_at_a_kink_is_no_alarm_in_the_whole_step():
         y = honest(x)
         return y + (y == 0) * y.dtype.type(1e-17)
 
-    blueprint = Blueprint(relu_net, settings={"lr": 0.1})
-    judges = judges_of(blueprint)
-    side = NumpySide(blueprint, "float32", 0)
+    model_spec = ModelSpec(relu_net, settings={"lr": 0.1})
+    judges = judges_of(model_spec)
+    side = NumpyBackend(model_spec, "float32", 0)
     layer = side.model.get_submodule("0")
     layer.weight.data[0], layer.bias.data[0] = 0, 0
     layer.weight.data[0, :2] = 1, -1
@@ -226,20 +226,20 @@ def test_rounding_at_a_kink_is_no_alarm_in_the_whole_step():
 
 
 def test_kinks_of_several_layers_are_counted_together():
-    blueprint = Blueprint(softmax_mlp, {"sizes": SIZES}, settings={"lr": 0.1})
-    side = NumpySide(blueprint, "float32", 0)
+    model_spec = ModelSpec(softmax_mlp, {"sizes": SIZES}, settings={"lr": 0.1})
+    side = NumpyBackend(model_spec, "float32", 0)
     side.model.get_submodule("0").weight.data[0] = 0
     side.model.get_submodule("0").bias.data[0] = 0  # 16 zeros on both sides are no flips
     recorded = side.record_step(batch_of(side, np.random.default_rng(0)))
     for number in (1, 3):
         recorded.calls[number].input[0, 1] *= -1
-    _, kinks = certify(recorded, judges_of(blueprint), seed=0)
+    _, kinks = certify(recorded, judges_of(model_spec), seed=0)
     assert (kinks.places, kinks.flips) == (16 * (10 + 8), 2)
 
 
 def test_kinks_are_counted():
-    judges = judges_of(Blueprint(relu_net, settings={"lr": 0.1}))
-    side = NumpySide(Blueprint(relu_net, settings={"lr": 0.1}), "float32", 0)
+    judges = judges_of(ModelSpec(relu_net, settings={"lr": 0.1}))
+    side = NumpyBackend(ModelSpec(relu_net, settings={"lr": 0.1}), "float32", 0)
     recorded = side.record_step(batch_of(side, np.random.default_rng(0)))
     _, kinks = certify(recorded, judges, seed=0)
     assert kinks.places == 16 * 6
@@ -254,32 +254,32 @@ def test_kinks_are_counted():
 # ---------------------------------------------------------------------- planted mistakes
 
 
-def setting(name: str, value: float) -> Callable[[NumpySide], None]:
-    def plant(side: NumpySide) -> None:
+def setting(name: str, value: float) -> Callable[[NumpyBackend], None]:
+    def plant(side: NumpyBackend) -> None:
         side.optimizer.param_groups[0][name] = value
 
     return plant
 
 
-def attribute(module: str, name: str, value: object) -> Callable[[NumpySide], None]:
-    def plant(side: NumpySide) -> None:
+def attribute(module: str, name: str, value: object) -> Callable[[NumpyBackend], None]:
+    def plant(side: NumpyBackend) -> None:
         setattr(side.model.get_submodule(module), name, value)
 
     return plant
 
 
-def backward_of(module: str, change: Callable) -> Callable[[NumpySide], None]:
+def backward_of(module: str, change: Callable) -> Callable[[NumpyBackend], None]:
     return method_of(module, "backward", change)
 
 
-def forward_of(module: str, change: Callable) -> Callable[[NumpySide], None]:
+def forward_of(module: str, change: Callable) -> Callable[[NumpyBackend], None]:
     return method_of(module, "forward", change)
 
 
-def method_of(module: str, method: str, change: Callable) -> Callable[[NumpySide], None]:
+def method_of(module: str, method: str, change: Callable) -> Callable[[NumpyBackend], None]:
     """Let ``change(layer, honest method, *arguments)`` stand for a layer's method."""
 
-    def plant(side: NumpySide) -> None:
+    def plant(side: NumpyBackend) -> None:
         layer = side.model.get_submodule(module) if module != "loss" else side.loss
         honest = getattr(type(layer), method)
 
@@ -396,7 +396,7 @@ def test_a_module_that_backward_passes_by_is_found():
                     grad_output = layers[number].backward(grad_output)
             return grad_output
 
-    def plant(side: NumpySide) -> None:
+    def plant(side: NumpyBackend) -> None:
         side.model.__class__ = Hasty
 
     found = train(plan(bn_mlp, "SGD"), plant=plant, steps=1)
@@ -405,10 +405,10 @@ def test_a_module_that_backward_passes_by_is_found():
 
 
 def test_a_certificate_is_the_same_the_second_time():
-    blueprint = plan()
-    judges = judges_of(blueprint)
-    recorded = NumpySide(blueprint).record_step(
-        batch_of(NumpySide(blueprint), np.random.default_rng(0))
+    model_spec = plan()
+    judges = judges_of(model_spec)
+    recorded = NumpyBackend(model_spec).record_step(
+        batch_of(NumpyBackend(model_spec), np.random.default_rng(0))
     )
     first, second = (certify(recorded, judges, seed=7)[0] for _ in range(2))
     assert first == second
@@ -418,10 +418,10 @@ def test_a_certificate_is_the_same_the_second_time():
 
 
 def test_every_module_that_backward_passes_by_is_named():
-    blueprint = plan(bn_mlp, "SGD")
-    judges = judges_of(blueprint)
-    recorded = NumpySide(blueprint).record_step(
-        batch_of(NumpySide(blueprint), np.random.default_rng(0))
+    model_spec = plan(bn_mlp, "SGD")
+    judges = judges_of(model_spec)
+    recorded = NumpyBackend(model_spec).record_step(
+        batch_of(NumpyBackend(model_spec), np.random.default_rng(0))
     )
     recorded.calls[2].grad_output = None
     recorded.calls[5].grad_input = None
@@ -439,7 +439,7 @@ def test_every_module_that_backward_passes_by_is_named():
 def test_stages_in_another_order_are_found_by_the_whole_step():
     """Each stage alone is right; only the step end to end shows that they are wired wrongly."""
 
-    def plant(side: NumpySide) -> None:
+    def plant(side: NumpyBackend) -> None:
         inner = side.model
         honest = type(inner).forward
 
@@ -456,9 +456,9 @@ def test_stages_in_another_order_are_found_by_the_whole_step():
 
 
 def test_a_missing_optimizer_state_is_a_failure():
-    blueprint = plan(bn_mlp, "Adam")
-    judges = judges_of(blueprint)
-    side = NumpySide(blueprint, "float32", 0)
+    model_spec = plan(bn_mlp, "Adam")
+    judges = judges_of(model_spec)
+    side = NumpyBackend(model_spec, "float32", 0)
     recorded = side.record_step(batch_of(side, np.random.default_rng(0)))
     del recorded.after.optimizer["0.weight"]["exp_avg"]
     comparisons, _ = certify(recorded, judges, seed=0)
@@ -466,18 +466,18 @@ def test_a_missing_optimizer_state_is_a_failure():
 
 
 def test_an_optimizer_without_any_state_is_a_failure():
-    blueprint = plan(bn_mlp, "Adam")
-    side = NumpySide(blueprint, "float32", 0)
+    model_spec = plan(bn_mlp, "Adam")
+    side = NumpyBackend(model_spec, "float32", 0)
     recorded = side.record_step(batch_of(side, np.random.default_rng(0)))
     recorded.after.optimizer.clear()
-    comparisons, _ = certify(recorded, judges_of(blueprint), seed=0)
+    comparisons, _ = certify(recorded, judges_of(model_spec), seed=0)
     failing = [c for c in comparisons if not c.passed]
     assert {c.site.partition("/")[0] for c in failing} == {"optimizer"}
     assert {c.numpy_error for c in failing} == {np.inf}
 
 
 def test_a_value_that_the_whole_step_lacks_is_a_failure_and_the_others_are_compared():
-    def forgetful(side: NumpySide) -> None:
+    def forgetful(side: NumpyBackend) -> None:
         honest = type(side).record_step
 
         class Forgetful(type(side)):  # type: ignore[misc]
@@ -498,16 +498,16 @@ def test_a_value_that_the_whole_step_lacks_is_a_failure_and_the_others_are_compa
 
 
 def test_a_loss_of_numbers_is_certified_with_its_targets():
-    blueprint = Blueprint(relu_net, loss="MSELoss", settings={"lr": 0.1})
-    side, random = NumpySide(blueprint, "float32", 0), np.random.default_rng(0)
+    model_spec = ModelSpec(relu_net, loss="MSELoss", settings={"lr": 0.1})
+    side, random = NumpyBackend(model_spec, "float32", 0), np.random.default_rng(0)
     inputs, targets = (random.standard_normal((16, n)).astype(np.float32) for n in (12, 5))
     targets[0] = 1e6  # the size of the difference is |z| + |t|
-    comparisons, _ = certify(side.record_step((inputs, targets)), judges_of(blueprint), seed=0)
+    comparisons, _ = certify(side.record_step((inputs, targets)), judges_of(model_spec), seed=0)
     assert first_failure(comparisons) is None
 
 
 def test_a_whole_step_that_calls_other_modules_is_one_failure():
-    def passes_by(side: NumpySide) -> None:
+    def passes_by(side: NumpyBackend) -> None:
         honest = type(side).record_step
 
         class Short(type(side)):  # type: ignore[misc]
@@ -536,7 +536,7 @@ def test_the_whole_step_has_the_bound_of_its_longest_sum():
     def wide(nn):
         return nn.Sequential(nn.Linear(SIZES[0], 2000), nn.Linear(2000, SIZES[-1]))
 
-    found = train(Blueprint(wide, settings={"lr": 0.1}), steps=1)
+    found = train(ModelSpec(wide, settings={"lr": 0.1}), steps=1)
     bounds = {c.tolerance for c in found if c.site.startswith("whole/")}
     assert bounds == {tolerances.float64_bound(2000)}
     assert bounds != {tolerances.float64_bound(1)}
@@ -548,25 +548,25 @@ def test_a_step_that_overflows_in_float64_too_passes():
             *(nn.Linear(SIZES[0], SIZES[0]) for _ in range(12)), nn.Linear(SIZES[0], SIZES[-1])
         )
 
-    def enormous(side: NumpySide) -> None:
+    def enormous(side: NumpyBackend) -> None:
         for parameter in side.model.parameters():
             parameter.data *= parameter.data.dtype.type(1e36)
 
-    blueprint = Blueprint(deep, settings={"lr": 0.1})
-    assert first_failure(train(blueprint, plant=enormous, steps=1)) is None
+    model_spec = ModelSpec(deep, settings={"lr": 0.1})
+    assert first_failure(train(model_spec, plant=enormous, steps=1)) is None
     # One row alone overflows; the others are judged beside it.
-    side = NumpySide(blueprint, "float32", 0)
+    side = NumpyBackend(model_spec, "float32", 0)
     enormous(side)
     for name, parameter in side.model.named_parameters():
         parameter.data *= not name.endswith("bias")
     inputs, targets = batch_of(side, np.random.default_rng(0))
     inputs[1:] = 0
-    comparisons, _ = certify(side.record_step((inputs, targets)), judges_of(blueprint), seed=0)
+    comparisons, _ = certify(side.record_step((inputs, targets)), judges_of(model_spec), seed=0)
     assert first_failure(comparisons) is None
     # What is left in range is judged all the same.
     wrong = backward_of("12", lambda layer, honest, dy: honest(dy) * 1.001)
     found = train(
-        Blueprint(deep, settings={"lr": 0.1}), steps=1, plant=lambda s: (enormous(s), wrong(s))
+        ModelSpec(deep, settings={"lr": 0.1}), steps=1, plant=lambda s: (enormous(s), wrong(s))
     )
     assert first_failure(found) is not None
 
@@ -575,17 +575,19 @@ def test_gradient_ascent_is_certified_with_its_own_sizes():
     """With weight decay the step is −g + λw; its size is |g| + λ|w| all the same."""
     settings = {"lr": 1e-2, "weight_decay": 0.1, "maximize": True}
     for algorithm in ("SGD", "Adam"):
-        blueprint = Blueprint(softmax_mlp, {"sizes": SIZES}, algorithm=algorithm, settings=settings)
-        assert first_failure(train(blueprint)) is None
+        model_spec = ModelSpec(
+            softmax_mlp, {"sizes": SIZES}, algorithm=algorithm, settings=settings
+        )
+        assert first_failure(train(model_spec)) is None
 
 
 def test_nan_is_a_failure():
-    def plant(side: NumpySide) -> None:
+    def plant(side: NumpyBackend) -> None:
         side.model.get_submodule("3").weight.data[0, 0] = np.nan
 
-    blueprint = plan(bn_mlp, "SGD")
-    judges = judges_of(blueprint)
-    side = NumpySide(blueprint, "float32", 0)
+    model_spec = plan(bn_mlp, "SGD")
+    judges = judges_of(model_spec)
+    side = NumpyBackend(model_spec, "float32", 0)
     recorded = side.record_step(batch_of(side, np.random.default_rng(0)))
     recorded.calls[3].output[0, 0] = np.nan
     comparisons, _ = certify(recorded, judges, seed=0)
@@ -593,9 +595,15 @@ def test_nan_is_a_failure():
 
 
 def test_recording_does_not_change_the_step():
-    blueprint = plan()
-    recording, plain = NumpySide(blueprint, "float32", 3), NumpySide(blueprint, "float32", 3)
-    torch_recording, torch_plain = TorchSide(blueprint, seed=3), TorchSide(blueprint, seed=3)
+    model_spec = plan()
+    recording, plain = (
+        NumpyBackend(model_spec, "float32", 3),
+        NumpyBackend(model_spec, "float32", 3),
+    )
+    torch_recording, torch_plain = (
+        TorchBackend(model_spec, seed=3),
+        TorchBackend(model_spec, seed=3),
+    )
     for one, other in ((recording, plain), (torch_recording, torch_plain)):
         for _ in range(3):
             random = np.random.default_rng(1)
@@ -608,10 +616,10 @@ def test_recording_does_not_change_the_step():
             np.testing.assert_array_equal(one.state().model[key], value)
 
 
-@pytest.mark.parametrize("kind", [NumpySide, TorchSide])
+@pytest.mark.parametrize("kind", [NumpyBackend, TorchBackend])
 def test_a_step_without_its_update_is_the_same_up_to_there(kind):
-    blueprint = plan(bn_mlp, "Adam")
-    whole, passes = kind(blueprint, "float64", 3), kind(blueprint, "float64", 3)
+    model_spec = plan(bn_mlp, "Adam")
+    whole, passes = kind(model_spec, "float64", 3), kind(model_spec, "float64", 3)
     for side in (whole, passes):
         side.train_step(batch_of(side, np.random.default_rng(0)))
     before = passes.state()
@@ -706,25 +714,25 @@ def dropout_net(nn):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_dropout_is_judged_with_the_mask_that_it_drew(dtype):
-    blueprint = Blueprint(dropout_net, algorithm="Adam", settings={"lr": 1e-3})
-    found = train(blueprint, dtype=dtype)
+    model_spec = ModelSpec(dropout_net, algorithm="Adam", settings={"lr": 1e-3})
+    found = train(model_spec, dtype=dtype)
     assert first_failure(found) is None
     assert any(c.site == "forward/2/output" for c in found)
 
 
 def test_dropout_of_the_wrong_scale_is_placed():
-    blueprint = Blueprint(dropout_net, settings={"lr": 0.1})
+    model_spec = ModelSpec(dropout_net, settings={"lr": 0.1})
     twice = forward_of("2", lambda layer, honest, x: honest(x) * 1.01)
-    assert first_failure(train(blueprint, plant=twice)) == "forward/2/output"
+    assert first_failure(train(model_spec, plant=twice)) == "forward/2/output"
     back = backward_of("2", lambda layer, honest, dy: honest(dy) * 0.7)
-    assert first_failure(train(blueprint, plant=back)) == "backward/2/grad_input"
+    assert first_failure(train(model_spec, plant=back)) == "backward/2/grad_input"
 
 
 def test_other_values_beside_an_overflow_are_judged():
     """An infinity on both sides excuses itself, not its neighbours."""
-    blueprint = plan(bn_mlp, "SGD")
-    judges = judges_of(blueprint)
-    side = NumpySide(blueprint)
+    model_spec = plan(bn_mlp, "SGD")
+    judges = judges_of(model_spec)
+    side = NumpyBackend(model_spec)
     recorded = side.record_step(batch_of(side, np.random.default_rng(0)))
     inputs = recorded.calls[3].input
     inputs[0, :2] = 3e38, 3e38
@@ -744,8 +752,8 @@ def test_other_values_beside_an_overflow_are_judged():
 
 
 def test_a_recorded_step_keeps_once_what_passes_from_module_to_module():
-    judges = judges_of(Blueprint(relu_net, settings={"lr": 0.1}))
-    side = NumpySide(Blueprint(relu_net, settings={"lr": 0.1}), "float32", 0)
+    judges = judges_of(ModelSpec(relu_net, settings={"lr": 0.1}))
+    side = NumpyBackend(ModelSpec(relu_net, settings={"lr": 0.1}), "float32", 0)
     recorded = side.record_step(batch_of(side, np.random.default_rng(0)))
     judges.torch64.load(recorded.before)
     replayed = judges.torch64.replay(batch_of(judges.torch64, np.random.default_rng(0)), {})
@@ -775,11 +783,11 @@ def test_probabilities_of_exactly_0_and_1_are_certified(shift):
     def net(nn):
         return nn.Sequential(nn.Linear(SIZES[0], 1), nn.Sigmoid())
 
-    blueprint = Blueprint(net, loss="BCELoss", settings={"lr": 0.1})
-    side = NumpySide(blueprint, "float32", 0)
+    model_spec = ModelSpec(net, loss="BCELoss", settings={"lr": 0.1})
+    side = NumpyBackend(model_spec, "float32", 0)
     side.model.get_submodule("0").bias.data[:] = shift
     random = np.random.default_rng(0)
     inputs = random.standard_normal((16, SIZES[0])).astype(np.float32)
     targets = random.integers(0, 2, (16, 1)).astype(np.float32)
-    comparisons, _ = certify(side.record_step((inputs, targets)), judges_of(blueprint), seed=0)
+    comparisons, _ = certify(side.record_step((inputs, targets)), judges_of(model_spec), seed=0)
     assert first_failure(comparisons) is None

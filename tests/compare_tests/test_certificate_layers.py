@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import numpy_nn
-from compare.blueprint import Blueprint
-from compare.certificate import certify
-from compare.comparison import Comparison, Judges
-from compare.sides.numpy_side import NumpySide
-from compare.sides.torch_side import TorchSide
+from compare.backends.numpy_backend import NumpyBackend
+from compare.backends.torch_backend import TorchBackend
+from compare.parity.certificate import certify
+from compare.parity.comparison import Comparison, Judges
+from compare.spec.model import ModelSpec
 
 SHAPE, CLASSES, ROWS = (2, 12, 12), 5, 8
 SETTINGS: dict[str, dict[str, Any]] = {"SGD": {"lr": 1e-2, "momentum": 0.9}, "Adam": {"lr": 1e-3}}
@@ -94,16 +94,16 @@ def train(
     seed: int = 0,
     scale: float = 1.0,
     dtype: str = "float32",
-    plant: Callable[[NumpySide], None] = lambda side: None,
+    plant: Callable[[NumpyBackend], None] = lambda side: None,
 ) -> list[Comparison]:
     """Certify the first two steps, with a mistake planted in the NumPy sides."""
-    blueprint = Blueprint(net, algorithm=algorithm, settings=SETTINGS[algorithm])
+    model_spec = ModelSpec(net, algorithm=algorithm, settings=SETTINGS[algorithm])
     judges = Judges(
-        NumpySide(blueprint, "float64"),
-        TorchSide(blueprint, "float32"),
-        TorchSide(blueprint, "float64"),
+        NumpyBackend(model_spec, "float64"),
+        TorchBackend(model_spec, "float32"),
+        TorchBackend(model_spec, "float64"),
     )
-    side = NumpySide(blueprint, dtype, seed)
+    side = NumpyBackend(model_spec, dtype, seed)
     plant(side)
     plant(judges.numpy64)
     random = np.random.default_rng(seed)
@@ -136,10 +136,10 @@ def test_honest_steps_in_float64_pass(net):
 # ---------------------------------------------------------------------- planted mistakes
 
 
-def method_of(module: str, method: str, change: Callable) -> Callable[[NumpySide], None]:
+def method_of(module: str, method: str, change: Callable) -> Callable[[NumpyBackend], None]:
     """Let ``change(layer, honest method, *arguments)`` stand for a layer's method."""
 
-    def plant(side: NumpySide) -> None:
+    def plant(side: NumpyBackend) -> None:
         layer = side.model.get_submodule(module)
         honest = getattr(type(layer), method)
 
@@ -151,7 +151,7 @@ def method_of(module: str, method: str, change: Callable) -> Callable[[NumpySide
     return plant
 
 
-def attribute(module: str, name: str, value: object) -> Callable[[NumpySide], None]:
+def attribute(module: str, name: str, value: object) -> Callable[[NumpyBackend], None]:
     return lambda side: setattr(side.model.get_submodule(module), name, value)
 
 
@@ -181,8 +181,8 @@ def remembering(layer, honest, x):
     return honest(x)
 
 
-def both(*plants: Callable[[NumpySide], None]) -> Callable[[NumpySide], None]:
-    def plant(side: NumpySide) -> None:
+def both(*plants: Callable[[NumpyBackend], None]) -> Callable[[NumpyBackend], None]:
+    def plant(side: NumpyBackend) -> None:
         for one in plants:
             one(side)
 

@@ -9,10 +9,10 @@ import pytest
 from planted.runs import planted_run
 from scipy import stats
 
-from compare.claims import Answer, alternatives, claim_answers, combined, matched
-from compare.equality import equalities
-from compare.extent import departures
-from compare.intervals import mean_interval
+from compare.analysis.claims import Answer, alternatives, claim_answers, combined, matched
+from compare.analysis.departures import departures
+from compare.analysis.equivalence import equalities
+from compare.analysis.intervals import mean_interval
 
 ACTIVATION = {
     "activation": {

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import numpy_nn
-from compare.records import read_run_record
+from compare.records.run import read_run_record
 from experiments.datasets.folder import FILES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 from experiments.datasets.sample import FOLDER as SAMPLE
 
@@ -277,7 +277,7 @@ def test_what_nobody_expected_keeps_its_traceback(nncompare, tiny_arguments, mon
         f"nncompare: 1 of 2 trainings failed; the others are kept in {out}, and the same command "
         f"with --out {out} --resume makes that one again"
     )
-    assert [t.optimizer for t in read_run_record(out).trainings] == ["SGD"]
+    assert [t.label for t in read_run_record(out).trainings] == ["SGD"]
     assert f"Report: {out / 'report' / 'report.md'}" in ended.out
     assert nncompare(*arguments, "--resume").status == 0
 
@@ -313,24 +313,24 @@ def test_several_seeds_in_two_processes(nncompare, tiny_arguments, timeless, tmp
 
 
 def test_ctrl_c_before_anything_was_recorded(nncompare, tiny_arguments, monkeypatch, tmp_path):
-    import compare.run
+    import compare.training.run
 
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(compare.run, "load_splits", interrupt)
+    monkeypatch.setattr(compare.training.run, "load_splits", interrupt)
     ended = nncompare("run", *tiny_arguments, "--out", tmp_path / "r")
     assert ended.status == 130
     assert ended.err == "nncompare: interrupted\n"
 
 
 def test_ctrl_c_in_another_command(nncompare, monkeypatch):
-    import compare.listing
+    import compare.console.listing
 
     def interrupt():
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(compare.listing, "show_list", interrupt)
+    monkeypatch.setattr(compare.console.listing, "show_list", interrupt)
     ended = nncompare("list")
     assert (ended.status, ended.err) == (130, "nncompare: interrupted\n")
 
@@ -339,12 +339,12 @@ def test_abort(nncompare, monkeypatch):
     """What older versions of typer make of Ctrl-C."""
     import typer
 
-    import compare.listing
+    import compare.console.listing
 
     def abort():
         raise typer.Abort
 
-    monkeypatch.setattr(compare.listing, "show_list", abort)
+    monkeypatch.setattr(compare.console.listing, "show_list", abort)
     assert nncompare("list").status == 130
 
 
@@ -383,7 +383,7 @@ def test_help_is_quick_because_it_loads_nothing():
         "from compare.cli import main\n"
         "try: main()\n"
         "except SystemExit: pass\n"
-        "print([m for m in ('torch', 'numpy', 'scipy', 'matplotlib', 'compare.run') "
+        "print([m for m in ('torch', 'numpy', 'scipy', 'matplotlib', 'compare.training.run') "
         "if m in sys.modules])"
     )
     assert child("-c", program).stdout.splitlines()[-1] == "[]"

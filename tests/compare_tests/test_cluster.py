@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from compare import cluster as clusters
-from compare.records import read_run_record
+from compare.records.run import read_run_record
+from compare.training import cluster as clusters
 from experiments.errors import InputError
 
 distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
@@ -67,9 +67,9 @@ def test_what_goes_wrong_costs_itself_alone(cluster, moody, train, at_home, time
     out = train(form, tmp_path / "r", dask=cluster.scheduler_address, **SETTINGS)
     record = read_run_record(out)
     assert record.status == "incomplete"
-    assert [t.optimizer for t in record.trainings] == ["SGD mood well"]
+    assert [t.label for t in record.trainings] == ["SGD mood well"]
     dies, raises = record.failures
-    assert (dies.optimizer, dies.error) == (
+    assert (dies.label, dies.error) == (
         "SGD mood dies", "each of the 2 workers that made it died",
     )  # fmt: skip
     assert raises.error.startswith("ValueError: no, thanks (moods.py, line ")
@@ -90,7 +90,7 @@ def test_an_interrupted_run_frees_the_workers(cluster, moody, train, tmp_path):
             **SETTINGS,
         )  # fmt: skip
     record = read_run_record(tmp_path / "r")
-    assert [t.optimizer for t in record.trainings] == ["SGD mood well length 1"]
+    assert [t.label for t in record.trainings] == ["SGD mood well length 1"]
     assert record.failures == []
     with distributed.Client(cluster, set_as_default=False) as client:
         last = time.monotonic() + 30
@@ -161,7 +161,7 @@ def test_a_cluster_that_goes_away(moody, train, tmp_path, monkeypatch, gone):
         scheduler.close()
     record = read_run_record(out)
     assert record.status == "incomplete"
-    assert [t.optimizer for t in record.trainings] == ["SGD mood well"]
+    assert [t.label for t in record.trainings] == ["SGD mood well"]
     assert [f.error for f in record.failures] == [
         "the cluster had no workers for 1 s"
         if gone == "worker"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compare.data import laid_out, load_splits
-from compare.experiment import Data
+from compare.spec.experiment import Data
+from compare.training.data import laid_out, load_splits
 from experiments import datasets
 from experiments.errors import InputError
 

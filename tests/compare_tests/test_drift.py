@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compare.blueprint import blueprint
-from compare.drift import Replicas
-from compare.sides.numpy_side import NumpySide
-from compare.sides.torch_side import TorchSide
+from compare.backends.numpy_backend import NumpyBackend
+from compare.backends.torch_backend import TorchBackend
+from compare.spec.model import model_spec
+from compare.training.replicas import Replicas
 
 ROWS = 40
 
@@ -19,12 +19,12 @@ def follow(tiny):
 
     def run(count=2, steps=25, at_most=100, dtype="float32", label="SGD"):
         form = tiny(f"optimizers.{label}.lr=0.1")
-        plan = blueprint(form, label)
+        plan = model_spec(form, label)
         random = np.random.default_rng(0)
         inputs = random.random((ROWS, 784), np.float32)
         targets = random.integers(0, 10, ROWS)
         replicas = Replicas(plan, count, at_most, dtype, seed=3)
-        sides = NumpySide(plan, dtype, 3), TorchSide(plan, dtype, 3)
+        sides = NumpyBackend(plan, dtype, 3), TorchBackend(plan, dtype, 3)
         held = [side.rows(inputs, targets) for side in sides]
         replicas.start(sides[1].state(), held[1])
         rows = []
@@ -42,7 +42,7 @@ def test_which_steps_are_measured(follow):
     rows, _ = follow()
     assert sorted({r.step for r in rows}) == [*range(1, 11), 20]
     assert [r.run for r in rows[:4]] == ["numpy", "torch", "rows reversed", "rows shuffled 1"]
-    assert {(r.optimizer, r.seed) for r in rows} == {("SGD", 3)}
+    assert {(r.label, r.seed) for r in rows} == {("SGD", 3)}
 
 
 def test_they_are_the_same_training(follow):

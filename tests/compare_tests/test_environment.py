@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import numpy_nn
-from compare import environment
+from compare.backends import environment
 from experiments.architectures import bn_mlp, cnn
 
 

@@ -7,8 +7,8 @@ import math
 
 import pytest
 
-from compare.experiment import Experiment
-from compare.loading import experiment_names, load_experiment, load_form
+from compare.spec.experiment import Experiment
+from compare.spec.loading import experiment_names, load_experiment, load_form
 from experiments.errors import InputError
 
 MINIMAL = {
@@ -178,9 +178,9 @@ def test_betas(betas):
         ("parity.replicas=9", "parity.replicas should be less than or equal to 8"),
         ("parity.replica_steps=-1", "parity.replica_steps should be greater than or equal to 0"),
         ("title=3", "title should be a valid string, but is 3."),
-        ("reported=[{quantity='loss',optimizer='SGD',by='x',value=1.0}]", "'train loss', "),
-        ("reported=[{quantity='test loss',optimizer='SGD',by='x',value=nan}]", "a finite number"),
-        ("reported=[{quantity='test loss',optimizer='Lion',by='x',value=1.0}]",
+        ("reported=[{quantity='loss',label='SGD',by='x',value=1.0}]", "'train loss', "),
+        ("reported=[{quantity='test loss',label='SGD',by='x',value=nan}]", "a finite number"),
+        ("reported=[{quantity='test loss',label='Lion',by='x',value=1.0}]",
          "is for the optimizer 'Lion', but the optimizers are SGD, Adam"),
         ("optimizers={SGD={lr=0.1}}", "(reported = [] leaves all such figures out)"),
     ],

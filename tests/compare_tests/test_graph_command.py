@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 import numpy_nn
-from compare.blueprint import Blueprint
 from compare.commands.graph import Opinions, graph_command, opinions, summary
 from compare.commands.parity import parity_rows
-from compare.tolerances import UNIT_ROUNDOFF
+from compare.parity.tolerances import UNIT_ROUNDOFF
+from compare.spec.model import ModelSpec
 from experiments.architectures import bn_mlp, softmax_mlp
 from experiments.errors import InputError
 from numpy_nn.graph import nodes
@@ -26,8 +26,8 @@ SIZES = (12, 10, 8, 5)
 UNIT = UNIT_ROUNDOFF["float32"]
 
 
-def plan(architecture: Any = bn_mlp) -> Blueprint:
-    return Blueprint(architecture, {"sizes": SIZES}, algorithm="SGD", settings={"lr": 1e-2})
+def plan(architecture: Any = bn_mlp) -> ModelSpec:
+    return ModelSpec(architecture, {"sizes": SIZES}, algorithm="SGD", settings={"lr": 1e-2})
 
 
 def failing(rows: list[Opinions]) -> list[str]:
@@ -52,9 +52,9 @@ def test_honest_steps_pass(architecture: Any, dtype: str, seed: int) -> None:
 @pytest.mark.parametrize("architecture", [bn_mlp, softmax_mlp])
 def test_is_what_the_plain_command_says_of_the_closed_formulas(architecture: Any) -> None:
     """The same step, the same sites in the same order, the same errors."""
-    blueprint = plan(architecture)
-    rows = opinions(blueprint, "float32", 1, 2, 16)
-    _, plain = parity_rows(blueprint, "SGD", "float32", 1, 2, 16)
+    model_spec = plan(architecture)
+    rows = opinions(model_spec, "float32", 1, 2, 16)
+    _, plain = parity_rows(model_spec, "SGD", "float32", 1, 2, 16)
     stages = [
         row
         for row in plain

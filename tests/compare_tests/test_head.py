@@ -7,8 +7,8 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from compare.experiment import Training
-from compare.head import HEADS, NO_CLASS
+from compare.spec.experiment import Training
+from compare.spec.targets import HEADS, NO_CLASS
 
 CLASSES = np.array([0, 1, 1, 0])
 

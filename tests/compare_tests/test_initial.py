@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compare.blueprint import blueprint
-from compare.initial import compare_initial, differing_bits
-from compare.sides.numpy_side import NumpySide
-from compare.sides.torch_side import TorchSide
+from compare.backends.numpy_backend import NumpyBackend
+from compare.backends.torch_backend import TorchBackend
+from compare.parity.initial import compare_initial, differing_bits
+from compare.spec.model import model_spec
 
 
 @pytest.mark.parametrize(
@@ -38,13 +38,13 @@ def test_bits_of_arrays_that_are_not_contiguous():
 
 
 def sides(form, seeds=(0, 0)):
-    plan = blueprint(form, "SGD")
-    return NumpySide(plan, seed=seeds[0]), TorchSide(plan, seed=seeds[1])
+    plan = model_spec(form, "SGD")
+    return NumpyBackend(plan, seed=seeds[0]), TorchBackend(plan, seed=seeds[1])
 
 
 def test_the_same_seed(tiny):
     numpy, torch = sides(tiny())
-    found, rows = compare_initial(numpy, torch, "SGD")
+    found, rows = compare_initial(numpy, torch, "SGD", 0)
     assert (found.differing_bits, found.copied) == (0, False)
     assert found.values == sum(a.size for a in numpy.state().model.values())
     assert [r.site for r in rows] == [f"initial/{name}" for name in numpy.state().model]
@@ -55,7 +55,7 @@ def test_the_same_seed(tiny):
 def test_what_differs_is_copied(tiny):
     numpy, torch = sides(tiny(), seeds=(0, 1))
     before = numpy.state().model
-    found, rows = compare_initial(numpy, torch, "SGD")
+    found, rows = compare_initial(numpy, torch, "SGD", 0)
     assert found.copied
     assert found.differing_bits > 1000
     assert all(r.passed for r in rows)
@@ -66,7 +66,7 @@ def test_what_differs_is_copied(tiny):
 def test_one_bit_is_enough(tiny):
     numpy, torch = sides(tiny())
     numpy.model.state_dict()["0.bias"][0] = -0.0
-    found, _ = compare_initial(numpy, torch, "SGD")
+    found, _ = compare_initial(numpy, torch, "SGD", 0)
     assert (found.differing_bits, found.copied) == (1, True)
     assert np.signbit(torch.state().model["0.bias"][0])
 
@@ -74,7 +74,7 @@ def test_one_bit_is_enough(tiny):
 def test_what_cannot_be_copied_fails(tiny, monkeypatch):
     numpy, torch = sides(tiny(), seeds=(0, 1))
     monkeypatch.setattr(torch, "load", lambda state: None)
-    _, rows = compare_initial(numpy, torch, "SGD")
+    _, rows = compare_initial(numpy, torch, "SGD", 0)
     failed = [r for r in rows if not r.passed]
     assert [r.site for r in failed] == ["initial/0.weight", "initial/3.weight"]
     assert failed[0].numpy_error > 0

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from compare.records import read_run, read_run_record
+from compare.records.run import read_run, read_run_record
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 
@@ -27,7 +27,8 @@ report = types.ModuleType("reports.report")
 report.write_report = lambda path: [path / "report" / "report.md"]
 sys.modules["reports.report"] = report
 number, where = int(sys.argv.pop(1)), sys.argv.pop(1)
-from compare import atomic, lockstep, run_directory
+from compare.records import atomic, directory as run_directory
+from compare.training import lockstep
 from compare.cli import main
 hit = lambda: os.kill(os.getpid(), number)
 if where == "step":
@@ -86,7 +87,7 @@ def test_ctrl_c(tiny_arguments, whole, nncompare, tmp_path, number):
     ]
     run = read_run(out)
     assert run.record.status == "incomplete"
-    assert [(t.optimizer, t.finished) for t in run.record.trainings] == [
+    assert [(t.label, t.finished) for t in run.record.trainings] == [
         ("SGD", True), ("Adam", False),
     ]  # fmt: skip
     assert run.record.trainings[1].steps == 4

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from compare.intervals import equivalence_test, mean_interval
+from compare.analysis.intervals import equivalence_test, mean_interval
 
 RANDOM = np.random.default_rng(7)
 SAMPLES = [RANDOM.normal(loc, scale, size).tolist() for loc, scale, size in

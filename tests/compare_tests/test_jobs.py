@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from compare.records import read_run, read_run_record
-from compare.trainings import all_wanted
+from compare.records.run import read_run, read_run_record
+from compare.training.serial import all_wanted
 
 PLANTED = Path(__file__).parent.parent / "planted"
 SETTINGS = {"folder": PLANTED, "threads": 1}
@@ -42,10 +42,10 @@ class Listening:
 
     def end(self, training):
         assert training.finished
-        self.heard.append(("end", training.optimizer, training.seed))
+        self.heard.append(("end", training.label, training.seed))
 
     def failed(self, failure):
-        self.heard.append(("failed", failure.optimizer, failure.seed))
+        self.heard.append(("failed", failure.label, failure.seed))
 
 
 @pytest.fixture
@@ -63,11 +63,11 @@ def test_what_goes_wrong_costs_itself_alone(went_wrong, train, timeless, tmp_pat
     form, out, watching = went_wrong
     run = read_run(out)
     assert run.record.status == "incomplete"
-    assert [t.optimizer for t in run.record.trainings] == [
+    assert [t.label for t in run.record.trainings] == [
         "SGD mood warns", "SGD mood dies once", "SGD mood well",
     ]  # fmt: skip
     assert all(t.finished for t in run.record.trainings)
-    assert [f.optimizer for f in run.record.failures] == [
+    assert [f.label for f in run.record.failures] == [
         "SGD mood raises", "SGD mood exits", "SGD mood dies",
     ]  # fmt: skip
     raises, exits, dies = run.record.failures
@@ -83,7 +83,7 @@ def test_what_goes_wrong_costs_itself_alone(went_wrong, train, timeless, tmp_pat
     assert len(list(tmp_path.glob("dies [0-9]*"))) == 2
     assert watching.heard[0] == ("expect", 0, 6)
     assert {h[1] for h in watching.heard if h[0] == "failed"} == {
-        f.optimizer for f in run.record.failures
+        f.label for f in run.record.failures
     }
     at = watching.heard.index(("begin", "SGD mood well", 0, 6))
     assert watching.heard[at + 1 : at + 4] == [
@@ -95,9 +95,7 @@ def test_what_goes_wrong_costs_itself_alone(went_wrong, train, timeless, tmp_pat
     again.step = lambda *_: None
     train(form, out, resume=True, observer=again, **SETTINGS)
     assert again.heard[0] == ("expect", 3, 6)
-    assert [h[1] for h in again.heard if h[0] == "begin"] == [
-        f.optimizer for f in run.record.failures
-    ]
+    assert [h[1] for h in again.heard if h[0] == "begin"] == [f.label for f in run.record.failures]
     alone = train(form, tmp_path / "alone", **SETTINGS)
     assert timeless(out) == timeless(alone)
     assert read_run_record(out).status == "complete"
@@ -109,13 +107,13 @@ def test_seeds_and_optimizers_in_any_order(tiny, train, timeless, tmp_path):
     form = tiny("seeds=[3,1]", "training.gradient_norms=true", "data.validation=0.2")
     out = train(form, tmp_path / "r", jobs=2, threads=1)
     record = read_run_record(out)
-    assert [(t.optimizer, t.seed) for t in record.trainings] == [w.key for w in all_wanted(form)]
+    assert [(t.label, t.seed) for t in record.trainings] == [w.key for w in all_wanted(form)]
     assert timeless(out) == timeless(train(form, tmp_path / "alone", threads=1))
 
 
 def test_code_that_changes_while_the_run_goes_on(moody, train, at_home, tmp_path, monkeypatch):
     """A process reads the file of an architecture when it needs it."""
-    import compare.run
+    import compare.training.run
 
     home = tmp_path / "home"
     home.mkdir()
@@ -126,8 +124,8 @@ def test_code_that_changes_while_the_run_goes_on(moody, train, at_home, tmp_path
         (home / "moods.py").write_text((PLANTED / "moods.py").read_text() + "# another\n")
         return made
 
-    original = compare.run.task_of
-    monkeypatch.setattr(compare.run, "task_of", changed)
+    original = compare.training.run.task_of
+    monkeypatch.setattr(compare.training.run, "task_of", changed)
     form = moody(["well"], tmp_path)
     out = train(form, tmp_path / "r", jobs=2, threads=1, folder=home)
     (failure,) = read_run_record(out).failures
@@ -189,7 +187,7 @@ def test_ending_the_run_ends_its_processes(tmp_path, number):
         "nncompare: interrupted",
     ]
     record = read_run_record(out)
-    assert (record.status, [t.optimizer for t in record.trainings]) == (
+    assert (record.status, [t.label for t in record.trainings]) == (
         "incomplete", ["SGD mood well"],
     )  # fmt: skip
     assert record.failures == []

@@ -9,9 +9,9 @@ import shutil
 import pytest
 
 import numpy_nn
-from compare.experiment import Experiment
-from compare.kinds.records import kind_of_run, read_kind_run
-from compare.loading import experiment_names, load_experiment, load_form
+from compare.demos.records import kind_of_run, read_kind_run
+from compare.spec.experiment import Experiment
+from compare.spec.loading import experiment_names, load_experiment, load_form
 from experiments.errors import InputError
 
 KINDS = ("activation_histograms", "optimizer_paths")
@@ -65,7 +65,7 @@ def test_a_whole_run(nncompare, arguments, tmp_path, kind):
     with (out / "parity.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == [
-        "optimizer", "step", "dtype", "site", "numpy_error", "torch_error", "tolerance", "passed",
+        "label", "seed", "step", "dtype", "site", "numpy_error", "torch_error", "tolerance", "passed",
     ]  # fmt: skip
     assert {row["passed"] for row in rows} == {"true"}
     assert kind_of_run(out) == kind
@@ -79,9 +79,9 @@ def test_max_steps_shortens_the_paths(nncompare, tmp_path):
     assert nncompare("run", "optimizer_paths", "--max-steps", 5, "--out", out).status == 0
     with (out / "paths.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["backend", "optimizer", "step", "x", "y", "value"]
+    assert list(rows[0]) == ["backend", "label", "step", "x", "y", "value"]
     assert len(rows) == 2 * 4 * 6
-    sgd = [r for r in rows if (r["backend"], r["optimizer"]) == ("numpy", "SGD")]
+    sgd = [r for r in rows if (r["backend"], r["label"]) == ("numpy", "SGD")]
     assert [int(r["step"]) for r in sgd] == list(range(6))
     for t, row in enumerate(sgd):
         assert float(row["x"]) == pytest.approx(-7 * (1 - 0.95 / 10) ** t, rel=1e-5)
@@ -191,7 +191,7 @@ def test_a_folder_that_is_taken(nncompare, tmp_path, content):
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
     """A run of two steps with two optimizers, not to be changed."""
-    from compare.kinds.running import run_kind
+    from compare.demos.running import run_kind
 
     out = tmp_path_factory.mktemp("kinds") / "r"
     form = load_form("optimizer_paths", ["optimizers={SGD={lr=0.5},Adam={lr=0.3}}"])[1]

@@ -11,15 +11,15 @@ import scipy.stats
 from scipy.integrate import quad
 
 import numpy_nn
-from compare.intervals import Interval, mean_interval
-from compare.kinds.activation_histograms import ActivationHistograms, network_label
-from compare.kinds.claim import above, agreed, all_of, below
-from compare.kinds.layer_claims import CLAIMS, findings
-from compare.kinds.layer_facts import bin_rows, layer_rows
-from compare.kinds.propagate import inputs_of, plan_of, propagate
-from compare.kinds.records import LayerRow
-from compare.loading import load_form
-from compare.sides.numpy_side import NumpySide
+from compare.analysis.intervals import Interval, mean_interval
+from compare.backends.numpy_backend import NumpyBackend
+from compare.demos.claim import above, agreed, all_of, below
+from compare.demos.layer_claims import CLAIMS, findings
+from compare.demos.layer_facts import bin_rows, layer_rows
+from compare.demos.propagate import inputs_of, model_spec_of, propagate
+from compare.demos.records import LayerRow
+from compare.spec.demos import ActivationHistograms, network_label
+from compare.spec.loading import load_form
 
 FUNCTIONS = {
     "Sigmoid": scipy.special.expit,
@@ -40,7 +40,7 @@ def test_activations_by_plain_formulas(activation, spread):
     std = {"xavier": math.sqrt(1 / 30), "he": math.sqrt(2 / 30)}.get(spread, spread)
     assert form.std(spread) == pytest.approx(std, rel=1e-15)
     found = propagate(form, activation, spread, 3, first=True)
-    weights = NumpySide(plan_of(form, activation, spread), "float32", 3).state().model
+    weights = NumpyBackend(model_spec_of(form, activation, spread), "float32", 3).state().model
     x = inputs_of(form, 3).astype(np.float64)
     for layer in range(5):
         w = weights[f"{2 * layer}.weight"].astype(np.float64)
@@ -94,7 +94,7 @@ def test_a_rectifier_passes_a_factor_on():
 def test_one_seed_draws_the_same_for_every_network():
     form = small()
     states = [
-        NumpySide(plan_of(form, activation, spread), "float32", 3).state().model
+        NumpyBackend(model_spec_of(form, activation, spread), "float32", 3).state().model
         for activation in form.activations
         for spread in form.spreads
     ]
@@ -112,7 +112,7 @@ def test_every_layer_is_compared_in_both_precisions_and_end_to_end():
     assert sites[5:25] == [(dtype, s) for s in outputs for dtype in ("float32", "float64")]
     assert sites[25:] == [("float64", f"whole/{s}") for s in outputs]
     assert found.part.parity_rows == len(sites)
-    assert {row.optimizer for row in found.parity} == {"Tanh, He"}
+    assert {row.label for row in found.parity} == {"Tanh, He"}
 
 
 def test_in_float64():

@@ -7,13 +7,13 @@ import math
 import numpy as np
 import pytest
 
-import compare.kinds.walk as walk_module
+import compare.demos.walk as walk_module
 import numpy_nn
-from compare.kinds.optimizer_paths import OptimizerPaths
-from compare.kinds.path_facts import all_facts, findings, largest_gap, path_facts
-from compare.kinds.records import PathRow
-from compare.kinds.walk import walk
-from compare.loading import load_form
+from compare.demos.path_facts import all_facts, findings, largest_gap, path_facts
+from compare.demos.records import PathRow
+from compare.demos.walk import walk
+from compare.spec.demos import OptimizerPaths
+from compare.spec.loading import load_form
 
 START = (-7.0, 2.0)
 
@@ -80,7 +80,7 @@ FORMULAS = {"SGD": sgd, "Momentum": momentum, "AdaGrad": adagrad, "Adam": adam}
 
 
 def found(rows, backend, label):
-    chosen = [row for row in rows if (row.backend, row.optimizer) == (backend, label)]
+    chosen = [row for row in rows if (row.backend, row.label) == (backend, label)]
     assert [row.step for row in chosen] == list(range(len(chosen)))
     return chosen
 

@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from compare.loading import experiment_names, load_experiment
+from compare.spec.loading import experiment_names, load_experiment
 from experiments.errors import InputError
 
 FILE = """

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 import numpy_nn
-from compare.blueprint import blueprint
-from compare.findings import Findings
-from compare.lockstep import LockStep, batches, total_steps
-from compare.sides.numpy_side import NumpySide
-from compare.sides.torch_side import TorchSide
-from compare.splits import Rows, Splits
+from compare.backends.numpy_backend import NumpyBackend
+from compare.backends.torch_backend import TorchBackend
+from compare.records.log import Findings
+from compare.spec.model import model_spec
+from compare.training.lockstep import LockStep, batches, total_steps
+from compare.training.splits import Rows, Splits
 
 
 class Watching:
@@ -39,10 +39,10 @@ def rows(n: int, seed: int) -> Rows:
 def lockstep():
     def make(form, n=50, label="SGD", validation=0, **settings) -> LockStep:
         data = Splits(rows(n, 0), rows(validation, 1) if validation else None, rows(30, 2))
-        plan = next(plan for plan in form.plans if plan.label == label)
+        plan = next(plan for plan in form.configurations if plan.label == label)
         seed = form.training.seeds[0]
         return LockStep(
-            plan, blueprint(plan.experiment, plan.optimizer), seed, data, Findings(label, seed),
+            plan, model_spec(plan.experiment, plan.optimizer), seed, data, Findings(label, seed),
             settings.pop("observer", Watching()), **settings,
         )  # fmt: skip
 
@@ -97,8 +97,8 @@ def seen(monkeypatch):
 
             monkeypatch.setattr(cls, method, step)
 
-    spy(NumpySide, "numpy")
-    spy(TorchSide, "torch")
+    spy(NumpyBackend, "numpy")
+    spy(TorchBackend, "torch")
     return found
 
 
@@ -125,7 +125,7 @@ def test_the_order_is_that_of_pytorch(tiny, lockstep, seen):
     torch.manual_seed(5)
     import torch_nn
 
-    blueprint(form, "SGD").model(torch_nn)
+    model_spec(form, "SGD").model(torch_nn)
     orders = [torch.randperm(50).tolist() for _ in range(2)]
     assert [list(chain(*seen["torch"][:3])), list(chain(*seen["torch"][3:]))] == orders
 
@@ -143,7 +143,7 @@ def test_history_against_a_training_by_hand(tiny, lockstep):
     mode after each epoch, the first before training."""
     form = tiny("optimizers.SGD.lr=0.1", "optimizers.SGD.momentum=0.9")
     run = trained(lockstep(form, validation=15))
-    side = NumpySide(blueprint(form, "SGD"), "float32", seed=0)
+    side = NumpyBackend(model_spec(form, "SGD"), "float32", seed=0)
     expected = []
 
     def evaluate(epoch, step):
@@ -307,7 +307,7 @@ def test_float64(tiny, lockstep):
 
 
 def test_shuffles_that_differ_are_a_failure(tiny, lockstep, monkeypatch):
-    monkeypatch.setattr(NumpySide, "permutation", lambda self, n: np.arange(n)[::-1].copy())
+    monkeypatch.setattr(NumpyBackend, "permutation", lambda self, n: np.arange(n)[::-1].copy())
     run = trained(lockstep(tiny()))
     failed = [r for r in run.findings.rows["parity"] if not r.passed]
     assert [(r.site, r.step) for r in failed] == [("shuffle", 0), ("shuffle", 3)]
@@ -331,8 +331,8 @@ def test_results_are_kept(tiny, lockstep):
     trained(run)
     for side in run.sides:
         state = side.state().model
-        assert run.findings.weights[side.backend].keys() == state.keys()
-        for name, value in run.findings.weights[side.backend].items():
+        assert run.findings.weights[side.name].keys() == state.keys()
+        for name, value in run.findings.weights[side.name].items():
             np.testing.assert_array_equal(value, state[name])
     kept = run.findings.predictions
     assert list(kept) == ["numpy", "torch"]
@@ -440,7 +440,7 @@ def test_weight_decay_on_weights_alone(tiny, lockstep):
                "model.initialisation=default")  # fmt: skip
     run = lockstep(tiny(*changes))
     before = run.numpy.state().model
-    held = {s.backend: {"train": s.rows(*run.splits.train)} for s in run.sides}
+    held = {s.name: {"train": s.rows(*run.splits.train)} for s in run.sides}
     run._advance(1, [(0, np.arange(20))], held)
     assert not [r for r in run.findings.rows["parity"] if not r.passed]
     for side in run.sides:
@@ -473,7 +473,7 @@ def test_lengths_of_the_gradients(tiny, lockstep):
     rows = run.findings.rows["gradients"]
     assert len(rows) == 2 * 6 * 6  # sides, steps, parameters
     for side in run.sides:
-        last = {r.parameter: r.norm for r in rows if (r.backend, r.step) == (side.backend, 5)}
+        last = {r.parameter: r.norm for r in rows if (r.backend, r.step) == (side.name, 5)}
         for name, p in side.model.named_parameters():
             expected = np.sqrt(np.sum(np.asarray(p.grad, np.float64) ** 2))
             assert last[name] == pytest.approx(expected, rel=1e-12)

@@ -8,7 +8,8 @@ import torch
 
 import numpy_nn
 import torch_nn
-from compare import magnitude, tolerances
+from compare.parity import sizes as magnitude
+from compare.parity import tolerances
 
 pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")
 SEEDS = 20

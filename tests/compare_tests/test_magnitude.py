@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import torch_nn
-from compare import magnitude
-from compare.blueprint import Blueprint
-from compare.sides import State
-from compare.sides.torch_side import TorchSide
+from compare.backends import State
+from compare.backends.torch_backend import TorchBackend
+from compare.parity import sizes as magnitude
+from compare.spec.model import ModelSpec
 from experiments.errors import InputError
 
 N, C, D = 4, 3, 5
@@ -22,8 +22,8 @@ def net(nn):
 
 
 @pytest.fixture
-def referee() -> TorchSide:
-    return TorchSide(Blueprint(net, algorithm="Adam", settings={"lr": 0.1}), "float64")
+def referee() -> TorchBackend:
+    return TorchBackend(ModelSpec(net, algorithm="Adam", settings={"lr": 0.1}), "float64")
 
 
 @pytest.fixture
@@ -60,10 +60,10 @@ def test_batch_norm_bounds_rounding(referee, random, shape):
     """A relative perturbation of every input moves each value by less than that part of
     its size, and by no less than a thousandth of that: the sizes are neither short nor idle."""
     if len(shape) == 3:
-        plan = Blueprint(
+        plan = ModelSpec(
             lambda nn: nn.Sequential(nn.Linear(1, 1), nn.BatchNorm1d(C)), settings={"lr": 0.1}
         )
-        referee = TorchSide(plan, "float64")
+        referee = TorchBackend(plan, "float64")
     x = random.standard_normal(shape) + 10.0
     dy = random.standard_normal(shape)
     state = {

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compare.check.evidence import Arrays, Case
+from compare.backends.protocol import Arrays
+from compare.mistakes.case import Case
 from compare.mistakes.network import Network
 from compare.mistakes.search import Finding, explain
-from compare.tolerances import componentwise_error
+from compare.parity.tolerances import componentwise_error
 from experiments.architectures import bn_mlp, softmax_mlp
 
 ROWS = (5, 8, 1)

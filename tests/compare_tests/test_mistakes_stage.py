@@ -19,12 +19,12 @@ from planted.layers import (
 )
 
 import numpy_nn
-from compare.blueprint import Blueprint
-from compare.certificate import certify
-from compare.comparison import Judges
+from compare.backends.numpy_backend import NumpyBackend
+from compare.backends.torch_backend import TorchBackend
 from compare.mistakes.stage import diagnose_step
-from compare.sides.numpy_side import NumpySide
-from compare.sides.torch_side import TorchSide
+from compare.parity.certificate import certify
+from compare.parity.comparison import Judges
+from compare.spec.model import ModelSpec
 from experiments.architectures import bn_mlp
 
 SETTINGS = {"SGD": {"lr": 1e-2}, "Adam": {"lr": 1e-3, "weight_decay": 0.01}}
@@ -58,16 +58,16 @@ def step_with(planted: type | None, place: str, steps: int = 1, **settings: floa
     """The last of some recorded steps with a mistake planted, and what failed."""
     net, _, place = place.rpartition("/")
     algorithm = "Adam" if place == "update" else "SGD"
-    plan = Blueprint(
+    plan = ModelSpec(
         {"image": image_net, "dropout": dropout_net, "nested": nested}.get(net, small_bn_mlp),
         loss="MSELoss" if net == "squared" else "CrossEntropyLoss",
         algorithm=algorithm,
         settings=SETTINGS[algorithm] | settings,
     )
     judges = Judges(
-        NumpySide(plan, "float64"), TorchSide(plan, "float32"), TorchSide(plan, "float64")
+        NumpyBackend(plan, "float64"), TorchBackend(plan, "float32"), TorchBackend(plan, "float64")
     )
-    side = NumpySide(plan, "float32", 0)
+    side = NumpyBackend(plan, "float32", 0)
     for one in (side, judges.numpy64):
         if planted is not None:
             target: Any = {"loss": one.loss, "update": one.optimizer}.get(place)

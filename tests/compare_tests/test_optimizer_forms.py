@@ -7,8 +7,8 @@ import torch
 from pydantic import ValidationError
 
 import numpy_nn
-from compare.blueprint import Blueprint
-from compare.experiment import Experiment
+from compare.spec.experiment import Experiment
+from compare.spec.model import ModelSpec
 
 NAMES = sorted(
     name
@@ -45,7 +45,7 @@ def test_settings_and_defaults_are_torchs(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_both_sides_take_them(name: str) -> None:
     settings = form({name: {"lr": 0.125}}).optimizers[name].model_dump(exclude={"algorithm"})
-    plan = Blueprint(lambda nn: nn.Linear(2, 2), algorithm=name, settings=settings)
+    plan = ModelSpec(lambda nn: nn.Linear(2, 2), algorithm=name, settings=settings)
     from torch import nn
 
     for namespace, linear in ((numpy_nn, numpy_nn.Linear(2, 2)), (torch, nn.Linear(2, 2))):

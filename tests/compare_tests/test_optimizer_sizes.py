@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 import numpy_nn
-from compare import magnitude
-from compare.blueprint import Blueprint
-from compare.certificate import certify
-from compare.comparison import Comparison, Judges
-from compare.sides import State
-from compare.sides.numpy_side import NumpySide
-from compare.sides.torch_side import TorchSide
+from compare.backends import State
+from compare.backends.numpy_backend import NumpyBackend
+from compare.backends.torch_backend import TorchBackend
+from compare.parity import sizes as magnitude
+from compare.parity.certificate import certify
+from compare.parity.comparison import Comparison, Judges
+from compare.spec.model import ModelSpec
 
 FEATURES, CLASSES = 5, 3
 
@@ -60,11 +60,11 @@ STEPS = 7  # RAdam rectifies from the sixth on
 def certified(
     name: str, settings: dict[str, Any], dtype: str, seed: int, wrong: dict[str, Any] | None = None
 ) -> list[Comparison]:
-    plan = Blueprint(net, algorithm=name, settings=settings)
+    plan = ModelSpec(net, algorithm=name, settings=settings)
     judges = Judges(
-        NumpySide(plan, "float64"), TorchSide(plan, "float32"), TorchSide(plan, "float64")
+        NumpyBackend(plan, "float64"), TorchBackend(plan, "float32"), TorchBackend(plan, "float64")
     )
-    side = NumpySide(plan, dtype, seed)
+    side = NumpyBackend(plan, dtype, seed)
     for spoiled in (side, judges.numpy64):
         for group in spoiled.optimizer.param_groups:
             group |= wrong or {}
@@ -115,8 +115,8 @@ def test_every_optimizer_has_a_case() -> None:
 def test_a_centered_step_that_cancels() -> None:
     """Gradients that hardly change: the step's size grows as √(v − a²) gets lost, and where
     float32 cannot know it the step is not judged."""
-    plan = Blueprint(net, algorithm="RMSprop", settings={"alpha": 0.5, "centered": True})
-    referee = TorchSide(plan, "float64")
+    plan = ModelSpec(net, algorithm="RMSprop", settings={"alpha": 0.5, "centered": True})
+    referee = TorchBackend(plan, "float64")
     random = np.random.default_rng(0)
     model = referee.state().model
     names = [name for name, _ in referee.model.named_parameters()]

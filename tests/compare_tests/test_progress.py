@@ -8,14 +8,14 @@ import re
 import pytest
 from rich.console import Console
 
-from compare import bars
-from compare.progress import observer
-from compare.records import FailureRecord, Initial, TrainingRecord
+from compare.console import bars
+from compare.console.progress import observer
+from compare.records.run import FailureRecord, Initial, TrainingRecord
 
 
 def ended(optimizer: str, seed: int = 0, steps: int = 3) -> TrainingRecord:
     return TrainingRecord(
-        optimizer=optimizer, seed=seed, finished=True, steps=steps, parameters=1, parity_rows=0,
+        label=optimizer, seed=seed, finished=True, steps=steps, parameters=1, parity_rows=0,
         initial=Initial(values=1, differing_bits=0, copied=False), kinks=[], wall_s=1.25,
     )  # fmt: skip
 
@@ -159,7 +159,7 @@ def test_loss_that_is_no_number(tiny, monkeypatch):
     assert "loss nan acc 0.100" in plain(out)[-4]
 
 
-NO = FailureRecord(optimizer="Adam", seed=3, error="ValueError: [no] thanks (net.py, line 3)")
+NO = FailureRecord(label="Adam", seed=3, error="ValueError: [no] thanks (net.py, line 3)")
 
 
 def test_a_training_that_failed_among_lines(tiny):

@@ -16,8 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compare.records import SCHEMA, KinkCount, read_arrays, read_run, read_run_record
-from compare.tables import (
+from compare.records.run import SCHEMA, KinkCount, read_arrays, read_run, read_run_record
+from compare.records.tables import (
     TABLES,
     DriftRow,
     HistoryRow,
@@ -43,20 +43,20 @@ def copy(finished, tmp_path):
 
 
 def test_headers():
-    assert table_text("history", []) == "backend,optimizer,seed,epoch,step,split,metric,value\n"
+    assert table_text("history", []) == "backend,label,seed,epoch,step,phase,split,metric,value\n"
     assert table_text("parity", []) == (
-        "optimizer,step,dtype,site,numpy_error,torch_error,tolerance,passed\n"
+        "label,seed,step,dtype,site,numpy_error,torch_error,tolerance,passed\n"
     )
-    assert table_text("drift", []) == "optimizer,seed,step,run,distance\n"
-    assert table_text("timing", []) == "optimizer,seed,step,numpy_s,torch_s\n"
+    assert table_text("drift", []) == "label,seed,step,run,distance\n"
+    assert table_text("timing", []) == "label,seed,step,numpy_s,torch_s\n"
 
 
 def test_rows_as_text():
-    row = ParityRow("SGD", 3, "float32", "forward/1/output", 0.1, 1e-300, 5e-324, True)
+    row = ParityRow("SGD", 0, 3, "float32", "forward/1/output", 0.1, 1e-300, 5e-324, True)
     assert table_text("parity", [row]).splitlines()[1] == (
         "SGD,3,float32,forward/1/output,0.1,1e-300,5e-324,true"
     )
-    row = HistoryRow("numpy", "SGD", 0, 1, 2, "test", "loss", np.float32(0.1))
+    row = HistoryRow("numpy", "SGD", 0, 1, 2, "evaluation", "test", "loss", np.float32(0.1))
     assert table_text("history", [row]).endswith(",loss,0.10000000149011612\n")
 
 
@@ -67,7 +67,7 @@ def bits(value: float) -> bytes:
 @given(st.lists(st.tuples(st.floats(allow_nan=False), st.floats(allow_nan=False), st.booleans())))
 def test_floats_read_back_to_the_same_bits(tmp_path_factory, values):
     rows = [
-        ParityRow("Adam", i, "float64", "whole/loss", a, b, a, passed)
+        ParityRow("Adam", 0, i, "float64", "whole/loss", a, b, a, passed)
         for i, (a, b, passed) in enumerate(values)
     ]
     path = tmp_path_factory.mktemp("t") / "parity.csv"
@@ -83,7 +83,7 @@ def test_floats_read_back_to_the_same_bits(tmp_path_factory, values):
 @given(st.floats(width=32, allow_nan=False))
 def test_float32_values_read_back_to_the_same_bits(tmp_path_factory, value):
     path = tmp_path_factory.mktemp("t") / "history.csv"
-    row = HistoryRow("torch", "SGD", 0, 0, 0, "test", "loss", np.float32(value))
+    row = HistoryRow("torch", "SGD", 0, 0, 0, "evaluation", "test", "loss", np.float32(value))
     path.write_text(table_text("history", [row]), encoding="utf-8", newline="")
     back = np.float32(read_table(path, "history")[0].value)
     assert back.tobytes() == np.float32(value).tobytes()
@@ -113,7 +113,7 @@ def damaged(tmp_path, text: str | bytes, name: str = "timing") -> str:
     return said
 
 
-HEADER = "optimizer,seed,step,numpy_s,torch_s\n"
+HEADER = "label,seed,step,numpy_s,torch_s\n"
 GOOD = HEADER + "SGD,0,1,0.5,0.25\n"
 
 
@@ -126,7 +126,7 @@ def test_a_good_table(tmp_path):
     ("text", "said"),
     [
         ("", f"expected the columns {HEADER.strip()}, found an empty file."),
-        (HEADER.replace("seed,", ""), "found optimizer,step,numpy_s,torch_s."),
+        (HEADER.replace("seed,", ""), "found label,step,numpy_s,torch_s."),
         (HEADER.replace("seed", "seeds"), "expected the columns"),
         (GOOD + "SGD,0,2,0.5\n", "is damaged: row 2: expected 5 values, found 4."),
         (GOOD + "SGD,0,2,0.5,0.2,0.3\n", "is damaged: row 2: expected 5 values, found 6."),
@@ -145,7 +145,7 @@ def test_a_damaged_table(tmp_path, text, said):
 
 
 def test_a_truth_value_that_is_none(tmp_path):
-    row = ParityRow("SGD", 0, "float32", "x", 0.0, 0.0, 0.0, True)
+    row = ParityRow("SGD", 0, 0, "float32", "x", 0.0, 0.0, 0.0, True)
     text = table_text("parity", [row]).replace("true", "True")
     assert "row 1: 'True'" in damaged(tmp_path, text, "parity")
 
@@ -158,7 +158,7 @@ def test_a_table_that_is_missing_or_a_folder(tmp_path):
 def test_a_whole_run_reads_back(finished):
     run = read_run(finished)
     assert run.record.status == "complete"
-    assert [t.optimizer for t in run.record.trainings] == ["SGD", "Adam"]
+    assert [t.label for t in run.record.trainings] == ["SGD", "Adam"]
     assert all(t.finished for t in run.record.trainings)
     assert sum(t.parity_rows for t in run.record.trainings) == len(run.parity)
     for name in TABLES:
@@ -240,10 +240,10 @@ def test_a_run_json_that_is_no_text(tmp_path):
     [
         (SCHEMA + 1, f"has schema {SCHEMA + 1}, expected {SCHEMA}: use a newer nncompare."),
         (SCHEMA - 1, f"has schema {SCHEMA - 1}, expected {SCHEMA}: make the run again."),
-        ("1", "has schema '1', expected 1: make the run again."),
-        (None, "has schema None, expected 1: make the run again."),
-        (True, "has schema True, expected 1: make the run again."),
-        (1.0, "has schema 1.0, expected 1: make the run again."),
+        ("2", "has schema '2', expected 2: make the run again."),
+        (None, "has schema None, expected 2: make the run again."),
+        (True, "has schema True, expected 2: make the run again."),
+        (2.0, "has schema 2.0, expected 2: make the run again."),
     ],
 )
 def test_another_schema_names_the_way_out(copy, schema, said):
@@ -255,7 +255,7 @@ def test_another_schema_names_the_way_out(copy, schema, said):
 @pytest.mark.parametrize("text", ["[]", "3", "null", '"run"', "{}"])
 def test_a_run_json_of_something_else(tmp_path, text):
     (tmp_path / "run.json").write_text(text)
-    assert "has schema None, expected 1" in refusal(read_run_record, tmp_path)
+    assert "has schema None, expected 2" in refusal(read_run_record, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +263,7 @@ def test_a_run_json_of_something_else(tmp_path, text):
     [
         ({"status": "done"}, "run.json is damaged: status: Input should be 'complete' or"),
         ({"more": 1}, "run.json is damaged: more: Extra inputs are not permitted."),
-        ({"trainings": [{}]}, "run.json is damaged: trainings.0.optimizer: Field required."),
+        ({"trainings": [{}]}, "run.json is damaged: trainings.0.label: Field required."),
         ({"experiment": {}}, "run.json is damaged: experiment.title: Field required."),
     ],
 )
@@ -292,8 +292,8 @@ def test_parity_of_several_trainings(finished):
     run = read_run(finished)
     first, second = run.record.trainings
     assert run.parity_of(first) + run.parity_of(second) == run.parity
-    assert {row.optimizer for row in run.parity_of(first)} == {"SGD"}
-    assert {row.optimizer for row in run.parity_of(second)} == {"Adam"}
+    assert {row.label for row in run.parity_of(first)} == {"SGD"}
+    assert {row.label for row in run.parity_of(second)} == {"Adam"}
     assert len(run.parity_of(first)) == first.parity_rows
 
 
@@ -324,7 +324,7 @@ def test_a_run_is_read_without_either_side(finished):
     program = (
         "import sys, pathlib\n"
         "sys.modules.update(dict.fromkeys(['torch', 'torch_nn', 'numpy_nn']))\n"
-        "from compare.records import read_run\n"
+        "from compare.records.run import read_run\n"
         "print(len(read_run(pathlib.Path(sys.argv[1])).parity))\n"
     )
     done = subprocess.run(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compare.blueprint import Blueprint, blueprint
-from compare.rehearsal import rehearse
-from compare.splits import Rows, Splits
+from compare.spec.model import ModelSpec, model_spec
+from compare.training.dry_run import rehearse
+from compare.training.splits import Rows, Splits
 from experiments.errors import InputError
 
 
@@ -21,16 +21,16 @@ def splits(rows: int, features: int = 784, classes: int = 10) -> Splits:
     return Splits(some(rows), None, some(20))
 
 
-def refusal(form, data: Splits, plan: Blueprint | None = None, max_steps=None) -> str:
+def refusal(form, data: Splits, plan: ModelSpec | None = None, max_steps=None) -> str:
     with pytest.raises(InputError) as caught:
-        rehearse(plan or blueprint(form, "SGD"), form, data, max_steps)
+        rehearse(plan or model_spec(form, "SGD"), form, data, max_steps)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 @pytest.mark.parametrize("rows", [40, 42, 19, 20, 2])
 def test_batches_that_can_be_trained(tiny, rows):
-    rehearse(blueprint(tiny(), "SGD"), tiny(), splits(rows))
+    rehearse(model_spec(tiny(), "SGD"), tiny(), splits(rows))
 
 
 @pytest.mark.parametrize("rows", [41, 1])
@@ -47,13 +47,13 @@ def test_batches_of_one_row_with_batchnorm(tiny):
 
 
 def test_a_last_batch_of_one_row_that_is_never_reached(tiny):
-    rehearse(blueprint(tiny(), "SGD"), tiny(), splits(41), max_steps=2)
+    rehearse(model_spec(tiny(), "SGD"), tiny(), splits(41), max_steps=2)
     assert "leave a batch of 1," in refusal(tiny(), splits(41), max_steps=3)
 
 
 def test_a_last_batch_of_one_row_without_batchnorm(tiny):
     form = tiny(name="mnist_softmax")
-    rehearse(blueprint(form, "SGD"), form, splits(41))
+    rehearse(model_spec(form, "SGD"), form, splits(41))
 
 
 def test_rows_of_another_width(tiny):
@@ -77,7 +77,7 @@ def test_outputs_that_are_no_row_of_logits(tiny):
     def cut(nn):
         return nn.Sequential(nn.Flatten(0), nn.Linear(2 * 784, 10))
 
-    plan = Blueprint(cut, settings={"lr": 0.1})
+    plan = ModelSpec(cut, settings={"lr": 0.1})
     assert "gives outputs of shape () a row" in refusal(tiny(), splits(40), plan)
 
 
@@ -89,7 +89,7 @@ def test_what_pytorch_takes_and_numpy_refuses_is_not_blamed_on_the_person(tiny, 
         raise RuntimeError("a mistake")
 
     monkeypatch.setattr(numpy_nn.Linear, "forward", broken)
-    rehearse(blueprint(tiny(), "SGD"), tiny(), splits(40))
+    rehearse(model_spec(tiny(), "SGD"), tiny(), splits(40))
 
 
 def test_a_loss_for_one_output(tiny):
@@ -97,7 +97,7 @@ def test_a_loss_for_one_output(tiny):
     said = refusal(form, splits(40))
     assert said.endswith("of shape (10,) a row; training.loss = 'MSELoss' takes one value.")
     form = tiny("training.loss=MSELoss", "sizes=[784,8,1]")
-    rehearse(blueprint(form, "SGD"), form, splits(40))
+    rehearse(model_spec(form, "SGD"), form, splits(40))
 
 
 def test_more_classes_than_a_loss_can_tell_apart(tiny):
@@ -107,8 +107,8 @@ def test_more_classes_than_a_loss_can_tell_apart(tiny):
         "training.loss = 'BCEWithLogitsLoss' tells 2 classes apart, but the data has 10."
     )
     data = splits(40).map(lambda rows: rows._replace(targets=rows.targets % 2))
-    rehearse(blueprint(form, "SGD"), form, data)
+    rehearse(model_spec(form, "SGD"), form, data)
 
 
 def test_rows_without_a_test_split(tiny):
-    rehearse(blueprint(tiny(), "SGD"), tiny(), splits(40)._replace(test=None))
+    rehearse(model_spec(tiny(), "SGD"), tiny(), splits(40)._replace(test=None))

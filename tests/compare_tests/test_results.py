@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compare.records import Initial, Run, TrainingRecord
-from compare.results import batch_values, evaluations, quantity, step_time
-from compare.tables import HistoryRow, TimingRow
+from compare.analysis.quantities import batch_values, evaluations, quantity, step_time
+from compare.records.run import Initial, Run, TrainingRecord
+from compare.records.tables import HistoryRow, TimingRow
 
 
 def training(optimizer: str = "SGD", seed: int = 0) -> TrainingRecord:
     return TrainingRecord(
-        optimizer=optimizer, seed=seed, finished=True, steps=4, parameters=1, parity_rows=0,
+        label=optimizer, seed=seed, finished=True, steps=4, parameters=1, parity_rows=0,
         initial=Initial(values=1, differing_bits=0, copied=False), kinks=[], wall_s=1.0,
     )  # fmt: skip
 
@@ -23,19 +23,27 @@ def history(backend: str, optimizer: str, seed: int, offset: float) -> list[Hist
     """Two epochs of two steps; every value tells where it belongs."""
     rows = []
 
-    def add(epoch: int, step: int, split: str, value: float) -> None:
+    def add(epoch: int, step: int, phase: str, split: str, value: float) -> None:
         for metric, sign in (("loss", 1), ("accuracy", -1)):
             rows.append(
                 HistoryRow(
-                    backend, optimizer, seed, epoch, step, split, metric, sign * (offset + value)
+                    backend,
+                    optimizer,
+                    seed,
+                    epoch,
+                    step,
+                    phase,
+                    split,
+                    metric,
+                    sign * (offset + value),
                 )
             )
 
     for epoch in (0, 1, 2):
         for step in (2 * epoch - 2, 2 * epoch - 1) if epoch else ():
-            add(epoch, step, "train", 100 + step)
+            add(epoch, step, "step", "train", 100 + step)
         for split, value in (("train", 10), ("validation", 20), ("test", 30)):
-            add(epoch, 2 * epoch, split, value + epoch)
+            add(epoch, 2 * epoch, "evaluation", split, value + epoch)
     return rows
 
 
@@ -103,7 +111,7 @@ def test_quantity_of_nothing(run):
 
 def test_an_epoch_that_was_broken_off(run):
     """Batches without an evaluation after them do not count as an epoch."""
-    extra = HistoryRow("numpy", "SGD", 0, 3, 4, "train", "loss", 5.0)
+    extra = HistoryRow("numpy", "SGD", 0, 3, 4, "step", "train", "loss", 5.0)
     run.history.append(extra)
     broken = training().model_copy(update={"steps": 5, "finished": False})
     assert quantity(run, "numpy", broken, "train loss") == 102.5
@@ -124,10 +132,12 @@ def a_training(losses: list[float], predicted: list[int], targets: list[int]) ->
     """Two steps an epoch, with an evaluation at the end of each."""
     rows = []
     for step, loss in enumerate(losses):
-        rows.append(HistoryRow("torch", "SGD", 0, step // 2 + 1, step, "train", "loss", loss))
+        rows.append(
+            HistoryRow("torch", "SGD", 0, step // 2 + 1, step, "step", "train", "loss", loss)
+        )
     for epoch in range(len(losses) // 2 + 1):
         for split, accuracy in (("train", 0.9), ("test", 0.6 + 0.1 * epoch)):
-            key = ("torch", "SGD", 0, epoch, 2 * epoch, split)
+            key = ("torch", "SGD", 0, epoch, 2 * epoch, "evaluation", split)
             rows.append(HistoryRow(*key, "accuracy", accuracy))
             rows.append(HistoryRow(*key, "loss", 7.0 if split == "train" else 8.5))
     found = of(rows)

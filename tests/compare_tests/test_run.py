@@ -12,9 +12,9 @@ import torch
 from safetensors.torch import load_file
 
 import torch_nn
-from compare.blueprint import blueprint
-from compare.records import SCHEMA, read_run, read_run_record
-from compare.run_directory import RunDirectory
+from compare.records.directory import RunDirectory
+from compare.records.run import SCHEMA, read_run, read_run_record
+from compare.spec.model import model_spec
 from experiments.errors import InputError
 
 AS_FINISHED = ("data.validation=0.2", "data.limit=60", "training.gradient_norms=true")
@@ -66,8 +66,8 @@ def test_the_files_of_a_run(finished):
 
 def test_the_columns(finished):
     for name, header in (
-        ("history", "backend,optimizer,seed,epoch,step,split,metric,value"),
-        ("parity", "optimizer,step,dtype,site,numpy_error,torch_error,tolerance,passed"),
+        ("history", "backend,label,seed,epoch,step,phase,split,metric,value"),
+        ("parity", "label,seed,step,dtype,site,numpy_error,torch_error,tolerance,passed"),
     ):
         text = (finished / f"{name}.csv").read_text(encoding="utf-8")
         assert text.partition("\n")[0] == header
@@ -110,14 +110,14 @@ def test_run_json(finished):
 @pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
 def test_torch_takes_the_weights_of_both_sides(finished, backend, optimizer):
     run = read_run(finished)
-    model = blueprint(run.record.experiment, optimizer).model(torch_nn)
+    model = model_spec(run.record.experiment, optimizer).model(torch_nn)
     weights = load_file(finished / "weights" / f"{backend}-{optimizer}-seed0.safetensors")
     own = model.state_dict()
     assert {k: (v.shape, v.dtype) for k, v in weights.items()} == {
         k: (v.shape, v.dtype) for k, v in own.items()
     }
     model.load_state_dict(weights, strict=True)
-    from compare.data import laid_out, load_splits
+    from compare.training.data import laid_out, load_splits
 
     splits = load_splits(run.record.experiment.data, sample=False, data_dir=None)[0]
     test = laid_out(splits, "flat").test
@@ -153,7 +153,7 @@ def test_another_seed_is_another_run(tiny, train, finished, tmp_path):
 
 def test_several_seeds(tiny, train, tmp_path):
     run = read_run(train(tiny("seeds=[3,1]", "epochs=1"), tmp_path / "r"))
-    assert [(t.seed, t.optimizer) for t in run.record.trainings] == [
+    assert [(t.seed, t.label) for t in run.record.trainings] == [
         (3, "SGD"), (3, "Adam"), (1, "SGD"), (1, "Adam"),
     ]  # fmt: skip
     assert len(list((tmp_path / "r" / "weights").iterdir())) == 8
@@ -175,10 +175,10 @@ def test_broken_off_and_resumed_is_as_if_never_broken_off(
     assert run.record.status == "incomplete"
     assert [t.finished for t in run.record.trainings] == [True, False][-len(run.record.trainings) :]
     unfinished = run.record.trainings[-1]
-    assert unfinished.optimizer == optimizer
+    assert unfinished.label == optimizer
     assert unfinished.steps == step - 1
     assert len(run.parity_of(unfinished)) == unfinished.parity_rows > 0
-    assert {r.step for r in run.history if r.optimizer == optimizer} >= set(range(step - 1))
+    assert {r.step for r in run.history if r.label == optimizer} >= set(range(step - 1))
     if optimizer == "Adam":
         assert set(run.predictions) == {"numpy/SGD/0", "torch/SGD/0"}
     train(form, out, resume=True)
@@ -196,13 +196,13 @@ def test_an_error_costs_one_training(tiny, train, timeless, tmp_path, optimizer,
     out = train(tiny(), tmp_path / "r", observer=Breaking(optimizer, 5, error))
     run = read_run(out)
     assert run.record.status == "incomplete"
-    assert [(t.optimizer, t.finished) for t in run.record.trainings] == [
+    assert [(t.label, t.finished) for t in run.record.trainings] == [
         ("Adam" if optimizer == "SGD" else "SGD", True)
     ]
-    assert {row.optimizer for row in run.history} == {run.record.trainings[0].optimizer}
+    assert {row.label for row in run.history} == {run.record.trainings[0].label}
     assert len(run.parity) == run.record.trainings[0].parity_rows
     (failure,) = run.record.failures
-    assert (failure.optimizer, failure.seed) == (optimizer, 0)
+    assert (failure.label, failure.seed) == (optimizer, 0)
     said = f"{type(error).__name__}: {error}".partition("\n")[0].removesuffix(": ")
     assert failure.error.startswith(f"{said} (test_run.py, line ")
     assert failure.traceback.startswith("Traceback (most recent call last):\n")
@@ -255,7 +255,7 @@ def test_resume_of_something_else(tiny, train, broken, changes, settings, said):
 
 
 def test_resume_of_another_name(tiny, broken):
-    from compare.run import run_experiment
+    from compare.training.run import run_experiment
 
     with pytest.raises(InputError, match="'name': it has 'tiny', now 'other' is asked for"):
         run_experiment("other", tiny(), RunDirectory(broken, resume=True), None)
@@ -320,7 +320,7 @@ def test_a_disk_that_is_full_in_the_middle(tiny, train, tmp_path, monkeypatch):
     import errno
     import os
 
-    from compare import atomic
+    from compare.records import atomic
 
     out, real, writes = tmp_path / "r", os.fsync, []
 
@@ -340,15 +340,15 @@ def test_a_disk_that_is_full_in_the_middle(tiny, train, tmp_path, monkeypatch):
 
 
 def test_data_without_pictures(tiny, train, tmp_path, monkeypatch):
-    import compare.run
+    import compare.training.run
 
-    original = compare.run.load_splits
+    original = compare.training.run.load_splits
 
     def without(*arguments, **settings):
         splits, record, _ = original(*arguments, **settings)
         return splits, record, np.empty((0, 28, 28), np.uint8)
 
-    monkeypatch.setattr(compare.run, "load_splits", without)
+    monkeypatch.setattr(compare.training.run, "load_splits", without)
     assert read_run(train(tiny("epochs=1"), tmp_path / "r")).pictures == {}
 
 
@@ -357,6 +357,6 @@ def test_a_training_that_runs_away(tiny, train, tmp_path):
     out = train(tiny("optimizers.SGD.lr=1e30", "epochs=1"), tmp_path / "r")
     run = read_run(out)
     assert run.record.status == "complete"
-    losses = [r.value for r in run.history if r.optimizer == "SGD" and r.split == "test"]
+    losses = [r.value for r in run.history if r.label == "SGD" and r.split == "test"]
     assert np.isnan(losses).any()
-    assert all(r.passed for r in run.parity if r.optimizer == "Adam")
+    assert all(r.passed for r in run.parity if r.label == "Adam")

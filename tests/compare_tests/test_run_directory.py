@@ -10,10 +10,10 @@ import shutil
 import numpy as np
 import pytest
 
-from compare.findings import Findings
-from compare.records import RunRecord, read_run, read_run_record
-from compare.run_directory import BETWEEN_CHECKPOINTS_S, RunDirectory, write_arrays
-from compare.tables import DriftRow, GradientRow, HistoryRow, ParityRow, table_text
+from compare.records.directory import BETWEEN_CHECKPOINTS_S, RunDirectory, write_arrays
+from compare.records.log import Findings
+from compare.records.run import RunRecord, read_run, read_run_record
+from compare.records.tables import DriftRow, GradientRow, HistoryRow, ParityRow, table_text
 from experiments.errors import InputError
 
 
@@ -118,7 +118,7 @@ def test_a_folder_of_weights_that_cannot_be_made(tmp_path, finished, monkeypatch
     directory, record = RunDirectory(tmp_path / "new"), read_run_record(finished)
     directory.write(untrained(finished))
     for training in record.trainings:
-        found = directory.begin(training.optimizer, training.seed)
+        found = directory.begin(training.label, training.seed)
         found.weights["numpy"] = {}
 
     def fail(*_args, **_kwargs):
@@ -143,11 +143,12 @@ def test_run_json_is_written_last(tmp_path, finished, monkeypatch):
     """What run.json says is there when it says so."""
     written = []
     monkeypatch.setattr(
-        "compare.run_directory.write_atomically", lambda path, content: written.append(path.name)
+        "compare.records.directory.write_atomically",
+        lambda path, content: written.append(path.name),
     )
     directory, record = RunDirectory(tmp_path), read_run_record(finished)
     for training in record.trainings:
-        found = directory.begin(training.optimizer, training.seed)
+        found = directory.begin(training.label, training.seed)
         found.weights["torch"] = {"a": np.zeros(2)}
         found.add("gradients", GradientRow("numpy", *found.key, 0, "0.weight", 0.5))
     directory.write(record)
@@ -164,7 +165,7 @@ def test_run_json_is_written_last(tmp_path, finished, monkeypatch):
 
 def test_a_checkpoint_waits(tmp_path, finished, monkeypatch):
     now = [100.0]
-    monkeypatch.setattr("compare.run_directory.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("compare.records.directory.time.monotonic", lambda: now[0])
     directory, record = RunDirectory(tmp_path), untrained(finished)
     directory.checkpoint(record)
     assert (tmp_path / "run.json").exists()  # the first one does not
@@ -184,7 +185,7 @@ def test_tables_follow_the_order_of_the_record(tmp_path, finished):
     for order in (record.trainings, record.trainings[::-1]):
         directory = RunDirectory(tmp_path / str(len(texts)))
         for training in order:
-            found = directory.begin(training.optimizer, training.seed)
+            found = directory.begin(training.label, training.seed)
             found.add("drift", DriftRow(*found.key, 1, "numpy", 0.5))
             found.predictions["numpy"] = np.arange(3)
         directory.write(record)
@@ -210,14 +211,12 @@ def test_resume_reads_back_what_is_finished(copy):
     assert directory.found == before.record
     trainings = before.record.trainings
     for name in ("history", "parity", "drift", "timing"):
-        found = [
-            row for t in trainings for row in directory.findings[t.optimizer, t.seed].rows[name]
-        ]
+        found = [row for t in trainings for row in directory.findings[t.label, t.seed].rows[name]]
         assert found == getattr(before, name)
     for training in trainings:
-        found = directory.findings[training.optimizer, training.seed]
+        found = directory.findings[training.label, training.seed]
         for backend, predicted in found.predictions.items():
-            expected = before.predictions[f"{backend}/{training.optimizer}/0"]
+            expected = before.predictions[f"{backend}/{training.label}/0"]
             np.testing.assert_array_equal(predicted, expected)
         assert sorted(found.predictions) == ["numpy", "torch"]
 
@@ -232,7 +231,7 @@ def test_resume_leaves_out_what_is_not_finished(copy):
     assert list(directory.findings) == [("SGD", 0)]
     found = directory.findings["SGD", 0]
     for name in ("history", "parity", "drift", "timing"):
-        assert {row.optimizer for row in found.rows[name]} == {"SGD"}
+        assert {row.label for row in found.rows[name]} == {"SGD"}
     assert len(found.rows["parity"]) == tree["trainings"][0]["parity_rows"]
 
 
@@ -261,8 +260,8 @@ def test_a_full_disk_leaves_the_earlier_files(copy, monkeypatch):
     before = {f: f.read_bytes() for f in copy.rglob("*") if f.is_file()}
     directory = RunDirectory(copy, resume=True)
     found = directory.findings["SGD", 0]
-    found.add("history", HistoryRow("numpy", "SGD", 0, 9, 9, "test", "loss", 0.5))
-    found.add("parity", ParityRow("SGD", 9, "float32", "x", 0.0, 0.0, 0.0, True))
+    found.add("history", HistoryRow("numpy", "SGD", 0, 9, 9, "evaluation", "test", "loss", 0.5))
+    found.add("parity", ParityRow("SGD", 0, 9, "float32", "x", 0.0, 0.0, 0.0, True))
 
     def full(*_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

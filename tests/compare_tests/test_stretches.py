@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compare import lockstep
-from compare.blueprint import blueprint
-from compare.findings import Findings
-from compare.lockstep import LockStep
-from compare.splits import Rows, Splits
+from compare.records.log import Findings
+from compare.spec.model import model_spec
+from compare.training import lockstep
+from compare.training.lockstep import LockStep
+from compare.training.splits import Rows, Splits
 
 DROPOUT = (
     'model={architecture="pass_fail_mlp",arguments={sizes=[784,8,8,10],dropout=0.5}}',
@@ -38,9 +38,9 @@ def make(tiny):
         random = np.random.default_rng(0)
         data = Rows(random.random((n, 784), np.float32), random.integers(0, 10, n))
         form = tiny("training.epochs=3", "training.batch_size=10", *changes)
-        plan = form.plans[0]
+        plan = form.configurations[0]
         return LockStep(
-            plan, blueprint(plan.experiment, plan.optimizer), 0, Splits(data, None, None),
+            plan, model_spec(plan.experiment, plan.optimizer), 0, Splits(data, None, None),
             Findings(plan.label, 0), Watching(),
         )  # fmt: skip
 

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from compare.records import read_run
-from compare.summary import show_summary
+from compare.console.summary import show_summary
+from compare.records.run import read_run
 
 
 def shown(run, **settings) -> tuple[bool, str]:
@@ -44,7 +44,7 @@ def test_all_pass(run):
     ]  # fmt: skip
     count = len(run.parity_of(run.record.trainings[0]))
     assert [row[-1] for row in rows[:2]] == [f"pass {count}", "reference"]
-    last = {(r.backend, r.optimizer, r.metric): r.value for r in run.history if r.split == "test"}
+    last = {(r.backend, r.label, r.metric): r.value for r in run.history if r.split == "test"}
     for row, key in zip(
         rows,
         [("numpy", "SGD"), ("torch", "SGD"), ("numpy", "Adam"), ("torch", "Adam")],

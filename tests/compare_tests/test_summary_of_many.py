@@ -7,8 +7,8 @@ import io
 from planted.runs import planted_run
 from rich.console import Console
 
-from compare.records import FailureRecord
-from compare.summary import MOST_ROWS, show_summary
+from compare.console.summary import MOST_ROWS, show_summary
+from compare.records.run import FailureRecord
 
 SCALES = {"std": {"key": "model.std", "log_steps": {"first": 1.0, "last": 1e-4, "count": 40}}}
 CLAIM = {"quantity": "test accuracy", "relation": "at least", "value": 0.01}
@@ -58,7 +58,7 @@ def test_a_claim_on_which_the_sides_differ_says_so() -> None:
 
 
 def test_failed_trainings_are_named_and_many_are_counted() -> None:
-    failures = [FailureRecord(optimizer="SGD", seed=k, error="it broke") for k in range(9)]
+    failures = [FailureRecord(label="SGD", seed=k, error="it broke") for k in range(9)]
     text = shown(planted_run(lambda *_: 0.5, failures=failures))
     assert "SGD, seed 3 failed: it broke" in text
     assert "… and 4 more failed trainings." in text

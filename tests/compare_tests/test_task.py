@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from compare import task as tasks
-from compare.data import load_splits
-from compare.environment import shared_threads
-from compare.task import perform, source_of, task_of
-from compare.trainings import Failed, Made, all_wanted
+from compare.backends.environment import shared_threads
+from compare.training import task as tasks
+from compare.training.data import load_splits
+from compare.training.serial import Failed, Made, all_wanted
+from compare.training.task import perform, source_of, task_of
 from experiments.datasets.location import VARIABLE
 
 
@@ -121,7 +121,7 @@ def test_nobody_waits_any_more(make):
 def test_threads_divide_the_cores(monkeypatch, cores, said, jobs, threads):
     import numpy_nn
 
-    monkeypatch.setattr("compare.environment.usable_cores", lambda: cores)
+    monkeypatch.setattr("compare.backends.environment.usable_cores", lambda: cores)
     monkeypatch.setenv("OMP_NUM_THREADS", said)
     dense = numpy_nn.Sequential(numpy_nn.Linear(2, 2))
     image = numpy_nn.Sequential(numpy_nn.Conv2d(1, 1, 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compare.timings import in_stretches, ratio_of_medians, spread
+from compare.analysis.timings import in_stretches, ratio_of_medians, spread
 
 
 def test_spread_of_known_quantiles():

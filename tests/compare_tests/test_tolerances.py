@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compare import tolerances
-from compare.tolerances import componentwise_error, float32_bound, whole_error
+from compare.parity import tolerances
+from compare.parity.tolerances import componentwise_error, float32_bound, whole_error
 
 ONE = np.ones(3)
 

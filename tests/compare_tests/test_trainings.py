@@ -7,11 +7,11 @@ import gc
 import numpy as np
 import pytest
 
-from compare import trainings
-from compare.blueprint import blueprint
-from compare.sides.torch_side import TorchSide
-from compare.splits import Rows, Splits
-from compare.trainings import all_wanted, one_after_another
+from compare.backends.torch_backend import TorchBackend
+from compare.spec.model import model_spec
+from compare.training import serial as trainings
+from compare.training.serial import all_wanted, one_after_another
+from compare.training.splits import Rows, Splits
 
 
 class Nobody:
@@ -29,13 +29,15 @@ def test_a_large_network_is_cleared_away(tiny, monkeypatch, large):
     )  # fmt: skip
     random = np.random.default_rng(0)
     rows = Rows(random.random((20, 784), np.float32), random.integers(0, 10, 20))
-    blueprints = {plan.label: blueprint(plan.experiment, plan.optimizer) for plan in form.plans}
+    model_specs = {
+        plan.label: model_spec(plan.experiment, plan.optimizer) for plan in form.configurations
+    }
     gc.collect()
     gc.disable()
     try:
         before = sides()
         splits = Splits(rows, None, None)
-        made = one_after_another(all_wanted(form), blueprints, splits, Nobody(), 1)
+        made = one_after_another(all_wanted(form), model_specs, splits, Nobody(), 1)
         finished = sum(outcome.record.finished for outcome in made)
         assert finished == 2
         assert (sides() > before) is not large
@@ -44,4 +46,4 @@ def test_a_large_network_is_cleared_away(tiny, monkeypatch, large):
 
 
 def sides() -> int:
-    return sum(type(found) is TorchSide for found in gc.get_objects())
+    return sum(type(found) is TorchBackend for found in gc.get_objects())

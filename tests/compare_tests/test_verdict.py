@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 
-from compare.tables import ParityRow
-from compare.verdict import explain, verdict
+from compare.analysis.verdict import explain, verdict
+from compare.records.tables import ParityRow
 
 
 def row(site: str, error: float, bound: float, step: int = 0, passed: bool | None = None):
     passed = error <= bound if passed is None else passed
-    return ParityRow("SGD", step, "float32", site, error, 0.5, bound, passed)
+    return ParityRow("SGD", 0, step, "float32", site, error, 0.5, bound, passed)
 
 
 def test_all_pass():

@@ -60,7 +60,7 @@ IDS = [f"{name} {settings} {optimizer[0]}" for name, settings, optimizer in CASE
 CLOSED = ("StepLR", "MultiStepLR", "ExponentialLR", "CosineAnnealingLR", "LinearLR")
 
 
-class Side:
+class Backend:
     """An optimizer of two groups and a schedule, on one side."""
 
     def __init__(self, nn: Any, name: str, given: dict[str, Any], optimizer: Any) -> None:
@@ -83,8 +83,8 @@ class Side:
         return [{k: v for k, v in g.items() if k != "params"} for g in self.optimizer.param_groups]
 
 
-def both(name: str, given: dict[str, Any], optimizer: Any) -> tuple[Side, Side]:
-    return Side(numpy_nn, name, given, optimizer), Side(torch_nn, name, given, optimizer)
+def both(name: str, given: dict[str, Any], optimizer: Any) -> tuple[Backend, Backend]:
+    return Backend(numpy_nn, name, given, optimizer), Backend(torch_nn, name, given, optimizer)
 
 
 def metrics() -> list[float]:
@@ -92,7 +92,7 @@ def metrics() -> list[float]:
     return [float(m) for m in random.normal(size=STEPS).cumsum()]
 
 
-def compare(ours: Side, theirs: Side) -> None:
+def compare(ours: Backend, theirs: Backend) -> None:
     assert ours.settings() == theirs.settings()
     assert ours.schedule.get_last_lr() == theirs.schedule.get_last_lr()
     assert ours.schedule.state_dict() == theirs.schedule.state_dict()
@@ -147,7 +147,7 @@ def test_resuming_by_last_epoch(name: str, given: Any, optimizer: Any) -> None:
         compare(*first)
         for side in first:
             side.step(0.0)
-    fresh = Side(numpy_nn, "ExponentialLR", {"gamma": 1.0}, optimizer)
+    fresh = Backend(numpy_nn, "ExponentialLR", {"gamma": 1.0}, optimizer)
     for group in fresh.optimizer.param_groups:
         del group["initial_lr"]
     with pytest.raises(KeyError, match=r"initial_lr.*param_groups\[0\]"):
@@ -254,7 +254,7 @@ def test_warnings_are_torchs() -> None:
         with pytest.warns(UserWarning, match="get_last_lr"):
             side.schedule.get_lr()
     for nn in (numpy_nn, torch_nn):  # a step made before the schedule does not count
-        side = Side(nn, "ReduceLROnPlateau", {}, SGD)
+        side = Backend(nn, "ReduceLROnPlateau", {}, SGD)
         side.optimizer.step()
         schedule = nn.optim.lr_scheduler.StepLR(side.optimizer, 3)
         with pytest.warns(UserWarning, match="before `optimizer.step"):
@@ -294,9 +294,9 @@ REFUSED = [
 @pytest.mark.parametrize(("name", "given", "optimizer", "message"), REFUSED)
 def test_refusals_are_torchs(name: str, given: Any, optimizer: Any, message: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
-        Side(torch_nn, name, given, optimizer)
+        Backend(torch_nn, name, given, optimizer)
     with pytest.raises(ValueError, match=message):
-        Side(numpy_nn, name, given, optimizer)
+        Backend(numpy_nn, name, given, optimizer)
 
 
 SCHEDULES = [name for name in lr_scheduler.__all__ if name != "LRScheduler"]

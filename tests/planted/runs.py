@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from compare.experiment import Experiment
-from compare.records import (
+from compare.parity.tolerances import recorded_tolerances
+from compare.records.run import (
     SCHEMA,
     DataRecord,
     Environment,
@@ -16,7 +16,8 @@ from compare.records import (
     RunRecord,
     TrainingRecord,
 )
-from compare.tables import HistoryRow
+from compare.records.tables import HistoryRow
+from compare.spec.experiment import Experiment
 
 Values = Callable[[str, dict[str, str], int], float | None]
 """Backend, variant and seed → the value; None for a training that is missing."""
@@ -48,22 +49,23 @@ def planted_run(
     )
     split, metric = quantity.split(" ")
     step = 0 if split == "train" else 1
+    phase = "step" if split == "train" else "evaluation"
     split = split.replace("training-set", "train")
     trainings, history = [], []
-    for plan in experiment.plans:
+    for configuration in experiment.configurations:
         for seed in seeds:
-            found = {side: values(side, plan.variant, seed) for side in ("numpy", "torch")}
+            found = {side: values(side, configuration.variant, seed) for side in ("numpy", "torch")}
             if None in found.values():
                 continue
             history += [
-                HistoryRow(side, plan.label, seed, 1, step, split, metric, value)
+                HistoryRow(side, configuration.label, seed, 1, step, phase, split, metric, value)
                 for side, value in found.items()
                 if value is not None
             ]
             trainings.append(
                 TrainingRecord(
-                    optimizer=plan.label,
-                    variant=plan.variant,
+                    label=configuration.label,
+                    variant=configuration.variant,
                     seed=seed,
                     finished=True,
                     steps=1,
@@ -93,6 +95,7 @@ def planted_run(
             numpy_threads=1, torch="", torch_blas="", torch_threads=1, nncompare="",
         ),
         "sources": {},
+        "tolerances": recorded_tolerances(),
         "trainings": trainings,
         **record,
     }  # fmt: skip

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from compare.experiment import Experiment
-from compare.records import (
+from compare.parity.tolerances import recorded_tolerances
+from compare.records.run import (
     SCHEMA,
     DataRecord,
     Environment,
@@ -21,7 +21,7 @@ from compare.records import (
     RunRecord,
     TrainingRecord,
 )
-from compare.tables import (
+from compare.records.tables import (
     TABLES,
     DriftRow,
     GradientRow,
@@ -30,6 +30,7 @@ from compare.tables import (
     TimingRow,
     table_text,
 )
+from compare.spec.experiment import Experiment
 from reports.report import write_report
 
 ARCHITECTURE = '''def tiny(nn, sizes=(4, 3, 2), negative_slope=0.01):
@@ -71,17 +72,23 @@ def stage_sites() -> list[str]:
     ]
 
 
-def parity_rows(label: str, failing: set[tuple[int, str]], bits: int = 0) -> list[ParityRow]:
+def parity_rows(
+    label: str, seed: int, failing: set[tuple[int, str]], bits: int = 0
+) -> list[ParityRow]:
     """Two certified steps; ``failing`` names (step, site) of float32 comparisons that fail."""
-    rows = [ParityRow(label, 0, "float32", "initial/0.weight", float(bits), 0.0, 0.0, bits == 0)]
+    rows = [
+        ParityRow(label, seed, 0, "float32", "initial/0.weight", float(bits), 0.0, 0.0, bits == 0)
+    ]
     for step in (0, 1):
         for site in stage_sites():
             bad = (step, site) in failing
             error = 1e-3 if bad else 1e-7
-            rows.append(ParityRow(label, step, "float32", site, error, 1e-6, 8e-6, not bad))
-            rows.append(ParityRow(label, step, "float64", site, 1e-16, 0.0, 1e-13, True))
+            rows.append(ParityRow(label, seed, step, "float32", site, error, 1e-6, 8e-6, not bad))
+            rows.append(ParityRow(label, seed, step, "float64", site, 1e-16, 0.0, 1e-13, True))
         rows.append(
-            ParityRow(label, step, "float64", "whole/forward/0/output", 1e-16, 0.0, 1e-10, True)
+            ParityRow(
+                label, seed, step, "float64", "whole/forward/0/output", 1e-16, 0.0, 1e-10, True
+            )
         )
     return rows
 
@@ -90,18 +97,20 @@ def history_rows(label: str, seed: int, loss: Callable[[int], float], steps: int
     """Losses of both sides; PyTorch's differ by a rounding."""
     rows = []
 
-    def add(backend: str, epoch: int, step: int, split: str, value: float) -> None:
+    def add(
+        backend: str, epoch: int, step: int, split: str, value: float, phase: str = "evaluation"
+    ) -> None:
         value += 1e-7 if backend == "torch" else 0.0
         accuracy = 0.0 if math.isnan(value) else max(0.0, 1 - value / 3)
         for metric, number in (("loss", value), ("accuracy", accuracy)):
-            rows.append(HistoryRow(backend, label, seed, epoch, step, split, metric, number))
+            rows.append(HistoryRow(backend, label, seed, epoch, step, phase, split, metric, number))
 
     for backend in ("numpy", "torch"):
         for split in ("train", "test"):
             add(backend, 0, 0, split, loss(0))
         for step in range(steps):
             epoch = step // PER_EPOCH + 1
-            add(backend, epoch, step, "train", loss(step))
+            add(backend, epoch, step, "train", loss(step), "step")
             if step + 1 in (steps, epoch * PER_EPOCH):
                 for split in ("train", "test"):
                     add(backend, epoch, step + 1, split, loss(step + 1))
@@ -124,7 +133,7 @@ def an_experiment(labels: tuple[str, ...], seeds: tuple[int, ...], **changes: An
         "reported": [
             {
                 "quantity": "test accuracy",
-                "optimizer": labels[0],
+                "label": labels[0],
                 "by": "somebody",
                 "value": 0.5,
             }
@@ -166,11 +175,11 @@ def build_run(
     targets = (np.arange(TEST_ROWS) % 2).astype(np.int32)
     changes = {"vary": vary, "reported": []} if vary else {}
     form = an_experiment(optimizers, seeds, **changes, **(experiment or {}))
-    plans = Experiment.model_validate(form).plans
+    configurations = Experiment.model_validate(form).configurations
     for seed in seeds:
-        for label, variant, _ in plans:
+        for label, variant, _ in configurations:
             bits = initial[1] if not initial[2] else 0
-            parity = parity_rows(label, set(failing), bits) if compared else []
+            parity = parity_rows(label, seed, set(failing), bits) if compared else []
             tables["parity"] += parity
             own_loss = losses(variant) if losses else loss
             tables["history"] += history_rows(label, seed, own_loss, steps)
@@ -211,7 +220,7 @@ def build_run(
                         save_file(state, path / file)
             trainings.append(
                 TrainingRecord(
-                    optimizer=label,
+                    label=label,
                     variant=variant,
                     seed=seed,
                     finished=finished,
@@ -265,6 +274,7 @@ def build_run(
                 torch_threads=1,
                 nncompare="0.1.0",
             ),
+            "tolerances": recorded_tolerances(),
             "sources": sources
             if sources is not None
             else {

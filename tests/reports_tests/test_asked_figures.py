@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from compare.records import Run, read_run
-from compare.report_forms import FigureForm
+from compare.records.run import Run, read_run
+from compare.spec.report import FigureForm
 from reports.figures.asked import KINDS, best_trials, draw
 from reports.figures.asked.near_misses import shares
 from reports.figures.asked.series import Series, series, together
@@ -145,7 +145,7 @@ def test_series(make_run: MakeRun, quantity: str, expected: list[float]) -> None
 
 def test_rises_and_what_is_not_finite_along_a_training(make_run: MakeRun) -> None:
     run = asked(make_run)
-    training = next(t for t in run.record.trainings if t.optimizer == "SGD without std 1")
+    training = next(t for t in run.record.trainings if t.label == "SGD without std 1")
     assert series(run, "numpy", training, "finite").values.tolist() == [1, 1, 1, 0, 0, 0]
     assert series(run, "numpy", training, "loss rises").values.tolist() == [0, 0, 0, 1, 2, 3]
 
@@ -190,10 +190,10 @@ def test_the_best_trials_are_the_best(make_run: MakeRun) -> None:
     drawing = drawn(run, kind="best trials", quantity="test accuracy", also="test loss", count=5)
     found = panels(drawing)
     assert [title.split(":")[0] for title in found] == ["1", "2", "3", "4", "5"]
-    rate = run.plans["SGD trial 6"].experiment.optimizers["SGD"].lr
+    rate = run.configurations["SGD trial 6"].experiment.optimizers["SGD"].lr
     assert next(iter(found.values())).get_xlabel() == f"lr {rate:.2g}"
     form = FigureForm(kind="best trials", quantity="test loss")
-    labels = [plan.label for plan, _ in best_trials.ranking(run, form)]
+    labels = [configuration.label for configuration, _ in best_trials.ranking(run, form)]
     assert labels == [f"SGD trial {number}" for number in (6, 5, 4, 3, 2, 1)]
 
 
@@ -211,7 +211,9 @@ def test_gradient_norms_are_of_weights_with_two_axes(make_run: MakeRun) -> None:
     legend = [text.get_text() for text in drawing.canvas.legends[0].get_texts()]
     assert legend == ["0.weight", "3.weight", "PyTorch"]  # the weight of BatchNorm is a vector
     each = drawn(run, kind="gradient norms")
-    assert list(panels(each)) == [plan.label for plan in run.plans.values()]
+    assert list(panels(each)) == [
+        configuration.label for configuration in run.configurations.values()
+    ]
 
 
 def test_near_misses_count_distances() -> None:

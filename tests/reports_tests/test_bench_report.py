@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from compare.analysis.timings import Ratio
 from compare.bench.aims import aims
 from compare.bench.records import (
     SCHEMA,
@@ -30,8 +31,7 @@ from compare.bench.records import (
     Times,
 )
 from compare.bench.terminal import show_bench
-from compare.records import Environment
-from compare.timings import Ratio
+from compare.records.run import Environment
 from reports.bench import write_bench_report
 from reports.bench.sentences import against, protocol
 

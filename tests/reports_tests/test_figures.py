@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compare.records import read_run
-from compare.tables import ParityRow
+from compare.records.run import read_run
+from compare.records.tables import ParityRow
 from reports.figures import confusion, curves, differences, draw_figures, mistakes, parity, samples
 from reports.figures.canvas import rendered, style
 from reports.parity_grid import MOST_COLUMNS, MOST_ROWS, parity_grid
@@ -51,7 +51,9 @@ def test_a_heatmap_names_modules_with_their_class(make_run: MakeRun) -> None:
 
 def rows_of(sites: list[str], steps: range) -> list[ParityRow]:
     return [
-        ParityRow("SGD", s, "float32", site, 1.0, 1.0, 8.0, True) for s in steps for site in sites
+        ParityRow("SGD", 0, s, "float32", site, 1.0, 1.0, 8.0, True)
+        for s in steps
+        for site in sites
     ]
 
 
@@ -79,8 +81,8 @@ def test_many_steps_share_columns_and_lose_no_failure() -> None:
 
 
 def test_nan_and_zero_tolerance_in_a_grid() -> None:
-    row = ParityRow("SGD", 0, "float32", "initial/0.weight", 3.0, 0.0, 0.0, False)
-    nan = ParityRow("SGD", 0, "float32", "forward/0/output", math.nan, 0.0, 1.0, False)
+    row = ParityRow("SGD", 0, 0, "float32", "initial/0.weight", 3.0, 0.0, 0.0, False)
+    nan = ParityRow("SGD", 0, 0, "float32", "forward/0/output", math.nan, 0.0, 1.0, False)
     grid = parity_grid([row, row._replace(numpy_error=0.0, passed=True), nan])
     assert grid.ratios["float32"].ravel().tolist() == [math.inf, math.inf]
     assert grid.failed["float32"].ravel().tolist() == [1, 1]

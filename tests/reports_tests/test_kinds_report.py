@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from compare import tables
-from compare.kinds.running import run_kind
-from compare.loading import load_form
-from compare.tables import ParityRow
+from compare.demos.running import run_kind
+from compare.records import tables
+from compare.records.tables import ParityRow
+from compare.spec.loading import load_form
 from reports.report import write_report
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from compare.records import Run, read_run
+from compare.records.run import Run, read_run
 from reports import figures
 from reports.contents import contents
 from reports.figures import parity
@@ -80,21 +80,21 @@ def results_table(text: str) -> list[list[str]]:
 
 def test_four_of_many_are_shown_and_the_report_says_which(make_run: MakeRun) -> None:
     run = varied(make_run, {**NORM, **STD}, losses=level)
-    found = [training.optimizer for training in shown(run)]
+    found = [training.label for training in shown(run)]
     assert len(found) == MOST_SHOWN
     assert sum("without" in name for name in found) == 2  # the best and the worst of each case
     for case in ("with", "without"):
         mine = [t for t in run.record.trainings if t.variant["norm"] == case]
         order = ranked(run, mine)
-        assert {order[0].optimizer, order[-1].optimizer} <= set(found)
+        assert {order[0].label, order[-1].label} <= set(found)
     assert "the best and the worst of either case of norm" in choice(run)
     assert all(name in choice(run) for name in found)
 
 
 def test_one_axis_alone_is_shown_from_the_best_to_the_worst(make_run: MakeRun) -> None:
     run = varied(make_run, STD, losses=level)
-    order = [training.optimizer for training in ranked(run, run.record.trainings)]
-    assert {order[0], order[-1]} <= {training.optimizer for training in shown(run)}
+    order = [training.label for training in ranked(run, run.record.trainings)]
+    assert {order[0], order[-1]} <= {training.label for training in shown(run)}
     assert "at equal distances from the best to the worst" in choice(run)
 
 
@@ -103,7 +103,7 @@ def test_what_diverged_is_ranked_last(make_run: MakeRun) -> None:
         return (lambda _: math.nan) if variant["std"] == "std 0.1" else level(variant)
 
     run = varied(make_run, STD, losses=losses)
-    assert ranked(run, run.record.trainings)[-1].optimizer == "SGD std 0.1"
+    assert ranked(run, run.record.trainings)[-1].label == "SGD std 0.1"
     text = text_of(run)
     assert "Trainings that met a loss that is not a finite number: 1 with NumPy and 1" in text
 
@@ -144,7 +144,7 @@ def test_a_hundred_trials_have_the_ends_of_their_ranking(make_run: MakeRun) -> N
 
 def test_failures_are_told_first(make_run: MakeRun) -> None:
     failures = [
-        {"optimizer": "SGD", "seed": seed, "error": "ValueError: it broke"} for seed in range(12)
+        {"label": "SGD", "seed": seed, "error": "ValueError: it broke"} for seed in range(12)
     ]
     run = read_run(make_run(optimizers=("SGD",), record={"failures": failures}))
     text = text_of(run).partition("**In short.**")[0]

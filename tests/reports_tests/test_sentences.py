@@ -7,11 +7,11 @@ import math
 
 import pytest
 
-from compare.records import NamedMistake
-from compare.tables import ParityRow
+from compare.records.run import NamedMistake
+from compare.records.tables import ParityRow
 from reports import sentences as say
 
-ROW = ParityRow("SGD", 3, "float32", "gradient/1.weight", 2e-5, 1e-7, 8e-6, False)
+ROW = ParityRow("SGD", 0, 3, "float32", "gradient/1.weight", 2e-5, 1e-7, 8e-6, False)
 
 CASES: list[tuple[str, tuple, str]] = [
     ("completeness", (True, 2, 2), ""),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from compare.records import read_run
+from compare.records.run import read_run
 from reports import figures
 from reports.contents import contents
 from reports.figures.canvas import Drawing, Figure

@@ -7,10 +7,10 @@ import math
 
 import pytest
 
-from compare.claims import Answer, ClaimAnswer
-from compare.equality import Equality
-from compare.intervals import Interval, equivalence_test
-from compare.report_forms import Claim
+from compare.analysis.claims import Answer, ClaimAnswer
+from compare.analysis.equivalence import Equality
+from compare.analysis.intervals import Interval, equivalence_test
+from compare.spec.report import Claim
 from reports import verdicts as say
 
 YES, NO, OPEN = Answer.SUPPORTED, Answer.NOT_SUPPORTED, Answer.UNDECIDED

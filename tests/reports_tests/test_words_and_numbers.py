@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compare.records import read_run
-from compare.tables import ParityRow
+from compare.records.run import read_run
+from compare.records.tables import ParityRow
 from reports.facts import confusions, mcnemar, wilson
 from reports.method import INITIALISATIONS, bounds_of, latex, method_of
 from reports.network import has_defaults, module_kinds, modules_of
@@ -153,12 +153,12 @@ def test_modules_of_a_loop_are_recognised_where_one_class_fits(make_run: MakeRun
 def test_bounds_are_read_off_the_comparisons() -> None:
     u = 2.0**-24
     rows = [
-        ParityRow("SGD", 0, "float32", "initial/0.weight", 0.0, 0.0, 0.0, True),
-        ParityRow("SGD", 0, "float32", "forward/0/output", 0.0, u, 6 * 4 * u, True),
-        ParityRow("SGD", 0, "float32", "forward/1/output", 0.0, 9 * u, 6 * 9 * u, True),
-        ParityRow("SGD", 0, "float32", "forward/2/output", 0.0, math.inf, 6 * 4 * u, True),
-        ParityRow("SGD", 0, "float64", "forward/0/output", 0.0, 0.0, 1e-13, True),
-        ParityRow("SGD", 0, "float64", "whole/forward/0/output", 0.0, 0.0, 1e-10, True),
+        ParityRow("SGD", 0, 0, "float32", "initial/0.weight", 0.0, 0.0, 0.0, True),
+        ParityRow("SGD", 0, 0, "float32", "forward/0/output", 0.0, u, 6 * 4 * u, True),
+        ParityRow("SGD", 0, 0, "float32", "forward/1/output", 0.0, 9 * u, 6 * 9 * u, True),
+        ParityRow("SGD", 0, 0, "float32", "forward/2/output", 0.0, math.inf, 6 * 4 * u, True),
+        ParityRow("SGD", 0, 0, "float64", "forward/0/output", 0.0, 0.0, 1e-13, True),
+        ParityRow("SGD", 0, 0, "float64", "whole/forward/0/output", 0.0, 0.0, 1e-10, True),
     ]
     assert bounds_of(rows) == (6.0, 4.0, 1e-13, 1e-10)
     assert bounds_of([]) == (None, None, None, None)

@@ -22,7 +22,7 @@ class NumpySteps:
     phases: tuple[str, ...] = ("forward", "backward", "update")
 
     def __init__(self, workload: TrainingStep) -> None:
-        plan = workload.blueprint()
+        plan = workload.model_spec()
         self.model, self._start = workload.start()
         self.inputs, self.targets = workload.batch()
         self.seed, self.loss = workload.seed, plan.criterion(numpy_nn)

@@ -45,7 +45,7 @@ class TorchSteps:
         channels_last: bool = False,
         compiled: bool = False,
     ) -> None:
-        plan = workload.blueprint()
+        plan = workload.model_spec()
         self.model = plan.model(torch_nn)
         inputs, targets = workload.batch()
         self.inputs, self.targets = torch.tensor(inputs), torch.tensor(targets)
@@ -56,7 +56,7 @@ class TorchSteps:
             self.model = self.model.to(memory_format=torch.channels_last)
             self.inputs = self.inputs.to(memory_format=torch.channels_last)
         try:
-            plan = workload.blueprint(**(optimizer or {}))
+            plan = workload.model_spec(**(optimizer or {}))
             self.optimizer = plan.optimizer(torch_nn, self.model)
         except (InputError, RuntimeError):
             wanted = " and ".join(f"{name}={value}" for name, value in (optimizer or {}).items())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from compare.records import Run
+from compare.records.run import Run
 from reports.figures.asked import best_trials, curves, final_values, gradient_norms, near_misses
 from reports.figures.canvas import Drawing
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from compare.experiment import Plan
-from compare.records import Run
-from compare.report_forms import FigureForm
-from compare.results import BACKENDS, quantity
+from compare.analysis.quantities import BACKENDS, quantity
+from compare.records.run import Run
+from compare.spec.experiment import Configuration
+from compare.spec.report import FigureForm
 from reports.figures.asked.groups import plans_of, trained
 from reports.figures.asked.look import draw_line, grid, legend, whole_numbers, y_label
 from reports.figures.asked.series import is_smoothed, series, together
@@ -31,16 +31,18 @@ def draw(run: Run, form: FigureForm, name: str) -> Drawing | None:
         return None
     quantities = [form.quantity, *([form.also] if form.also else [])]
     canvas, axes, _ = grid(len(best), columns=COLUMNS, height_cm=ROW_CM, sharex=True, sharey=True)
-    for place, (axis, (plan, score)) in enumerate(zip(axes, best, strict=True), 1):
+    for place, (axis, (configuration, score)) in enumerate(zip(axes, best, strict=True), 1):
         whole_numbers(axis)
         axis.set_title(f"{place}: {fixed(score, 3)}")
-        per_epoch = run.steps_per_epoch[plan.label]
+        per_epoch = run.steps_per_epoch[configuration.label]
         for backend in BACKENDS:
             for number, drawn in enumerate(quantities):
-                band = together([series(run, backend, t, drawn) for t in trained(run, [plan])])
+                band = together(
+                    [series(run, backend, t, drawn) for t in trained(run, [configuration])]
+                )
                 if band is not None:
                     draw_line(axis, band, backend, number, 2, dashed=number == 1, scale=per_epoch)
-        axis.set_xlabel(_settings(run, plan), fontsize=6.5)
+        axis.set_xlabel(_settings(run, configuration), fontsize=6.5)
     if form.log:
         axes[0].set_yscale("log")
     elif form.quantity.endswith("accuracy"):
@@ -56,32 +58,32 @@ def draw(run: Run, form: FigureForm, name: str) -> Drawing | None:
     )
 
 
-def ranking(run: Run, form: FigureForm) -> list[tuple[Plan, float]]:
-    """(plan, NumPy's mean over seeds of the final quantity), the best first.
+def ranking(run: Run, form: FigureForm) -> list[tuple[Configuration, float]]:
+    """(configuration, NumPy's mean over seeds of the final quantity), the best first.
 
-    A plan with a training that did not end with a finite figure is left out.
+    A configuration with a training that did not end with a finite figure is left out.
     """
     found = []
-    for plan in plans_of(run):
-        values = [quantity(run, "numpy", t, form.quantity) for t in trained(run, [plan])]
+    for configuration in plans_of(run):
+        values = [quantity(run, "numpy", t, form.quantity) for t in trained(run, [configuration])]
         known = [value for value in values if value is not None and math.isfinite(value)]
         if known and len(known) == len(values):
-            found.append((plan, float(np.mean(known))))
+            found.append((configuration, float(np.mean(known))))
     low = form.quantity.endswith(LOW_IS_GOOD)
     return sorted(found, key=lambda one: one[1] if low else -one[1])
 
 
-def _settings(run: Run, plan: Plan) -> str:
+def _settings(run: Run, configuration: Configuration) -> str:
     """What is varied, below a panel: the drawn settings, or else the cases."""
-    drawn = drawn_settings(run.record.experiment, plan)
+    drawn = drawn_settings(run.record.experiment, configuration)
     if drawn:
         return "\n".join(f"{name} {_short(value)}" for name, value in drawn)
-    cases = [case for axis, case in plan.variant.items() if _differs(run, axis)]
+    cases = [case for axis, case in configuration.variant.items() if _differs(run, axis)]
     return "\n".join(cases)
 
 
 def _differs(run: Run, axis: str) -> bool:
-    return len({plan.variant[axis] for plan in run.plans.values()}) > 1
+    return len({configuration.variant[axis] for configuration in run.configurations.values()}) > 1
 
 
 def _short(value: Any) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from compare.records import Run
-from compare.report_forms import FigureForm
-from compare.results import BACKENDS
+from compare.analysis.quantities import BACKENDS
+from compare.records.run import Run
+from compare.spec.report import FigureForm
 from reports.figures.asked.groups import (
     averaged,
     lines_of,
@@ -38,14 +38,18 @@ def draw(run: Run, form: FigureForm, name: str) -> Drawing | None:
     panels = panels_of(run, form)
     if not panels:
         return None
-    names = list(dict.fromkeys(line for plans in panels.values() for line in lines_of(plans, form)))
+    names = list(
+        dict.fromkeys(
+            line for configurations in panels.values() for line in lines_of(configurations, form)
+        )
+    )
     by_step = all(quantity in BATCH for quantity in quantities)
     canvas, axes, columns = grid(len(panels), sharex=True, sharey=True)
     starts: list[float] = []
-    for axis, (title, plans) in zip(axes, panels.items(), strict=True):
+    for axis, (title, configurations) in zip(axes, panels.items(), strict=True):
         axis.set_title(title)
         whole_numbers(axis)
-        for line, members in lines_of(plans, form).items():
+        for line, members in lines_of(configurations, form).items():
             trainings = trained(run, members)
             per_epoch = run.steps_per_epoch[members[0].label]
             for backend in BACKENDS:

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.lines import Line2D
 
-from compare.axes import setting
-from compare.experiment import Plan
-from compare.records import Run
-from compare.report_forms import FigureForm
-from compare.results import BACKENDS, quantity
+from compare.analysis.quantities import BACKENDS, quantity
+from compare.records.run import Run
+from compare.spec.experiment import Configuration
+from compare.spec.report import FigureForm
+from compare.spec.vary import setting
 from reports.figures.asked.groups import (
     averaged,
     by_case,
@@ -51,12 +51,16 @@ def draw(run: Run, form: FigureForm, name: str) -> Drawing | None:
         form = form.model_copy(update={"lines": None, "across": across})
     cases = list(by_case(plans_of(run), across))
     places, numeric = _places(run, across, cases)
-    names = list(dict.fromkeys(n for plans in panels.values() for n in _lines(plans, form, across)))
+    names = list(
+        dict.fromkeys(
+            n for configurations in panels.values() for n in _lines(configurations, form, across)
+        )
+    )
     canvas, axes, columns = grid(len(panels), sharex=True, sharey=True)
     anything = False
-    for axis, (title, plans) in zip(axes, panels.items(), strict=True):
+    for axis, (title, configurations) in zip(axes, panels.items(), strict=True):
         axis.set_title(title)
-        for line, members in _lines(plans, form, across).items():
+        for line, members in _lines(configurations, form, across).items():
             for backend in BACKENDS:
                 points = [
                     _point(run, form, backend, [p for p in members if p.variant[across] == case])
@@ -94,18 +98,23 @@ def draw(run: Run, form: FigureForm, name: str) -> Drawing | None:
     )
 
 
-def _lines(plans: list[Plan], form: FigureForm, across: str) -> dict[str, list[Plan]]:
-    """Name → plans of a line; the axis along the bottom makes no lines."""
+def _lines(
+    configurations: list[Configuration], form: FigureForm, across: str
+) -> dict[str, list[Configuration]]:
+    """Name → configurations of a line; the axis along the bottom makes no lines."""
     if form.lines is not None:
-        return lines_of(plans, form)
+        return lines_of(configurations, form)
     axes = [
         axis
-        for axis in plans[0].variant
-        if axis not in (form.panels, across) and len({plan.variant[axis] for plan in plans}) > 1
+        for axis in configurations[0].variant
+        if axis not in (form.panels, across)
+        and len({configuration.variant[axis] for configuration in configurations}) > 1
     ]
-    found: dict[str, list[Plan]] = {}
-    for plan in plans:
-        found.setdefault(" ".join(plan.variant[axis] for axis in axes), []).append(plan)
+    found: dict[str, list[Configuration]] = {}
+    for configuration in configurations:
+        found.setdefault(" ".join(configuration.variant[axis] for axis in axes), []).append(
+            configuration
+        )
     return found
 
 
@@ -113,7 +122,7 @@ def _places(run: Run, across: str, cases: list[str]) -> tuple[list[float], bool]
     """Where the cases stand: at their values, on a logarithmic axis, or side by side."""
     axis = run.record.experiment.vary.get(across)
     if axis is not None and axis.key is not None:
-        by_label = {plan.variant[across]: plan for plan in plans_of(run)}
+        by_label = {configuration.variant[across]: configuration for configuration in plans_of(run)}
         values = [
             setting(by_label[case].experiment.model_dump(mode="json"), axis.key) for case in cases
         ]
@@ -123,9 +132,9 @@ def _places(run: Run, across: str, cases: list[str]) -> tuple[list[float], bool]
     return [float(place) for place in range(len(cases))], False
 
 
-def _point(run: Run, form: FigureForm, backend: str, plans: list[Plan]) -> Point:
+def _point(run: Run, form: FigureForm, backend: str, configurations: list[Configuration]) -> Point:
     values, diverged = [], 0
-    for training in trained(run, plans):
+    for training in trained(run, configurations):
         value = quantity(run, backend, training, form.quantity)
         if value is None:
             continue

@@ -8,10 +8,10 @@ import matplotlib
 import numpy as np
 from matplotlib.lines import Line2D
 
-from compare.experiment import Plan
-from compare.records import Run
-from compare.report_forms import FigureForm
-from compare.results import BACKENDS
+from compare.analysis.quantities import BACKENDS
+from compare.records.run import Run
+from compare.spec.experiment import Configuration
+from compare.spec.report import FigureForm
 from reports.figures.asked.groups import MOST_PANELS, lines_of, panels_of, plans_of, trained
 from reports.figures.asked.look import MARKED, grid, in_rows, label_edges, whole_numbers
 from reports.figures.canvas import Drawing
@@ -29,19 +29,19 @@ def draw(run: Run, form: FigureForm, name: str) -> Drawing | None:
     if not run.gradients:
         return None
     panels = _panels(run, form)
-    layers = {title: _layers(run, plans) for title, plans in panels.items()}
+    layers = {title: _layers(run, configurations) for title, configurations in panels.items()}
     deepest = max((len(found) for found in layers.values()), default=0)
     if not deepest:
         return None
     canvas, axes, columns = grid(len(panels), sharex=True, sharey=True)
     colours = matplotlib.colormaps["viridis"]
-    for axis, (title, plans) in zip(axes, panels.items(), strict=True):
+    for axis, (title, configurations) in zip(axes, panels.items(), strict=True):
         axis.set_title(title)
         whole_numbers(axis)
         for place, parameter in enumerate(layers[title]):
             ink = colours(0.9 * place / max(1, deepest - 1))
             for backend in BACKENDS:
-                steps, norms = _along(run, plans, backend, parameter)
+                steps, norms = _along(run, configurations, backend, parameter)
                 if not len(steps):
                     continue
                 if backend == "numpy":
@@ -70,21 +70,25 @@ def draw(run: Run, form: FigureForm, name: str) -> Drawing | None:
     )
 
 
-def _panels(run: Run, form: FigureForm) -> dict[str, list[Plan]]:
-    """A panel for each case of the axes that the form names; for each plan if it names none."""
+def _panels(run: Run, form: FigureForm) -> dict[str, list[Configuration]]:
+    """A panel for each case of the axes that the form names, or for each configuration."""
     if form.panels is None and form.lines is None:
-        return {plan.label: [plan] for plan in plans_of(run)[:MOST_PANELS]}
+        return {
+            configuration.label: [configuration] for configuration in plans_of(run)[:MOST_PANELS]
+        }
     found = {
         ", ".join(filter(None, (panel, line))): members
-        for panel, plans in panels_of(run, form).items()
-        for line, members in (lines_of(plans, form) if form.lines else {"": plans}).items()
+        for panel, configurations in panels_of(run, form).items()
+        for line, members in (
+            lines_of(configurations, form) if form.lines else {"": configurations}
+        ).items()
     }
     return dict(list(found.items())[:MOST_PANELS])
 
 
-def _layers(run: Run, plans: Sequence[Plan]) -> list[str]:
+def _layers(run: Run, configurations: Sequence[Configuration]) -> list[str]:
     """The weights of two and more axes, from the input on; all weights where none is known."""
-    training = trained(run, plans)[0]
+    training = trained(run, configurations)[0]
     names = list(dict.fromkeys(row.parameter for row in run.gradients_of(training)))
     weights = [name for name in names if name.endswith("weight")]
     known = weights_with_axes(run, training, 2)
@@ -92,11 +96,11 @@ def _layers(run: Run, plans: Sequence[Plan]) -> list[str]:
 
 
 def _along(
-    run: Run, plans: Sequence[Plan], backend: str, parameter: str
+    run: Run, configurations: Sequence[Configuration], backend: str, parameter: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """(steps, geometric running mean over steps and trainings); 0 and NaN are gaps."""
     rows = []
-    for training in trained(run, plans):
+    for training in trained(run, configurations):
         found = [
             (row.step, row.norm)
             for row in run.gradients_of(training)
@@ -116,7 +120,7 @@ def _along(
     return steps[window - 1 :] - window // 2, np.exp(smooth)
 
 
-def _named(run: Run, panels: dict[str, list[Plan]], parameter: str) -> str:
+def _named(run: Run, panels: dict[str, list[Configuration]], parameter: str) -> str:
     training = trained(run, next(iter(panels.values())))[0]
     kind = class_of(training, parameter.rpartition(".")[0])
     return f"{parameter} ({kind})" if kind else parameter

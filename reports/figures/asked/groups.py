@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from compare.experiment import OPTIMIZER, Plan
-from compare.records import Run, TrainingRecord
-from compare.report_forms import FigureForm
+from compare.records.run import Run, TrainingRecord
+from compare.spec.experiment import OPTIMIZER, Configuration
+from compare.spec.report import FigureForm
 from reports.variants import short_case
 from reports.wording import escaped, joined
 
@@ -14,47 +14,64 @@ MOST_PANELS = 25
 MOST_LINES = 16
 
 
-def trained(run: Run, plans: Sequence[Plan]) -> list[TrainingRecord]:
-    """The finished trainings of some plans, all seeds."""
-    labels = {plan.label for plan in plans}
-    return [t for t in run.record.trainings if t.finished and t.optimizer in labels]
+def trained(run: Run, configurations: Sequence[Configuration]) -> list[TrainingRecord]:
+    """The finished trainings of some configurations, all seeds."""
+    labels = {configuration.label for configuration in configurations}
+    return [t for t in run.record.trainings if t.finished and t.label in labels]
 
 
-def plans_of(run: Run) -> list[Plan]:
-    """The plans that have a finished training."""
-    labels = {training.optimizer for training in run.record.trainings if training.finished}
-    return [plan for plan in run.plans.values() if plan.label in labels]
+def plans_of(run: Run) -> list[Configuration]:
+    """The configurations that have a finished training."""
+    labels = {training.label for training in run.record.trainings if training.finished}
+    return [
+        configuration
+        for configuration in run.configurations.values()
+        if configuration.label in labels
+    ]
 
 
-def by_case(plans: Sequence[Plan], axis: str | None) -> dict[str, list[Plan]]:
-    """Case → plans, in order; all under one empty case where there is no axis."""
-    found: dict[str, list[Plan]] = {}
-    for plan in plans:
-        found.setdefault("" if axis is None else plan.variant[axis], []).append(plan)
+def by_case(
+    configurations: Sequence[Configuration], axis: str | None
+) -> dict[str, list[Configuration]]:
+    """Case → configurations, in order; all under one empty case where there is no axis."""
+    found: dict[str, list[Configuration]] = {}
+    for configuration in configurations:
+        found.setdefault("" if axis is None else configuration.variant[axis], []).append(
+            configuration
+        )
     return found
 
 
-def panels_of(run: Run, form: FigureForm) -> dict[str, list[Plan]]:
-    """Title → the plans of a panel; at most as many panels as a page has room for."""
+def panels_of(run: Run, form: FigureForm) -> dict[str, list[Configuration]]:
+    """Title → the configurations of a panel; at most as many panels as a page has room for."""
     found = by_case(plans_of(run), form.panels)
     kept = list(found.items())[:MOST_PANELS]
-    return {title(form.panels, case): plans for case, plans in kept}
+    return {title(form.panels, case): configurations for case, configurations in kept}
 
 
-def lines_of(plans: Sequence[Plan], form: FigureForm) -> dict[str, list[Plan]]:
-    """Name → the plans of a line.
+def lines_of(
+    configurations: Sequence[Configuration], form: FigureForm
+) -> dict[str, list[Configuration]]:
+    """Name → the configurations of a line.
 
-    Where the form names no axis for the lines, each plan of the panel has one, named by what
-    differs within the panel.
+    Where the form names no axis for the lines, each configuration of the panel has one, named by
+    what differs within the panel.
     """
     if form.lines is not None:
-        return {short_case(form.lines, case): p for case, p in by_case(plans, form.lines).items()}
+        return {
+            short_case(form.lines, case): p
+            for case, p in by_case(configurations, form.lines).items()
+        }
     axes = [
         axis
-        for axis in plans[0].variant
-        if axis != form.panels and len({plan.variant[axis] for plan in plans}) > 1
+        for axis in configurations[0].variant
+        if axis != form.panels
+        and len({configuration.variant[axis] for configuration in configurations}) > 1
     ]
-    names = {" ".join(plan.variant[axis] for axis in axes): [plan] for plan in plans}
+    names = {
+        " ".join(configuration.variant[axis] for axis in axes): [configuration]
+        for configuration in configurations
+    }
     return dict(list(names.items())[:MOST_LINES])
 
 
@@ -69,8 +86,8 @@ def averaged(run: Run, form: FigureForm) -> str:
         return ""
     named = set(form.axes())
     axes = [OPTIMIZER, *run.record.experiment.vary]
-    plans = plans_of(run)
-    over = [a for a in axes if a not in named and len({p.variant[a] for p in plans}) > 1]
+    configurations = plans_of(run)
+    over = [a for a in axes if a not in named and len({p.variant[a] for p in configurations}) > 1]
     return f" Each is the mean over {joined([escaped(axis) for axis in over])}." if over else ""
 
 

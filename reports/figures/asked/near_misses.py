@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from compare.records import Run, TrainingRecord, predicted_key
-from compare.report_forms import FigureForm
-from compare.results import BACKENDS
+from compare.analysis.quantities import BACKENDS
+from compare.records.run import Run, TrainingRecord, predicted_key
+from compare.spec.report import FigureForm
 from reports.figures.asked.groups import by_case, lines_of, plans_of, trained
 from reports.figures.asked.look import grid, in_rows, label_edges, whole_numbers
 from reports.figures.canvas import SIDE_COLOURS, Drawing
@@ -26,8 +26,8 @@ def draw(run: Run, form: FigureForm, name: str) -> Drawing | None:
         ", ".join(filter(None, (panel, line))): [
             t for t in trained(run, members) if predicted_key("numpy", t) in run.predictions
         ]
-        for panel, plans in by_case(plans_of(run), form.panels).items()
-        for line, members in lines_of(plans, form).items()
+        for panel, configurations in by_case(plans_of(run), form.panels).items()
+        for line, members in lines_of(configurations, form).items()
     }
     panels = {title: trainings for title, trainings in panels.items() if trainings}
     if not panels:

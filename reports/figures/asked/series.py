@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from compare.records import Run, TrainingRecord
-from compare.results import batch_values, evaluations
+from compare.analysis.quantities import batch_values, evaluations
+from compare.records.run import Run, TrainingRecord
 
 POINTS = 300
 BATCH = ("train loss", "train accuracy", "loss rises", "finite")
@@ -55,7 +55,7 @@ def series(run: Run, backend: str, training: TrainingRecord, quantity: str) -> S
         return Series(np.array([], int), np.array([]))
     split = split.replace("training-set", "train")
     found = evaluations(run, backend, training, split, metric)
-    per_epoch = run.steps_per_epoch[training.optimizer]
+    per_epoch = run.steps_per_epoch[training.label]
     ends = [min(epoch * per_epoch, training.steps) for epoch, _ in found]
     return Series(np.array(ends, int), np.array([value for _, value in found], float))
 
@@ -96,7 +96,7 @@ def thinned(band: Band) -> Band:
 
 
 def _whole(run: Run, training: TrainingRecord) -> bool:
-    return run.steps_per_epoch[training.optimizer] == 1
+    return run.steps_per_epoch[training.label] == 1
 
 
 def _smoothed(steps: np.ndarray, values: np.ndarray, whole: bool) -> Series:

@@ -1,0 +1,217 @@
+"""The NumPy side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+import numpy_nn
+from compare.backends.protocol import Arrays, Call, Evaluation, Stage, State, Step, kept
+from compare.spec.model import ModelSpec
+
+
+class NumpyBackend:
+    """A network of ``numpy_nn`` behind the protocol of a side.
+
+    Args:
+        model_spec: What to build.
+        dtype: ``float32`` or ``float64``.
+        seed: Where the generator starts; the weights are drawn from it first.
+        namespace: What the network is built from, ``numpy_nn`` or ``numpy_nn.graph``.
+    """
+
+    name = "numpy"
+
+    def __init__(
+        self,
+        model_spec: ModelSpec,
+        dtype: str = "float32",
+        seed: int = 0,
+        namespace: Any = numpy_nn,
+    ) -> None:
+        self.dtype = dtype
+        numpy_nn.manual_seed(seed)
+        self.model = model_spec.model(namespace).to(np.dtype(dtype))
+        self.loss = model_spec.criterion(namespace)
+        self.optimizer = model_spec.optimizer(namespace, self.model)
+        self._masking = [(n, m) for n, m in self.model.named_modules() if hasattr(m, "last_mask")]
+        names = {id(p): name for name, p in self.model.named_parameters()}
+        self._names = [
+            names[id(p)] for group in self.optimizer.param_groups for p in group["params"]
+        ]
+
+    def rows(self, inputs: np.ndarray, targets: np.ndarray) -> Any:
+        return inputs, targets
+
+    def batch(self, rows: Any, indices: np.ndarray) -> Any:
+        inputs, targets = rows
+        return _cast(inputs[indices], self.dtype), _cast(targets[indices], self.dtype)
+
+    def permutation(self, n: int) -> np.ndarray:
+        return numpy_nn.randperm(n)
+
+    def train_step(self, batch: Any) -> tuple[float, np.ndarray]:
+        # Like autograd, stop at the parameters: nobody needs the gradient of the data.
+        return self._step(batch, self.model.backward_parameters)
+
+    @np.errstate(all="ignore")  # a training that diverges says so by its numbers, as in PyTorch
+    def _step(
+        self, batch: Any, backward: Callable[[np.ndarray], Any], update: bool = True
+    ) -> tuple[float, np.ndarray]:
+        inputs, targets = batch
+        self.optimizer.zero_grad()
+        logits = self.model(inputs)
+        loss = self.loss(logits, targets)
+        backward(self.loss.backward())
+        if update:
+            self.optimizer.step()
+        return float(loss), logits
+
+    def record_step(self, batch: Any, update: bool = True) -> Step:
+        before = self.state(update)
+        with _recorded(self.model, self.loss) as calls:
+            self._step(batch, self.model.backward, update)
+        gradients = {
+            name: np.zeros_like(p.data) if p.grad is None else np.array(p.grad)
+            for name, p in self.model.named_parameters()
+        }
+        after = self.state(update)
+        return Step(before, np.array(batch[0]), np.array(batch[1]), calls, gradients, after)
+
+    def masks(self) -> Arrays:
+        found = {name: module.last_mask for name, module in self._masking}
+        return {name: mask for name, mask in found.items() if mask is not None}
+
+    def give_masks(self, masks: Arrays) -> None:
+        for name, mask in masks.items():
+            self.model.get_submodule(name).mask = mask
+
+    def gradient_norms(self) -> dict[str, float]:
+        return {
+            name: 0.0 if p.grad is None else float(np.linalg.norm(p.grad.astype(np.float64)))
+            for name, p in self.model.named_parameters()
+        }
+
+    @np.errstate(all="ignore")
+    def evaluate(self, rows: Any, first: int | None = None, batch_size: int = 1000) -> Evaluation:
+        inputs, targets = (array[:first] for array in rows)
+        self.model.eval()
+        total, outputs = 0.0, []
+        for start in range(0, len(targets), batch_size):
+            part = slice(start, start + batch_size)
+            logits = self.model(_cast(inputs[part], self.dtype))
+            total += float(self.loss(logits, _cast(targets[part], self.dtype))) * len(logits)
+            outputs.append(np.array(logits))
+        self.model.train()
+        return Evaluation(total / len(targets), np.concatenate(outputs))
+
+    @np.errstate(all="ignore")
+    def logits(self, inputs: np.ndarray) -> np.ndarray:
+        self.model.eval()
+        logits = self.model(inputs.astype(self.dtype))
+        self.model.train()
+        return np.array(logits)
+
+    def modules(self) -> Iterator[Any]:
+        return iter(self.model.modules())
+
+    def module(self, name: str) -> Any:
+        return self.model.get_submodule(name)
+
+    def weights(self) -> np.ndarray:
+        return np.concatenate([p.data.ravel() for p in self.model.parameters()], dtype=np.float64)
+
+    def state(self, optimizer: bool = True) -> State:
+        model = {name: np.array(value) for name, value in self.model.state_dict().items()}
+        slots = self.optimizer.state_dict()["state"] if optimizer else {}
+        remembered = {
+            self._names[index]: {
+                key: np.array(value) for key, value in slot.items() if value is not None
+            }
+            for index, slot in slots.items()
+        }
+        return State(model, remembered)
+
+    def load(self, state: State) -> None:
+        state = state.astype(self.dtype)
+        self.model.load_state_dict(state.model)
+        groups = self.optimizer.state_dict()["param_groups"]
+        slots = {self._names.index(name): dict(slot) for name, slot in state.optimizer.items()}
+        self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+
+    @np.errstate(all="ignore")
+    def stage(self, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:
+        module = self.model.get_submodule(name)
+        module.load_state_dict(State(state).astype(self.dtype).model)
+        module.zero_grad()
+        output = module(_cast(x, self.dtype))
+        grad_input = module.backward(dy.astype(self.dtype))
+        return Stage(
+            np.array(output),
+            np.array(grad_input),
+            {key: np.array(p.grad) for key, p in module.named_parameters()},
+            {key: np.array(b) for key, b in module.named_buffers()},
+        )
+
+    @np.errstate(all="ignore")
+    def loss_stage(self, x: np.ndarray, targets: np.ndarray, dy: float) -> Stage:
+        output = self.loss(x.astype(self.dtype), _cast(targets, self.dtype))
+        return Stage(np.array(output), np.array(self.loss.backward(dy)))
+
+    @np.errstate(all="ignore")
+    def update_stage(self, state: State, gradients: Arrays) -> State:
+        self.load(state)
+        for name, parameter in self.model.named_parameters():
+            parameter.grad = gradients[name].astype(self.dtype)
+        self.optimizer.step()
+        return self.state()
+
+
+def _cast(x: np.ndarray, dtype: str) -> np.ndarray:
+    return x.astype(dtype, copy=False) if np.issubdtype(x.dtype, np.floating) else x
+
+
+@contextmanager
+def _recorded(model: Any, loss: Any) -> Iterator[list[Call]]:
+    """While this lasts, every call of a leaf module and of the loss is copied into the list."""
+    calls: list[Call] = []
+    closed: list[Call] = []
+    leaves = [(name, m) for name, m in model.named_modules() if not any(m.children())]
+    watched = [*leaves, ("loss", loss)]
+    for name, module in watched:
+        _watch(name, module, calls, closed)
+    try:
+        yield calls
+    finally:
+        for _, module in watched:
+            del module.__dict__["forward"], module.__dict__["backward"]
+
+
+def _watch(name: str, module: Any, calls: list[Call], closed: list[Call]) -> None:
+    forward, backward = module.forward, module.backward
+    open_calls: list[Call] = []
+
+    def recording_forward(x: np.ndarray, *rest: Any) -> Any:
+        output = forward(x, *rest)
+        x = kept(x, calls[-1].output if calls else None)
+        call = Call(name, type(module).__name__, x, np.array(output))
+        mask = getattr(module, "last_mask", None)
+        call.mask = None if mask is None else np.array(mask)
+        calls.append(call)
+        open_calls.append(call)
+        return output
+
+    def recording_backward(*gradient: Any) -> Any:
+        grad_input = backward(*gradient)
+        call = open_calls.pop()
+        dy = gradient[0] if gradient else np.ones((), call.output.dtype)
+        call.grad_output = kept(dy, closed[-1].grad_input if closed else None)
+        call.grad_input = np.array(grad_input)
+        closed.append(call)
+        return grad_input
+
+    module.__dict__["forward"] = recording_forward
+    module.__dict__["backward"] = recording_backward

@@ -1,0 +1,209 @@
+"""What the harness asks of a side, and the arrays in which a side answers.
+
+Everything that leaves a side is a NumPy array of its own: later steps never change it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class State:
+    """All that a training carries from one step to the next.
+
+    Attributes:
+        model: ``state_dict`` of the network.
+        optimizer: Parameter name → name of the state (``exp_avg``, …) → array.
+    """
+
+    model: Arrays
+    optimizer: dict[str, Arrays] = field(default_factory=dict)
+
+    def map(self, function: Callable[[np.ndarray], np.ndarray]) -> State:
+        """The same with ``function`` applied to every floating-point array but the counters."""
+
+        def apply(name: str, array: np.ndarray) -> np.ndarray:
+            counts = name == "step" or not np.issubdtype(array.dtype, np.floating)
+            return array if counts else function(array)
+
+        return State(
+            {k: apply(k, v) for k, v in self.model.items()},
+            {p: {k: apply(k, v) for k, v in s.items()} for p, s in self.optimizer.items()},
+        )
+
+    def astype(self, dtype: str) -> State:
+        """The same in another precision."""
+        return self.map(lambda array: array.astype(dtype))
+
+    def of_module(self, name: str) -> Arrays:
+        """The parameters and buffers of one module, under their own short names."""
+        prefix = f"{name}."
+        return {
+            key.removeprefix(prefix): value
+            for key, value in self.model.items()
+            if key.startswith(prefix) and "." not in key.removeprefix(prefix)
+        }
+
+
+@dataclass
+class Call:
+    """One module in one step: what went in and what came out, forwards and backwards.
+
+    The loss is a call too, with the name ``loss``; its output is a scalar. ``mask`` says which
+    values a Dropout kept.
+    """
+
+    name: str
+    kind: str
+    input: np.ndarray
+    output: np.ndarray
+    grad_output: np.ndarray | None = None
+    grad_input: np.ndarray | None = None
+    mask: np.ndarray | None = None
+
+
+def kept(array: np.ndarray, copied: np.ndarray | None) -> np.ndarray:
+    """A copy of an array, or an earlier copy that still has the same values.
+
+    What a module gives is what the next one gets: a large step is kept once, not twice.
+    """
+    if copied is not None and array.dtype == copied.dtype and np.array_equal(array, copied):
+        return copied
+    return np.array(array)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One training step with everything in it, modules in the order of their execution."""
+
+    before: State
+    inputs: np.ndarray
+    targets: np.ndarray
+    calls: list[Call]
+    gradients: Arrays
+    after: State
+
+    @property
+    def masks(self) -> Arrays:
+        """What every Dropout kept, by its name."""
+        return {call.name: call.mask for call in self.calls if call.mask is not None}
+
+    @property
+    def dtype(self) -> str:
+        """The precision that the step was computed in."""
+        return str(self.calls[-1].output.dtype)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What one module alone makes of given inputs."""
+
+    output: np.ndarray
+    grad_input: np.ndarray
+    gradients: Arrays = field(default_factory=dict)
+    buffers: Arrays = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The network in evaluation mode on a whole split: mean loss, and the output of each row."""
+
+    loss: float
+    outputs: np.ndarray
+
+
+class Backend(Protocol):
+    """A network, its loss and its optimizer, in one framework and one precision."""
+
+    name: str
+    dtype: str
+    loss: Any
+    optimizer: Any
+
+    def rows(self, inputs: np.ndarray, targets: np.ndarray) -> Any:
+        """Hold a data set in the side's own form."""
+
+    def batch(self, rows: Any, indices: np.ndarray) -> Any:
+        """Some of the rows, in that order."""
+
+    def permutation(self, n: int) -> np.ndarray:
+        """A random order of n rows, drawn from the side's own generator."""
+
+    def train_step(self, batch: Any) -> tuple[float, np.ndarray]:
+        """Make one update; return the loss before it and the logits."""
+
+    def record_step(self, batch: Any, update: bool = True) -> Step:
+        """The same update as :meth:`train_step`, with everything in it recorded.
+
+        Without ``update`` the passes alone are made, and nothing of the optimizer's is kept.
+        """
+
+    def masks(self) -> Arrays:
+        """What every Dropout kept in the last training step, by its name; on the NumPy side."""
+
+    def give_masks(self, masks: Arrays) -> None:
+        """Let each Dropout named keep just this the next time, in the place of its own draws."""
+
+    def gradient_norms(self) -> dict[str, float]:
+        """‖g‖ of every parameter's gradient in the last step, by the parameter's name."""
+
+    def evaluate(self, rows: Any, first: int | None = None, batch_size: int = 1000) -> Evaluation:
+        """Evaluate the network on the first so many rows, or on all, in evaluation mode."""
+
+    def logits(self, inputs: np.ndarray) -> np.ndarray:
+        """The network's output in evaluation mode."""
+
+    def modules(self) -> Iterator[Any]:
+        """The modules of the network, in the order of their definition."""
+
+    def module(self, name: str) -> Any:
+        """One of them, by its name."""
+
+    def weights(self) -> np.ndarray:
+        """All parameters in one float64 vector."""
+
+    def state(self) -> State:
+        """A copy of the state."""
+
+    def load(self, state: State) -> None:
+        """Take over a state, converted to the side's precision."""
+
+    def stage(self, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:
+        """Run one module alone, in training mode, from the given state and inputs."""
+
+    def loss_stage(self, x: np.ndarray, targets: np.ndarray, dy: float) -> Stage:
+        """Run the loss alone."""
+
+    def update_stage(self, state: State, gradients: Arrays) -> State:
+        """Run the optimizer alone: one step from the given state with the given gradients."""
+
+
+class Referee(Backend, Protocol):
+    """The float64 side that the others are measured against."""
+
+    def replay(
+        self,
+        batch: Any,
+        kinks: dict[str, np.ndarray],
+        noise: dict[str, tuple[np.ndarray, np.ndarray]] | None = None,
+        seed: int = 0,
+        update: bool = True,
+    ) -> Step:
+        """Record a step, standing on the other side's side of every kink.
+
+        Args:
+            batch: Inputs and targets.
+            kinks: Module name → the input that the other side gave to that module. Wherever it
+                lies within rounding of the referee's own input it takes its place; the gradient
+                passes unchanged.
+            noise: Module name → largest random change of its output and of its input gradient.
+            seed: For the noise.
+            update: As in :meth:`Backend.record_step`.
+        """

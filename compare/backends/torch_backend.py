@@ -1,0 +1,275 @@
+"""The PyTorch side."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+import torch_nn
+from compare.backends.protocol import Arrays, Call, Evaluation, Stage, State, Step, kept
+from compare.spec.model import ModelSpec
+
+PROBABILITIES = ("Sigmoid", "Softmax")
+"""Modules whose outputs lie between 0 and 1."""
+
+
+class TorchBackend:
+    """A network of ``torch.nn`` behind the protocol of a side.
+
+    Args:
+        model_spec: What to build.
+        dtype: ``float32`` or ``float64``.
+        seed: Where the generator starts; the weights are drawn from it first.
+    """
+
+    name = "torch"
+
+    def __init__(self, model_spec: ModelSpec, dtype: str = "float32", seed: int = 0) -> None:
+        self.dtype = dtype
+        self._torch_dtype = getattr(torch, dtype)
+        torch_nn.manual_seed(seed)
+        self.model = model_spec.model(torch_nn).to(self._torch_dtype)
+        self.loss = model_spec.criterion(torch_nn)
+        self.optimizer = model_spec.optimizer(torch_nn, self.model)
+        names = {id(p): name for name, p in self.model.named_parameters()}
+        self._names = [
+            names[id(p)] for group in self.optimizer.param_groups for p in group["params"]
+        ]
+        self._masks: Arrays = {}
+        for name, module in self.model.named_modules():
+            if isinstance(module, torch_nn.Dropout):
+                module.forward = functools.partial(self._dropout, name, module)  # type: ignore[method-assign]
+
+    def _dropout(self, name: str, module: torch.nn.Dropout, x: torch.Tensor) -> torch.Tensor:
+        """PyTorch's dropout, or with the mask that was given: x m / (1 − p)."""
+        mask = self._masks.pop(name, None)
+        if mask is None or not module.training:
+            return type(module).forward(module, x)
+        kept = 1.0 if module.p == 1.0 else 1.0 - module.p
+        return x * (torch.tensor(mask).to(x.dtype) / kept)
+
+    def masks(self) -> Arrays:
+        return {}
+
+    def give_masks(self, masks: Arrays) -> None:
+        self._masks.update(masks)
+
+    def rows(self, inputs: np.ndarray, targets: np.ndarray) -> Any:
+        return torch.tensor(inputs), torch.tensor(targets)
+
+    def batch(self, rows: Any, indices: np.ndarray) -> Any:
+        inputs, targets = rows
+        chosen = torch.from_numpy(np.ascontiguousarray(indices))
+        return self._cast(inputs[chosen]), self._cast(targets[chosen])
+
+    def permutation(self, n: int) -> np.ndarray:
+        return torch_nn.randperm(n).numpy()
+
+    def train_step(self, batch: Any) -> tuple[float, np.ndarray]:
+        inputs, targets = batch
+        self.optimizer.zero_grad()
+        logits = self.model(inputs)
+        loss = self.loss(logits, targets)
+        loss.backward()
+        self.optimizer.step()
+        return loss.item(), logits.detach().numpy()
+
+    def record_step(self, batch: Any, update: bool = True) -> Step:
+        return self.replay(batch, {}, update=update)
+
+    def replay(
+        self,
+        batch: Any,
+        kinks: dict[str, np.ndarray],
+        noise: dict[str, tuple[np.ndarray, np.ndarray]] | None = None,
+        seed: int = 0,
+        update: bool = True,
+    ) -> Step:
+        random = np.random.default_rng(seed)
+
+        def drawn(size: np.ndarray) -> torch.Tensor:
+            return self._tensor(size * random.uniform(-1.0, 1.0, size.shape))
+
+        inputs, targets = batch
+        inputs = inputs.detach().clone().requires_grad_(inputs.is_floating_point())
+        before = self.state(update)
+        calls: list[Call] = []
+        ends: list[tuple[torch.Tensor, torch.Tensor]] = []
+        given: dict[str, torch.Tensor] = {}
+
+        def enter(name: str, args: tuple) -> torch.Tensor:
+            x = args[0]
+            if name in kinks:
+                other = self._tensor(kinks[name])
+                near = (other - x).abs() <= 1e-10 * x.detach().abs().amax()
+                x = x + torch.where(near, other - x, 0).detach()
+            if x.requires_grad and noise is not None:
+                x = x.clone()  # so that the noise meets this module's gradient alone
+                x.register_hook(functools.partial(torch.add, drawn(noise[name][1])))
+            if x.requires_grad and not x.is_leaf:
+                x.retain_grad()
+            given[name] = x
+            return x
+
+        def leave(name: str, module: torch.nn.Module, output: torch.Tensor) -> torch.Tensor:
+            if noise is not None:
+                output = _changed(output, drawn(noise[name][0]), type(module).__name__)
+            output.retain_grad()
+            x = given[name]
+            before_it = calls[-1].output if calls else None
+            got = kept(x.detach().numpy(), before_it)
+            calls.append(Call(name, type(module).__name__, got, _array(output)))
+            ends.append((x, output))
+            return output
+
+        hooks = []
+        for name, module in self._leaves():
+            hooks.append(module.register_forward_pre_hook(lambda _, a, n=name: enter(n, a)))
+            hooks.append(module.register_forward_hook(lambda m, _, y, n=name: leave(n, m, y)))
+        try:
+            self.optimizer.zero_grad()
+            logits = self.model(inputs)
+        finally:
+            for hook in hooks:
+                hook.remove()
+        if noise is not None:
+            logits = logits.clone()
+            logits.register_hook(functools.partial(torch.add, drawn(noise["loss"][1])))
+            logits.retain_grad()
+        loss = self.loss(logits, targets)
+        loss.backward()
+        after_it: np.ndarray | None = None
+        for call, (x, output) in zip(reversed(calls), reversed(ends), strict=True):
+            call.grad_input = _gradient(x)
+            call.grad_output = kept(_gradient_seen(output), after_it)
+            after_it = call.grad_input
+        one = np.ones((), self.dtype)
+        kind = type(self.loss).__name__
+        calls.append(Call("loss", kind, _array(logits), _array(loss), one, _gradient(logits)))
+        gradients = {name: _gradient(p) for name, p in self.model.named_parameters()}
+        if update:
+            self.optimizer.step()
+        return Step(before, _array(inputs), _array(targets), calls, gradients, self.state(update))
+
+    def gradient_norms(self) -> dict[str, float]:
+        return {
+            name: float(np.linalg.norm(_gradient(p).astype(np.float64)))
+            for name, p in self.model.named_parameters()
+        }
+
+    def evaluate(self, rows: Any, first: int | None = None, batch_size: int = 1000) -> Evaluation:
+        inputs, targets = (array[:first] for array in rows)
+        self.model.eval()
+        total, outputs = 0.0, []
+        with torch.no_grad():
+            for start in range(0, len(targets), batch_size):
+                part = slice(start, start + batch_size)
+                logits = self.model(self._cast(inputs[part]))
+                total += self.loss(logits, self._cast(targets[part])).item() * len(logits)
+                outputs.append(_array(logits))
+        self.model.train()
+        return Evaluation(total / len(targets), np.concatenate(outputs))
+
+    def logits(self, inputs: np.ndarray) -> np.ndarray:
+        self.model.eval()
+        with torch.no_grad():
+            logits = self.model(self._tensor(inputs))
+        self.model.train()
+        return _array(logits)
+
+    def modules(self) -> Iterator[Any]:
+        return iter(self.model.modules())
+
+    def weights(self) -> np.ndarray:
+        vector = torch.cat([p.detach().flatten() for p in self.model.parameters()])
+        return _array(vector).astype(np.float64)
+
+    def module(self, name: str) -> Any:
+        return self.model.get_submodule(name)
+
+    def state(self, optimizer: bool = True) -> State:
+        model = {name: _array(value) for name, value in self.model.state_dict().items()}
+        slots = self.optimizer.state_dict()["state"] if optimizer else {}
+        remembered = {
+            self._names[index]: {
+                key: _array(value) for key, value in slot.items() if value is not None
+            }
+            for index, slot in slots.items()
+        }
+        return State(model, remembered)
+
+    def load(self, state: State) -> None:
+        self.model.load_state_dict({k: self._tensor(v) for k, v in state.model.items()})
+        groups = self.optimizer.state_dict()["param_groups"]
+        slots = {
+            self._names.index(name): {
+                key: torch.tensor(float(v)) if key == "step" else self._tensor(v)
+                for key, v in slot.items()
+            }
+            for name, slot in state.optimizer.items()
+        }
+        self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+
+    def stage(self, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:
+        module = self.model.get_submodule(name)
+        module.load_state_dict({k: self._tensor(v) for k, v in state.items()})
+        module.zero_grad()
+        given = self._tensor(x)
+        given.requires_grad_(given.is_floating_point())
+        output = module(given)
+        output.backward(self._tensor(dy))
+        return Stage(
+            _array(output),
+            _gradient(given),
+            {key: _gradient(p) for key, p in module.named_parameters()},
+            {key: _array(b) for key, b in module.named_buffers()},
+        )
+
+    def loss_stage(self, x: np.ndarray, targets: np.ndarray, dy: float) -> Stage:
+        given = self._tensor(x).requires_grad_()
+        output = self.loss(given, self._tensor(targets))
+        output.backward(torch.tensor(dy, dtype=self._torch_dtype))
+        return Stage(_array(output), _gradient(given))
+
+    def update_stage(self, state: State, gradients: Arrays) -> State:
+        self.load(state)
+        for name, parameter in self.model.named_parameters():
+            parameter.grad = self._tensor(gradients[name])
+        self.optimizer.step()
+        return self.state()
+
+    def _leaves(self) -> list[tuple[str, torch.nn.Module]]:
+        return [(name, m) for name, m in self.model.named_modules() if not any(m.children())]
+
+    def _tensor(self, array: np.ndarray) -> torch.Tensor:
+        """A tensor of its own, aligned as torch aligns, floating-point values in our dtype."""
+        return torch.tensor(array, dtype=self._torch_dtype if array.dtype.kind == "f" else None)
+
+    def _cast(self, tensor: torch.Tensor) -> torch.Tensor:
+        return tensor.to(self._torch_dtype) if tensor.is_floating_point() else tensor
+
+
+def _changed(output: torch.Tensor, noise: torch.Tensor, kind: str) -> torch.Tensor:
+    """The output with noise; a probability stays one, as a loss may ask."""
+    if kind in PROBABILITIES:
+        beyond = (output + noise < 0) | (output + noise > 1)
+        noise = torch.where(beyond, -noise, noise)
+    return output + noise
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    return np.array(tensor.detach().numpy())
+
+
+def _gradient(tensor: torch.Tensor) -> np.ndarray:
+    """The gradient that reached a tensor: zeros where autograd found no way to it."""
+    return np.array(_gradient_seen(tensor))
+
+
+def _gradient_seen(tensor: torch.Tensor) -> np.ndarray:
+    """The same, not copied."""
+    return np.zeros(tensor.shape) if tensor.grad is None else tensor.grad.detach().numpy()

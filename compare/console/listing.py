@@ -1,0 +1,34 @@
+"""What there is to run: experiments, architectures, data sets."""
+
+from __future__ import annotations
+
+import inspect
+
+from rich.console import Console
+from rich.table import Table
+
+from compare.spec.loading import experiment_names, load_form
+from compare.spec.model import architecture_names, find_architecture
+from experiments import datasets
+
+
+def show_list() -> None:
+    """Print the three lists, one line an entry."""
+    experiments = {name: load_form(name)[1].summary for name in experiment_names()}
+    architectures = {
+        name: (inspect.getdoc(find_architecture(name)) or "").partition("\n")[0]
+        for name in architecture_names()
+    }
+    console = Console()
+    for title, entries in (
+        ("Experiments (nncompare run NAME)", experiments),
+        ("Architectures (nncompare parity --architecture NAME)", architectures),
+        ("Data sets", datasets.available()),
+    ):
+        table = Table(title=title, title_justify="left", show_header=False, box=None)
+        table.add_column(style="bold", no_wrap=True)
+        table.add_column()
+        for name, line in entries.items():
+            table.add_row(name, line)
+        console.print(table)
+        console.print()

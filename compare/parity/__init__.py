@@ -1,0 +1,1 @@
+"""Whether NumPy computes what PyTorch computes: every site compared, within rounding."""

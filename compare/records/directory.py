@@ -1,0 +1,191 @@
+"""Writing a run directory while the run goes on."""
+
+from __future__ import annotations
+
+import os
+import time
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+
+from compare.records.atomic import remove_leftovers, write_atomically
+from compare.records.log import Findings, Key
+from compare.records.run import (
+    RunRecord,
+    TrainingRecord,
+    predicted_key,
+    read_arrays,
+    read_run_record,
+    tables_of,
+)
+from compare.records.tables import header, read_table
+from experiments.errors import InputError
+
+BETWEEN_CHECKPOINTS_S = 5.0
+"""What a killed process may lose."""
+
+
+class RunDirectory:
+    """The files of one run. Every write replaces a whole file, so a killed run leaves no part.
+
+    Nothing is made or changed before the first :meth:`write`.
+
+    Args:
+        path: The folder. It may be absent or empty.
+        resume: Take up a run that ``path`` holds already.
+
+    Attributes:
+        findings: What each training left, by its label and seed.
+        pictures: What the report shows of the test rows.
+        targets: The classes of the test rows, where there are any.
+        found: The record of the run that is taken up, else None.
+
+    Raises:
+        InputError: ``path`` is a file, cannot be written to, holds something else, or holds a
+            run and ``resume`` is False.
+    """
+
+    def __init__(self, path: Path, *, resume: bool = False) -> None:
+        self.path = path
+        self.findings: dict[Key, Findings] = {}
+        self.pictures: dict[str, np.ndarray] = {}
+        self.targets: np.ndarray | None = None
+        self.found: RunRecord | None = None
+        self._made = resume
+        self._written_at = -BETWEEN_CHECKPOINTS_S
+        if resume:
+            self.found = read_run_record(path)
+            self._read_back()
+            remove_leftovers(path)
+        else:
+            self._must_be_free()
+        existing = next((p for p in (path, *path.absolute().parents) if p.exists()), path)
+        if not os.access(existing, os.W_OK):
+            raise InputError(f"--out {path} is not writable.")
+
+    def _must_be_free(self) -> None:
+        try:
+            entries = os.listdir(self.path)
+        except FileNotFoundError:
+            return
+        except NotADirectoryError:
+            raise InputError(
+                f"--out {self.path} is a file or lies below one: expected a folder that is new "
+                "or empty."
+            ) from None
+        except OSError as error:
+            raise InputError(f"--out {self.path} could not be read: {error.strerror}.") from None
+        if "run.json" in entries:
+            raise InputError(
+                f"--out {self.path} holds another run: name a new folder, or add --resume to go "
+                "on with that run."
+            )
+        if entries:
+            raise InputError(
+                f"--out {self.path} is not empty: expected a folder that is new or empty."
+            )
+
+    def _make(self) -> None:
+        self._must_be_free()  # still, also after the data was read
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"--out {self.path} could not be made into a folder: {error.strerror}."
+            ) from None
+        self._made = True
+
+    def _read_back(self) -> None:
+        """Keep what belongs to trainings that were finished; the rest is made again."""
+        assert self.found is not None
+        for training in self.found.trainings:
+            if training.finished:
+                self.begin(training.label, training.seed)
+        for name in tables_of(self.found.experiment):
+            rows = read_table(self.path / f"{name}.csv", name)
+            for row in rows:
+                if (row.label, row.seed) in self.findings:
+                    self.findings[row.label, row.seed].add(name, row)
+        file = self.path / "predictions.safetensors"
+        predictions = read_arrays(file) if file.exists() else {}
+        for training in self.found.trainings:
+            for backend in ("numpy", "torch"):
+                key = predicted_key(backend, training)
+                if training.finished and key in predictions:
+                    findings = self.findings[training.label, training.seed]
+                    findings.predictions[backend] = predictions[key]
+
+    def begin(self, label: str, seed: int) -> Findings:
+        """A place for what a training finds."""
+        return self.take(Findings(label, seed))
+
+    def take(self, findings: Findings) -> Findings:
+        """Have what a training found elsewhere."""
+        self.findings[findings.key] = findings
+        return findings
+
+    def checkpoint(self, record: RunRecord) -> None:
+        """Write, unless that was done a moment ago."""
+        if time.monotonic() - self._written_at >= BETWEEN_CHECKPOINTS_S:
+            self.write(record)
+
+    def write(self, record: RunRecord) -> None:
+        """Bring everything to the disk, and last of all ``run.json``.
+
+        The tables follow the order of the record's trainings.
+        """
+        if not self._made:
+            self._make()
+        found = [self.findings[t.label, t.seed] for t in record.trainings]
+        for name in tables_of(record.experiment):
+            lines = "".join(findings.text(name) for findings in found)
+            write_atomically(self.path / f"{name}.csv", header(name) + lines)
+        self._write_predictions(record)
+        if record.status == "complete" or self.pictures:
+            write_arrays(self.path / "pictures.safetensors", self.pictures)
+        for findings in found:
+            self._write_weights(findings)
+        text = record.model_dump_json(indent=2, by_alias=True)
+        write_atomically(self.path / "run.json", text + "\n")
+        self._written_at = time.monotonic()
+
+    def _write_predictions(self, record: RunRecord) -> None:
+        predictions = {
+            predicted_key(backend, training): predicted
+            for training in record.trainings
+            for backend, predicted in self._of(training).predictions.items()
+        }
+        if predictions and self.targets is not None:
+            predictions["targets"] = self.targets
+        if predictions or record.status == "complete":
+            write_arrays(self.path / "predictions.safetensors", predictions)
+
+    def _of(self, training: TrainingRecord) -> Findings:
+        return self.findings[training.label, training.seed]
+
+    def _write_weights(self, findings: Findings) -> None:
+        """Write final parameters and buffers, and then forget them."""
+        folder = self.path / "weights"
+        for backend, state in findings.weights.items():
+            try:
+                folder.mkdir(exist_ok=True)
+            except OSError as error:
+                raise InputError(f"{folder} could not be made: {error.strerror}.") from None
+            label, seed = findings.key
+            write_arrays(folder / f"{backend}-{label}-seed{seed}.safetensors", state)
+        findings.weights.clear()
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write arrays as one safetensors file, in one indivisible step."""
+    from safetensors.numpy import save
+
+    write_atomically(path, save({k: np.asarray(v, order="C") for k, v in arrays.items()}))
+
+
+def new_folder(name: str) -> Path:
+    """A folder under ``runs/`` that does not exist yet."""
+    first = Path("runs") / f"{name}-{datetime.now():%Y%m%d-%H%M%S}"
+    candidates = (first, *(first.with_name(f"{first.name}-{n}") for n in range(2, 1000)))
+    return next(path for path in candidates if not path.exists())

@@ -1,0 +1,366 @@
+"""What a run leaves behind, and how it is read again.
+
+A run directory holds
+
+- ``run.json``: the whole experiment, data, environment, and a summary of each training;
+- ``history.csv``: losses and accuracies of both sides;
+- ``parity.csv``: every comparison that was made, with its error, its bound and its verdict;
+- ``drift.csv``: distances between right runs that differ in rounding alone;
+- ``timing.csv``: seconds of each training step, side by side;
+- ``gradients.csv``: lengths of the gradients, where the experiment asks for them;
+- ``weights/*.safetensors``: the final weights of both sides;
+- ``predictions.safetensors`` and ``pictures.safetensors``: predicted classes, and the inputs
+  that the report shows;
+- ``report/``: the report, made from all of the above and from nothing else.
+
+Neither NumPy layers nor PyTorch are imported here: a report needs only this.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from compare.records.tables import (
+    TABLES,
+    DriftRow,
+    GradientRow,
+    HistoryRow,
+    ParityRow,
+    TimingRow,
+    read_table,
+)
+from compare.spec.experiment import Configuration, Experiment
+from experiments.errors import InputError
+
+SCHEMA = 2
+ARRAYS = ("predictions", "pictures")
+
+
+class Record(BaseModel):
+    """A part of run.json. An infinity, which JSON does not have, is written as a string."""
+
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
+
+
+class DataRecord(Record):
+    """What the data was: not where the machine kept it, but what it is."""
+
+    name: str
+    title: str
+    source: str
+    licence: str
+    digests: dict[str, str]
+    class_names: list[str]
+    input_shape: list[int]
+    train_rows: int
+    validation_rows: int
+    test_rows: int
+
+
+class Environment(Record):
+    """Where the run took place."""
+
+    processor: str
+    cores: int
+    memory_bytes: int
+    system: str
+    python: str
+    numpy: str
+    numpy_blas: str
+    numpy_threads: int
+    torch: str
+    torch_blas: str
+    torch_threads: int
+    nncompare: str
+
+
+class Initial(Record):
+    """The comparison at step 0, before anything was trained.
+
+    Attributes:
+        values: How many parameter values were compared.
+        differing_bits: How many of their bits differed.
+        copied: Whether PyTorch was then given NumPy's values.
+    """
+
+    values: int
+    differing_bits: int
+    copied: bool
+
+
+class KinkCount(Record):
+    """Places where NumPy's float32 and the float64 referee are on different sides of a kink."""
+
+    step: int
+    places: int
+    flips: int
+    largest: float
+
+
+class NamedMistake(Record):
+    """What accounts for the first divergence: a code of docs/mistakes.md, and a sentence."""
+
+    site: str
+    code: str
+    explanation: str
+
+
+class Tolerances(Record):
+    """The bounds that the run was judged by; their reasons are in ``compare.parity.tolerances``.
+
+    Attributes:
+        k: A float32 value of NumPy's may be so many times as far from the float64 referee as
+            PyTorch's is.
+        floor_ulp: Where PyTorch's is nearer than this, in units of roundoff, this counts instead.
+        float64: The bound of float64 values, where no sum has more terms than that allows.
+        unit_roundoff: Precision → its unit of roundoff.
+    """
+
+    k: float
+    floor_ulp: float
+    float64: float
+    unit_roundoff: dict[str, float]
+
+
+class TrainingRecord(Record):
+    """The summary of one training, both sides.
+
+    Attributes:
+        label: The optimizer's, and those of the cases that are varied beside it.
+        variant: Axis → case.
+        seed: Its seed.
+        finished: False while it goes on, and for ever if the run was broken off.
+        steps: Updates made.
+        parameters: How many values are trained.
+        parity_rows: How many rows of parity.csv are its own, to notice when some are missing.
+        initial: The comparison at step 0.
+        kinks: Where the two precisions fall on different sides of a kink, at certified steps.
+        modules: Name → the module as it prints itself, for the modules that hold no others.
+        mistake: The named mistake behind the first divergence, where there is one.
+        wall_s: Seconds that the training took, with all comparisons.
+    """
+
+    label: str
+    variant: dict[str, str] = Field(default_factory=dict)
+    seed: int
+    finished: bool
+    steps: int
+    parameters: int
+    parity_rows: int
+    initial: Initial
+    kinks: list[KinkCount]
+    modules: dict[str, str] = Field(default_factory=dict)
+    mistake: NamedMistake | None = None
+    wall_s: float
+
+
+class FailureRecord(Record):
+    """A training that ended in an error, where others went on.
+
+    Attributes:
+        label: The training's.
+        seed: Its seed.
+        error: The last line of the error and its place, or how its process ended.
+        traceback: The whole of the error; empty where a process died.
+    """
+
+    label: str
+    seed: int
+    error: str
+    traceback: str = ""
+
+
+class RunRecord(Record):
+    """The content of run.json."""
+
+    schema_version: int = Field(alias="schema")
+    status: Literal["complete", "incomplete"]
+    name: str
+    created: str
+    command: str
+    commit: str | None
+    sample: bool
+    max_steps: int | None
+    experiment: Experiment
+    data: DataRecord
+    environment: Environment
+    sources: dict[str, str]
+    tolerances: Tolerances
+    trainings: list[TrainingRecord]
+    failures: list[FailureRecord] = Field(default_factory=list)
+
+
+def predicted_key(backend: str, training: TrainingRecord) -> str:
+    """The name of a side's test predictions in ``predictions.safetensors``."""
+    return f"{backend}/{training.label}/{training.seed}"
+
+
+@dataclass
+class Run:
+    """A run directory, read."""
+
+    path: Path
+    record: RunRecord
+    history: list[HistoryRow]
+    parity: list[ParityRow]
+    drift: list[DriftRow]
+    timing: list[TimingRow]
+    predictions: dict[str, np.ndarray]
+    pictures: dict[str, np.ndarray]
+    gradients: list[GradientRow] = field(default_factory=list)
+
+    @cached_property
+    def curves(self) -> dict[tuple[str, str, int, str, str], list[HistoryRow]]:
+        """(backend, label, seed, split, metric) → the rows of history.csv, in order."""
+        found: dict[tuple[str, str, int, str, str], list[HistoryRow]] = {}
+        for row in self.history:
+            key = (row.backend, row.label, row.seed, row.split, row.metric)
+            found.setdefault(key, []).append(row)
+        return found
+
+    @cached_property
+    def _rows(self) -> dict[tuple[str, str, int], list[Any]]:
+        """(table, label, seed) → the rows of a table that names both, in order."""
+        found: dict[tuple[str, str, int], list[Any]] = {}
+        tables: dict[str, list[Any]] = {
+            "parity": self.parity,
+            "drift": self.drift,
+            "timing": self.timing,
+            "gradients": self.gradients,
+        }
+        for name, rows in tables.items():
+            for row in rows:
+                found.setdefault((name, row.label, row.seed), []).append(row)
+        return found
+
+    def drift_of(self, training: TrainingRecord) -> list[DriftRow]:
+        """The rows of drift.csv that belong to one training."""
+        return self._rows.get(("drift", training.label, training.seed), [])
+
+    def timing_of(self, training: TrainingRecord) -> list[TimingRow]:
+        """The rows of timing.csv that belong to one training."""
+        return self._rows.get(("timing", training.label, training.seed), [])
+
+    def gradients_of(self, training: TrainingRecord) -> list[GradientRow]:
+        """The rows of gradients.csv that belong to one training."""
+        return self._rows.get(("gradients", training.label, training.seed), [])
+
+    @cached_property
+    def configurations(self) -> dict[str, Configuration]:
+        """Label of a training → the settings that it had."""
+        return {
+            configuration.label: configuration
+            for configuration in self.record.experiment.configurations
+        }
+
+    @cached_property
+    def steps_per_epoch(self) -> dict[str, int]:
+        """Label of a training → updates in a whole epoch, the last short batch included."""
+        rows = self.record.data.train_rows
+        return {
+            label: max(1, -(-rows // configuration.experiment.training.batch_size))
+            for label, configuration in self.configurations.items()
+        }
+
+    def parity_of(self, training: TrainingRecord) -> list[ParityRow]:
+        """The rows of parity.csv that belong to one training."""
+        return self._rows.get(("parity", training.label, training.seed), [])
+
+
+def tables_of(experiment: Experiment) -> list[str]:
+    """The tables that a run of an experiment has: gradients only where it asks for them."""
+    asked = any(
+        configuration.experiment.training.gradient_norms
+        for configuration in experiment.configurations
+    )
+    return [name for name in TABLES if name != "gradients" or asked]
+
+
+def read_run_record(path: Path) -> RunRecord:
+    """Read ``run.json`` of a run directory.
+
+    Raises:
+        InputError: Not a run directory, a damaged file, or one of another schema version.
+    """
+    import json
+
+    file = path / "run.json"
+    try:
+        if not path.is_dir():
+            raise InputError(f"{path} is not a folder: expected a run directory with a run.json.")
+        tree = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path} is not a run directory: it has no run.json.") from None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} is damaged: {error}.") from None
+    except OSError as error:
+        raise InputError(f"{file} could not be read: {error.strerror}.") from None
+    version = tree.get("schema") if isinstance(tree, dict) else None
+    if type(version) is not int or version != SCHEMA:
+        newer = isinstance(version, int) and version > SCHEMA
+        way_out = "use a newer nncompare" if newer else "make the run again"
+        raise InputError(f"{file} has schema {version!r}, expected {SCHEMA}: {way_out}.")
+    try:
+        return RunRecord.model_validate_json(json.dumps(tree))
+    except ValidationError as error:
+        problem = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in problem["loc"])
+        raise InputError(f"{file} is damaged: {key}: {problem['msg']}.") from None
+
+
+def read_run(path: Path) -> Run:
+    """Read everything that the report needs from a run directory.
+
+    An incomplete run may have no predictions and no pictures; they are then empty.
+
+    Raises:
+        InputError: Not a run directory, or a file of it is missing or damaged.
+    """
+    record = read_run_record(path)
+    tables = {name: read_table(path / f"{name}.csv", name) for name in tables_of(record.experiment)}
+    _check_complete(path / "parity.csv", record, tables["parity"])
+    arrays: dict[str, dict[str, np.ndarray]] = {}
+    for name in ARRAYS:
+        file = path / f"{name}.safetensors"
+        needed = record.status == "complete" or file.exists()
+        arrays[name] = read_arrays(file) if needed else {}
+    return Run(
+        path,
+        record,
+        predictions=arrays["predictions"],
+        pictures=arrays["pictures"],
+        **tables,
+    )
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Read a safetensors file."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(path)
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing from the run directory.") from None
+    except OSError as error:
+        raise InputError(f"{path} could not be read: {error.strerror or error}.") from None
+    except SafetensorError as error:
+        raise InputError(f"{path} is damaged: {error}.") from None
+
+
+def _check_complete(file: Path, record: RunRecord, rows: list[ParityRow]) -> None:
+    found = Counter((row.label, row.seed) for row in rows)
+    for training in record.trainings:
+        if found[training.label, training.seed] < training.parity_rows:
+            raise InputError(
+                f"{file} is damaged: it has {found[training.label, training.seed]:,} rows of "
+                f"{training.label}, seed {training.seed}, but run.json says "
+                f"{training.parity_rows:,}."
+            )

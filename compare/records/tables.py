@@ -1,0 +1,166 @@
+"""The tables of a run: what their rows hold, and how they are written and read."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args, get_type_hints
+
+import numpy as np
+
+from experiments.errors import InputError
+
+
+class HistoryRow(NamedTuple):
+    """One loss or accuracy.
+
+    A row of phase ``step`` is a batch of the training set in training mode, taken before its
+    update; ``step`` counts the updates made before it. A row of phase ``evaluation`` is a whole
+    split in evaluation mode, after ``step`` updates. Epoch 0 is before training.
+    """
+
+    backend: str
+    label: str
+    seed: int
+    epoch: int
+    step: int
+    phase: Literal["step", "evaluation"]
+    split: str
+    metric: str
+    value: float
+
+
+class ParityRow(NamedTuple):
+    """One comparison. ``site`` begins with ``initial/``, ``whole/`` or names a stage.
+
+    ``numpy_error`` and ``torch_error`` are distances from the float64
+    referee in units of what was summed to make the value; in float64 PyTorch is itself the
+    referee, and its error is 0.
+    """
+
+    label: str
+    seed: int
+    step: int
+    dtype: str
+    site: str
+    numpy_error: float
+    torch_error: float
+    tolerance: float
+    passed: bool
+
+
+class DriftRow(NamedTuple):
+    """Relative distance ‖θ − θ₆₄‖ / ‖θ₆₄‖ of a run's weights from PyTorch's float64 run."""
+
+    label: str
+    seed: int
+    step: int
+    run: str
+    distance: float
+
+
+class TimingRow(NamedTuple):
+    """Seconds that each side took for one training step, measured in turn."""
+
+    label: str
+    seed: int
+    step: int
+    numpy_s: float
+    torch_s: float
+
+
+class GradientRow(NamedTuple):
+    """The length ‖g‖ of one parameter's gradient at one step, before the update."""
+
+    backend: str
+    label: str
+    seed: int
+    step: int
+    parameter: str
+    norm: float
+
+
+TABLES: dict[str, type] = {
+    "history": HistoryRow,
+    "parity": ParityRow,
+    "drift": DriftRow,
+    "timing": TimingRow,
+    "gradients": GradientRow,
+}
+
+
+def table_text(name: str, rows: Sequence[Any]) -> str:
+    """The CSV text of a table; floats are written so that they read back to the same bits."""
+    return text_of(TABLES[name], rows)
+
+
+def text_of(row_type: type, rows: Sequence[Any]) -> str:
+    """The CSV text of a table of such rows."""
+    return _fields(row_type) + rows_text(rows)
+
+
+def header(name: str) -> str:
+    """The first line of a table."""
+    return _fields(TABLES[name])
+
+
+def _fields(row_type: type) -> str:
+    return ",".join(row_type._fields) + "\n"  # type: ignore[attr-defined]
+
+
+def rows_text(rows: Sequence[Any]) -> str:
+    """The lines of some rows."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerows([_text(value) for value in row] for row in rows)
+    return out.getvalue()
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool | np.bool_):
+        return "true" if value else "false"
+    return repr(float(value)) if isinstance(value, float | np.floating) else str(value)
+
+
+def read_table(path: Path, name: str) -> list[Any]:
+    """Read a table that :func:`table_text` wrote; a file that is not one is an InputError."""
+    return read_rows(path, TABLES[name])
+
+
+def read_rows(path: Path, row_type: type) -> list[Any]:
+    """Read a table that :func:`text_of` wrote; a file of other rows is an InputError."""
+    converters = [_converter(kind) for kind in get_type_hints(row_type).values()]
+    rows: list[Any] = []
+    try:
+        text = path.read_bytes().decode("utf-8")
+        reader = csv.reader(io.StringIO(text, newline=""))
+        header = next(reader, [])
+        if header != list(row_type._fields):  # type: ignore[attr-defined]
+            raise InputError(
+                f"{path}: expected the columns {','.join(row_type._fields)}, "  # type: ignore[attr-defined]
+                f"found {','.join(header) or 'an empty file'}."
+            )
+        for row in reader:
+            if len(row) != len(converters):
+                raise ValueError(f"expected {len(converters)} values, found {len(row)}")
+            rows.append(row_type(*(f(v) for f, v in zip(converters, row, strict=True))))
+        if not text.endswith("\n"):
+            raise ValueError("it is cut off")
+    except FileNotFoundError:
+        raise InputError(f"{path} is missing from the run directory.") from None
+    except OSError as error:
+        raise InputError(f"{path} could not be read: {error.strerror}.") from None
+    except (ValueError, KeyError, csv.Error) as error:
+        raise InputError(f"{path} is damaged: row {len(rows) + 1}: {error}.") from None
+    return rows
+
+
+def _converter(kind: Any) -> Callable[[str], Any]:
+    """From the text of a value to the value."""
+    if kind is bool:
+        return {"true": True, "false": False}.__getitem__
+    if words := get_args(kind):
+        return dict(zip(words, words, strict=True)).__getitem__
+    return kind

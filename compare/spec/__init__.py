@@ -1,0 +1,1 @@
+"""What is to be trained: an experiment file, checked, and the configurations it describes."""

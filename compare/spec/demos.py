@@ -1,0 +1,155 @@
+"""Experiments that train no network: ``optimizer_paths`` and ``activation_histograms``.
+
+An experiment file with the key ``kind`` is one of these.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from compare.spec.experiment import Optimizer
+from compare.spec.settings import FinitePair, Form, Positive, PositivePair
+from experiments.errors import InputError
+
+Activation = Literal["Sigmoid", "Tanh", "ReLU"]
+Spread = Positive | Literal["xavier", "he"]
+
+
+class ActivationHistograms(Form):
+    """Normal inputs pass through equal layers without bias, for each activation and each spread.
+
+    Attributes:
+        kind: Says that the file follows this form.
+        title: The report's.
+        summary: One line for the list.
+        task: What is to be shown.
+        rows: Rows of the input, drawn from the standard normal distribution.
+        units: Features of the input, and units of every layer.
+        layers: How many layers.
+        activations: What follows every layer's product.
+        spreads: Standard deviations of the normal weights: numbers, ``xavier`` for √(1/n) and
+            ``he`` for √(2/n), n being ``units``.
+        dtype: What both sides compute in.
+        seeds: Each seed draws inputs and weights anew; the same ones for every activation, and
+            for every spread the same up to the factor.
+    """
+
+    kind: Literal["activation_histograms"]
+    title: str
+    summary: str
+    task: str
+    rows: Annotated[int, Field(ge=2, le=100_000)] = 1000
+    units: Annotated[int, Field(ge=2, le=2_000)] = 100
+    layers: Annotated[int, Field(ge=1, le=20)] = 5
+    activations: Annotated[list[Activation], Field(min_length=1)]
+    spreads: Annotated[list[Spread], Field(min_length=1)]
+    dtype: Literal["float32", "float64"] = "float32"
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)]
+
+    @field_validator("activations", "spreads", "seeds")
+    @classmethod
+    def _each_once(cls, value: list) -> list:
+        if len(set(value)) < len(value):
+            raise ValueError(f"activations, spreads and seeds should differ, but are {value}")
+        return value
+
+    def std(self, spread: float | str) -> float:
+        """The standard deviation that one of ``spreads`` means."""
+        if isinstance(spread, str):
+            return math.sqrt({"xavier": 1.0, "he": 2.0}[spread] / self.units)
+        return spread
+
+
+def spread_label(spread: float | str) -> str:
+    """How a spread is called in records: ``1``, ``0.01``, ``xavier`` or ``he``."""
+    return spread if isinstance(spread, str) else f"{spread:g}"
+
+
+def network_label(activation: str, spread: str) -> str:
+    """How a network is called from its two labels: ``Tanh, std 0.01`` or ``ReLU, He``."""
+    return f"{activation}, {spread.capitalize() if spread.isalpha() else f'std {spread}'}"
+
+
+class OptimizerPaths(Form):
+    """Every optimizer starts at one point of f(x, y) = x²/p + y²/q and makes some steps.
+
+    Attributes:
+        kind: Says that the file follows this form.
+        title: The report's.
+        summary: One line for the list.
+        task: What is to be shown.
+        divisors: p and q. Divisors and not factors: 20 is exact in every precision, 0.05 in none.
+        start: The first point (x, y).
+        steps: How many steps each optimizer makes.
+        dtype: What both sides compute in.
+        optimizers: Label → algorithm and settings, as in every experiment.
+    """
+
+    kind: Literal["optimizer_paths"]
+    title: str
+    summary: str
+    task: str
+    divisors: PositivePair = (20.0, 1.0)
+    start: FinitePair = (-7.0, 2.0)
+    steps: Annotated[int, Field(gt=0, le=10_000)] = 30
+    dtype: Literal["float32", "float64"] = "float32"
+    optimizers: Annotated[dict[str, Optimizer], Field(min_length=1)]
+
+    @field_validator("optimizers", mode="before")
+    @classmethod
+    def _label_names_the_algorithm(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        return {
+            label: {"algorithm": label, **settings} if isinstance(settings, dict) else settings
+            for label, settings in value.items()
+        }
+
+    @model_validator(mode="after")
+    def _downhill(self) -> OptimizerPaths:
+        for label, optimizer in self.optimizers.items():
+            if getattr(optimizer, "maximize", False):
+                raise ValueError(
+                    f"optimizers.{label}: maximize should be false, but is true: the bowl has no "
+                    "highest point"
+                )
+            if optimizer.algorithm == "NAdam" and self.dtype == "float64":
+                raise ValueError(
+                    f"optimizers.{label}: NAdam in float64 cannot be certified, since PyTorch "
+                    'rounds its mu_product to float32: use dtype = "float32"'
+                )
+        return self
+
+
+AnyKind = OptimizerPaths | ActivationHistograms
+
+FORMS: dict[str, type[OptimizerPaths] | type[ActivationHistograms]] = {
+    "optimizer_paths": OptimizerPaths,
+    "activation_histograms": ActivationHistograms,
+}
+
+
+def form_of(
+    tree: dict[str, Any], source: str
+) -> type[OptimizerPaths] | type[ActivationHistograms] | None:
+    """The form that an experiment's file follows; None for one that trains a network.
+
+    Args:
+        tree: The file's content.
+        source: What to call it in an error.
+
+    Raises:
+        InputError: Its ``kind`` is none that there is.
+    """
+    if "kind" not in tree:
+        return None
+    kind = tree["kind"]
+    if not isinstance(kind, str) or kind not in FORMS:
+        raise InputError(
+            f"{source}: kind should be one of {', '.join(FORMS)}, but is {kind!r}. (An experiment "
+            "that trains a network has no key 'kind'.)"
+        )
+    return FORMS[kind]

@@ -1,0 +1,423 @@
+"""The form of an experiment: what a TOML file may say, and what it then means.
+
+Nothing here knows NumPy or PyTorch layers; the two sides are built from this form elsewhere.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from compare.spec.optimizers import Others
+from compare.spec.report import Claim, Equivalence, FigureForm, Reported, Selection
+from compare.spec.settings import Finite, Form, Fraction, FractionPair, NotNegative, Positive
+from compare.spec.vary import Axis, Changes, changed, check_label, combinations, setting
+from experiments.initialisation import Scheme
+
+OPTIMIZER = "optimizer"
+"""The name of the first axis: which of the optimizers."""
+
+ASKED = ("vary", "figures", "claims", "reported")
+"""What a single training has none of."""
+
+VARIABLE = ("data", "model", "training", "optimizers", "parity")
+"""The tables that a case of ``vary`` may change."""
+
+
+class Data(Form):
+    """Which data, and which rows of it.
+
+    Attributes:
+        name: A data set of ``nncompare list``, or an ``.npz`` file beside the experiment's.
+        sample: The small data set that ``--sample`` uses instead.
+        limit: Use only the first so many rows of the training set.
+        validation: The share of those rows, taken from their end, that is held out.
+        layout: ``flat`` gives the network (N, features), ``image`` gives (N, channels, H, W).
+    """
+
+    name: str
+    sample: str | None = None
+    limit: Annotated[int, Field(gt=0)] | None = None
+    validation: Fraction = 0.0
+    layout: Literal["flat", "image"] = "flat"
+
+
+class Model(Form):
+    """The network: a function of a namespace, its arguments, and how its weights start.
+
+    Attributes:
+        architecture: A function of ``experiments.architectures``, or ``FILE.py:FUNCTION``.
+        arguments: Keyword arguments of that function.
+        initialisation: A scheme of ``experiments.initialisation``.
+        std: Standard deviation of the weights, for ``initialisation = "normal"``.
+    """
+
+    architecture: str
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    initialisation: Scheme = "kaiming_uniform"
+    std: Positive = 0.01
+
+    @field_validator("arguments")
+    @classmethod
+    def _arguments_are_plain(cls, value: dict[str, Any]) -> dict[str, Any]:
+        """What JSON cannot hold would not come back from run.json as it was."""
+        for key, argument in value.items():
+            if not _plain(argument):
+                raise ValueError(
+                    f"model.arguments.{key} should be made of finite numbers, strings, booleans, "
+                    f"lists and tables, but is {argument!r}"
+                )
+        return value
+
+
+class Training(Form):
+    """How long, in which portions, and from which seeds.
+
+    Attributes:
+        epochs: Passes over the training set.
+        steps: Stop after so many updates, within an epoch if need be.
+        batch_size: Rows in a batch; the last batch of an epoch holds what is left.
+        loss: A loss class of both namespaces. ``CrossEntropyLoss`` and ``NLLLoss`` take one
+            output a class, ``BCELoss`` and ``BCEWithLogitsLoss`` one output for two classes, the
+            others one output whose nearest integer is the class.
+        dtype: What both sides compute in.
+        seeds: Each seed is a training of its own.
+        evaluate_every: Evaluate all splits after every so many epochs, and after the last.
+        evaluate_rows: Evaluate the first so many rows of each split; all of them if absent.
+        decay_biases: Whether weight decay acts on vectors too (biases, γ and β of BatchNorm), or
+            on weights of two and more dimensions alone.
+        gradient_norms: Whether the length of every parameter's gradient is recorded, at each
+            step.
+    """
+
+    epochs: Annotated[int, Field(gt=0)]
+    steps: Annotated[int, Field(gt=0)] | None = None
+    batch_size: Annotated[int, Field(gt=0)]
+    loss: Literal[
+        "CrossEntropyLoss",
+        "NLLLoss",
+        "BCELoss",
+        "BCEWithLogitsLoss",
+        "MSELoss",
+        "L1Loss",
+        "SmoothL1Loss",
+        "HuberLoss",
+    ] = "CrossEntropyLoss"
+    dtype: Literal["float32", "float64"] = "float32"
+    seeds: Annotated[list[Annotated[int, Field(ge=0, lt=2**32)]], Field(min_length=1)] = Field(
+        default_factory=lambda: [0]
+    )
+    evaluate_every: Annotated[int, Field(gt=0)] = 1
+    evaluate_rows: Annotated[int, Field(gt=0)] | None = None
+    decay_biases: bool = True
+    gradient_norms: bool = False
+
+    @field_validator("seeds")
+    @classmethod
+    def _each_seed_once(cls, value: list[int]) -> list[int]:
+        if len(set(value)) < len(value):
+            raise ValueError(f"training.seeds should hold each seed once, but is {value}")
+        return value
+
+
+class SGD(Form):
+    """Stochastic gradient descent; the settings of ``torch.optim.SGD``."""
+
+    algorithm: Literal["SGD"]
+    lr: Positive
+    momentum: NotNegative = 0.0
+    dampening: Finite = 0.0
+    weight_decay: NotNegative = 0.0
+    nesterov: bool = False
+    maximize: bool = False
+
+
+class Adam(Form):
+    """Adam; the settings of ``torch.optim.Adam``."""
+
+    algorithm: Literal["Adam"]
+    lr: Positive
+    betas: FractionPair = (0.9, 0.999)
+    eps: NotNegative = 1e-8
+    weight_decay: NotNegative = 0.0
+    amsgrad: bool = False
+    maximize: bool = False
+
+
+Optimizer = Annotated[SGD | Adam | Others, Field(discriminator="algorithm")]
+
+
+class Parity(Form):
+    """Which steps are certified, and how many PyTorch replicas show the usual drift.
+
+    Attributes:
+        first_steps: Every one of the first so many steps is certified.
+        every: After those, each step whose number is a multiple of this; by default about
+            ten more, spread over the training.
+        replicas: Extra PyTorch trainings that differ from the main one in rounding alone.
+        replica_steps: How many steps the replicas and their reference run.
+    """
+
+    first_steps: Annotated[int, Field(ge=1)] = 20
+    every: Annotated[int, Field(ge=1)] | None = None
+    replicas: Annotated[int, Field(ge=0, le=8)] = 2
+    replica_steps: Annotated[int, Field(ge=0)] = 100
+
+
+class Configuration(NamedTuple):
+    """One combination of an experiment's cases; each seed makes a training of it.
+
+    Attributes:
+        label: The optimizer's label and the cases', in the order of the axes.
+        variant: Axis → case, the optimizer first.
+        experiment: The experiment with this combination's settings: it varies nothing.
+    """
+
+    label: str
+    variant: dict[str, str]
+    experiment: Experiment
+
+    @property
+    def optimizer(self) -> str:
+        """The label of its optimizer."""
+        return self.variant[OPTIMIZER]
+
+
+class Experiment(Form):
+    """One experiment: networks trained on both sides, for every combination of what is varied.
+
+    Attributes:
+        title: The title of the report.
+        summary: What it shows, in one line.
+        task: What is to be done, for the report.
+        data: Which data.
+        model: Which network.
+        training: How long, and from which seeds.
+        optimizers: Label → optimizer; the first axis.
+        vary: Axis → its cases: further things that are varied.
+        figures: Figures of its own.
+        claims: What the report answers.
+        reported: Published figures.
+        parity: Which steps are certified.
+        equivalence: When both sides count as equally good.
+        small: The settings that ``--sample`` changes beside the data.
+    """
+
+    title: str
+    summary: str
+    task: str
+    data: Data
+    model: Model
+    training: Training
+    optimizers: Annotated[dict[str, Optimizer], Field(min_length=1)]
+    vary: dict[str, Axis] = Field(default_factory=dict)
+    figures: list[FigureForm] = Field(default_factory=list)
+    claims: list[Claim] = Field(default_factory=list)
+    reported: list[Reported] = Field(default_factory=list)
+    parity: Parity = Parity()
+    equivalence: Equivalence = Equivalence()
+    small: Changes = Field(default_factory=dict)
+
+    @field_validator("optimizers", mode="before")
+    @classmethod
+    def _label_names_the_algorithm(cls, value: Any) -> Any:
+        """``[optimizers.Adam]`` needs no ``algorithm``; any other label must give one."""
+        if not isinstance(value, dict):
+            return value
+        return {
+            label: {"algorithm": label, **settings} if isinstance(settings, dict) else settings
+            for label, settings in value.items()
+        }
+
+    @field_validator("optimizers")
+    @classmethod
+    def _labels_can_name_files(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for label in value:
+            check_label("optimizers: the label", label)
+        return value
+
+    @field_validator("vary")
+    @classmethod
+    def _axes_have_names_of_their_own(cls, value: dict[str, Axis]) -> dict[str, Axis]:
+        for name in value:
+            check_label("vary: the axis", name)
+            if name == OPTIMIZER:
+                raise ValueError(
+                    f"vary: the axis {OPTIMIZER!r} is made of the optimizers: choose another name"
+                )
+        return value
+
+    @model_validator(mode="after")
+    def _referee_has_the_state(self) -> Experiment:
+        """PyTorch keeps one number of NAdam in float32, and in float64 only after loading."""
+        for label, optimizer in self.optimizers.items():
+            if optimizer.algorithm == "NAdam" and self.training.dtype == "float64":
+                raise ValueError(
+                    f"optimizers.{label}: a training with NAdam in float64 cannot be certified, "
+                    'since PyTorch rounds its mu_product to float32: use dtype = "float32"'
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _every_combination_is_an_experiment(self) -> Experiment:
+        labels = [configuration.label for configuration in self.configurations]
+        twice = next((label for label in labels if labels.count(label) > 1), None)
+        if twice is not None:
+            raise ValueError(f"vary: two trainings have the label {twice!r}: name the cases apart")
+        return self
+
+    @model_validator(mode="after")
+    def _the_small_one_is_an_experiment(self) -> Experiment:
+        _check_tables("small", self.small)
+        if self.small:
+            self._changed("small", self.small)
+        return self
+
+    @model_validator(mode="after")
+    def _reported_figures_belong_to_a_training(self) -> Experiment:
+        labels = [configuration.label for configuration in self.configurations]
+        for figure in self.reported:
+            if figure.label not in labels:
+                raise ValueError(
+                    f"reported: {figure.quantity} {figure.value} is for the optimizer "
+                    f"{figure.label!r}, but the {'trainings' if self.vary else 'optimizers'} "
+                    f"are {_listed(labels)} (reported = [] leaves all such figures out)"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _axes_exist(self) -> Experiment:
+        axes = [OPTIMIZER, *self.vary]
+        for figure in self.figures:
+            for axis in figure.axes():
+                if axis not in axes:
+                    raise ValueError(
+                        f"figures: the axis {axis!r} of {figure.kind!r} is not one of "
+                        f"{', '.join(axes)}"
+                    )
+            if figure.kind == "gradient norms" and not self.training.gradient_norms:
+                raise ValueError("figures: 'gradient norms' needs training.gradient_norms = true")
+        for claim in self.claims:
+            for selection in (claim.of, claim.than or {}):
+                if not self.select(selection):
+                    raise ValueError(
+                        f"claims: {claim.says!r} selects {selection}, which is none of the "
+                        f"trainings (axes: {', '.join(axes)}; claims = [] leaves all claims out)"
+                    )
+        return self
+
+    @cached_property
+    def configurations(self) -> list[Configuration]:
+        """Every combination of the optimizers and the cases, in order."""
+        if not self.vary:
+            return [
+                Configuration(label, {OPTIMIZER: label}, self._of_one(label))
+                for label in self.optimizers
+            ]
+        found = []
+        for optimizer in self.optimizers:
+            for variant, changes in combinations(self.vary):
+                label = " ".join([optimizer, *variant.values()])
+                _check_changes(label, changes, self.optimizers)
+                one = self._changed(f"vary: {label!r}", changes)._of_one(optimizer)
+                found.append(Configuration(label, {OPTIMIZER: optimizer, **variant}, one))
+        return found
+
+    def _changed(self, what: str, changes: Changes) -> Experiment:
+        """The experiment with some settings changed, which varies nothing and asks nothing."""
+        tree = self.model_dump(mode="json", exclude={*ASKED, "small"})
+        try:
+            return Experiment.model_validate(changed(tree, changes))
+        except ValidationError as error:
+            problem = error.errors(include_url=False)[0]
+            key = ".".join(str(part) for part in problem["loc"])
+            raise ValueError(
+                f"{what}: {key}: {problem['msg']}, but is {problem['input']!r}"
+            ) from None
+
+    def made_small(self) -> Experiment:
+        """The experiment as ``--sample`` runs it."""
+        if not self.small:
+            return self
+        tree = self.model_dump(mode="json", exclude={"small"})
+        return Experiment.model_validate(changed(tree, self.small))
+
+    def model_copy(self, **settings: Any) -> Experiment:
+        """A copy, whose configurations are its own."""
+        copied = super().model_copy(**settings)
+        copied.__dict__.pop("configurations", None)
+        return copied
+
+    def select(self, selection: Selection) -> list[Configuration]:
+        """The configurations that a selection means."""
+        found = self.configurations
+        for key, choice in selection.items():
+            if key == OPTIMIZER or key in self.vary:
+                cases = [choice] if isinstance(choice, str) else choice
+                found = [
+                    configuration for configuration in found if configuration.variant[key] in cases
+                ]
+            elif isinstance(choice, list) and len(choice) == 2:
+                low, high = choice
+                found = [
+                    configuration
+                    for configuration in found
+                    if _within(configuration.experiment, key, low, high)
+                ]
+            else:
+                return []
+        return found
+
+    def _of_one(self, label: str) -> Experiment:
+        """The same with one of the optimizers alone."""
+        return self.model_copy(update={"optimizers": {label: self.optimizers[label]}})
+
+
+def _check_tables(what: str, changes: Changes) -> None:
+    for table, settings in changes.items():
+        if table not in VARIABLE or not isinstance(settings, dict):
+            raise ValueError(
+                f"{what} changes {table!r}: expected settings of {', '.join(VARIABLE)}"
+            )
+
+
+def _check_changes(label: str, changes: Changes, optimizers: dict[str, Any]) -> None:
+    _check_tables(f"vary: {label!r}", changes)
+    if set(changes.get("data", {})) - {"layout"}:
+        raise ValueError(
+            f"vary: {label!r} changes {', '.join(changes['data'])} of the data: all trainings have "
+            "the same rows, and only data.layout may vary"
+        )
+    if "evaluate_rows" in changes.get("training", {}):
+        raise ValueError(f"vary: {label!r} changes training.evaluate_rows, the same for all")
+    if "seeds" in changes.get("training", {}):
+        raise ValueError(f"vary: {label!r} changes training.seeds, which are the same for all")
+    for optimizer in changes.get("optimizers", {}):
+        if optimizer not in optimizers:
+            raise ValueError(
+                f"vary: {label!r} changes the optimizer {optimizer!r}, but the optimizers are "
+                f"{', '.join(optimizers)}"
+            )
+
+
+def _within(experiment: Experiment, key: str, low: Any, high: Any) -> bool:
+    value = setting(experiment.model_dump(mode="json"), key)
+    return isinstance(value, int | float) and low <= value <= high
+
+
+def _listed(labels: list[str]) -> str:
+    return ", ".join(labels[:12]) + (f" and {len(labels) - 12} more" if len(labels) > 12 else "")
+
+
+def _plain(value: Any) -> bool:
+    """Whether JSON gives this value back as it was."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _plain(item) for key, item in value.items())
+    if isinstance(value, list):
+        return all(_plain(item) for item in value)
+    return isinstance(value, str | bool | int) or (
+        isinstance(value, float) and math.isfinite(value)
+    )

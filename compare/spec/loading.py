@@ -1,0 +1,225 @@
+"""From a name or a TOML file, and ``--set`` changes, to a checked experiment."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from compare.spec.demos import AnyKind, form_of
+from compare.spec.experiment import Experiment
+from compare.spec.settings import Form
+from experiments.errors import InputError
+
+
+def experiment_names() -> list[str]:
+    """The names of the experiments that come with the package, in alphabetical order."""
+    return sorted(
+        entry.name.removesuffix(".toml")
+        for entry in files("experiments").iterdir()
+        if entry.name.endswith(".toml")
+    )
+
+
+def load_experiment(name_or_path: str, changes: Iterable[str] = ()) -> tuple[str, Experiment]:
+    """Read an experiment that trains a network, as :func:`load_form` reads any.
+
+    Raises:
+        InputError: As there, or it trains no network.
+    """
+    name, form = load_form(name_or_path, changes)
+    if not isinstance(form, Experiment):
+        raise InputError(f"{name} trains no network: it is of the kind {form.kind}.")
+    return name, form
+
+
+def load_form(name_or_path: str, changes: Iterable[str] = ()) -> tuple[str, Experiment | AnyKind]:
+    """Read an experiment and check every key of it.
+
+    Args:
+        name_or_path: A name of :func:`experiment_names`, or the path of a TOML file.
+        changes: ``key=value`` texts. The key is a dotted path such as ``optimizers.SGD.lr``, or
+            its last parts where they name one place only (``epochs``); the value is TOML.
+
+    Returns:
+        The experiment's short name and its form.
+
+    Raises:
+        InputError: Unknown name, unreadable file, unknown key or value that does not fit.
+    """
+    name, source, text = _read(name_or_path)
+    try:
+        tree = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{source} is not valid TOML: {error}.") from None
+    # Checked once unchanged, so that an error in the file is not blamed on --set.
+    checked = _check(tree, source)
+    changes = list(changes)
+    if not changes:
+        return name, checked
+    complete = checked.model_dump(mode="json")
+    for change in changes:
+        key, value = _parse_change(change)
+        _assign(complete, key, value)
+    return name, _check(complete, f"--set {' --set '.join(changes)}")
+
+
+def _read(name_or_path: str) -> tuple[str, str, str]:
+    """Return (short name, what to call the source in messages, text)."""
+    names = experiment_names()
+    if name_or_path in names:
+        entry = files("experiments") / f"{name_or_path}.toml"
+        return name_or_path, f"{name_or_path}.toml", entry.read_text(encoding="utf-8")
+    path = Path(name_or_path)
+    if path.suffix != ".toml":
+        near = difflib.get_close_matches(name_or_path, names, n=1, cutoff=0.4)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise InputError(
+            f"There is no experiment {name_or_path!r}: expected one of {', '.join(names)}, "
+            f"or the path of a .toml file.{hint}"
+        )
+    try:
+        return path.stem, str(path), path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such experiment file.") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not a text file in UTF-8.") from None
+    except OSError as error:
+        raise InputError(f"{path} could not be read: {error.strerror}.") from None
+
+
+def _check(tree: dict[str, Any], source: str) -> Experiment | AnyKind:
+    form = form_of(tree, source) or Experiment
+    try:
+        return form.model_validate(tree)
+    except ValidationError as error:
+        raise InputError(_one_sentence(error, source, form)) from None
+
+
+def _one_sentence(error: ValidationError, source: str, form: type[Form] = Experiment) -> str:
+    """Say the first problem as a sentence that names the key, what was expected and found."""
+    problem = error.errors(include_url=False)[0]
+    more = f" ({error.error_count() - 1} more after that.)" if error.error_count() > 1 else ""
+    path = [str(part) for part in problem["loc"]]
+    algorithm = None
+    if len(path) > 3 and path[0] == "optimizers":
+        algorithm = path.pop(2)  # a discriminated union adds its tag: optimizers.Adam.Adam.lr
+    key = ".".join(path)
+    found = problem["input"]
+    match problem["type"]:
+        case "extra_forbidden":
+            known = _known_keys(path, algorithm, form)
+            near = difflib.get_close_matches(path[-1], known, n=1)
+            if not near and len(path) == 1:  # a key that belongs into a table
+                inner = _keys_of_tables(form)
+                near = [inner[k] for k in difflib.get_close_matches(key, inner, n=1)]
+            hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}."
+            return f"{source}: unknown key {key!r}.{hint}{more}"
+        case "missing" if path[-1].isdigit():
+            whole = ".".join(path[:-1])
+            return f"{source}: {whole} should have more items, but is {list(found)!r}.{more}"
+        case "missing":
+            return f"{source}: the key {key!r} is missing.{more}"
+        case "union_tag_invalid":
+            return (
+                f"{source}: {key} has the algorithm {found.get('algorithm')!r}, but expected one "
+                f"of {problem['ctx']['expected_tags']}. (A label may be any other name if the "
+                f"table has the key 'algorithm'.){more}"
+            )
+        case "value_error":
+            return f"{source}: {problem['msg'].removeprefix('Value error, ')}.{more}"
+        case "too_short" | "too_long":
+            least, bound = problem["type"] == "too_short", problem["ctx"]
+            number = bound["min_length"] if least else bound["max_length"]
+            return (
+                f"{source}: {key} should have at {'least' if least else 'most'} {number} "
+                f"item{'s' if number > 1 else ''}, but is {found!r}.{more}"
+            )
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"{source}: {key} should be a table, but is {found!r}.{more}"
+        case "tuple_type":
+            return f"{source}: {key} should be a list, but is {found!r}.{more}"
+    expected = problem["msg"].removeprefix("Input should be ")
+    return f"{source}: {key} should be {expected}, but is {found!r}.{more}"
+
+
+TABLES = {
+    "data": "Data",
+    "model": "Model",
+    "training": "Training",
+    "vary": "Axis",
+    "figures": "FigureForm",
+    "claims": "Claim",
+    "reported": "Reported",
+    "parity": "Parity",
+    "equivalence": "Equivalence",
+}
+LISTS = ("vary", "figures", "claims", "reported")
+"""Tables that hold others, which have the keys."""
+
+
+def _known_keys(path: list[str], algorithm: str | None, form: type[Form]) -> list[str]:
+    """The keys that the form knows beside the last one of ``path``."""
+    schema = form.model_json_schema()
+    if len(path) == 1:
+        return sorted(schema["properties"])
+    table = algorithm or TABLES[path[0]]
+    if path[0] == "vary" and len(path) > 3:
+        table = "LogSteps" if path[2] == "log_steps" else "Range"
+    return sorted(schema["$defs"][table]["properties"])
+
+
+def _keys_of_tables(form: type[Form]) -> dict[str, str]:
+    """Key → its dotted path, for the tables that are the same in every experiment."""
+    definitions = form.model_json_schema().get("$defs", {})
+    return {
+        key: f"{table}.{key}"
+        for table, name in TABLES.items()
+        if table not in LISTS and name in definitions
+        for key in definitions[name]["properties"]
+    }
+
+
+def _parse_change(change: str) -> tuple[str, Any]:
+    key, equals, text = change.partition("=")
+    key = key.strip()
+    if not equals or not key:
+        raise InputError(f"--set expects key=value, such as training.epochs=3, but got {change!r}.")
+    try:
+        return key, tomllib.loads(f"value = {text.strip()}")["value"]
+    except tomllib.TOMLDecodeError:
+        return key, text.strip()  # a bare word is a string: --set data.layout=image
+
+
+def _assign(tree: dict[str, Any], key: str, value: Any) -> None:
+    """Set the one place that ``key`` names; a key that names no place is set where it stands."""
+    parts = key.split(".")
+    # What varies is named in full: a short name means the setting that all trainings share.
+    found = _paths({table: tree[table] for table in tree if table not in LISTS})
+    places = [path for path in found if path[-len(parts) :] == parts]
+    if parts in places or not places:
+        places = [parts]
+    if len(places) > 1:
+        listed = " and ".join(".".join(place) for place in places)
+        raise InputError(f"--set {key}={value} could mean {listed}: write one of them in full.")
+    *parents, last = places[0]
+    table: Any = tree
+    for part in parents:
+        table = table.setdefault(part, {}) if isinstance(table, dict) else None
+    if not isinstance(table, dict):
+        raise InputError(f"--set {key}: {'.'.join(parents)} is a value, not a table.")
+    table[last] = value
+
+
+def _paths(tree: dict[str, Any], above: tuple[str, ...] = ()) -> list[list[str]]:
+    found = []
+    for key, value in tree.items():
+        found.append([*above, key])
+        if isinstance(value, dict):
+            found += _paths(value, (*above, key))
+    return found

@@ -1,0 +1,180 @@
+"""One training of an experiment, as both sides are to build it."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from compare.spec.experiment import Experiment
+from compare.spec.targets import HEADS, Head
+from experiments import architectures
+from experiments.errors import InputError
+from experiments.initialisation import Scheme, initialise
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """The network, loss and optimizer of one training, in words that both namespaces know.
+
+    Attributes:
+        architecture: A function of a namespace.
+        arguments: Its keyword arguments.
+        initialisation: A scheme of ``experiments.initialisation``; ``std`` belongs to it.
+        loss: The loss class.
+        algorithm: The optimizer class.
+        settings: The optimizer's keyword arguments.
+        decay_biases: Whether its weight decay acts on vectors too, or on parameters of two and
+            more dimensions alone.
+    """
+
+    architecture: Callable[..., Any]
+    arguments: dict[str, Any] = field(default_factory=dict)
+    initialisation: Scheme = "kaiming_uniform"
+    std: float = 0.01
+    loss: str = "CrossEntropyLoss"
+    algorithm: str = "SGD"
+    settings: dict[str, Any] = field(default_factory=dict)
+    decay_biases: bool = True
+
+    @property
+    def head(self) -> Head:
+        """What the network's output means."""
+        return HEADS[self.loss]
+
+    def model(self, nn: Any) -> Any:
+        """The network with its starting weights, drawn from the namespace's generator.
+
+        Raises:
+            InputError: The architecture cannot be built, or builds something else.
+        """
+        name = f"The architecture {getattr(self.architecture, '__name__', self.architecture)}"
+        try:
+            model = self.architecture(nn, **self.arguments)
+        except Exception as error:
+            raise InputError(
+                f"{name} could not be built from {nn.__name__}{_line_of(error, self.architecture)}"
+                f" with the arguments {self.arguments}: {type(error).__name__}: {error}."
+            ) from error
+        if not isinstance(model, nn.Module):
+            raise InputError(f"{name} returned {model!r}, not a network made of {nn.__name__}.")
+        initialise(nn, model, self.initialisation, self.std)
+        return model
+
+    def criterion(self, nn: Any) -> Any:
+        """The loss."""
+        return getattr(nn, self.loss)()
+
+    def optimizer(self, nn: Any, model: Any) -> Any:
+        """The optimizer of all parameters of ``model``.
+
+        Raises:
+            InputError: Its settings contradict each other, or there is nothing to train.
+        """
+        try:
+            return getattr(nn.optim, self.algorithm)(self._groups(model), **self.settings)
+        except (ValueError, TypeError, NotImplementedError) as error:
+            raise InputError(
+                f"The optimizer {self.algorithm} could not be made with {self.settings}: {error}."
+            ) from error
+
+    def _groups(self, model: Any) -> Any:
+        """The parameters, or two groups of them where only some decay."""
+        if self.decay_biases or not self.settings.get("weight_decay"):
+            return model.parameters()
+        parameters = list(model.parameters())
+        groups: list[dict[str, Any]] = [
+            {"params": [p for p in parameters if len(p.shape) > 1]},
+            {"params": [p for p in parameters if len(p.shape) <= 1], "weight_decay": 0.0},
+        ]
+        return [group for group in groups if group["params"]]
+
+
+def model_spec(experiment: Experiment, label: str, folder: Path = Path()) -> ModelSpec:
+    """The model_spec of the training with the optimizer ``label``.
+
+    Args:
+        experiment: The experiment.
+        label: One of its optimizers.
+        folder: Where a ``FILE.py`` of ``model.architecture`` is looked for.
+
+    Raises:
+        InputError: The architecture does not exist or does not take the arguments.
+    """
+    settings = experiment.optimizers[label].model_dump()
+    function = find_architecture(experiment.model.architecture, folder)
+    try:
+        inspect.signature(function).bind(None, **experiment.model.arguments)
+    except TypeError as error:
+        raise InputError(
+            f"model.arguments do not fit the architecture {experiment.model.architecture!r}: "
+            f"{error}; it takes {inspect.signature(function)}."
+        ) from None
+    return ModelSpec(
+        function,
+        experiment.model.arguments,
+        experiment.model.initialisation,
+        experiment.model.std,
+        experiment.training.loss,
+        settings.pop("algorithm"),
+        settings,
+        experiment.training.decay_biases,
+    )
+
+
+def architecture_names() -> list[str]:
+    """The functions of ``experiments.architectures``, in the order of the file."""
+    return [
+        name
+        for name, value in vars(architectures).items()
+        if inspect.isfunction(value)
+        and value.__module__ == architectures.__name__
+        and not name.startswith("_")
+    ]
+
+
+def find_architecture(name: str, folder: Path = Path()) -> Callable[..., Any]:
+    """The function that ``name`` or ``FILE.py:FUNCTION`` means."""
+    if ":" not in name:
+        if name not in architecture_names():
+            raise InputError(
+                f"There is no architecture {name!r}: expected one of "
+                f"{', '.join(architecture_names())}, or FILE.py:FUNCTION."
+            )
+        return getattr(architectures, name)
+    file_name, _, function_name = name.rpartition(":")
+    path = folder / file_name
+    spec = importlib.util.spec_from_file_location(f"architecture_in_{path.stem}", path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise InputError(f"model.architecture {name!r}: there is no Python file {path}.")
+    if (beside := str(path.parent.absolute())) not in sys.path:
+        sys.path.append(beside)  # so that the file may import others beside it
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses and inspect look for it
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise InputError(
+            f"model.architecture {name!r}: {path} could not be run: "
+            f"{type(error).__name__}: {error}."
+        ) from None
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise InputError(f"model.architecture {name!r}: {path} defines no {function_name}().")
+    return function
+
+
+def _line_of(error: Exception, function: Callable[..., Any]) -> str:
+    """Where in the file of ``function`` the error came up."""
+    code = getattr(function, "__code__", None)
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if code is not None and frame.filename == code.co_filename and frame.filename != __file__
+    ]
+    return f" (line {lines[-1]} of {Path(code.co_filename).name})" if code and lines else ""

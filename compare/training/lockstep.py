@@ -1,0 +1,308 @@
+"""Both sides trained on the same batches in the same order, and certified on the way.
+
+Between two steps at which something is looked at, each side makes a stretch of steps by itself:
+it then finds its own weights in the caches of the processor and not those of the other. Within
+a stretch neither has anything of the other's but the batches and the masks of dropout.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from compare.analysis.timings import STRETCH
+from compare.backends import Backend, Step
+from compare.backends.numpy_backend import NumpyBackend
+from compare.backends.protocol import Arrays
+from compare.backends.torch_backend import TorchBackend
+from compare.mistakes.stage import diagnose_step
+from compare.parity.certificate import certify
+from compare.parity.comparison import Comparison, Judges
+from compare.parity.initial import compare_initial
+from compare.records.log import Findings
+from compare.records.run import NamedMistake, TrainingRecord
+from compare.records.tables import GradientRow, HistoryRow, ParityRow, TimingRow
+from compare.spec.experiment import Configuration, Experiment
+from compare.spec.model import ModelSpec
+from compare.training.observer import Observer
+from compare.training.replicas import Replicas
+from compare.training.splits import Rows, Splits
+
+Batch = tuple[int, np.ndarray]
+"""The number of a step, from 0, and the rows that it is made with."""
+
+
+class Made(NamedTuple):
+    """What a side's step leaves behind; ``seconds`` is None where it was recorded as well."""
+
+    history: list[HistoryRow]
+    gradients: list[GradientRow]
+    masks: Arrays
+    seconds: float | None
+
+
+def batches(order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
+    """Cut an order of rows into batches; the last one holds what is left."""
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
+
+
+def total_steps(experiment: Experiment, rows: int, max_steps: int | None) -> int:
+    """The number of updates of one training."""
+    training = experiment.training
+    steps = training.epochs * -(-rows // training.batch_size)
+    return min(n for n in (steps, training.steps, max_steps) if n is not None)
+
+
+def _printed(model: Any) -> dict[str, str]:
+    """Name → how a module prints itself, for the modules that hold no others."""
+    named = dict(model.named_modules())
+    holders = {name.rpartition(".")[0] for name in named if name}
+    return {name: repr(module) for name, module in named.items() if name not in holders}
+
+
+class LockStep:
+    """One training, NumPy and PyTorch side by side.
+
+    Args:
+        configuration: What is to be done.
+        model_spec: What is to be built.
+        seed: Where both generators start.
+        splits: The data, laid out for the network.
+        findings: Where rows, weights and predictions go.
+        observer: Who is told of the progress.
+        max_steps: Stop after so many updates.
+    """
+
+    def __init__(
+        self,
+        configuration: Configuration,
+        model_spec: ModelSpec,
+        seed: int,
+        splits: Splits,
+        findings: Findings,
+        observer: Observer,
+        max_steps: int | None = None,
+    ) -> None:
+        experiment, label = configuration.experiment, configuration.label
+        self.experiment, self.label, self.seed = experiment, label, seed
+        self.splits, self.findings, self.observer = splits, findings, observer
+        self.head = model_spec.head
+        dtype = experiment.training.dtype
+        # The judges draw weights of their own, so they are built before the generators start.
+        self.judges = Judges(
+            NumpyBackend(model_spec, "float64"),
+            TorchBackend(model_spec, "float32"),
+            TorchBackend(model_spec, "float64"),
+        )
+        self.steps = total_steps(experiment, len(splits.train.targets), max_steps)
+        parity = experiment.parity
+        self.replicas = Replicas(
+            model_spec, parity.replicas, min(parity.replica_steps, self.steps), dtype, seed
+        )
+        self.numpy: Backend = NumpyBackend(model_spec, dtype, seed)
+        self.torch: Backend = TorchBackend(model_spec, dtype, seed)
+        self.sides = (self.numpy, self.torch)
+        initial, rows = compare_initial(self.numpy, self.torch, label, seed)
+        self._evaluated_rows = experiment.training.evaluate_rows
+        self._diverged = False
+        self._turns = 0
+        self._every = parity.every or max(1, self.steps // 10)
+        self.record = TrainingRecord(
+            label=label,
+            variant=configuration.variant,
+            seed=seed,
+            finished=False,
+            steps=0,
+            parameters=len(self.numpy.weights()),
+            parity_rows=0,
+            initial=initial,
+            kinks=[],
+            modules=_printed(self.numpy.model),
+            wall_s=0.0,
+        )
+        self._add_parity(rows)
+
+    def train(self) -> Iterator[None]:
+        """Train to the end, pausing after each epoch so that the caller can save the records."""
+        started = time.perf_counter()
+        training = self.experiment.training
+        splits = self.splits.map(lambda rows: Rows(rows.inputs, self.head.targets(rows.targets)))
+        held = {
+            side.name: {name: side.rows(*rows) for name, rows in splits.named().items()}
+            for side in self.sides
+        }
+        self.replicas.start(self.torch.state(), held["torch"]["train"])
+        self.observer.begin(self.label, self.seed, self.steps)
+        self._evaluate(0, held)
+        step = 0
+        for epoch in range(1, training.epochs + 1):
+            order = self.numpy.permutation(len(self.splits.train.targets))
+            # Masks are drawn by NumPy alone; from the first on, its generator goes its own way.
+            alike = self.numpy.masks() or np.array_equal(order, self.torch.permutation(len(order)))
+            if not alike:
+                self._shuffles_differ(step)
+            cut = batches(order, training.batch_size)
+            for stretch in self._stretches(enumerate(islice(cut, self.steps - step), step)):
+                self._advance(epoch, stretch, held)
+                step = self.record.steps = stretch[-1][0] + 1
+            self.record.wall_s = time.perf_counter() - started
+            last = step == self.steps or epoch == training.epochs
+            if last or epoch % training.evaluate_every == 0:
+                self._evaluate(epoch, held)
+            yield
+            if step == self.steps:
+                break
+        self._keep_results(held)
+        self.record.finished = True
+        self.record.wall_s = time.perf_counter() - started
+        self.observer.end(self.record)
+
+    def _certified(self, step: int) -> bool:
+        return step < self.experiment.parity.first_steps or step % self._every == 0
+
+    def _stretches(self, steps: Iterable[Batch]) -> Iterator[list[Batch]]:
+        """Cut steps where the sides are looked at: a certified step is a stretch of its own."""
+        stretch: list[Batch] = []
+        for step, indices in steps:
+            certified = self._certified(step)
+            if stretch and (certified or len(stretch) == STRETCH):
+                yield stretch
+                stretch = []
+            stretch.append((step, indices))
+            if certified or self.replicas.measured(step):
+                yield stretch
+                stretch = []
+        if stretch:
+            yield stretch
+
+    def _advance(self, epoch: int, stretch: list[Batch], held: dict[str, Any]) -> None:
+        """Make the steps of a stretch on both sides."""
+        # Sides take turns at going first. A network with dropout has NumPy go first, and both
+        # sides use the masks that it draws.
+        swapped = self._turns % 2 and not self.numpy.masks()
+        self._turns += 1
+        made: dict[str, list[Made]] = {}
+        for side in self.sides[::-1] if swapped else self.sides:
+            made[side.name] = []
+            for place, (step, indices) in enumerate(stretch):
+                if side is self.torch and not swapped:
+                    side.give_masks(made["numpy"][place].masks)
+                made[side.name].append(self._step(side, epoch, step, indices, held))
+        for (step, _), numpy, torch in zip(stretch, made["numpy"], made["torch"], strict=True):
+            self.findings.add("history", *numpy.history, *torch.history)
+            self.findings.add("gradients", *numpy.gradients, *torch.gradients)
+            if numpy.seconds is not None and torch.seconds is not None:
+                row = TimingRow(self.label, self.seed, step, numpy.seconds, torch.seconds)
+                self.findings.add("timing", row)
+        masks = [numpy.masks for numpy in made["numpy"]]
+        self.findings.add(
+            "drift", *self.replicas.follow(self.label, stretch, masks, self.numpy, self.torch)
+        )
+
+    def _step(
+        self, side: Backend, epoch: int, step: int, indices: np.ndarray, held: dict[str, Any]
+    ) -> Made:
+        """Make a step on one side, and certify it if it is NumPy's turn to be."""
+        seconds = None
+        batch = side.batch(held[side.name]["train"], indices)
+        if side is self.numpy and self._certified(step):
+            recorded = side.record_step(batch)
+            loss, logits = float(recorded.calls[-1].output), recorded.calls[-1].input
+            comparisons, kinks = certify(recorded, self.judges, seed=step)
+            self._add_parity(
+                [ParityRow(self.label, self.seed, step, *c, passed=c.passed) for c in comparisons]
+            )
+            self.record.kinks.append(kinks.model_copy(update={"step": step}))
+            self._diagnose(recorded, comparisons)
+        else:
+            begun = time.perf_counter()
+            loss, logits = side.train_step(batch)
+            seconds = time.perf_counter() - begun
+        targets = self.splits.train.targets[indices]
+        accuracy = float(np.mean(self.head.predicted(logits) == targets))
+        self.observer.step(side.name, step + 1, loss, accuracy)
+        return Made(
+            self._history(side.name, epoch, step, "step", "train", loss, accuracy),
+            self._gradients(side, step) if self.experiment.training.gradient_norms else [],
+            side.masks(),
+            seconds,
+        )
+
+    def _diagnose(self, recorded: Step, comparisons: list[Comparison]) -> None:
+        """Name what is behind the first divergence of the run."""
+        failure = next((c for c in comparisons if not c.passed), None)
+        if failure is None or self._diverged:
+            return
+        self._diverged = True
+        found = diagnose_step(recorded, self.judges, failure)
+        if found is not None:
+            self.record.mistake = NamedMistake(
+                site=failure.site, code=found.code, explanation=found.explanation
+            )
+
+    def _gradients(self, side: Backend, step: int) -> list[GradientRow]:
+        return [
+            GradientRow(side.name, self.label, self.seed, step, name, norm)
+            for name, norm in side.gradient_norms().items()
+        ]
+
+    def _evaluate(self, epoch: int, held: dict[str, Any]) -> None:
+        for side in self.sides:
+            for split, rows in self.splits.named().items():
+                result = side.evaluate(held[side.name][split], self._evaluated_rows)
+                predicted = self.head.predicted(result.outputs)
+                accuracy = float(np.mean(predicted == rows.targets[: len(predicted)]))
+                self.findings.add(
+                    "history",
+                    *self._history(
+                        side.name,
+                        epoch,
+                        self.record.steps,
+                        "evaluation",
+                        split,
+                        result.loss,
+                        accuracy,
+                    ),
+                )
+                self.observer.epoch(side.name, epoch, split, result.loss, accuracy)
+
+    def _keep_results(self, held: dict[str, Any]) -> None:
+        for side in self.sides:
+            self.findings.weights[side.name] = side.state().model
+            if self.splits.test is not None:
+                outputs = side.evaluate(held[side.name]["test"], self._evaluated_rows).outputs
+                predicted = self.head.predicted(outputs).astype(np.int32)
+                self.findings.predictions[side.name] = predicted
+
+    def _shuffles_differ(self, step: int) -> None:
+        infinite = float("inf")
+        row = ParityRow(
+            self.label, self.seed, step, self.numpy.dtype, "shuffle", infinite, infinite, 0.0, False
+        )
+        self._add_parity([row])
+
+    def _history(
+        self,
+        backend: str,
+        epoch: int,
+        step: int,
+        phase: Literal["step", "evaluation"],
+        split: str,
+        loss: float,
+        accuracy: float,
+    ) -> list[HistoryRow]:
+        return [
+            HistoryRow(
+                backend, self.label, self.seed, epoch, step, phase, split, metric, float(value)
+            )
+            for metric, value in (("loss", loss), ("accuracy", accuracy))
+        ]
+
+    def _add_parity(self, rows: list[ParityRow]) -> None:
+        self.findings.add("parity", *rows)
+        self.record.parity_rows += len(rows)

@@ -1,0 +1,223 @@
+"""A whole run: every training of an experiment, with records that survive an interruption."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing, nullcontext
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+import numpy_nn
+from compare.backends.environment import (
+    describe_environment,
+    own_commit,
+    set_threads,
+    shared_threads,
+)
+from compare.parity.tolerances import recorded_tolerances
+from compare.records.directory import RunDirectory
+from compare.records.run import SCHEMA, FailureRecord, RunRecord, TrainingRecord
+from compare.spec.experiment import Configuration, Experiment
+from compare.spec.model import model_spec
+from compare.training.cluster import connected, on_cluster
+from compare.training.data import laid_out, load_splits
+from compare.training.dry_run import rehearse
+from compare.training.observer import Observer
+from compare.training.processes import side_by_side
+from compare.training.replies import Reception
+from compare.training.serial import Failed, Outcome, all_wanted, one_after_another
+from compare.training.sources import sources_of
+from compare.training.splits import Splits
+from compare.training.task import source_of, task_of
+from experiments.errors import InputError
+
+
+def run_experiment(
+    name: str,
+    experiment: Experiment,
+    directory: RunDirectory,
+    observer: Observer,
+    *,
+    folder: Path = Path(),
+    data_dir: Path | None = None,
+    sample: bool = False,
+    max_steps: int | None = None,
+    threads: int | None = None,
+    jobs: int = 1,
+    dask: str | None = None,
+    command: str = "",
+) -> RunRecord:
+    """Do everything that an experiment says, on both sides, and record it.
+
+    A training that ends in an error costs only itself: it is recorded as a failure, the others
+    are made, and the run stays incomplete.
+
+    Args:
+        name: The experiment's short name.
+        experiment: Its form.
+        directory: Where the records go; trainings that it holds already are not repeated.
+        observer: Who is told of the progress.
+        folder: Where the experiment's file is, for an architecture of the user's own.
+        data_dir: Where the data is.
+        sample: Use the small data set instead.
+        max_steps: Stop each training after so many updates.
+        threads: Of each side; by default what suits the network, within a process's share of the
+            cores, and one on a cluster.
+        jobs: How many trainings at once; with more than one, each is made in another process.
+        dask: The address of a Dask scheduler, whose workers make the trainings instead.
+        command: The command line, for the record.
+
+    Raises:
+        InputError: Anything that the person who called can mend.
+    """
+    experiment = experiment.made_small() if sample else experiment
+    with connected(dask) if dask is not None else nullcontext() as client:
+        model_specs = {
+            p.label: model_spec(p.experiment, p.optimizer, folder)
+            for p in experiment.configurations
+        }
+        splits, data, pictures = load_splits(
+            experiment.data, sample=sample, data_dir=data_dir, folder=folder
+        )
+        for configuration in _unlike(experiment.configurations):
+            laid = laid_out(splits, configuration.experiment.data.layout)
+            rehearse(model_specs[configuration.label], configuration.experiment, laid, max_steps)
+        every = all_wanted(experiment)
+        if threads is None:
+            models = [b.model(numpy_nn) for b in model_specs.values()]
+            threads = shared_threads(models, min(jobs, len(every))) if client is None else 1
+        set_threads(threads)
+        record = RunRecord(
+            schema=SCHEMA,
+            status="incomplete",
+            name=name,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            command=command,
+            commit=own_commit(),
+            sample=sample,
+            max_steps=max_steps,
+            experiment=experiment,
+            data=data,
+            environment=describe_environment(),
+            sources=sources_of(list(model_specs.values())),
+            tolerances=recorded_tolerances(),
+            trainings=[],
+        )
+        if directory.found is not None:
+            record = _continued(directory.found, record)
+            if record.status == "complete":
+                return record
+        directory.write(record)
+        made = {(training.label, training.seed) for training in record.trainings}
+        wanted = [training for training in every if training.key not in made]
+        observer.expect(len(made), len(every))
+        if client is None and jobs == 1:
+            outcomes = one_after_another(wanted, model_specs, splits, observer, max_steps)
+        else:
+            source = source_of(experiment.data, sample, data_dir, data.digests)
+            tasks = [task_of(training, folder, source, threads, max_steps) for training in wanted]
+            reception = Reception(observer)
+            if client is None:
+                outcomes = side_by_side(tasks, jobs, reception)
+            else:
+                outcomes = on_cluster(tasks, client, reception)
+        try:
+            _take(outcomes, record, directory, observer)
+            _keep_pictures(directory, experiment, splits, pictures)
+            if not record.failures:
+                record.status = "complete"
+        finally:
+            # Also when interrupted: what was measured is kept, and says that it is incomplete.
+            directory.write(record)
+    return record
+
+
+def _take(
+    outcomes: Generator[Outcome],
+    record: RunRecord,
+    directory: RunDirectory,
+    observer: Observer,
+) -> None:
+    """Record trainings as they come, in the order of the experiment's own."""
+    order = {training.key: n for n, training in enumerate(all_wanted(record.experiment))}
+
+    def place(training: TrainingRecord | FailureRecord) -> int:
+        return order[training.label, training.seed]
+
+    with closing(outcomes):
+        for outcome in outcomes:
+            if isinstance(outcome, Failed):
+                failed = place(outcome.record)
+                record.trainings = [t for t in record.trainings if place(t) != failed]
+                record.failures = sorted([*record.failures, outcome.record], key=place)
+                observer.failed(outcome.record)
+            elif not any(training is outcome.record for training in record.trainings):
+                directory.take(outcome.findings)
+                record.trainings = sorted([*record.trainings, outcome.record], key=place)
+            directory.checkpoint(record)
+
+
+def _continued(found: RunRecord, new: RunRecord) -> RunRecord:
+    """The record to go on with; a run of something else cannot be continued."""
+    for key in ("name", "sample", "max_steps", "experiment"):
+        before, now = getattr(found, key), getattr(new, key)
+        if before != now:
+            detail = "" if key == "experiment" else f": it has {before!r}, now {now!r} is asked for"
+            raise InputError(
+                f"--resume: the run in the folder differs in {key!r}{detail}. Start a new folder."
+            )
+    if found.data.digests != new.data.digests:
+        raise InputError(
+            "--resume: the data is not the data that the run began with. Start a new folder."
+        )
+    if found.status == "complete":
+        return found
+    # One run, one code: half of it by other code or another library would be no run of either.
+    for file, source in new.sources.items():
+        if found.sources.get(file) != source:
+            raise InputError(
+                f"--resume: the code in {file} has changed since the run began. Start a new folder."
+            )
+    for library in ("numpy", "torch"):
+        before, now = getattr(found.environment, library), getattr(new.environment, library)
+        if before != now:
+            raise InputError(
+                f"--resume: the run began with {library} {before}, here is {now}. "
+                "Start a new folder."
+            )
+    finished = [training for training in found.trainings if training.finished]
+    return found.model_copy(update={"trainings": finished, "failures": []})
+
+
+SAMPLES_SHOWN = 40
+MISTAKES_SHOWN = 10
+
+
+def _unlike(configurations: list[Configuration]) -> list[Configuration]:
+    """One configuration of each network, loss and batch size; the others need no dry run."""
+    seen: dict[str, Configuration] = {}
+    for configuration in configurations:
+        form = configuration.experiment
+        key = f"{form.model!r} {form.data!r} {form.training!r}"
+        seen.setdefault(f"{key} {next(iter(form.optimizers.values())).algorithm}", configuration)
+    return list(seen.values())
+
+
+def _keep_pictures(
+    directory: RunDirectory, experiment: Experiment, splits: Splits, pictures: np.ndarray
+) -> None:
+    """Keep the pictures that the report shows: samples, and what each side took for another."""
+    if splits.test is None:
+        return
+    targets = splits.test.targets[: experiment.training.evaluate_rows]
+    directory.targets = targets.astype(np.int32)
+    if not len(pictures):
+        return
+    shown = set(range(min(SAMPLES_SHOWN, len(targets))))
+    for findings in directory.findings.values():
+        for predicted in findings.predictions.values():
+            shown |= set(np.flatnonzero(predicted != targets)[:MISTAKES_SHOWN].tolist())
+    indices = np.array(sorted(shown), np.int32)
+    directory.pictures = {"indices": indices, "images": pictures[indices]}

@@ -1,0 +1,185 @@
+"""The public door: ``import nncompare`` offers what a script, a notebook or a test needs.
+
+    import nncompare
+
+    run = nncompare.run("mnist_bn_mlp", sample=True, max_steps=100)
+    outcome = nncompare.check("homework.py", architecture="softmax_mlp")
+    nncompare.assert_parity(my_softmax, torch_softmax, inputs=[logits])
+    again = nncompare.load_run(run.path)
+
+Importing this module loads neither NumPy nor PyTorch: each name loads what it needs when it is
+first used. The module is a pytest plugin too, with the marker and the fixture ``parity``:
+
+    @pytest.mark.parity(architecture="softmax_mlp")
+    def test_homework(parity):
+        parity("homework.py")
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from compare.check.outcome import Outcome
+    from compare.records.run import Run
+    from compare.testing import assert_parity
+
+__all__ = ["assert_parity", "check", "load_run", "run"]
+
+
+def run(
+    experiment: str | Path,
+    *,
+    sample: bool = False,
+    settings: Iterable[str] = (),
+    seeds: Iterable[int] | None = None,
+    max_steps: int | None = None,
+    threads: int | None = None,
+    jobs: int = 1,
+    data_dir: str | Path | None = None,
+    out: str | Path | None = None,
+    resume: bool = False,
+) -> Run:
+    """Train an experiment on both backends in lock step, as ``nncompare run`` does it.
+
+    Args:
+        experiment: A name of ``nncompare list``, or the path of a TOML file.
+        sample: Use the small data set in the package.
+        settings: Changes of the experiment, such as ``"training.epochs=3"``.
+        seeds: Train from these seeds instead of the experiment's.
+        max_steps: Stop each training after so many steps.
+        threads: Threads of each backend; by default what suits the network.
+        jobs: How many trainings at once, each in a process of its own.
+        data_dir: Where the data is; else ``$NNCOMPARE_DATA``, else a download.
+        out: A new folder for the run; ``runs/NAME-TIME`` by default.
+        resume: Continue the run in ``out``.
+
+    Returns:
+        The records of the run; its report is in the folder ``report`` of ``run.path``.
+
+    Raises:
+        InputError: The experiment, a setting or the data is not as it should be. A ValueError.
+    """
+    _load("compare.commands.run").run_command(
+        str(experiment),
+        sample=sample,
+        max_steps=max_steps,
+        threads=threads,
+        changes=list(settings),
+        seed=None,
+        seeds=None if seeds is None else ",".join(str(seed) for seed in seeds),
+        data_dir=None if data_dir is None else Path(data_dir),
+        out=(folder := Path(out) if out else _load("compare.records.directory").new_folder(
+            Path(experiment).stem
+        )),
+        resume=resume,
+        jobs=jobs,
+    )  # fmt: skip
+    return load_run(folder)
+
+
+def check(
+    homework: str | Path,
+    *,
+    architecture: str | None = None,
+    loss: str | None = None,
+    optimizer: str | None = None,
+    settings: dict[str, Any] | None = None,
+    mapping: str | Path | None = None,
+    timeout_s: float = 30.0,
+    memory_mb: int = 2048,
+) -> Outcome:
+    """Compare somebody's own NumPy code with PyTorch, as ``nncompare check`` does it.
+
+    Args:
+        homework: A Python file; docs/checking.md says what it may define.
+        architecture: A name of ``nncompare list`` or ``FILE.py:FUNCTION``; else the file's own.
+        loss: ``cross_entropy``, ``mse``, ``bce`` or ``bce_with_logits``; else the file's own.
+        optimizer: The optimizer that ``update`` is.
+        settings: Its keyword arguments.
+        mapping: A file that gives the homework the names of the contract.
+        timeout_s: Seconds that the homework may take altogether.
+        memory_mb: Megabytes that it may take.
+
+    Returns:
+        The outcome: ``outcome.status`` is 0 where it agrees, 1 where it differs and 2 where it
+        could not be checked; ``outcome.result`` has every comparison.
+    """
+    options = _load("compare.check.outcome").Options(
+        architecture, loss, optimizer, settings or {}, None,
+        None if mapping is None else Path(mapping), (), timeout_s, memory_mb,
+    )  # fmt: skip
+    outcome: Outcome = _load("compare.check.checking").check_homework(Path(homework), options)
+    return outcome
+
+
+def load_run(path: str | Path) -> Run:
+    """Read the records of a run from its folder.
+
+    Raises:
+        InputError: It is no run directory, or a file of it is missing or damaged.
+    """
+    found: Run = _load("compare.records.run").read_run(Path(path))
+    return found
+
+
+def __getattr__(name: str) -> Any:
+    if name == "assert_parity":
+        return _load("compare.testing").assert_parity
+    raise AttributeError(f"module 'nncompare' has no attribute {name!r}: {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def _load(name: str) -> Any:
+    """Import one of our own modules; another package of the same name is an ImportError.
+
+    ``compare``, ``reports`` and ``experiments`` are names that other projects have too.
+    """
+    here = Path(__file__).resolve().parent
+    for package in ("compare", "experiments", "reports"):
+        if package in sys.modules:
+            found = getattr(sys.modules[package], "__file__", None)
+        else:
+            spec = importlib.util.find_spec(package)
+            found = spec.origin if spec is not None else None
+        if found is None or Path(found).resolve().parent != here / package:
+            raise ImportError(
+                f"nncompare needs its own package {package!r}, in {here / package}, but Python "
+                f"finds another one of that name: {found or 'a folder without __init__.py'}. "
+                "Work from another folder, or rename that one."
+            )
+    return importlib.import_module(name)
+
+
+def pytest_configure(config: Any) -> None:
+    """Tell pytest of the marker and the fixture ``parity``."""
+    import pytest
+
+    class ParityPlugin:
+        @pytest.fixture
+        def parity(self, request: Any) -> Any:
+            """``nncompare.assert_parity`` with the settings of the marker."""
+            settings: dict[str, Any] = {}
+            for marker in request.node.iter_markers("parity"):
+                settings = {**marker.kwargs, **settings}
+
+            def check(*args: Any, **more: Any) -> None:
+                __tracebackhide__ = True
+                _load("compare.testing").assert_parity(*args, **{**settings, **more})
+
+            return check
+
+    config.addinivalue_line(
+        "markers",
+        "parity(**settings): compares an implementation with PyTorch; the settings are those of "
+        "nncompare.assert_parity, for the fixture of the same name",
+    )
+    config.pluginmanager.register(ParityPlugin(), "nncompare-parity")
