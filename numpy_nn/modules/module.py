@@ -145,7 +145,8 @@ class Module:
 
         Args:
             hook: called with (module, args, output); what it returns, unless that is None, takes
-                the place of the output.
+                the place of the output. ``backward`` knows nothing of that: without autograd
+                no gradient of a hook is computed.
             prepend: whether it runs before the hooks that are there already.
 
         Returns:
@@ -169,8 +170,8 @@ class Module:
         """Call a hook before each ``backward``.
 
         Args:
-            hook: called with (module, grad_output), a tuple of the gradient by the output; what
-                it returns, unless that is None, takes its place.
+            hook: called with (module, grad_output), a tuple of the gradient by the output; a
+                tuple that it returns takes its place.
             prepend: whether it runs before the hooks that are there already.
 
         Returns:
@@ -186,14 +187,14 @@ class Module:
         """Call a hook after each ``backward``.
 
         Convention: as in PyTorch ``grad_input`` has one entry for each argument of ``forward``,
-        and None for those that get no gradient: a loss's target, and the input of a module whose
-        ``backward_parameters`` was called. There is no autograd that could call the hooks, so
-        they run when ``backward`` or ``backward_parameters`` of the module is called, by a
-        container or by anybody else.
+        and None for those that get no gradient: a loss's target (by one of class indices PyTorch
+        gives zeros), and the input of a module whose ``backward_parameters`` was called. There
+        is no autograd that could call the hooks, so they run when ``backward`` or
+        ``backward_parameters`` of the module is called, by a container or directly.
 
         Args:
-            hook: called with (module, grad_input, grad_output), two tuples; what it returns,
-                unless that is None, takes the place of ``grad_input``.
+            hook: called with (module, grad_input, grad_output), two tuples; a tuple that it
+                returns takes the place of ``grad_input``.
             prepend: whether it runs before the hooks that are there already.
 
         Returns:
@@ -274,7 +275,7 @@ class Module:
             grad_output = dtype(grad_output)  # the 1 that a loss begins with
         for hook in self._hooks.get("backward_pre", {}).values():
             if (replaced := hook(self, (grad_output,))) is not None:
-                (grad_output,) = replaced if isinstance(replaced, tuple) else (replaced,)
+                (grad_output,) = _answer(replaced, 1, "grad_output")
         attributes["_in_backward"] = True
         try:
             result = method(grad_output)
@@ -283,13 +284,7 @@ class Module:
         grad_input = (result, *(None,) * (count - 1))
         for hook in self._hooks.get("backward", {}).values():
             if (replaced := hook(self, grad_input, (grad_output,))) is not None:
-                replaced = replaced if isinstance(replaced, tuple) else (replaced,)
-                if len(replaced) != len(grad_input):
-                    raise RuntimeError(
-                        "Backward hook returned an invalid number of grad_input, got "
-                        f"{len(replaced)}, but expected {len(grad_input)}"
-                    )
-                grad_input = replaced
+                grad_input = _answer(replaced, count, "grad_input")
         return grad_input[0]
 
     # ---- registering
@@ -613,3 +608,13 @@ def _join(prefix: str, name: str) -> str:
 
 def _quoted(keys: list[str]) -> str:
     return ", ".join(f'"{key}"' for key in keys)
+
+
+def _answer(replaced: Any, count: int, name: str) -> tuple[Any, ...]:
+    """What a hook of backward returned, which must be a tuple as it was given, as in PyTorch."""
+    if not isinstance(replaced, tuple) or len(replaced) != count:
+        received = f"{len(replaced)}" if isinstance(replaced, tuple) else type(replaced).__name__
+        raise RuntimeError(
+            f"a backward hook must return a tuple of {count} {name}, or None. Received: {received}"
+        )
+    return replaced
