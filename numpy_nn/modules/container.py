@@ -6,6 +6,8 @@ from typing import Any
 
 from .module import Module
 
+__all__ = ["Sequential"]
+
 
 class Sequential(Module):
     """Applies modules one after the other, and their backward in reverse.

@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 
-from .checks import check_grad_output, check_input
 from .module import Module
+from .validation import check_grad_output, check_input
+
+__all__ = ["Flatten"]
 
 
 class Flatten(Module):

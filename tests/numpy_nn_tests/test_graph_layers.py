@@ -14,7 +14,7 @@ import numpy_nn.graph
 import torch_nn
 from experiments.architectures import bn_mlp, softmax_mlp
 from numpy_nn.graph import Value, nodes
-from numpy_nn.graph.layer import Composed
+from numpy_nn.graph.layers import Composed
 
 pytestmark = pytest.mark.parity
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import numpy_nn
 import torch_nn
-from numpy_nn.modules import im2col
+from numpy_nn._kernels import im2col
 
 pytestmark = [
     pytest.mark.parity,

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 import numpy_nn
-from numpy_nn.modules.blocks import BLOCK
-from numpy_nn.modules.sums import WIDTH, add_to_rows, channel_sum
+from numpy_nn._kernels.elementwise import BLOCK
+from numpy_nn._kernels.reductions import WIDTH, add_to_rows, channel_sum
 
 pytestmark = pytest.mark.parity
 

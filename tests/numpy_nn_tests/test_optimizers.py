@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 import numpy_nn
 import torch_nn
 from numpy_nn import optim
+from numpy_nn._kernels.flat_parameters import CHUNK
 from numpy_nn.optim import SGD, Adam, Optimizer
-from numpy_nn.optim.flat import CHUNK
 
 pytestmark = pytest.mark.parity
 

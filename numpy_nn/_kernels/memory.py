@@ -1,9 +1,9 @@
-"""Memory of large arrays, kept for the next ones once nobody holds it any more.
+"""Memory of large arrays, kept and used again.
 
 The system hands out memory page by page and clears every page first: for a large array that
-takes as long as computing it. A training step asks for the same sizes again and again, so what
-one step lets go the next one gets. An array is never taken from its holder: its memory is used
-again only when no array that views it is left, which Python's count of references tells.
+takes as long as computing it. A training step asks for the same sizes again and again, so the
+memory that one step frees serves the next. It is used again only when no array that views it is
+left, which Python's count of references tells.
 """
 
 import math
@@ -116,3 +116,16 @@ def empty_like(
     order = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
     places = sorted(range(array.ndim), key=order.__getitem__)
     return empty(tuple(shape[axis] for axis in order), dtype).transpose(places)
+
+
+def matmul(a: np.ndarray, b: np.ndarray, like: np.ndarray | None = None) -> np.ndarray:
+    """A B, of an array A of two or more axes, or one, and a matrix B.
+
+    Args:
+        a: A.
+        b: B.
+        like: a matrix of the result's shape whose order of axes in memory the result has; None
+            for C order.
+    """
+    out = empty((*a.shape[:-1], b.shape[-1]), a.dtype) if like is None else empty_like(like)
+    return np.matmul(a, b, out=out)

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ..memory import empty
 from ..parameter import Parameter
+from .memory import empty
 
 # Elements in one piece of an update. Small enough that the six or so arrays it touches stay in
 # the cache of one core, large enough that calling NumPy costs little: of 4096 to 300,000, this
