@@ -1,0 +1,262 @@
+"""The report of a measurement of speed, made from its record alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from compare.atomic import write_atomically
+from compare.bench.records import BenchRecord, CaseRecord, ContenderRecord, RatioRecord
+from reports.figures.canvas import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    VERMILLION,
+    Drawing,
+    Figure,
+    paper,
+    rendered,
+    style,
+)
+from reports.report import write_documents
+from reports.tables import pipe_table
+from reports.tabulated.setting import environment
+from reports.times import milliseconds
+from reports.wording import command_line, count, day, escaped, fixed, number, plural
+
+TITLE = "The speed of NumPy and PyTorch, side by side"
+MEBIBYTE = 2**20
+NONE = "–"
+PHASES = ("forward", "backward", "update")
+# Name → colour and marker, told apart in grey too; `best` is PyTorch's fastest eager setting.
+LOOKS: dict[str, tuple[str, str]] = {
+    "numpy": (BLUE, "o"),
+    "torch": (VERMILLION, "s"),
+    "best": (VERMILLION, "D"),
+    "torch-compile": (ORANGE, "^"),
+    "floor": (GREY, "v"),
+}
+OTHERS = (GREEN, "x")
+
+
+def write_bench_report(record: BenchRecord, folder: Path) -> list[Path]:
+    """Write ``report.md``, ``report.html``, ``report.pdf`` and ``bench.json`` into a folder.
+
+    The same record gives the same bytes.
+
+    Returns:
+        These four, then the figures beside ``report.md``.
+
+    Raises:
+        InputError: The folder cannot be made or written to.
+    """
+    figures = draw_figures(record)
+    documents = write_documents(folder, TITLE, contents(record, figures), figures, "bench.md.j2")
+    write_atomically(folder / "bench.json", record.text())
+    return [*documents[:3], folder / "bench.json", *documents[3:]]
+
+
+def contents(record: BenchRecord, figures: list[Figure]) -> dict[str, Any]:
+    """The names that the template uses."""
+    steps = [case for case in record.cases if case.kind == "step"]
+    tables = {
+        "environment": environment(record),
+        "steps": contenders_table(steps),
+        "convolutions": contenders_table(c for c in record.cases if c.kind == "convolution"),
+        "harness": harness_table(record),
+    }
+    return {
+        "title": TITLE,
+        "date": day(record.created),
+        "command": command_line(record.command) or "(not recorded)",
+        "in_short": [
+            sentence
+            for sentence in (
+                against("PyTorch as it comes", _ratios(steps, lambda case: "torch")),
+                against("PyTorch's fastest eager setting", _ratios(steps, lambda c: c.best_eager)),
+                against("PyTorch compiled", _ratios(steps, lambda case: "torch-compile")),
+            )
+            if sentence
+        ],
+        "protocol": record.protocol,
+        "absent": absent(record),
+        "tables": {name: table for name, table in tables.items() if table},
+        "figures": {figure.name: figure for figure in figures},
+    }
+
+
+def against(whom: str, ratios: list[RatioRecord]) -> str:
+    """In how many cases NumPy is faster, slower, or neither; nothing without cases.
+
+    A case counts as faster or slower where the whole interval lies on that side of 1.
+    """
+    if not ratios:
+        return ""
+    faster = sum(ratio.low > 1 for ratio in ratios)
+    slower = sum(ratio.high < 1 for ratio in ratios)
+    values = [ratio.value for ratio in ratios]
+    return (
+        f"Against {whom} NumPy is faster in {faster} of {plural(len(ratios), 'case')}, slower in "
+        f"{slower}, and neither in {len(ratios) - faster - slower}; the ratio of the medians "
+        f"(above 1 where NumPy is faster) reaches from {min(values):.2f} to {max(values):.2f}."
+    )
+
+
+def _ratios(
+    cases: list[CaseRecord], chosen: Callable[[CaseRecord], str | None]
+) -> list[RatioRecord]:
+    measured = [case.measured(chosen(case)) for case in cases]
+    return [c.over_numpy for c in measured if c is not None and c.over_numpy is not None]
+
+
+def absent(record: BenchRecord) -> list[str]:
+    """The contenders that were not timed, and why; each reason once."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for case in record.cases:
+        for contender in case.contenders:
+            if contender.status != "measured":
+                key = (contender.title, f"{contender.status}: {contender.reason}")
+                reasons.setdefault(key, []).append(case.title)
+    found = []
+    for (title, reason), cases in reasons.items():
+        where = cases[0] if len(cases) == 1 else plural(len(cases), "case")
+        found.append(f"{escaped(title)}, in {escaped(where)}: {escaped(reason)}.")
+    return found
+
+
+def contenders_table(cases: Any) -> str:
+    """Every contender of every case: times, the ratio to NumPy's, agreement and memory."""
+    rows = []
+    for case in cases:
+        title = escaped(case.title)
+        for contender in case.contenders:
+            if contender.status == "measured":
+                rows.append((title, *_cells(contender)))
+                title = ""
+    columns = ("case", "code", "ms", *PHASES, "ratio (95% interval)", "difference", "peak MiB")
+    return pipe_table(columns, rows, "llrrrrrrr")
+
+
+def _cells(contender: ContenderRecord) -> tuple[str, ...]:
+    ratio, found, memory = contender.over_numpy, contender.agreement, contender.memory
+    phases = [contender.phases.get(phase) for phase in PHASES]
+    compared = contender.name != "numpy" and ratio is not None
+    return (
+        escaped(contender.title),
+        NONE if contender.step is None else milliseconds(contender.step.median_s),
+        *(NONE if times is None else milliseconds(times.median_s) for times in phases),
+        f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})" if compared and ratio else NONE,
+        number(found.gradient_error, 2) if compared and found else NONE,
+        NONE if memory is None else fixed(memory.used_bytes / MEBIBYTE, 1),
+    )
+
+
+def harness_table(record: BenchRecord) -> str:
+    """Lock step over the two plain trainings."""
+    rows = [
+        (
+            escaped(f"{cost.experiment}, {cost.label}"),
+            *(count(n) for n in (cost.steps, cost.certified_steps, cost.threads)),
+            *(fixed(sum(s), 1) for s in (cost.lockstep_s, *cost.plain_s.values())),
+            f"{cost.over_plain.value:.2f}",
+            f"{cost.over_plain.low:.2f} to {cost.over_plain.high:.2f}",
+        )
+        for cost in record.harness
+    ]
+    columns = (
+        *("training", "steps", "certified", "threads", "lock step (s)", "NumPy alone (s)"),
+        *("PyTorch alone (s)", "ratio", "95% interval"),
+    )
+    return pipe_table(columns, rows, "lrrrrrrrr")
+
+
+def draw_figures(record: BenchRecord) -> list[Figure]:
+    """Draw what the record has numbers for, numbered from 1."""
+    steps = [case for case in record.cases if case.kind == "step" and case.measured("numpy")]
+    with style():
+        drawings = [*_times(steps), *_memory(steps)]
+        return [rendered(drawing, place) for place, drawing in enumerate(drawings, 1)]
+
+
+def _times(cases: list[CaseRecord]) -> list[Drawing]:
+    """A row of dots for each case, with the middle half of the steps."""
+    if not cases:
+        return []
+    canvas, axes = paper(2.6 + 0.62 * len(cases))
+    axis, labels = axes[0, 0], {}
+    for place, case in enumerate(cases):
+        for contender in case.contenders:
+            best = contender.name == case.best_eager != "torch"
+            look = "best" if best else contender.name
+            if contender.step is None or look.startswith("torch-") and look not in LOOKS:
+                continue
+            colour, marker = LOOKS.get(look, OTHERS)
+            low, middle, high = (
+                1e3 * seconds
+                for seconds in (
+                    contender.step.quartile_s,
+                    contender.step.median_s,
+                    contender.step.upper_quartile_s,
+                )
+            )
+            filled = look in ("numpy", "torch")
+            drawn = axis.errorbar(
+                middle, place, xerr=[[middle - low], [high - middle]], fmt=marker, color=colour,
+                mfc=colour if filled else "white", ms=4.5, lw=1, capsize=2,
+            )  # fmt: skip
+            other = "other code" if look not in LOOKS else contender.title
+            labels.setdefault("PyTorch, best eager setting" if best else other, drawn)
+    _rows(axis, cases)
+    axis.set_xscale("log")
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
+    axis.set_xlabel("time of one training step (ms)")
+    canvas.legend(list(labels.values()), list(labels), loc="outside upper center", ncols=3)
+    return [
+        Drawing(
+            "times",
+            canvas,
+            "Median time of a training step; the bars hold the middle half of the steps.",
+            "Dots of the time of a step for each case and contender, on a logarithmic axis.",
+        )
+    ]
+
+
+def _memory(cases: list[CaseRecord]) -> list[Drawing]:
+    """Bars of the peak memory of NumPy and of PyTorch."""
+    used = {
+        name: np.array([_used(case.measured(name)) for case in cases]) / MEBIBYTE
+        for name in ("numpy", "torch")
+    }
+    if not any(values.any() for values in used.values()):
+        return []
+    canvas, axes = paper(2.4 + 0.62 * len(cases))
+    axis = axes[0, 0]
+    for offset, (name, values) in zip((-0.19, 0.19), used.items(), strict=True):
+        axis.barh(
+            np.arange(len(cases)) + offset, values, height=0.36, color=LOOKS[name][0],
+            hatch="////" if name == "torch" else "", edgecolor="white", lw=0.4,
+            label="NumPy" if name == "numpy" else "PyTorch",
+        )  # fmt: skip
+    _rows(axis, cases)
+    axis.set_xscale("log")
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_xlabel("peak memory (MiB)")
+    canvas.legend(loc="outside upper center", ncols=2)
+    caption = "Peak memory of a process that makes some steps and nothing else."
+    return [Drawing("memory", canvas, caption, "Bars of the peak memory of NumPy and PyTorch.")]
+
+
+def _used(contender: ContenderRecord | None) -> float:
+    memory = None if contender is None else contender.memory
+    return 0.0 if memory is None else memory.used_bytes
+
+
+def _rows(axis: Any, cases: list[CaseRecord]) -> None:
+    axis.set_yticks(range(len(cases)), [case.title for case in cases])
+    axis.set_ylim(len(cases) - 0.5, -0.5)
