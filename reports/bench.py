@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from compare.atomic import write_atomically
@@ -33,15 +32,16 @@ TITLE = "The speed of NumPy and PyTorch, side by side"
 MEBIBYTE = 2**20
 NONE = "–"
 PHASES = ("forward", "backward", "update")
-# Name → colour and marker, told apart in grey too; `best` is PyTorch's fastest eager setting.
-LOOKS: dict[str, tuple[str, str]] = {
-    "numpy": (BLUE, "o"),
-    "torch": (VERMILLION, "s"),
-    "best": (VERMILLION, "D"),
-    "torch-compile": (ORANGE, "^"),
-    "floor": (GREY, "v"),
+# Label, colour, marker and whether it is filled, told apart in grey too; `best` is PyTorch's
+# fastest eager setting.
+LOOKS: dict[str, tuple[str, str, str, bool]] = {
+    "numpy": ("NumPy", BLUE, "o", True),
+    "torch": ("PyTorch", VERMILLION, "s", True),
+    "best": ("PyTorch, best eager setting", VERMILLION, "D", False),
+    "torch-compile": ("PyTorch, compiled", ORANGE, "^", False),
+    "floor": ("matrix products alone", GREY, "v", False),
+    "other": ("other code", GREEN, "x", True),
 }
-OTHERS = (GREEN, "x")
 
 
 def write_bench_report(record: BenchRecord, folder: Path) -> list[Path]:
@@ -143,16 +143,16 @@ def contenders_table(cases: Any) -> str:
 
 
 def _cells(contender: ContenderRecord) -> tuple[str, ...]:
-    ratio, found, memory = contender.over_numpy, contender.agreement, contender.memory
-    phases = [contender.phases.get(phase) for phase in PHASES]
-    compared = contender.name != "numpy" and ratio is not None
+    ratio, found, memory = contender.over_numpy, contender.agreement, contender.memory_bytes
+    if contender.name == "numpy":
+        ratio = found = None
+    times = [contender.step, *(contender.phases.get(phase) for phase in PHASES)]
     return (
         escaped(contender.title),
-        NONE if contender.step is None else milliseconds(contender.step.median_s),
-        *(NONE if times is None else milliseconds(times.median_s) for times in phases),
-        f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})" if compared and ratio else NONE,
-        number(found.gradient_error, 2) if compared and found else NONE,
-        NONE if memory is None else fixed(memory.used_bytes / MEBIBYTE, 1),
+        *(NONE if one is None else milliseconds(one.median_s) for one in times),
+        NONE if ratio is None else f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})",
+        NONE if found is None else number(found.gradient_error, 2),
+        NONE if memory is None else fixed(memory / MEBIBYTE, 1),
     )
 
 
@@ -176,87 +176,53 @@ def harness_table(record: BenchRecord) -> str:
 
 
 def draw_figures(record: BenchRecord) -> list[Figure]:
-    """Draw what the record has numbers for, numbered from 1."""
-    steps = [case for case in record.cases if case.kind == "step" and case.measured("numpy")]
-    with style():
-        drawings = [*_times(steps), *_memory(steps)]
-        return [rendered(drawing, place) for place, drawing in enumerate(drawings, 1)]
-
-
-def _times(cases: list[CaseRecord]) -> list[Drawing]:
-    """A row of dots for each case, with the middle half of the steps."""
+    """The times of the training steps, where there are any."""
+    cases = [case for case in record.cases if case.kind == "step" and case.measured("numpy")]
     if not cases:
         return []
+    with style():
+        return [rendered(_times(cases), 1)]
+
+
+def _times(cases: list[CaseRecord]) -> Drawing:
+    """A row of dots for each case, with the middle half of the steps."""
     canvas, axes = paper(2.6 + 0.62 * len(cases))
     axis, labels = axes[0, 0], {}
     for place, case in enumerate(cases):
         for contender in case.contenders:
-            best = contender.name == case.best_eager != "torch"
-            look = "best" if best else contender.name
-            if contender.step is None or look.startswith("torch-") and look not in LOOKS:
+            look, step = _look(contender.name, case.best_eager), contender.step
+            if step is None or look is None:
                 continue
-            colour, marker = LOOKS.get(look, OTHERS)
-            low, middle, high = (
-                1e3 * seconds
-                for seconds in (
-                    contender.step.quartile_s,
-                    contender.step.median_s,
-                    contender.step.upper_quartile_s,
-                )
+            label, colour, marker, filled = LOOKS[look]
+            below, above = step.median_s - step.quartile_s, step.upper_quartile_s - step.median_s
+            labels[label] = axis.errorbar(
+                1e3 * step.median_s,
+                place,
+                xerr=[[1e3 * below], [1e3 * above]],
+                fmt=marker,
+                color=colour,
+                mfc=colour if filled else "white",
+                capsize=2,
             )
-            filled = look in ("numpy", "torch")
-            drawn = axis.errorbar(
-                middle, place, xerr=[[middle - low], [high - middle]], fmt=marker, color=colour,
-                mfc=colour if filled else "white", ms=4.5, lw=1, capsize=2,
-            )  # fmt: skip
-            other = "other code" if look not in LOOKS else contender.title
-            labels.setdefault("PyTorch, best eager setting" if best else other, drawn)
-    _rows(axis, cases)
+    axis.set_yticks(range(len(cases)), [case.title for case in cases])
+    axis.set_ylim(len(cases) - 0.5, -0.5)
     axis.set_xscale("log")
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.set_xlabel("time of one training step (ms)")
     canvas.legend(list(labels.values()), list(labels), loc="outside upper center", ncols=3)
-    return [
-        Drawing(
-            "times",
-            canvas,
-            "Median time of a training step; the bars hold the middle half of the steps.",
-            "Dots of the time of a step for each case and contender, on a logarithmic axis.",
-        )
-    ]
+    return Drawing(
+        "times",
+        canvas,
+        "Median time of a training step; the bars hold the middle half of the steps.",
+        "Dots of the time of a step for each case and contender, on a logarithmic axis.",
+    )
 
 
-def _memory(cases: list[CaseRecord]) -> list[Drawing]:
-    """Bars of the peak memory of NumPy and of PyTorch."""
-    used = {
-        name: np.array([_used(case.measured(name)) for case in cases]) / MEBIBYTE
-        for name in ("numpy", "torch")
-    }
-    if not any(values.any() for values in used.values()):
-        return []
-    canvas, axes = paper(2.4 + 0.62 * len(cases))
-    axis = axes[0, 0]
-    for offset, (name, values) in zip((-0.19, 0.19), used.items(), strict=True):
-        axis.barh(
-            np.arange(len(cases)) + offset, values, height=0.36, color=LOOKS[name][0],
-            hatch="////" if name == "torch" else "", edgecolor="white", lw=0.4,
-            label="NumPy" if name == "numpy" else "PyTorch",
-        )  # fmt: skip
-    _rows(axis, cases)
-    axis.set_xscale("log")
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axis.set_xlabel("peak memory (MiB)")
-    canvas.legend(loc="outside upper center", ncols=2)
-    caption = "Peak memory of a process that makes some steps and nothing else."
-    return [Drawing("memory", canvas, caption, "Bars of the peak memory of NumPy and PyTorch.")]
-
-
-def _used(contender: ContenderRecord | None) -> float:
-    memory = None if contender is None else contender.memory
-    return 0.0 if memory is None else memory.used_bytes
-
-
-def _rows(axis: Any, cases: list[CaseRecord]) -> None:
-    axis.set_yticks(range(len(cases)), [case.title for case in cases])
-    axis.set_ylim(len(cases) - 0.5, -0.5)
+def _look(name: str, best_eager: str | None) -> str | None:
+    """Which of :data:`LOOKS`; none for PyTorch's eager settings that are not its fastest."""
+    if name == best_eager != "torch":
+        return "best"
+    if name not in LOOKS and name.startswith("torch-"):
+        return None
+    return name if name in LOOKS else "other"

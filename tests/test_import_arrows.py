@@ -32,7 +32,6 @@ WITHOUT_SIDES = [
     "compare/experiment.py",
     "compare/loading.py",
     "compare/records.py",
-    "compare/bench/aims.py",
     "compare/bench/records.py",
     "compare/results.py",
     "compare/run_directory.py",

@@ -7,6 +7,7 @@ times and no other.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from time import perf_counter
@@ -54,7 +55,8 @@ class Contender:
         """Called after each step and not timed."""
 
 
-class Entry(NamedTuple):
+@dataclass(frozen=True)
+class Entry:
     """A row of the table of contenders.
 
     Attributes:
@@ -69,33 +71,36 @@ class Entry(NamedTuple):
     package: str
     step: str = ""
     convolution: str = ""
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = field(default_factory=dict)
 
 
-def _torch(setting: str, convolution: str = "", **options: Any) -> Entry:
-    return Entry(f"PyTorch{setting}", "torch", "torch_contenders:TorchStep", convolution, options)
+def _torch(setting: str, *, convolution: bool = False, **options: Any) -> Entry:
+    alone = "torch_contenders:TorchConvolution" if convolution else ""
+    return Entry(f"PyTorch{setting}", "torch", "torch_contenders:TorchStep", alone, options)
 
 
-NUMPY_CONVOLUTION = "numpy_contenders:NumpyConvolution"
-TORCH_CONVOLUTION = "torch_contenders:TorchConvolution"
+def _numpy(title: str, step: str = "", convolution: str = "") -> Entry:
+    return Entry(title, "numpy", step, convolution)
+
+
 FUSED = {"fused": True}
 CONTENDERS: dict[str, Entry] = {
-    "numpy": Entry("NumPy", "numpy", "numpy_contenders:NumpyStep", NUMPY_CONVOLUTION),
-    "torch": _torch("", TORCH_CONVOLUTION),
+    "numpy": _numpy("NumPy", "numpy_contenders:NumpyStep", "numpy_contenders:NumpyConvolution"),
+    "torch": _torch("", convolution=True),
     "torch-foreach": _torch(", foreach", optimizer={"foreach": True}),
     "torch-fused": _torch(", fused", optimizer=FUSED),
-    "torch-channels-last": _torch(", channels last", TORCH_CONVOLUTION, channels_last=True),
+    "torch-channels-last": _torch(", channels last", convolution=True, channels_last=True),
     "torch-channels-last-fused": _torch(
         ", channels last, fused", channels_last=True, optimizer=FUSED
     ),
     "torch-compile": _torch(", compiled, fused", compiled=True, optimizer=FUSED),
-    "floor": Entry("matrix products alone", "numpy", "numpy_contenders:MatrixProducts"),
+    "floor": _numpy("matrix products alone", "numpy_contenders:MatrixProducts"),
     "scikit-learn": Entry("scikit-learn", "scikit-learn", "peers:ScikitLearn"),
     "autograd": Entry("autograd", "autograd", "peers:Autograd"),
     "numpy-ml": Entry("numpy-ml", "numpy-ml", "peers:NumpyMl"),
     "tinygrad": Entry("tinygrad", "tinygrad", "peers:Tinygrad"),
     "numba": Entry("Numba loops", "numba", convolution="convolution_loops:NumbaLoops"),
-    "loops": Entry("plain loops", "numpy", convolution="convolution_loops:PlainLoops"),
+    "loops": _numpy("plain loops", convolution="convolution_loops:PlainLoops"),
 }
 # Without these there is nothing to compare; the others may fail.
 BACKENDS = ("numpy", "torch")

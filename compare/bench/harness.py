@@ -113,22 +113,26 @@ def plain_epochs(plan: Plan, splits: Splits, name: str) -> Iterator[Any]:
         yield backend
 
 
-def begin(held: dict[str, Any], name: str, training: BenchTraining) -> None:
+# The trainings of this process, by name.
+_trainings: dict[str, Iterator[Any]] = {}
+
+
+def begin(name: str, training: BenchTraining) -> None:
     """Make the data of a training; the first epoch begins with the network."""
     plan, splits = training.plan(), training.splits()
     lockstep = name == "lockstep"
-    held[name] = lockstep_epochs(plan, splits) if lockstep else plain_epochs(plan, splits, name)
+    _trainings[name] = (
+        lockstep_epochs(plan, splits) if lockstep else plain_epochs(plan, splits, name)
+    )
 
 
-def next_epoch(held: dict[str, Any], name: str) -> tuple[float, tuple[int, int]] | None:
-    """(seconds, (steps, certified steps) so far) of the next epoch, None when all are made."""
+def next_epoch(name: str) -> tuple[float, int, int]:
+    """Seconds of the next epoch; of the lock step, steps and certified steps so far."""
     begun = time.perf_counter()
-    made = next(held[name], None)
+    trained = next(_trainings[name])
     seconds = time.perf_counter() - begun
-    if made is None:
-        return None
-    record = getattr(made, "record", None)
-    return seconds, (record.steps, len(record.kinks)) if record is not None else (0, 0)
+    record = getattr(trained, "record", None)
+    return (seconds, 0, 0) if record is None else (seconds, record.steps, len(record.kinks))
 
 
 def measure_harness(
@@ -155,17 +159,17 @@ def measure_harness(
     counts = (0, 0)
     try:
         for name in NAMES:
-            workers[name].ask(begin, name, training)
+            workers[name].call(begin, name, training)
         for number in range(plan.experiment.training.epochs):
             progress(f"harness: {training.experiment}, {training.label}, epoch {number + 1}")
             for name in map(str, np.random.default_rng([0, number]).permutation(list(NAMES))):
                 time.sleep(pause_s)
-                taken, steps = workers[name].ask(next_epoch, name)
+                taken, *made = workers[name].call(next_epoch, name)
                 seconds[name].append(taken)
-                counts = max(counts, steps)
+                counts = max(counts, tuple(made))
     finally:
-        for made in workers.values():
-            made.close()
+        for one in workers.values():
+            one.close()
     lockstep_s = seconds.pop("lockstep")
     return HarnessRecord(
         experiment=training.experiment,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -17,6 +17,7 @@ from compare.bench.contenders import (
     CONTENDERS,
     EAGER,
     CannotRunError,
+    Contender,
     Evidence,
     agreement,
     block,
@@ -39,7 +40,6 @@ from compare.bench.records import (
 from compare.bench.workers import Worker
 from compare.environment import describe_environment, own_commit
 from compare.made_up import input_shape
-from compare.records import Environment
 from compare.timings import ratio_of_medians, spread
 
 PARTS = ("steps", "convolutions", "memory", "harness")
@@ -165,7 +165,7 @@ def run_case(
             record.reason = f"the package {entry.package} is not installed"
             continue
         try:
-            record.dtype, phases, found = worker_of(name).ask(_prepare, name, case)
+            record.dtype, phases, found = worker_of(name).call(_prepare, name, case)
         except CannotRunError as error:
             if name in BACKENDS:
                 raise
@@ -179,15 +179,15 @@ def run_case(
             record.status = "differs"
             record.reason = "its gradients or losses differ from NumPy's, so it is not timed"
     times, failures = time_in_rounds(
-        list(ready), lambda name, *steps: worker_of(name).ask(_block, name, *steps), schedule
+        list(ready), lambda name, *steps: worker_of(name).call(_block, name, *steps), schedule
     )
-    for name, error in failures.items():
+    for name, failure in failures.items():
         if name in BACKENDS:
-            raise error
-        records[name].status, records[name].reason = "not run", str(error)
+            raise failure
+        records[name].status, records[name].reason = "not run", str(failure)
     for name, seconds in times.items():
         _fill(records[name], ready[name], seconds, times.get("numpy"))
-        worker_of(name).ask(_forget, name)
+        worker_of(name).call(_forget, name)
     eager = {n: np.median(times[n].sum(axis=2)) for n in EAGER if n in times}
     return CaseRecord(
         title=case.title,
@@ -215,23 +215,21 @@ def _fill(
         record.over_numpy = RatioRecord(**ratio._asdict())
 
 
-def _prepare(
-    held: dict[str, Any], name: str, case: BenchCase
-) -> tuple[str, tuple[str, ...], Evidence]:
-    held[name] = made = make(name, case)
+# The contenders of this process, by name.
+_made: dict[str, Contender] = {}
+
+
+def _prepare(name: str, case: BenchCase) -> tuple[str, tuple[str, ...], Evidence]:
+    _made[name] = made = make(name, case)
     return made.dtype, made.phases, evidence(made)
 
 
-def _block(held: dict[str, Any], name: str, untimed: int, steps: int) -> np.ndarray:
-    return block(held[name], untimed, steps)
+def _block(name: str, untimed: int, steps: int) -> np.ndarray:
+    return block(_made[name], untimed, steps)
 
 
-def _forget(held: dict[str, Any], name: str) -> None:
-    held.pop(name, None)
-
-
-def _environment(held: dict[str, Any]) -> Environment:
-    return describe_environment()
+def _forget(name: str) -> None:
+    del _made[name]
 
 
 def run_bench(
@@ -269,23 +267,26 @@ def run_bench(
         package = CONTENDERS[name].package
         return workers.setdefault(package, worker(threads))
 
-    records: list[CaseRecord] = []
+    steps = list(cases) if "steps" in parts else []
+    convolutions = CONVOLUTIONS if "convolutions" in parts else ()
+    records, harness = [], []
     try:
-        environment = worker_of("torch").ask(_environment)
-        steps = cases if "steps" in parts else ()
-        for case in (*steps, *(CONVOLUTIONS if "convolutions" in parts else ())):
+        environment = worker_of("torch").call(describe_environment)
+        for case in (*steps, *convolutions):
             progress(case.title)
             records.append(run_case(case, names, worker_of, schedule))
     finally:
-        _close(workers)
-    if "memory" in parts:
-        for record, case in zip(records, steps, strict=False):
-            progress(f"memory: {case.title}")
-            _measure_memory(record, case, lambda: worker(threads))
-    harness = []
-    if "harness" in parts:
-        for training in TRAININGS:
-            harness.append(measure_harness(training, threads, worker, schedule.pause_s, progress))
+        for one in workers.values():
+            one.close()
+    for record, step in zip(records, steps if "memory" in parts else [], strict=False):
+        progress(f"memory: {step.title}")
+        for name in BACKENDS:
+            measured, alone = record.measured(name), worker(threads)
+            if measured is not None:
+                measured.memory_bytes = alone.call(peak_memory, name, step)
+                alone.close()
+    for training in TRAININGS if "harness" in parts else ():
+        harness.append(measure_harness(training, threads, worker, schedule.pause_s, progress))
     return BenchRecord(
         schema=SCHEMA,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -304,19 +305,3 @@ def run_bench(
         cases=records,
         harness=harness,
     )
-
-
-def _measure_memory(record: CaseRecord, case: TrainingStep, worker: Callable[[], Any]) -> None:
-    """Peak memory of NumPy and of PyTorch, each in a process of its own."""
-    for name in BACKENDS:
-        measured, alone = record.measured(name), worker()
-        if measured is not None:
-            try:
-                measured.memory = alone.ask(peak_memory, name, case)
-            finally:
-                alone.close()
-
-
-def _close(workers: Mapping[str, Any]) -> None:
-    for worker in workers.values():
-        worker.close()

@@ -15,18 +15,16 @@ import sys
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from compare.bench.cases import BenchCase
 from compare.bench.contenders import block, make
-from compare.bench.records import MemoryRecord
 
 STATUS = Path("/proc/self/status")
 STEPS = 3
 
 
-def peak_memory(held: dict[str, Any], name: str, case: BenchCase) -> MemoryRecord:
-    """Peak memory of this process while it makes some steps; it should have done nothing else."""
+def peak_memory(name: str, case: BenchCase) -> int:
+    """Bytes that this process takes to make some steps; it should have done nothing else."""
     made = make(name, replace(case, batch_size=2))
     block(made, 0, 2)
     del made
@@ -37,9 +35,7 @@ def peak_memory(held: dict[str, Any], name: str, case: BenchCase) -> MemoryRecor
     with suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")  # lets VmHWM begin again from here
     block(made, 0, STEPS)
-    peak = _bytes("VmHWM")
-    method = "VmHWM" if STATUS.exists() else "ru_maxrss"
-    return MemoryRecord(used_bytes=max(0, peak - before), process_bytes=peak, method=method)
+    return max(0, _bytes("VmHWM") - before)
 
 
 def _bytes(key: str) -> int:

@@ -56,7 +56,8 @@ class ScikitLearn(Peer):
 
         class Observed(MLPClassifier):  # keeps its gradients
             def _backprop(self, *args: Any) -> Any:
-                loss, *self.gradients_ = found = super()._backprop(*args)
+                found = super()._backprop(*args)
+                self.gradients_ = found[1:]  # after the loss
                 return found
 
         super().__init__(case)

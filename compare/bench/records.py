@@ -48,13 +48,8 @@ class RatioRecord(Record):
 class Agreement(Record):
     """How far a contender's results are from NumPy's, before it is timed.
 
-    Attributes:
-        loss_error: Largest relative difference of the first losses; None where there are none.
-        gradient_error: Norm of the difference over the norm, all gradients together; infinite
-            where names or shapes differ.
-        agrees: Whether both are within their bounds.
-        loss_bound: The bound of the one.
-        gradient_bound: The bound of the other.
+    ``loss_error`` is the largest relative difference of the first losses, where there are any;
+    ``gradient_error`` the norm of the difference over the norm, all gradients together.
     """
 
     loss_error: float | None
@@ -64,37 +59,20 @@ class Agreement(Record):
     gradient_bound: float = GRADIENT_BOUND
 
 
-class MemoryRecord(Record):
-    """Peak memory of a process that does this work alone.
-
-    Attributes:
-        used_bytes: Above what it held with its library loaded and a step on two rows made.
-        process_bytes: All that it held at its peak.
-        method: How the peak was read.
-    """
-
-    used_bytes: int
-    process_bytes: int
-    method: str
-
-
 class ContenderRecord(Record):
     """One contender in one case.
 
     Attributes:
-        name: Its name for ``--contender``.
-        title: Its name in tables.
+        name: Its name for ``--contender``; ``title`` is its name in tables.
         version: Of the package that does the work.
-        status: Whether it was measured, or why not.
-        reason: Why not, in words.
+        status: Whether it was measured, or why not; ``reason`` says it in words.
         dtype: The precision that it computes in.
         agreement: Its results against NumPy's; None for what has no results.
         steps: Timed steps of a block.
-        step: The whole step.
-        phases: Forward, backward and update, where they can be told apart.
+        step: The whole step; ``phases`` has its parts where they can be told apart.
         blocks_s: Median of each block, in the order of the rounds.
         over_numpy: Its time over NumPy's: above 1 where NumPy is faster.
-        memory: Peak memory, where it was measured.
+        memory_bytes: Peak memory, above what its process held with the library loaded.
     """
 
     name: str
@@ -109,24 +87,16 @@ class ContenderRecord(Record):
     phases: dict[str, Times] = Field(default_factory=dict)
     blocks_s: list[float] = Field(default_factory=list)
     over_numpy: RatioRecord | None = None
-    memory: MemoryRecord | None = None
+    memory_bytes: int | None = None
 
 
 class CaseRecord(Record):
-    """One case and the contenders that were meant for it.
-
-    Attributes:
-        title: In words.
-        kind: ``step`` of a training, or a ``convolution`` alone.
-        settings: Architecture, batch size and so on, with the seed.
-        best_eager: Name of PyTorch's fastest eager setting.
-        contenders: In the order of the table of contenders.
-    """
+    """One case: its settings (architecture, batch size and so on), and its contenders."""
 
     title: str
     kind: Literal["step", "convolution"]
     settings: dict[str, Any]
-    best_eager: str | None = None
+    best_eager: str | None  # the name of PyTorch's fastest eager setting
     contenders: list[ContenderRecord]
 
     def measured(self, name: str | None) -> ContenderRecord | None:
@@ -139,11 +109,9 @@ class HarnessRecord(Record):
     """What the harness costs: a lock-step training over the two plain ones.
 
     Attributes:
-        experiment: Its name.
-        label: The training's label.
+        experiment: Its name; ``label`` is the training's.
         threads: Of each library: as many as a run gives the network.
-        steps: Updates of each training.
-        certified_steps: How many of them were certified.
+        steps: Updates of each training, ``certified_steps`` of them certified.
         lockstep_s: Seconds of each epoch in lock step, certificates and replicas included.
         plain_s: Backend → seconds of each epoch of its plain training.
         over_plain: Sum over sum, with a bootstrap interval over epochs.
@@ -166,10 +134,9 @@ class Protocol(Record):
         threads: Of each library.
         repeats: Rounds; in each every contender makes one block of steps, in a drawn order.
         seconds: What the timed steps of one contender take together, about.
-        pause_s: Between blocks, for idle thread pools to fall asleep.
+        pause_s: Before each block, so that idle thread pools fall asleep.
         variables: Environment variables that change how threads wait.
-        load: Programs that wanted a core in the minute before, on average; None where the
-            system does not say.
+        load: Programs that wanted a core in the minute before, where the system says it.
     """
 
     threads: int
@@ -181,7 +148,7 @@ class Protocol(Record):
 
     @property
     def busy(self) -> bool:
-        """Whether others were at work on the machine when the measurement began."""
+        """Whether other programs were at work when the measurement began."""
         return self.load is not None and self.load > BUSY_LOAD
 
 

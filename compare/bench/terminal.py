@@ -55,18 +55,18 @@ def case_table(case: CaseRecord) -> Table:
 
 
 def _cells(contender: ContenderRecord, best_eager: str | None) -> tuple[str, ...]:
-    step, ratio, memory = contender.step, contender.over_numpy, contender.memory
+    step, memory = contender.step, contender.memory_bytes
     assert step is not None
     # PyTorch's settings stand below it, indented.
     title = escape(contender.title.replace("PyTorch, ", "  "))
-    shown = ratio is not None and contender.name != "numpy"
+    ratio = None if contender.name == "numpy" else contender.over_numpy
     return (
         f"{title} *" if contender.name == best_eager else title,
         milliseconds(step.median_s),
         f"{milliseconds(step.quartile_s)}–{milliseconds(step.upper_quartile_s)}",
-        f"{ratio.value:.2f}" if ratio is not None and shown else "",
-        f"{ratio.low:.2f}–{ratio.high:.2f}" if ratio is not None and shown else "",
-        "" if memory is None else f"{memory.used_bytes / MEBIBYTE:.1f}",
+        "" if ratio is None else f"{ratio.value:.2f}",
+        "" if ratio is None else f"{ratio.low:.2f}–{ratio.high:.2f}",
+        "" if memory is None else f"{memory / MEBIBYTE:.1f}",
     )
 
 

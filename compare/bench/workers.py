@@ -27,36 +27,30 @@ THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
 )
-# What this process holds for the one that asks: contenders and trainings by name.
-_held: dict[str, Any] = {}
 
 
 class Worker:
-    """A process that holds named objects and calls functions on them; started when first asked.
-
-    Args:
-        threads: Of the libraries in it.
-    """
+    """A process that calls functions, started at its first call, with so many threads."""
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
         self._process: ProcessPoolExecutor | None = None
 
-    def ask(self, function: Callable[..., Any], *args: Any) -> Any:
-        """The result of ``function(held, *args)`` in the process, ``held`` its dict of objects.
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """The result of ``function(*args)`` in the process.
 
         Raises:
             InputError: The function raised it.
             CannotRunError: The function raised something else, or the process ended.
         """
         if self._process is None:
-            context = multiprocessing.get_context("spawn")
             # Ctrl-C is answered by the process that asks.
             ignored = (signal.SIGINT, signal.SIG_IGN)
+            context = multiprocessing.get_context("spawn")
             self._process = ProcessPoolExecutor(1, context, signal.signal, ignored)
         try:
             with thread_variables(self._threads):
-                answer = self._process.submit(_call, function, args)
+                answer = self._process.submit(call, function, *args)
             return answer.result()
         except BrokenProcessPool:
             self._process = None  # the next call starts another
@@ -69,14 +63,10 @@ class Worker:
             self._process = None
 
 
-def _call(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
-    return call(function, _held, args)
-
-
-def call(function: Callable[..., Any], held: dict[str, Any], args: tuple[Any, ...]) -> Any:
+def call(function: Callable[..., Any], *args: Any) -> Any:
     """Call the function; what goes wrong becomes an InputError or a CannotRunError."""
     try:
-        return function(held, *args)
+        return function(*args)
     except (InputError, CannotRunError):
         raise
     except Exception as error:
