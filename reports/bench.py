@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from compare.atomic import write_atomically
 from compare.bench.records import BenchRecord, CaseRecord, ContenderRecord, RatioRecord
@@ -14,7 +14,6 @@ from reports.figures.canvas import (
     BLUE,
     GREEN,
     GREY,
-    ORANGE,
     VERMILLION,
     Drawing,
     Figure,
@@ -32,16 +31,13 @@ TITLE = "The speed of NumPy and PyTorch, side by side"
 MEBIBYTE = 2**20
 NONE = "–"
 PHASES = ("forward", "backward", "update")
-# Label, colour, marker and whether it is filled, told apart in grey too; `best` is PyTorch's
-# fastest eager setting.
-LOOKS: dict[str, tuple[str, str, str, bool]] = {
-    "numpy": ("NumPy", BLUE, "o", True),
-    "torch": ("PyTorch", VERMILLION, "s", True),
-    "best": ("PyTorch, best eager setting", VERMILLION, "D", False),
-    "torch-compile": ("PyTorch, compiled", ORANGE, "^", False),
-    "floor": ("matrix products alone", GREY, "v", False),
-    "other": ("other code", GREEN, "x", True),
+# Contender → label, colour, marker; `torch` in every setting. Told apart in grey too.
+LOOKS = {
+    "numpy": ("NumPy", BLUE, "o"),
+    "torch": ("PyTorch, each setting", VERMILLION, "s"),
+    "floor": ("matrix products alone", GREY, "v"),
 }
+OTHER = ("other code", GREEN, "x")
 
 
 def write_bench_report(record: BenchRecord, folder: Path) -> list[Path]:
@@ -190,10 +186,11 @@ def _times(cases: list[CaseRecord]) -> Drawing:
     axis, labels = axes[0, 0], {}
     for place, case in enumerate(cases):
         for contender in case.contenders:
-            look, step = _look(contender.name, case.best_eager), contender.step
-            if step is None or look is None:
+            step = contender.step
+            if step is None:
                 continue
-            label, colour, marker, filled = LOOKS[look]
+            name = "torch" if contender.name.startswith("torch") else contender.name
+            label, colour, marker = LOOKS.get(name, OTHER)
             below, above = step.median_s - step.quartile_s, step.upper_quartile_s - step.median_s
             labels[label] = axis.errorbar(
                 1e3 * step.median_s,
@@ -201,28 +198,20 @@ def _times(cases: list[CaseRecord]) -> Drawing:
                 xerr=[[1e3 * below], [1e3 * above]],
                 fmt=marker,
                 color=colour,
-                mfc=colour if filled else "white",
+                alpha=0.7,
                 capsize=2,
             )
     axis.set_yticks(range(len(cases)), [case.title for case in cases])
     axis.set_ylim(len(cases) - 0.5, -0.5)
     axis.set_xscale("log")
+    axis.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.xaxis.set_minor_formatter(NullFormatter())
     axis.set_xlabel("time of one training step (ms)")
-    canvas.legend(list(labels.values()), list(labels), loc="outside upper center", ncols=3)
+    canvas.legend(list(labels.values()), list(labels), loc="outside upper center", ncols=4)
     return Drawing(
         "times",
         canvas,
         "Median time of a training step; the bars hold the middle half of the steps.",
         "Dots of the time of a step for each case and contender, on a logarithmic axis.",
     )
-
-
-def _look(name: str, best_eager: str | None) -> str | None:
-    """Which of :data:`LOOKS`; none for PyTorch's eager settings that are not its fastest."""
-    if name == best_eager != "torch":
-        return "best"
-    if name not in LOOKS and name.startswith("torch-"):
-        return None
-    return name if name in LOOKS else "other"

@@ -75,8 +75,8 @@ class Entry:
 
 
 def _torch(setting: str, *, convolution: bool = False, **options: Any) -> Entry:
-    alone = "torch_contenders:TorchConvolution" if convolution else ""
-    return Entry(f"PyTorch{setting}", "torch", "torch_contenders:TorchStep", alone, options)
+    alone = "backends:TorchConvolution" if convolution else ""
+    return Entry(f"PyTorch{setting}", "torch", "backends:TorchStep", alone, options)
 
 
 def _numpy(title: str, step: str = "", convolution: str = "") -> Entry:
@@ -85,7 +85,7 @@ def _numpy(title: str, step: str = "", convolution: str = "") -> Entry:
 
 FUSED = {"fused": True}
 CONTENDERS: dict[str, Entry] = {
-    "numpy": _numpy("NumPy", "numpy_contenders:NumpyStep", "numpy_contenders:NumpyConvolution"),
+    "numpy": _numpy("NumPy", "backends:NumpyStep", "backends:NumpyConvolution"),
     "torch": _torch("", convolution=True),
     "torch-foreach": _torch(", foreach", optimizer={"foreach": True}),
     "torch-fused": _torch(", fused", optimizer=FUSED),
@@ -94,13 +94,13 @@ CONTENDERS: dict[str, Entry] = {
         ", channels last, fused", channels_last=True, optimizer=FUSED
     ),
     "torch-compile": _torch(", compiled, fused", compiled=True, optimizer=FUSED),
-    "floor": _numpy("matrix products alone", "numpy_contenders:MatrixProducts"),
+    "floor": _numpy("matrix products alone", "backends:MatrixProducts"),
     "scikit-learn": Entry("scikit-learn", "scikit-learn", "peers:ScikitLearn"),
     "autograd": Entry("autograd", "autograd", "peers:Autograd"),
     "numpy-ml": Entry("numpy-ml", "numpy-ml", "peers:NumpyMl"),
     "tinygrad": Entry("tinygrad", "tinygrad", "peers:Tinygrad"),
-    "numba": Entry("Numba loops", "numba", convolution="convolution_loops:NumbaLoops"),
-    "loops": _numpy("plain loops", convolution="convolution_loops:PlainLoops"),
+    "numba": Entry("Numba loops", "numba", convolution="peers:NumbaLoops"),
+    "loops": _numpy("plain loops", convolution="peers:PlainLoops"),
 }
 # Without these there is nothing to compare; the others may fail.
 BACKENDS = ("numpy", "torch")

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,8 @@ _trainings: dict[str, Iterator[Any]] = {}
 
 
 def begin(name: str, training: BenchTraining) -> None:
-    """Make the data of a training; the first epoch begins with the network."""
+    """Load the code and make the data of a training; its first epoch makes the network."""
+    import_module("compare.lockstep")
     plan, splits = training.plan(), training.splits()
     lockstep = name == "lockstep"
     _trainings[name] = (

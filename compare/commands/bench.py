@@ -43,6 +43,8 @@ def bench_command(
         0.
     """
     _check_names("--part", parts, PARTS)
+    if "memory" in parts and "steps" not in parts:
+        raise InputError("--part memory is measured at the steps: give --part steps, too.")
     _check_names("--contender", contenders, CONTENDERS)
     _check_names("--optimizer", optimizers, _optimizer_names())
     for size in batch_sizes:

@@ -67,6 +67,7 @@ def test_from_the_command_line_to_the_report(tmp_path):
         ("--optimizer adam", "--optimizer expects one of Adadelta, "),
         ("--contender pytorch", "--contender expects one of numpy, torch, "),
         ("--part step", "--part expects one of steps, convolutions, "),
+        ("--part memory", "--part memory is measured at the steps: give --part steps, too."),
         ("--json no/b.json", "--json no/b.json: there is no folder "),
         ("--json .", "--json . is a folder: expected a file."),
         ("--out net.py", "--out net.py is a file: expected a folder."),

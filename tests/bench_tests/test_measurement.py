@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from compare.bench import measurement, workers
+from compare.bench.backends import TorchStep
 from compare.bench.cases import Convolution, TrainingStep
 from compare.bench.contenders import CannotRunError
 from compare.bench.measurement import (
@@ -21,7 +22,6 @@ from compare.bench.measurement import (
     run_case,
     time_in_rounds,
 )
-from compare.bench.torch_contenders import TorchStep
 
 SMALL = TrainingStep("softmax_mlp", 6, "SGD", {"sizes": (12, 7, 3)})
 QUICK = Schedule(3, 0.003, 0.0)
