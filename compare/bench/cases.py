@@ -53,6 +53,11 @@ class TrainingStep:
         """``bn_mlp, Adam, batch 32``."""
         return f"{self.architecture}, {self.algorithm}, batch {self.batch_size:,}"
 
+    @property
+    def has_images(self) -> bool:
+        """Whether a row of the input is an image."""
+        return len(input_shape(self.initial()[0])) == 3
+
     def blueprint(self, **settings: Any) -> Blueprint:
         """Network, loss and optimizer, with further settings of the optimizer."""
         function = find_architecture(self.architecture)

@@ -108,12 +108,12 @@ BACKENDS = ("numpy", "torch")
 EAGER = tuple(name for name in CONTENDERS if name.startswith("torch") and "compile" not in name)
 
 
-def takes_part(name: str, case: BenchCase, *, has_images: bool) -> bool:
+def takes_part(name: str, case: BenchCase) -> bool:
     """Whether a contender is meant for a case: ``channels_last`` is for images alone."""
     entry = CONTENDERS[name]
     if isinstance(case, Convolution):
         return bool(entry.convolution)
-    return bool(entry.step) and (has_images or "channels_last" not in entry.options)
+    return bool(entry.step) and ("channels_last" not in entry.options or case.has_images)
 
 
 def installed_version(name: str) -> str | None:

@@ -21,7 +21,7 @@ import numpy as np
 
 import numpy_nn
 from compare.atomic import write_atomically
-from compare.bench.records import HarnessRecord, RatioRecord
+from compare.bench.records import HarnessRecord, Protocol, RatioRecord
 from compare.blueprint import blueprint
 from compare.environment import default_threads
 from compare.experiment import Plan
@@ -139,23 +139,22 @@ def next_epoch(name: str) -> tuple[float, int, int]:
 
 def measure_harness(
     training: BenchTraining,
-    threads: int,
+    protocol: Protocol,
     worker: Callable[[int], Any],
-    pause_s: float,
     progress: Callable[[str], None] = lambda line: None,
 ) -> HarnessRecord:
     """Train three times, epoch by epoch in turn, and compare the times.
 
     Args:
         training: What to train.
-        threads: Of each library at most; a run gives the network no more than suit it.
+        protocol: Threads at most, and the pause; a run gives the network no more threads than
+            suit it.
         worker: Makes a worker with so many threads.
-        pause_s: Before each epoch, for the thread pools to fall asleep.
         progress: Is given a line about every epoch.
     """
     plan = training.plan()
     network = blueprint(plan.experiment, plan.optimizer).model(numpy_nn)
-    threads = min(threads, default_threads(network))
+    threads = min(protocol.threads, default_threads(network))
     workers = {name: worker(threads) for name in NAMES}
     seconds: dict[str, list[float]] = {name: [] for name in NAMES}
     counts = (0, 0)
@@ -165,7 +164,7 @@ def measure_harness(
         for number in range(plan.experiment.training.epochs):
             progress(f"harness: {training.experiment}, {training.label}, epoch {number + 1}")
             for name in map(str, np.random.default_rng([0, number]).permutation(list(NAMES))):
-                time.sleep(pause_s)
+                time.sleep(protocol.pause_s)
                 taken, *made = workers[name].call(next_epoch, name)
                 seconds[name].append(taken)
                 counts = max(counts, tuple(made))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -39,7 +38,6 @@ from compare.bench.records import (
 )
 from compare.bench.workers import Worker
 from compare.environment import describe_environment, own_commit
-from compare.made_up import input_shape
 from compare.timings import ratio_of_medians, spread
 
 PARTS = ("steps", "convolutions", "memory", "harness")
@@ -51,28 +49,8 @@ MOST_STEPS = 2000
 # A contender whose single step is longer than its block gets fewer rounds, so that it takes at
 # most so many times its share of time, but never fewer than the least.
 PATIENCE, LEAST_ROUNDS = 3, 3
-# How idle threads wait decides how much they slow others, so it is recorded.
-WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OPENBLAS_THREAD_TIMEOUT")
-
 WorkerOf = Callable[[str], Any]
 """Name of a contender → the worker that it belongs to."""
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How much is measured.
-
-    Attributes:
-        repeats: Rounds.
-        seconds: How long the steps of one contender take together, about.
-        pause_s: Before each block, so that idle thread pools fall asleep.
-        seed: Of the order within each round.
-    """
-
-    repeats: int = 15
-    seconds: float = 1.5
-    pause_s: float = 0.05
-    seed: int = 0
 
 
 class Blocks(NamedTuple):
@@ -83,25 +61,25 @@ class Blocks(NamedTuple):
     steps: int
 
 
-def blocks_of(step_s: float, schedule: Schedule) -> Blocks:
+def blocks_of(step_s: float, protocol: Protocol) -> Blocks:
     """The blocks of a contender whose step takes so many seconds."""
     step_s = max(step_s, 1e-6)
-    steps = int(schedule.seconds / schedule.repeats / step_s)
-    affordable = int(PATIENCE * schedule.seconds / step_s)
-    rounds = min(schedule.repeats, max(LEAST_ROUNDS, affordable))
+    steps = int(protocol.seconds / protocol.repeats / step_s)
+    affordable = int(PATIENCE * protocol.seconds / step_s)
+    rounds = min(protocol.repeats, max(LEAST_ROUNDS, affordable))
     untimed = 0 if step_s > LONG_S else max(2, int(np.ceil(WARM_S / step_s)))
     return Blocks(rounds, min(untimed, MOST_STEPS), min(max(steps, 1), MOST_STEPS))
 
 
 def time_in_rounds(
-    names: Sequence[str], time_block: Callable[[str, int, int], np.ndarray], schedule: Schedule
+    names: Sequence[str], time_block: Callable[[str, int, int], np.ndarray], protocol: Protocol
 ) -> tuple[dict[str, np.ndarray], dict[str, CannotRunError]]:
     """Time contenders in rounds, in each of which all make one block, in an order drawn anew.
 
     Args:
         names: The contenders.
         time_block: (name, untimed, steps) → seconds of shape (steps, phases).
-        schedule: How much.
+        protocol: How much.
 
     Returns:
         Name → seconds of shape (rounds, steps, phases); slow contenders have fewer rounds, the
@@ -111,7 +89,7 @@ def time_in_rounds(
     found: dict[str, list[np.ndarray]] = {}
 
     def attempt(name: str, untimed: int, steps: int) -> np.ndarray | None:
-        time.sleep(schedule.pause_s)
+        time.sleep(protocol.pause_s)
         try:
             return time_block(name, untimed, steps)
         except CannotRunError as error:
@@ -125,10 +103,10 @@ def time_in_rounds(
             # The first step also makes what is kept between steps; others are shorter.
             times = attempt(name, 2, 3)
         if times is not None:
-            blocks[name] = blocks_of(float(np.median(times.sum(axis=1))), schedule)
+            blocks[name] = blocks_of(float(np.median(times.sum(axis=1))), protocol)
             found[name] = []
-    random = np.random.default_rng(schedule.seed)
-    for number in range(schedule.repeats):
+    random = np.random.default_rng(0)
+    for number in range(protocol.repeats):
         for name in map(str, random.permutation(list(blocks))):
             if number < blocks[name].rounds and name not in failures:
                 times = attempt(name, blocks[name].untimed, blocks[name].steps)
@@ -138,7 +116,7 @@ def time_in_rounds(
 
 
 def run_case(
-    case: BenchCase, names: Sequence[str], worker_of: WorkerOf, schedule: Schedule
+    case: BenchCase, names: Sequence[str], worker_of: WorkerOf, protocol: Protocol
 ) -> CaseRecord:
     """Prepare the contenders, compare their numbers with NumPy's, and time those that agree.
 
@@ -146,17 +124,16 @@ def run_case(
         case: What they do.
         names: Contenders; those that are not meant for the case are left out.
         worker_of: Name → worker.
-        schedule: How much.
+        protocol: How much.
 
     Raises:
         CannotRunError: NumPy or PyTorch failed.
     """
-    images = isinstance(case, TrainingStep) and len(input_shape(case.initial()[0])) == 3
     records: dict[str, ContenderRecord] = {}
     ready: dict[str, tuple[str, ...]] = {}
     reference: Evidence | None = None
     for name in CONTENDERS:
-        if name not in names or not takes_part(name, case, has_images=images):
+        if name not in names or not takes_part(name, case):
             continue
         entry, version = CONTENDERS[name], installed_version(name)
         record = records[name] = ContenderRecord(name=name, title=entry.title, version=version)
@@ -179,7 +156,7 @@ def run_case(
             record.status = "differs"
             record.reason = "its gradients or losses differ from NumPy's, so it is not timed"
     times, failures = time_in_rounds(
-        list(ready), lambda name, *steps: worker_of(name).call(_block, name, *steps), schedule
+        list(ready), lambda name, *steps: worker_of(name).call(_block, name, *steps), protocol
     )
     for name, failure in failures.items():
         if name in BACKENDS:
@@ -236,8 +213,7 @@ def run_bench(
     cases: Sequence[TrainingStep],
     names: Sequence[str],
     parts: Sequence[str],
-    threads: int,
-    schedule: Schedule,
+    protocol: Protocol,
     *,
     command: str = "",
     progress: Callable[[str], None] = lambda line: None,
@@ -249,8 +225,7 @@ def run_bench(
         cases: Training steps.
         names: Contenders.
         parts: Of :data:`PARTS`.
-        threads: Of each library.
-        schedule: How much.
+        protocol: How.
         command: The command line, for the record.
         progress: Is given a line about everything that is measured.
         worker: Makes a worker with so many threads.
@@ -260,12 +235,11 @@ def run_bench(
         CannotRunError: NumPy or PyTorch failed.
     """
     begun = time.perf_counter()
-    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     workers: dict[str, Any] = {}
 
     def worker_of(name: str) -> Any:
         package = CONTENDERS[name].package
-        return workers.setdefault(package, worker(threads))
+        return workers.setdefault(package, worker(protocol.threads))
 
     steps = list(cases) if "steps" in parts else []
     convolutions = CONVOLUTIONS if "convolutions" in parts else ()
@@ -274,19 +248,19 @@ def run_bench(
         environment = worker_of("torch").call(describe_environment)
         for case in (*steps, *convolutions):
             progress(case.title)
-            records.append(run_case(case, names, worker_of, schedule))
+            records.append(run_case(case, names, worker_of, protocol))
     finally:
         for one in workers.values():
             one.close()
     for record, step in zip(records, steps if "memory" in parts else [], strict=False):
         progress(f"memory: {step.title}")
         for name in BACKENDS:
-            measured, alone = record.measured(name), worker(threads)
+            measured, alone = record.measured(name), worker(protocol.threads)
             if measured is not None:
                 measured.memory_bytes = alone.call(peak_memory, name, step)
                 alone.close()
     for training in TRAININGS if "harness" in parts else ():
-        harness.append(measure_harness(training, threads, worker, schedule.pause_s, progress))
+        harness.append(measure_harness(training, protocol, worker, progress))
     return BenchRecord(
         schema=SCHEMA,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -294,14 +268,7 @@ def run_bench(
         commit=own_commit(),
         wall_s=time.perf_counter() - begun,
         environment=environment,
-        protocol=Protocol(
-            threads=threads,
-            repeats=schedule.repeats,
-            seconds=schedule.seconds,
-            pause_s=schedule.pause_s,
-            variables={name: os.environ[name] for name in WAITING if name in os.environ},
-            load=load,
-        ),
+        protocol=protocol,
         cases=records,
         harness=harness,
     )

@@ -253,7 +253,7 @@ class Tinygrad(Peer):
 
 
 class PlainLoops(Contender):
-    """A convolution in loops over images, channels, rows and columns; the products under the kernel are NumPy's."""
+    """A convolution in loops over images, channels, rows and columns, as it is first written."""
 
     phases = ("forward", "backward")
 

@@ -128,7 +128,7 @@ class HarnessRecord(Record):
 
 
 class Protocol(Record):
-    """How it was measured.
+    """How it is measured.
 
     Attributes:
         threads: Of each library.
@@ -139,12 +139,12 @@ class Protocol(Record):
         load: Programs that wanted a core in the minute before, where the system says it.
     """
 
-    threads: int
-    repeats: int
-    seconds: float
-    pause_s: float
-    variables: dict[str, str]
-    load: float | None
+    threads: int = 1
+    repeats: int = 15
+    seconds: float = 1.5
+    pause_s: float = 0.0
+    variables: dict[str, str] = Field(default_factory=dict)
+    load: float | None = None
 
     @property
     def busy(self) -> bool:

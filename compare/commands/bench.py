@@ -14,11 +14,14 @@ import numpy_nn
 from compare.atomic import write_atomically
 from compare.bench.cases import training_steps
 from compare.bench.contenders import BACKENDS, CONTENDERS
-from compare.bench.measurement import PARTS, Schedule, run_bench
+from compare.bench.measurement import PARTS, run_bench
+from compare.bench.records import Protocol
 from compare.bench.terminal import show_bench
 from compare.environment import usable_cores
 from experiments.errors import InputError
 
+# How idle threads wait decides how much they slow others, so it is recorded.
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OPENBLAS_THREAD_TIMEOUT")
 # For pools of several threads to fall asleep: OpenBLAS's spins for some 26 ms.
 PAUSE_S = 0.05
 
@@ -57,6 +60,14 @@ def bench_command(
     threads = threads or _default_threads()
     # The harness alone takes minutes.
     chosen = parts or [part for part in PARTS if part != "harness"]
+    protocol = Protocol(
+        threads=threads,
+        repeats=repeats,
+        seconds=seconds,
+        pause_s=PAUSE_S if threads > 1 else 0.0,
+        variables={name: os.environ[name] for name in WAITING if name in os.environ},
+        load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
+    )
     console = Console(highlight=False)
     with console.status("…") as status:
 
@@ -69,8 +80,7 @@ def bench_command(
             training_steps(architectures, batch_sizes, optimizers),
             [*BACKENDS, *contenders] if contenders else list(CONTENDERS),
             [*chosen, "harness"] if harness else chosen,
-            threads,
-            Schedule(repeats, seconds, PAUSE_S if threads > 1 else 0.0),
+            protocol,
             command=shlex.join(["nncompare", *sys.argv[1:]]),
             progress=progress,
         )

@@ -14,8 +14,8 @@ import pytest
 from compare import cli
 from compare.bench import workers
 from compare.bench.cases import COVERTYPE_ROWS, DEFAULT_OPTIMIZERS, TrainingStep, training_steps
-from compare.bench.measurement import Schedule, run_bench
-from compare.bench.records import SCHEMA, BenchRecord, read_bench
+from compare.bench.measurement import run_bench
+from compare.bench.records import SCHEMA, BenchRecord, Protocol, read_bench
 from experiments.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -103,7 +103,11 @@ def record() -> BenchRecord:
     step = TrainingStep("softmax_mlp", 4, "SGD", {"sizes": (6, 5, 3)})
     here = SimpleNamespace(call=workers.call, close=lambda: None)
     return run_bench(
-        (step,), ("numpy", "torch"), ("steps",), 1, Schedule(3, 0.003, 0.0), worker=lambda n: here
+        (step,),
+        ("numpy", "torch"),
+        ("steps",),
+        Protocol(repeats=3, seconds=0.003),
+        worker=lambda n: here,
     )
 
 

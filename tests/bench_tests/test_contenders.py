@@ -47,9 +47,8 @@ def skip_if_absent(package: str) -> None:
 def test_pytorch_in_every_setting_does_numpys_step(architecture, algorithm):
     step = small(architecture, algorithm)
     reference = evidence(make("numpy", step))
-    images = architecture == "cnn"
-    names = [name for name in EAGER if takes_part(name, step, has_images=images)]
-    assert len(names) == (5 if images else 3)
+    names = [name for name in EAGER if takes_part(name, step)]
+    assert len(names) == (5 if architecture == "cnn" else 3)
     for name in names:
         found = agreement(evidence(make(name, step)), reference)
         assert found.agrees

@@ -8,6 +8,7 @@ import pytest
 
 from compare.bench import harness, workers
 from compare.bench.harness import BenchTraining, measure_harness, ratio_of_sums
+from compare.bench.records import Protocol
 
 IN_PROCESS = SimpleNamespace(call=workers.call, close=lambda: None)
 
@@ -29,7 +30,7 @@ def test_sums_over_sums():
 def test_three_trainings_epoch_by_epoch():
     lines: list[str] = []
     training = BenchTraining("SGD", rows=250, test_rows=40, epochs=2)
-    found = measure_harness(training, 1, lambda threads: IN_PROCESS, 0.0, lines.append)
+    found = measure_harness(training, Protocol(), lambda threads: IN_PROCESS, lines.append)
     assert found.steps == 6  # two epochs of 100, 100 and 50 rows
     assert found.certified_steps == 6
     assert len(found.lockstep_s) == len(found.plain_s["numpy"]) == len(found.plain_s["torch"]) == 2

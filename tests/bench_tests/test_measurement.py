@@ -16,15 +16,15 @@ from compare.bench.measurement import (
     LONG_S,
     MOST_STEPS,
     Blocks,
-    Schedule,
     blocks_of,
     run_bench,
     run_case,
     time_in_rounds,
 )
+from compare.bench.records import Protocol
 
 SMALL = TrainingStep("softmax_mlp", 6, "SGD", {"sizes": (12, 7, 3)})
-QUICK = Schedule(3, 0.003, 0.0)
+QUICK = Protocol(repeats=3, seconds=0.003)
 IN_PROCESS = SimpleNamespace(call=workers.call, close=lambda: None)
 
 
@@ -48,18 +48,20 @@ class Clockwork:
 
 
 def test_blocks_last_as_long_as_was_said():
-    assert blocks_of(1e-3, Schedule(10, 1.0)) == Blocks(10, 3, 100)
-    assert blocks_of(0.05, Schedule(10, 1.0)) == Blocks(10, 2, 2)
+    assert blocks_of(1e-3, Protocol(repeats=10, seconds=1.0)) == Blocks(10, 3, 100)
+    assert blocks_of(0.05, Protocol(repeats=10, seconds=1.0)) == Blocks(10, 2, 2)
     # Slow steps have fewer rounds and are not warmed.
-    assert blocks_of(1.0, Schedule(10, 1.0)) == Blocks(3, 0, 1)
-    assert blocks_of(0.5, Schedule(10, 1.0)) == Blocks(6, 0, 1)
-    assert blocks_of(LONG_S * 0.99, Schedule(10, 1.0)).untimed > 0
-    assert blocks_of(0.0, Schedule(10, 100.0)).steps == MOST_STEPS
+    assert blocks_of(1.0, Protocol(repeats=10, seconds=1.0)) == Blocks(3, 0, 1)
+    assert blocks_of(0.5, Protocol(repeats=10, seconds=1.0)) == Blocks(6, 0, 1)
+    assert blocks_of(LONG_S * 0.99, Protocol(repeats=10, seconds=1.0)).untimed > 0
+    assert blocks_of(0.0, Protocol(repeats=10, seconds=100.0)).steps == MOST_STEPS
 
 
 def test_the_rounds_are_interleaved_in_a_drawn_order():
     clockwork = Clockwork({"a": 0.01, "b": 0.02, "slow": 1.0})
-    found, failures = time_in_rounds(["a", "b", "slow"], clockwork.block, Schedule(8, 0.4, 0.0))
+    found, failures = time_in_rounds(
+        ["a", "b", "slow"], clockwork.block, Protocol(repeats=8, seconds=0.4)
+    )
     assert failures == {}
     assert found["a"].shape == (8, 5, 2)
     assert found["b"].shape == (8, 2, 2)
@@ -73,7 +75,7 @@ def test_the_rounds_are_interleaved_in_a_drawn_order():
 @pytest.mark.parametrize("blocks", [0, 1, 4])
 def test_a_contender_that_fails_costs_only_itself(blocks):
     clockwork = Clockwork({"a": 0.01, "b": 0.01}, {"b": blocks})
-    found, failures = time_in_rounds(["a", "b"], clockwork.block, Schedule(5, 0.1, 0.0))
+    found, failures = time_in_rounds(["a", "b"], clockwork.block, Protocol(repeats=5, seconds=0.1))
     assert set(found) == {"a"}
     assert len(found["a"]) == 5
     assert str(failures["b"]) == "it failed"
@@ -152,7 +154,7 @@ def test_parts_are_measured_alone(monkeypatch):
     def run(*parts: str) -> Any:
         names = ("numpy", "torch", "loops")
         return run_bench(
-            (SMALL,), names, parts, 1, QUICK, progress=lines.append, worker=lambda n: IN_PROCESS
+            (SMALL,), names, parts, QUICK, progress=lines.append, worker=lambda n: IN_PROCESS
         )
 
     assert [case.kind for case in run("steps").cases] == ["step"]
