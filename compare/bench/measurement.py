@@ -49,6 +49,7 @@ MOST_STEPS = 2000
 # A contender whose single step is longer than its block gets fewer rounds, so that it takes at
 # most so many times its share of time, but never fewer than the least.
 PATIENCE, LEAST_ROUNDS = 3, 3
+
 WorkerOf = Callable[[str], Any]
 """Name of a contender → the worker that it belongs to."""
 
@@ -155,16 +156,18 @@ def run_case(
         else:
             record.status = "differs"
             record.reason = "its gradients or losses differ from NumPy's, so it is not timed"
+            worker_of(name).call(_forget, name)
     times, failures = time_in_rounds(
         list(ready), lambda name, *steps: worker_of(name).call(_block, name, *steps), protocol
     )
+    for name in ready:
+        worker_of(name).call(_forget, name)
     for name, failure in failures.items():
         if name in BACKENDS:
             raise failure
         records[name].status, records[name].reason = "not run", str(failure)
     for name, seconds in times.items():
         _fill(records[name], ready[name], seconds, times.get("numpy"))
-        worker_of(name).call(_forget, name)
     eager = {n: np.median(times[n].sum(axis=2)) for n in EAGER if n in times}
     return CaseRecord(
         title=case.title,
@@ -197,8 +200,10 @@ _made: dict[str, Contender] = {}
 
 
 def _prepare(name: str, case: BenchCase) -> tuple[str, tuple[str, ...], Evidence]:
-    _made[name] = made = make(name, case)
-    return made.dtype, made.phases, evidence(made)
+    made = make(name, case)
+    found = evidence(made)
+    _made[name] = made
+    return made.dtype, made.phases, found
 
 
 def _block(name: str, untimed: int, steps: int) -> np.ndarray:
@@ -206,7 +211,7 @@ def _block(name: str, untimed: int, steps: int) -> np.ndarray:
 
 
 def _forget(name: str) -> None:
-    del _made[name]
+    _made.pop(name, None)
 
 
 def run_bench(
@@ -256,8 +261,13 @@ def run_bench(
         progress(f"memory: {step.title}")
         for name in BACKENDS:
             measured, alone = record.measured(name), worker(protocol.threads)
-            if measured is not None:
+            if measured is None:
+                continue
+            try:
                 measured.memory_bytes = alone.call(peak_memory, name, step)
+            except CannotRunError as error:  # the times are worth having without it
+                measured.reason = f"memory: {error}"
+            finally:
                 alone.close()
     for training in TRAININGS if "harness" in parts else ():
         harness.append(measure_harness(training, protocol, worker, progress))

@@ -12,9 +12,7 @@ import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from compare.bench.contenders import CannotRunError
@@ -34,7 +32,8 @@ class Worker:
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
-        self._process: ProcessPoolExecutor | None = None
+        self._process: Any = None
+        self._pipe: Any = None
 
     def call(self, function: Callable[..., Any], *args: Any) -> Any:
         """The result of ``function(*args)`` in the process.
@@ -44,23 +43,45 @@ class Worker:
             CannotRunError: The function raised something else, or the process ended.
         """
         if self._process is None:
-            # Ctrl-C is answered by the process that asks.
-            ignored = (signal.SIGINT, signal.SIG_IGN)
-            context = multiprocessing.get_context("spawn")
-            self._process = ProcessPoolExecutor(1, context, signal.signal, ignored)
+            self._start()
         try:
-            with thread_variables(self._threads):
-                answer = self._process.submit(call, function, *args)
-            return answer.result()
-        except BrokenProcessPool:
-            self._process = None  # the next call starts another
-            raise CannotRunError("its process ended before it answered") from None
+            self._pipe.send((function, *args))
+            answer = self._pipe.recv()
+        except (EOFError, OSError):
+            self._process.join(5)
+            status, self._process = self._process.exitcode, None  # the next call starts another
+            raise CannotRunError(f"its process ended with status {status}") from None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def close(self) -> None:
-        """End the process."""
+        """End the process, whatever it is doing."""
         if self._process is not None:
-            self._process.shutdown()
+            self._pipe.close()
+            self._process.terminate()
+            self._process.join()
             self._process = None
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._pipe, other = context.Pipe()
+        with thread_variables(self._threads):
+            self._process = context.Process(target=_serve, args=(other,), daemon=True)
+            self._process.start()
+        other.close()
+
+
+def _serve(pipe: Any) -> None:
+    """What the process does: answer until the pipe is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is answered by the process that asks
+    with suppress(EOFError):
+        while True:
+            try:
+                answer = call(*pipe.recv())
+            except (InputError, CannotRunError) as error:
+                answer = error
+            pipe.send(answer)
 
 
 def call(function: Callable[..., Any], *args: Any) -> Any:

@@ -85,7 +85,7 @@ def test_a_contender_that_fails_costs_only_itself(blocks):
 def test_a_process_that_ends_is_said_in_the_record(failing):
     def call(function: Any, name: str, *args: Any) -> Any:
         if function.__name__ == failing:
-            raise CannotRunError("its process ended before it answered")
+            raise CannotRunError("its process ended with status -9")
         return function(name, *args)
 
     ending = SimpleNamespace(call=call)
@@ -93,7 +93,7 @@ def test_a_process_that_ends_is_said_in_the_record(failing):
         SMALL, ("numpy", "torch", "floor"), lambda n: ending if n == "floor" else IN_PROCESS, QUICK
     )
     assert [c.status for c in case.contenders] == ["measured", "measured", "not run"]
-    assert case.contenders[2].reason == "its process ended before it answered"
+    assert case.contenders[2].reason == "its process ended with status -9"
     with pytest.raises(CannotRunError, match="its process ended"):  # nothing is left to compare
         run_case(SMALL, ("numpy", "torch"), lambda n: ending if n == "torch" else IN_PROCESS, QUICK)
 
@@ -165,6 +165,18 @@ def test_parts_are_measured_alone(monkeypatch):
     assert run().cases == record.harness == []
     assert lines == ["softmax_mlp, SGD, batch 6", "convolution 2→2 on 4×4, batch 2"]
     assert record.environment.numpy_threads == 1
+
+
+def test_memory_that_cannot_be_measured_costs_no_times(monkeypatch):
+    def fails(name: str, case: Any) -> int:
+        raise MemoryError("too many rows")
+
+    monkeypatch.setattr(measurement, "peak_memory", fails)
+    record = run_bench(
+        (SMALL,), ("numpy",), ("steps", "memory"), QUICK, worker=lambda threads: IN_PROCESS
+    )
+    numpy = record.cases[0].measured("numpy")
+    assert (numpy.memory_bytes, numpy.reason) == (None, "memory: MemoryError: too many rows")
 
 
 def test_pytorch_that_fails_is_no_comparison(monkeypatch):

@@ -27,7 +27,7 @@ def test_a_process_answers_fails_and_is_replaced(monkeypatch):
         with pytest.raises(InputError, match="could not be built"):
             worker.call(wrong.initial)
         assert worker.call(os.getpid) == process
-        with pytest.raises(CannotRunError, match="its process ended before it answered"):
+        with pytest.raises(CannotRunError, match="its process ended with status 1"):
             worker.call(os._exit, 1)
         assert worker.call(os.getpid) != process
     finally:
