@@ -195,13 +195,11 @@ def bench(
     batch_size: Annotated[list[int] | None, typer.Option(metavar="ROWS", help="Rows in a batch; may be given again.")] = None,
     optimizer: Annotated[list[str] | None, typer.Option(metavar="NAME", help="SGD, Adam, …; may be given again.")] = None,
     contender: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Beside NumPy and PyTorch only these; may be given again.")] = None,
-    part: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only steps, convolutions, memory, layers, growth, start or harness; may be given again.")] = None,
+    part: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only steps, convolutions, memory or harness; may be given again.")] = None,
     harness: Annotated[bool, typer.Option("--harness", help="Also what the lock step itself costs: some minutes more.")] = False,
     threads: Annotated[int | None, typer.Option(help="Threads of each library; else one a core.")] = None,
     repeats: Annotated[int, typer.Option(help="Rounds of the interleaved blocks.")] = 15,
     seconds: Annotated[float, typer.Option(help="How long each contender is timed in each case, about.")] = 1.5,
-    pause: Annotated[float | None, typer.Option(help="Seconds between blocks, for idle threads to fall asleep.")] = None,
-    protocol: Annotated[str, typer.Option(help="processes: each library in its own; or one-process.")] = "processes",
     json: Annotated[Path | None, typer.Option(help="Write the measurement here as JSON.")] = None,
     out: Annotated[Path | None, typer.Option(help="Write a report into this folder.")] = None,
 ) -> int:  # fmt: skip
@@ -221,8 +219,6 @@ def bench(
         threads=threads,
         repeats=repeats,
         seconds=seconds,
-        pause=pause,
-        protocol=protocol,
         json=json,
         out=out,
     )

@@ -1,127 +1,148 @@
-"""One workload: who takes part, whether they agree, how long they take."""
+"""What is timed: a training step of a network, or a convolution alone.
+
+The data is made up: standard normal inputs, targets drawn at random. Time depends on shapes, not
+on what the pictures show.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from compare.analysis.timings import ratio_of_medians, spread
-from compare.backends.synthetic import input_shape
-from compare.bench.agreement import LOSS_BOUND, VECTOR_BOUND, agreement
-from compare.bench.catalogue import (
-    CONTENDERS,
-    EAGER,
-    NotInstalledError,
-    asked_for,
-    installed_version,
-)
-from compare.bench.contender import CannotRunError, Evidence
-from compare.bench.host import Host
-from compare.bench.records import AgreementRecord, Case, Measured, RatioRecord, Times
-from compare.bench.schedule import Schedule, measure
-from compare.bench.workloads import TrainingStep, Workload, fields_of
+import numpy_nn
+from compare.backends.synthetic import input_shape, loss_of, random_targets
+from compare.spec.model import ModelSpec, find_architecture
 
-# Their failure is not a peer's weakness, and nothing can be compared without them.
-NEEDED = ("numpy", "torch")
+DEFAULT_BATCH_SIZES = (32, 128, 512)
+# Every row of Forest Covertype that is of class 1 or 2: a further batch size of covertype_dnn.
+COVERTYPE_ROWS = 495_141
+# Architecture → optimizers, unless others are given.
+DEFAULT_OPTIMIZERS: dict[str, tuple[str, ...]] = {
+    "bn_mlp": ("Adam",),
+    "softmax_mlp": ("SGD", "Adam"),
+    "cnn": ("Adam",),
+    "covertype_dnn": ("SGD",),
+}
+# The learning rate changes no time; these keep every training well away from overflow.
+SETTINGS: dict[str, dict[str, Any]] = {"SGD": {"lr": 0.01}, "Adam": {"lr": 1e-3}}
 
 
-def run_case(
-    workload: Workload,
-    names: Sequence[str],
-    host_of: Callable[[str], Host],
-    schedule: Schedule,
-    reasons: dict[str, str] | None = None,
-) -> Case:
-    """Prepare everybody, compare their results with NumPy's, and time those that agree.
+@dataclass(frozen=True)
+class TrainingStep:
+    """One training step: forward with the loss, backward, update.
 
-    Args:
-        workload: What to do.
-        names: Who is asked; who cannot take part at all is left out.
-        host_of: Name → where that contender works.
-        schedule: How much.
-        reasons: Name → why it does not take part this time.
+    Attributes:
+        architecture: A name of ``experiments.architectures``, or ``FILE.py:FUNCTION``.
+        batch_size: Rows.
+        algorithm: The optimizer class.
+        arguments: Keyword arguments of the architecture.
+        seed: Of weights and data.
     """
-    images = isinstance(workload, TrainingStep) and len(input_shape(workload.start()[0])) == 3
-    names = [name for name in CONTENDERS if name in names]
-    names = [name for name in names if asked_for(name, workload, has_images=images)]
-    records: dict[str, Measured] = {}
-    phases: dict[str, tuple[str, ...]] = {}
-    reference: list[Evidence] = []
-    for name in names:
-        entry = CONTENDERS[name]
-        record = records[name] = Measured(
-            name=name,
-            title=entry.title,
-            group=entry.group,
-            version=installed_version(name),
-            status="not run",
+
+    architecture: str
+    batch_size: int
+    algorithm: str = "SGD"
+    arguments: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+    @property
+    def title(self) -> str:
+        """``bn_mlp, Adam, batch 32``."""
+        return f"{self.architecture}, {self.algorithm}, batch {self.batch_size:,}"
+
+    @property
+    def has_images(self) -> bool:
+        """Whether a row of the input is an image."""
+        return len(input_shape(self.initial()[0])) == 3
+
+    def model_spec(self, **settings: Any) -> ModelSpec:
+        """Network, loss and optimizer, with further settings of the optimizer."""
+        function = find_architecture(self.architecture)
+        return ModelSpec(
+            function,
+            self.arguments,
+            loss=loss_of(function, self.arguments),
+            algorithm=self.algorithm,
+            settings={**SETTINGS.get(self.algorithm, {}), **settings},
         )
-        try:
-            if name in (reasons or {}):
-                raise CannotRunError((reasons or {})[name])
-            about = host_of(name).prepare(name, workload)
-            record.dtype, phases[name] = about["dtype"], about["phases"]
-            evidence = host_of(name).call(name, "evidence")
-        except NotInstalledError as error:
-            record.status, record.reason = "not installed", str(error)
-            continue
-        except (CannotRunError, RuntimeError) as error:
-            if name in NEEDED:
-                raise
-            record.reason = str(error)
-            continue
-        reference = reference or evidence  # NumPy is the first
-        found = agreement(evidence, reference)
-        record.status = "measured"
-        if found is not None:
-            record.agreement = AgreementRecord(
-                kind=found.kind,
-                loss_error=found.loss_error,
-                vector_error=found.vector_error,
-                loss_bound=LOSS_BOUND,
-                vector_bound=VECTOR_BOUND,
-                agrees=found.agrees,
-            )
-            if not found.agrees:
-                record.status = "differs"
-                record.reason = (
-                    f"its {found.kind} or losses differ from NumPy's, so it is not timed"
-                )
-    ready = {name: host_of(name) for name, record in records.items() if record.status == "measured"}
-    times, failures = measure(ready, schedule)
-    for name, failure in failures.items():
-        if name in NEEDED:
-            raise failure
-        records[name].status, records[name].reason = "not run", str(failure)
-    for name, seconds in times.items():
-        _fill(records[name], phases[name], seconds, times.get("numpy"))
-    for name in ready:
-        host_of(name).drop(name)
-    eager = [records[name] for name in EAGER if name in times]
-    best = min(eager, key=lambda record: record.step.median_s if record.step else 0, default=None)
-    return Case(
-        title=workload.title,
-        kind="step" if isinstance(workload, TrainingStep) else "convolution",
-        workload=fields_of(workload),
-        best_eager=best.name if best else None,
-        contenders=list(records.values()),
-    )
+
+    def initial(self) -> tuple[Any, dict[str, np.ndarray]]:
+        """NumPy's network, and a copy of the state that every contender starts from."""
+        numpy_nn.manual_seed(self.seed)
+        model = self.model_spec().model(numpy_nn)
+        return model, {name: np.array(value) for name, value in model.state_dict().items()}
+
+    def batch(self) -> tuple[np.ndarray, np.ndarray]:
+        """Inputs (N, …) float32 and targets that fit the loss."""
+        random = np.random.default_rng(self.seed)
+        model, _ = self.initial()
+        shape = input_shape(model)
+        inputs = random.standard_normal((self.batch_size, *shape), np.float32)
+        outputs = model(np.zeros((2, *shape), np.float32)).shape[1]
+        return inputs, random_targets(self.model_spec().loss, random, self.batch_size, outputs)
 
 
-def _fill(
-    record: Measured, phases: tuple[str, ...], found: np.ndarray, numpy: np.ndarray | None
-) -> None:
-    """Write the times of a contender, of shape (rounds, steps, phases), into its record."""
-    whole = found.sum(axis=2)
-    record.rounds, record.steps = whole.shape
-    record.step = Times.of(spread(whole))
-    record.blocks_s = [float(value) for value in np.median(whole, axis=1)]
-    if len(phases) > 1:
-        record.phases = {
-            name: Times.of(spread(found[:, :, place])) for place, name in enumerate(phases)
+@dataclass(frozen=True)
+class Convolution:
+    """A 3×3 convolution with padding 1, forward and backward, and nothing else.
+
+    Attributes:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output.
+        size: Height and width of the images.
+        batch_size: Images.
+        seed: Of weights and data.
+    """
+
+    in_channels: int
+    out_channels: int
+    size: int
+    batch_size: int
+    seed: int = 0
+
+    @property
+    def title(self) -> str:
+        """``convolution 16→32 on 14×14, batch 32``."""
+        return (
+            f"convolution {self.in_channels}→{self.out_channels} on {self.size}×{self.size}, "
+            f"batch {self.batch_size:,}"
+        )
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """x (N, C, H, W), dy (N, O, H, W), w (O, C, 3, 3) and b (O,), all float32."""
+        random = np.random.default_rng(self.seed)
+        shapes = {
+            "x": (self.batch_size, self.in_channels, self.size, self.size),
+            "dy": (self.batch_size, self.out_channels, self.size, self.size),
+            "w": (self.out_channels, self.in_channels, 3, 3),
+            "b": (self.out_channels,),
         }
-    if numpy is not None:
-        both = min(len(found), len(numpy))
-        ratio = ratio_of_medians(whole[:both], numpy[:both].sum(axis=2))
-        record.over_numpy = RatioRecord(**ratio._asdict())
+        return {name: random.standard_normal(shape, np.float32) for name, shape in shapes.items()}
+
+
+BenchCase = TrainingStep | Convolution
+
+# The second convolution of the architecture `cnn`, and one that is twice as wide.
+CONVOLUTIONS = (Convolution(16, 32, 14, 32), Convolution(32, 64, 14, 32))
+
+
+def training_steps(
+    architectures: Sequence[str], batch_sizes: Sequence[int], optimizers: Sequence[str]
+) -> tuple[TrainingStep, ...]:
+    """Every combination, each once; an empty argument means the defaults.
+
+    Raises:
+        InputError: There is no such architecture.
+    """
+    found = []
+    for name in architectures or DEFAULT_OPTIMIZERS:
+        find_architecture(name)
+        sizes = batch_sizes or DEFAULT_BATCH_SIZES
+        if name == "covertype_dnn" and not batch_sizes:
+            sizes = (*sizes, COVERTYPE_ROWS)
+        for algorithm in optimizers or DEFAULT_OPTIMIZERS.get(name, ("Adam",)):
+            found += [TrainingStep(name, size, algorithm) for size in sizes]
+    return tuple({(s.architecture, s.algorithm, s.batch_size): s for s in found}.values())

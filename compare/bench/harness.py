@@ -1,11 +1,10 @@
-"""What the harness costs: a lock-step training against the two plain trainings it replaces.
+"""What the harness costs: a lock-step training against the two plain trainings that it replaces.
 
 A plain training draws the order of the rows, makes every step and evaluates all splits before the
-first and after each epoch, on one side, with nothing compared. The lock-step training does the same
-on both sides and on top certifies the first twenty steps and ten more, follows PyTorch replicas for
-the drift, and writes its tables after each epoch. All three are timed epoch by epoch, in
-turn, each in a process of its own. The data is made up, of the size of MNIST; the network is that
-of the experiment.
+first and after each epoch, on one backend, and compares nothing. The lock-step training does the
+same on both backends, certifies steps on the way, follows PyTorch replicas for the drift, and
+writes its tables after each epoch. All three are timed epoch by epoch, in turn, each in a process
+of its own. The data is made up, of the size of MNIST; the network is that of the experiment.
 """
 
 from __future__ import annotations
@@ -14,63 +13,51 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from compare.analysis.timings import RESAMPLES, Ratio
-from compare.bench.host import Host
-from compare.bench.records import HarnessRecord, RatioRecord
+import numpy_nn
+from compare.analysis.timings import RESAMPLES
+from compare.backends.environment import default_threads
+from compare.bench.records import HarnessRecord, Protocol, RatioRecord
+from compare.records.atomic import write_atomically
+from compare.spec.experiment import Configuration
+from compare.spec.loading import load_experiment
+from compare.spec.model import model_spec
+from compare.training.splits import Rows, Splits
 
-EXPERIMENT = "mnist_bn_mlp"
-NAMES = ("lockstep", "plain-numpy", "plain-torch")
+NAMES = ("lockstep", "numpy", "torch")
 
 
 @dataclass(frozen=True)
-class Training:
-    """A whole training of an experiment, on made-up data of its usual size.
+class BenchTraining:
+    """A whole training of an experiment, on made-up data.
 
     Attributes:
-        experiment: Its name.
-        optimizer: Its label.
-        rows: Training rows; MNIST's 60,000.
-        test_rows: Test rows; MNIST's 10,000.
+        label: The training's label.
+        experiment: The experiment's name.
+        rows: Training rows.
+        test_rows: Test rows.
         epochs: How many, or None for as many as the experiment says.
     """
 
-    experiment: str = EXPERIMENT
-    optimizer: str = "SGD"
+    label: str
+    experiment: str = "mnist_bn_mlp"
     rows: int = 60_000
     test_rows: int = 10_000
     epochs: int | None = None
 
-    @property
-    def title(self) -> str:
-        """``mnist_bn_mlp, SGD``."""
-        return f"{self.experiment}, {self.optimizer}"
-
-    def plan(self) -> Any:
-        """The plan of this optimizer."""
-        from compare.spec.loading import load_experiment
-
+    def plan(self) -> Configuration:
+        """The plan of this training, from the experiment's file."""
         changes = [] if self.epochs is None else [f"training.epochs={self.epochs}"]
         _, experiment = load_experiment(self.experiment, changes)
-        return next(p for p in experiment.configurations if p.label == self.optimizer)
+        return next(plan for plan in experiment.configurations if plan.label == self.label)
 
-    def threads(self) -> int:
-        """As many as a run gives the network, each side."""
-        import numpy_nn
-        from compare.backends.environment import default_threads
-        from compare.spec.model import model_spec
-
-        plan = self.plan()
-        return default_threads(model_spec(plan.experiment, plan.optimizer).model(numpy_nn))
-
-    def splits(self) -> Any:
+    def splits(self) -> Splits:
         """Pixels between 0 and 1 and classes from 0 to 9, as flat rows."""
-        from compare.training.splits import Rows, Splits
-
         random = np.random.default_rng(0)
 
         def rows(count: int) -> Rows:
@@ -79,168 +66,126 @@ class Training:
         return Splits(rows(self.rows), None, rows(self.test_rows))
 
 
-class Lockstep:
-    """The lock-step training, an epoch at a time."""
-
-    dtype = "float32"
-    phases: tuple[str, ...] = ("epoch",)
-
-    def __init__(self, training: Training) -> None:
-        self.training, self.plan, self.splits = training, training.plan(), training.splits()
-        self._epochs: Iterator[None] | None = None
-        self.made: Any = None
-        self.certified = self.steps = 0
-
-    def epoch(self) -> float | None:
-        """Seconds of the next epoch, None when there is none left."""
-        begun = time.perf_counter()
-        if self._epochs is None:
-            self._epochs = self._begin()
-        try:
-            with np.errstate(over="ignore", invalid="ignore"):
-                next(self._epochs)
-        except StopIteration:
-            return None
-        return time.perf_counter() - begun
-
-    def counts(self) -> tuple[int, int]:
-        """(steps, certified steps) so far."""
-        return self.steps, self.certified
-
-    def _begin(self) -> Iterator[None]:
-        from compare.records.log import Findings
-        from compare.spec.model import model_spec
-        from compare.training.lockstep import LockStep
-
-        findings = Findings(self.plan.label, 0)
-        self.made = made = LockStep(
-            self.plan,
-            model_spec(self.plan.experiment, self.plan.optimizer),
-            0,
-            self.splits,
-            findings,
-            _Nobody(),
-        )
-        with tempfile.TemporaryDirectory() as folder:
-            for _ in made.train():
-                _write(Path(folder), findings)
-                self.steps, self.certified = made.record.steps, len(made.record.kinks)
-                yield
+TRAININGS = (BenchTraining("SGD"), BenchTraining("Adam"))
 
 
-def _write(folder: Path, findings: Any) -> None:
-    from compare.records.atomic import write_atomically
+def lockstep_epochs(plan: Configuration, splits: Splits) -> Iterator[Any]:
+    """Train in lock step, an epoch at a time; gives the LockStep."""
+    from compare.records.log import Findings
     from compare.records.tables import TABLES
+    from compare.training.lockstep import LockStep
 
-    for table in TABLES:
-        write_atomically(folder / f"{table}.csv", findings.text(table))
+    findings, observer = Findings(plan.label, 0), _SilentObserver()
+    network = model_spec(plan.experiment, plan.optimizer)
+    lockstep = LockStep(plan, network, 0, splits, findings, observer)
+    with tempfile.TemporaryDirectory() as folder, np.errstate(over="ignore", invalid="ignore"):
+        for _ in lockstep.train():
+            for table in TABLES:
+                write_atomically(Path(folder, f"{table}.csv"), findings.text(table))
+            yield lockstep
 
 
-class _Nobody:
-    """An observer that looks away."""
+class _SilentObserver:
+    """An observer of a training that shows nothing."""
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return lambda *args, **kwargs: None
 
 
-class Plain:
-    """The training of one side alone, an epoch at a time."""
+def plain_epochs(plan: Configuration, splits: Splits, name: str) -> Iterator[Any]:
+    """Train on one backend alone, an epoch at a time; gives the backend."""
+    from compare.training.lockstep import batches
 
-    dtype = "float32"
-    phases: tuple[str, ...] = ("epoch",)
-
-    def __init__(self, training: Training, backend: str) -> None:
-        self.training, self.backend = training, backend
-        self.plan, self.splits = training.plan(), training.splits()
-        self._epochs: Iterator[None] | None = None
-        self.side: Any = None
-
-    def epoch(self) -> float | None:
-        """Seconds of the next epoch, None when there is none left."""
-        begun = time.perf_counter()
-        if self._epochs is None:
-            self._epochs = self._train()
-        try:
-            next(self._epochs)
-        except StopIteration:
-            return None
-        return time.perf_counter() - begun
-
-    def _train(self) -> Iterator[None]:
-        from compare.spec.model import model_spec
-        from compare.training.lockstep import batches
-
-        experiment = self.plan.experiment
-        if self.backend == "numpy":
-            from compare.backends.numpy_backend import NumpyBackend as Made
-        else:
-            from compare.backends.torch_backend import TorchBackend as Made  # type: ignore[assignment]
-        self.side = side = Made(
-            model_spec(experiment, self.plan.optimizer), experiment.training.dtype, 0
-        )
-        held = {name: side.rows(*rows) for name, rows in self.splits.named().items()}
+    if name == "numpy":
+        from compare.backends.numpy_backend import NumpyBackend as Backend
+    else:
+        from compare.backends.torch_backend import TorchBackend as Backend  # type: ignore[assignment]
+    training = plan.experiment.training
+    backend = Backend(model_spec(plan.experiment, plan.optimizer), training.dtype, 0)
+    held = {name: backend.rows(*rows) for name, rows in splits.named().items()}
+    for rows in held.values():
+        backend.evaluate(rows)
+    for _ in range(training.epochs):
+        order = backend.permutation(len(splits.train.targets))
+        for indices in batches(order, training.batch_size):
+            backend.train_step(backend.batch(held["train"], indices))
         for rows in held.values():
-            side.evaluate(rows)
-        for _ in range(experiment.training.epochs):
-            order = side.permutation(len(self.splits.train.targets))
-            for indices in batches(order, experiment.training.batch_size):
-                side.train_step(side.batch(held["train"], indices))
-            for rows in held.values():
-                side.evaluate(rows)
-            yield
+            backend.evaluate(rows)
+        yield backend
+
+
+# The trainings of this process, by name.
+_trainings: dict[str, Iterator[Any]] = {}
+
+
+def begin(name: str, training: BenchTraining) -> None:
+    """Load the code and make the data of a training; its first epoch makes the network."""
+    import_module("compare.training.lockstep")
+    plan, splits = training.plan(), training.splits()
+    lockstep = name == "lockstep"
+    _trainings[name] = (
+        lockstep_epochs(plan, splits) if lockstep else plain_epochs(plan, splits, name)
+    )
+
+
+def next_epoch(name: str) -> tuple[float, int, int]:
+    """Seconds of the next epoch; of the lock step, steps and certified steps so far."""
+    begun = time.perf_counter()
+    trained = next(_trainings[name])
+    seconds = time.perf_counter() - begun
+    record = getattr(trained, "record", None)
+    return (seconds, 0, 0) if record is None else (seconds, record.steps, len(record.kinks))
 
 
 def measure_harness(
-    training: Training,
-    host_of: Callable[[str], Host],
-    threads: int,
-    pause_s: float,
+    training: BenchTraining,
+    protocol: Protocol,
+    worker: Callable[[int], Any],
     progress: Callable[[str], None] = lambda line: None,
 ) -> HarnessRecord:
     """Train three times, epoch by epoch in turn, and compare the times.
 
     Args:
         training: What to train.
-        host_of: Name → where that training takes place.
-        threads: Of each library in those hosts, for the record.
-        pause_s: Between epochs, for the thread pools to fall asleep.
-        progress: Told of every epoch.
+        protocol: Threads at most, and the pause; a run gives the network no more threads than
+            suit it.
+        worker: Makes a worker with so many threads.
+        progress: Is given a line about every epoch.
     """
+    plan = training.plan()
+    network = model_spec(plan.experiment, plan.optimizer).model(numpy_nn)
+    threads = min(protocol.threads, default_threads(network))
+    workers = {name: worker(threads) for name in NAMES}
     seconds: dict[str, list[float]] = {name: [] for name in NAMES}
-    for name in NAMES:
-        host_of(name).prepare(name, training)
-    number, going = 0, True
-    while going:
-        order = np.random.default_rng([0, number]).permutation(list(NAMES))
-        for name in order:
-            time.sleep(pause_s)
-            taken = host_of(name).call(name, "epoch")
-            if taken is None:
-                going = False
-            else:
-                seconds[str(name)].append(taken)
-        number += 1
-        if going:
-            progress(f"{training.title}: epoch {number}")
-    steps, certified = host_of(NAMES[0]).call(NAMES[0], "counts")
-    for name in NAMES:
-        host_of(name).drop(name)
-    plain = {"numpy": seconds["plain-numpy"], "torch": seconds["plain-torch"]}
-    ratio = ratio_of_sums(seconds["lockstep"], plain["numpy"], plain["torch"])
+    counts = (0, 0)
+    try:
+        for name in NAMES:
+            workers[name].call(begin, name, training)
+        for number in range(plan.experiment.training.epochs):
+            progress(f"harness: {training.experiment}, {training.label}, epoch {number + 1}")
+            for name in map(str, np.random.default_rng([0, number]).permutation(list(NAMES))):
+                time.sleep(protocol.pause_s)
+                taken, *made = workers[name].call(next_epoch, name)
+                seconds[name].append(taken)
+                counts = max(counts, tuple(made))
+    finally:
+        for one in workers.values():
+            one.close()
+    lockstep_s = seconds.pop("lockstep")
     return HarnessRecord(
         experiment=training.experiment,
-        optimizer=training.optimizer,
+        label=training.label,
         threads=threads,
-        steps=steps,
-        certified_steps=certified,
-        lockstep_s=seconds["lockstep"],
-        plain_s=plain,
-        over_plain=RatioRecord(**ratio._asdict()),
+        steps=counts[0],
+        certified_steps=counts[1],
+        lockstep_s=lockstep_s,
+        plain_s=seconds,
+        over_plain=ratio_of_sums(lockstep_s, *seconds.values()),
     )
 
 
-def ratio_of_sums(above: list[float], *below: list[float]) -> Ratio:
-    """Σ above / Σ below, with a bootstrap interval over places, the first of which stays.
+def ratio_of_sums(above: list[float], *below: list[float]) -> RatioRecord:
+    """Σ above / Σ below, with a bootstrap interval over epochs, the first of which stays.
 
     The first epoch is unlike the others (two thirds of the certificates, all replicas), so
     it is in every draw; the others are drawn with replacement.
@@ -250,11 +195,10 @@ def ratio_of_sums(above: list[float], *below: list[float]) -> Ratio:
         below: Seconds of each epoch of what it is compared with; all are added.
     """
     over, under = np.array(above), np.sum(below, axis=0)
-    rest = len(over) - 1
-    value = float(over.sum() / under.sum())
+    value, rest = float(over.sum() / under.sum()), len(over) - 1
     if rest < 1:
-        return Ratio(value, value, value)
+        return RatioRecord(value=value, low=value, high=value)
     drawn = np.random.default_rng(0).integers(1, rest + 1, (RESAMPLES, rest))
     ratios = (over[0] + over[drawn].sum(axis=1)) / (under[0] + under[drawn].sum(axis=1))
     low, high = np.quantile(ratios, [0.025, 0.975])
-    return Ratio(value, float(low), float(high))
+    return RatioRecord(value=value, low=float(low), high=float(high))

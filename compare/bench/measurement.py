@@ -1,218 +1,284 @@
-"""A whole measurement: every case, profile, series and start that was asked for."""
+"""The measurement: contenders compared with NumPy's numbers, then timed in interleaved rounds."""
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
-from compare.backends.environment import own_commit
-from compare.bench.cases import run_case
-from compare.bench.catalogue import CONTENDERS
-from compare.bench.contender import CannotRunError
-from compare.bench.growth import SERIES, measure_growth
-from compare.bench.harness import Training, measure_harness
-from compare.bench.host import Apart, Here, Host
-from compare.bench.memory import measure_memory
-from compare.bench.profile import profile
-from compare.bench.records import SCHEMA, BenchRecord, Case, Growth, HarnessRecord, Profile
-from compare.bench.records import Protocol as ProtocolRecord
-from compare.bench.schedule import Schedule
-from compare.bench.start import measure_start
-from compare.bench.workloads import DEFAULT_CONVOLUTIONS, Convolution, TrainingStep
+import numpy as np
 
-PARTS = ("steps", "convolutions", "memory", "layers", "growth", "start", "harness")
-DEFAULT_PARTS = PARTS[:-1]  # the harness alone takes minutes
-# How idle threads wait decides how much they slow others, so it is recorded.
-WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OPENBLAS_THREAD_TIMEOUT")
-# Whose memory and layers are measured.
-SIDES = ("numpy", "torch")
-# The batch whose layers are shown.
-PROFILED_BATCH = 128
+from compare.analysis.timings import ratio_of_medians, spread
+from compare.backends.environment import describe_environment, own_commit
+from compare.bench.cases import CONVOLUTIONS, BenchCase, TrainingStep
+from compare.bench.contenders import (
+    BACKENDS,
+    CONTENDERS,
+    EAGER,
+    CannotRunError,
+    Contender,
+    Evidence,
+    agreement,
+    block,
+    evidence,
+    installed_version,
+    make,
+    takes_part,
+)
+from compare.bench.harness import TRAININGS, measure_harness
+from compare.bench.memory import peak_memory
+from compare.bench.records import (
+    SCHEMA,
+    BenchRecord,
+    CaseRecord,
+    ContenderRecord,
+    Protocol,
+    RatioRecord,
+    Times,
+)
+from compare.bench.workers import Worker
 
+PARTS = ("steps", "convolutions", "memory", "harness")
+# Untimed at the beginning of a block: the pools wake, and the caches fill again.
+WARM_S = 0.003
+# A step as long as this needs no warming.
+LONG_S = 0.1
+MOST_STEPS = 2000
+# A contender whose single step is longer than its block gets fewer rounds, so that it takes at
+# most so many times its share of time, but never fewer than the least.
+PATIENCE, LEAST_ROUNDS = 3, 3
 
-@dataclass(frozen=True)
-class Asked:
-    """What is to be measured, and how.
-
-    Attributes:
-        steps: Training steps.
-        convolutions: Convolutions alone.
-        parts: Of :data:`PARTS`.
-        names: Contenders; who cannot do a work is not asked.
-        threads: Of each library.
-        schedule: How much.
-        apart: Each library in a process of its own, or all in this one.
-        command: The command line, for the record.
-        trainings: Whole trainings for the harness's cost.
-    """
-
-    steps: tuple[TrainingStep, ...]
-    convolutions: tuple[Convolution, ...] = DEFAULT_CONVOLUTIONS
-    parts: tuple[str, ...] = DEFAULT_PARTS
-    names: tuple[str, ...] = tuple(CONTENDERS)
-    threads: int = 1
-    schedule: Schedule = field(default_factory=Schedule)
-    apart: bool = True
-    command: str = ""
-    trainings: tuple[Training, ...] = (Training(optimizer="SGD"), Training(optimizer="Adam"))
+WorkerOf = Callable[[str], Any]
+"""Name of a contender → the worker that it belongs to."""
 
 
-class Hosts:
-    """Process → host, made when it is first asked for, closed at the end."""
+class Blocks(NamedTuple):
+    """The blocks of one contender: rounds, and in each its untimed and timed steps."""
 
-    def __init__(self, asked: Asked) -> None:
-        self._asked = asked
-        self._hosts: dict[str, Host] = {}
-
-    def of(self, name: str) -> Host:
-        """Where a contender works."""
-        process = CONTENDERS[name].process if self._asked.apart else ""
-        if process not in self._hosts:
-            made = Apart if self._asked.apart else Here
-            self._hosts[process] = made(self._asked.threads)
-        return self._hosts[process]
-
-    def close(self) -> None:
-        """End all processes."""
-        for host in self._hosts.values():
-            host.close()
+    rounds: int
+    untimed: int
+    steps: int
 
 
-def run_bench(asked: Asked, progress: Callable[[str], None] = lambda line: None) -> BenchRecord:
-    """Measure what is asked for.
+def blocks_of(step_s: float, protocol: Protocol) -> Blocks:
+    """The blocks of a contender whose step takes so many seconds."""
+    step_s = max(step_s, 1e-6)
+    steps = int(protocol.seconds / protocol.repeats / step_s)
+    affordable = int(PATIENCE * protocol.seconds / step_s)
+    rounds = min(protocol.repeats, max(LEAST_ROUNDS, affordable))
+    untimed = 0 if step_s > LONG_S else max(2, int(np.ceil(WARM_S / step_s)))
+    return Blocks(rounds, min(untimed, MOST_STEPS), min(max(steps, 1), MOST_STEPS))
+
+
+def time_in_rounds(
+    names: Sequence[str], time_block: Callable[[str, int, int], np.ndarray], protocol: Protocol
+) -> tuple[dict[str, np.ndarray], dict[str, CannotRunError]]:
+    """Time contenders in rounds, in each of which all make one block, in an order drawn anew.
 
     Args:
-        asked: What.
-        progress: Told in a line of everything that is done.
+        names: The contenders.
+        time_block: (name, untimed, steps) → seconds of shape (steps, phases).
+        protocol: How much.
+
+    Returns:
+        Name → seconds of shape (rounds, steps, phases); slow contenders have fewer rounds, the
+        first of them. And name → what went wrong, for those that failed on the way.
+    """
+    failures: dict[str, CannotRunError] = {}
+    found: dict[str, list[np.ndarray]] = {}
+
+    def attempt(name: str, untimed: int, steps: int) -> np.ndarray | None:
+        time.sleep(protocol.pause_s)
+        try:
+            return time_block(name, untimed, steps)
+        except CannotRunError as error:
+            failures[name] = error
+            return None
+
+    blocks: dict[str, Blocks] = {}
+    for name in names:
+        times = attempt(name, 0, 1)
+        if times is not None and times.sum() < LONG_S:
+            # The first step also makes what is kept between steps; others are shorter.
+            times = attempt(name, 2, 3)
+        if times is not None:
+            blocks[name] = blocks_of(float(np.median(times.sum(axis=1))), protocol)
+            found[name] = []
+    random = np.random.default_rng(0)
+    for number in range(protocol.repeats):
+        for name in map(str, random.permutation(list(blocks))):
+            if number < blocks[name].rounds and name not in failures:
+                times = attempt(name, blocks[name].untimed, blocks[name].steps)
+                if times is not None:
+                    found[name].append(times)
+    return {n: np.stack(times) for n, times in found.items() if n not in failures}, failures
+
+
+def run_case(
+    case: BenchCase, names: Sequence[str], worker_of: WorkerOf, protocol: Protocol
+) -> CaseRecord:
+    """Prepare the contenders, compare their numbers with NumPy's, and time those that agree.
+
+    Args:
+        case: What they do.
+        names: Contenders; those that are not meant for the case are left out.
+        worker_of: Name → worker.
+        protocol: How much.
+
+    Raises:
+        CannotRunError: NumPy or PyTorch failed.
+    """
+    records: dict[str, ContenderRecord] = {}
+    ready: dict[str, tuple[str, ...]] = {}
+    reference: Evidence | None = None
+    for name in CONTENDERS:
+        if name not in names or not takes_part(name, case):
+            continue
+        entry, version = CONTENDERS[name], installed_version(name)
+        record = records[name] = ContenderRecord(name=name, title=entry.title, version=version)
+        if version is None:
+            record.status = "not installed"
+            record.reason = f"the package {entry.package} is not installed"
+            continue
+        try:
+            record.dtype, phases, found = worker_of(name).call(_prepare, name, case)
+        except CannotRunError as error:
+            if name in BACKENDS:
+                raise
+            record.reason = str(error)
+            continue
+        reference = reference or found  # NumPy is the first
+        record.agreement = agreement(found, reference) if found.gradients else None
+        if record.agreement is None or record.agreement.agrees:
+            record.status, ready[name] = "measured", phases
+        else:
+            record.status = "differs"
+            record.reason = "its gradients or losses differ from NumPy's, so it is not timed"
+            worker_of(name).call(_forget, name)
+    times, failures = time_in_rounds(
+        list(ready), lambda name, *steps: worker_of(name).call(_block, name, *steps), protocol
+    )
+    for name in ready:
+        worker_of(name).call(_forget, name)
+    for name, failure in failures.items():
+        if name in BACKENDS:
+            raise failure
+        records[name].status, records[name].reason = "not run", str(failure)
+    for name, seconds in times.items():
+        _fill(records[name], ready[name], seconds, times.get("numpy"))
+    eager = {n: np.median(times[n].sum(axis=2)) for n in EAGER if n in times}
+    return CaseRecord(
+        title=case.title,
+        kind="step" if isinstance(case, TrainingStep) else "convolution",
+        settings=asdict(case),
+        best_eager=min(eager, key=eager.__getitem__, default=None),
+        contenders=list(records.values()),
+    )
+
+
+def _fill(
+    record: ContenderRecord, phases: Sequence[str], times: np.ndarray, numpy: np.ndarray | None
+) -> None:
+    """Write the times of a contender, of shape (rounds, steps, phases), into its record."""
+    step = times.sum(axis=2)
+    record.steps = step.shape[1]
+    record.step = Times(**spread(step)._asdict())
+    record.blocks_s = [float(value) for value in np.median(step, axis=1)]
+    if len(phases) > 1:
+        for place, name in enumerate(phases):
+            record.phases[name] = Times(**spread(times[:, :, place])._asdict())
+    if numpy is not None:
+        rounds = min(len(times), len(numpy))
+        ratio = ratio_of_medians(step[:rounds], numpy[:rounds].sum(axis=2))
+        record.over_numpy = RatioRecord(**ratio._asdict())
+
+
+# The contenders of this process, by name.
+_made: dict[str, Contender] = {}
+
+
+def _prepare(name: str, case: BenchCase) -> tuple[str, tuple[str, ...], Evidence]:
+    made = make(name, case)
+    found = evidence(made)
+    _made[name] = made
+    return made.dtype, made.phases, found
+
+
+def _block(name: str, untimed: int, steps: int) -> np.ndarray:
+    return block(_made[name], untimed, steps)
+
+
+def _forget(name: str) -> None:
+    _made.pop(name, None)
+
+
+def run_bench(
+    cases: Sequence[TrainingStep],
+    names: Sequence[str],
+    parts: Sequence[str],
+    protocol: Protocol,
+    *,
+    command: str = "",
+    progress: Callable[[str], None] = lambda line: None,
+    worker: Callable[[int], Any] = Worker,
+) -> BenchRecord:
+    """Measure.
+
+    Args:
+        cases: Training steps.
+        names: Contenders.
+        parts: Of :data:`PARTS`.
+        protocol: How.
+        command: The command line, for the record.
+        progress: Is given a line about everything that is measured.
+        worker: Makes a worker with so many threads.
 
     Raises:
         InputError: A network or an optimizer cannot be made.
+        CannotRunError: NumPy or PyTorch failed.
     """
-    begun, load = time.perf_counter(), _load()
-    hosts = Hosts(asked)
+    begun = time.perf_counter()
+    workers: dict[str, Any] = {}
+
+    def worker_of(name: str) -> Any:
+        package = CONTENDERS[name].package
+        return workers.setdefault(package, worker(protocol.threads))
+
+    steps = list(cases) if "steps" in parts else []
+    convolutions = CONVOLUTIONS if "convolutions" in parts else ()
+    records, harness = [], []
     try:
-        record = _measured(asked, hosts, progress)
-        record.protocol.load, record.wall_s = load, time.perf_counter() - begun
-        return record
+        environment = worker_of("torch").call(describe_environment)
+        for case in (*steps, *convolutions):
+            progress(case.title)
+            records.append(run_case(case, names, worker_of, protocol))
     finally:
-        hosts.close()
-
-
-def _measured(asked: Asked, hosts: Hosts, progress: Callable[[str], None]) -> BenchRecord:
-    cases: list[Case] = []
-    profiles: list[Profile] = []
-    growth: list[Growth] = []
-    harness: list[HarnessRecord] = []
-    reasons = {}
-    environment, compiler = hosts.of("torch").call("torch", "surroundings")
-    if not compiler:
-        reasons["torch-compile"] = "torch.compile needs a C++ compiler, and none is here"
-    workloads: list[TrainingStep | Convolution] = []
-    if "steps" in asked.parts:
-        workloads += asked.steps
-    if "convolutions" in asked.parts:
-        workloads += asked.convolutions
-    for workload in workloads:
-        progress(workload.title)
-        cases.append(run_case(workload, asked.names, hosts.of, asked.schedule, reasons))
-    if "layers" in asked.parts:
-        for workload in _profiled(asked.steps):
-            progress(f"layers: {workload.title}")
-            step_s = _step_s(cases, workload.title)
-            profiles.append(profile(workload, SIDES, hosts.of, asked.schedule, step_s))
-    if "growth" in asked.parts:
-        for series in SERIES:
-            progress(f"growth: {series.what}")
-            growth.append(measure_growth(series, hosts.of, _shorter(asked.schedule)))
-    hosts.close()  # so that what follows has the machine for itself
-    if "harness" in asked.parts:
-        for training in asked.trainings:
-            progress(f"harness: {training.title}")
-            harness.append(_harness(asked, training, progress))
-    if "memory" in asked.parts:
-        for case, workload in zip(cases, asked.steps, strict=False):
-            if "steps" in asked.parts:
-                progress(f"memory: {workload.title}")
-                _memory(case, workload, asked.threads)
-    start = []
-    if "start" in asked.parts:
-        progress("start of the commands")
-        start = measure_start(max(3, asked.schedule.repeats // 3), asked.threads)
+        for one in workers.values():
+            one.close()
+    for record, step in zip(records, steps if "memory" in parts else [], strict=False):
+        progress(f"memory: {step.title}")
+        for name in BACKENDS:
+            measured, alone = record.measured(name), worker(protocol.threads)
+            if measured is None:
+                continue
+            try:
+                measured.memory_bytes = alone.call(peak_memory, name, step)
+            except CannotRunError as error:  # the times are worth having without it
+                measured.reason = f"memory: {error}"
+            finally:
+                alone.close()
+    for training in TRAININGS if "harness" in parts else ():
+        harness.append(measure_harness(training, protocol, worker, progress))
     return BenchRecord(
         schema=SCHEMA,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        command=asked.command,
+        command=command,
         commit=own_commit(),
-        wall_s=0.0,
+        wall_s=time.perf_counter() - begun,
         environment=environment,
-        protocol=ProtocolRecord(
-            name="processes" if asked.apart else "one-process",
-            threads=asked.threads,
-            repeats=asked.schedule.repeats,
-            seconds=asked.schedule.seconds,
-            pause_s=asked.schedule.pause_s,
-            compiler=compiler,
-            environment={name: os.environ[name] for name in WAITING if name in os.environ},
-        ),
-        cases=cases,
-        profiles=profiles,
-        growth=growth,
+        protocol=protocol,
+        cases=records,
         harness=harness,
-        start=start,
     )
-
-
-def _harness(asked: Asked, training: Training, progress: Callable[[str], None]) -> HarnessRecord:
-    """With as many threads as a run gives the network, at most as many as are asked for."""
-    threads = min(asked.threads, training.threads())
-    hosts = Hosts(replace(asked, threads=threads))
-    try:
-        return measure_harness(training, hosts.of, threads, asked.schedule.pause_s, progress)
-    finally:
-        hosts.close()
-
-
-def _load() -> float | None:
-    try:
-        return os.getloadavg()[0]
-    except (OSError, AttributeError):
-        return None
-
-
-def _profiled(steps: tuple[TrainingStep, ...]) -> list[TrainingStep]:
-    """One step of each network: that with :data:`PROFILED_BATCH` rows, or the first there is."""
-    chosen: dict[str, TrainingStep] = {}
-    for step in steps:
-        if step.architecture not in chosen or (
-            step.batch_size == PROFILED_BATCH
-            and chosen[step.architecture].batch_size != PROFILED_BATCH
-        ):
-            chosen[step.architecture] = step
-    return list(chosen.values())
-
-
-def _step_s(cases: list[Case], title: str) -> float:
-    """How long NumPy takes for a step, where it was measured; else a millisecond."""
-    found = next((c.of("numpy") for c in cases if c.title == title), None)
-    return found.step.median_s if found is not None and found.step is not None else 1e-3
-
-
-def _shorter(schedule: Schedule) -> Schedule:
-    """For the many sizes of a series."""
-    return Schedule(
-        max(3, schedule.repeats // 2), schedule.seconds / 3, schedule.pause_s, schedule.seed
-    )
-
-
-def _memory(case: Case, workload: TrainingStep, threads: int) -> None:
-    for name in SIDES:
-        measured = case.of(name)
-        if measured is None:
-            continue
-        try:
-            measured.memory = measure_memory(name, workload, threads)
-        except CannotRunError as error:
-            measured.reason = f"memory: {error}"

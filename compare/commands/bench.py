@@ -12,24 +12,17 @@ from rich.console import Console
 
 import numpy_nn
 from compare.backends.environment import usable_cores
-from compare.bench.catalogue import CONTENDERS
-from compare.bench.measurement import DEFAULT_PARTS, PARTS, Asked, run_bench
-from compare.bench.schedule import Schedule
-from compare.bench.terminal import show_bench
-from compare.bench.workloads import (
-    COVERTYPE_ROWS,
-    DEFAULT_ARCHITECTURES,
-    DEFAULT_BATCHES,
-    TrainingStep,
-)
+from compare.bench.cases import training_steps
+from compare.bench.contenders import BACKENDS, CONTENDERS
+from compare.bench.measurement import PARTS, run_bench
+from compare.bench.records import Protocol
+from compare.console.bench import show_bench
 from compare.records.atomic import write_atomically
-from compare.spec.model import find_architecture
 from experiments.errors import InputError
 
-PROTOCOLS = ("processes", "one-process")
-# Of a network that no default names.
-DEFAULT_OPTIMIZER = "Adam"
-# For pools of several threads to fall asleep: OpenBLAS's spin for some 26 ms.
+# How idle threads wait decides how much they slow others, so it is recorded.
+WAITING = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "OPENBLAS_THREAD_TIMEOUT")
+# For pools of several threads to fall asleep: OpenBLAS's spins for some 26 ms.
 PAUSE_S = 0.05
 
 
@@ -44,47 +37,36 @@ def bench_command(
     threads: int | None,
     repeats: int,
     seconds: float,
-    pause: float | None,
-    protocol: str,
     json: Path | None,
     out: Path | None,
 ) -> int:
-    """Measure, print the tables, and write what was asked for.
+    """Measure, print the tables, and write ``json`` and the report.
 
     Returns:
         0.
     """
-    _known("--part", parts, PARTS)
-    steppers = [name for name, entry in CONTENDERS.items() if not entry.training]
-    _known("--contender", contenders, steppers)
-    _known("--protocol", [protocol], PROTOCOLS)
-    _known("--optimizer", optimizers, _optimizers())
-    for option, value, least in (
-        *(("--batch-size", size, 2) for size in batch_sizes),
-        ("--threads", threads, 1),
-        ("--repeats", repeats, 3),
-    ):
-        if value is not None and value < least:
-            raise InputError(f"{option} expects a number of at least {least}, but got {value}.")
-    for option, number in (("--seconds", seconds), ("--pause", pause)):
-        if number is not None and not 0 <= number < 3600:
-            raise InputError(f"{option} expects seconds from 0 to 3600, but got {number}.")
-    _writable(json, out)
-    count = threads or _default_threads()
-    if pause is None:
-        pause = PAUSE_S if count > 1 else 0.0
-    chosen = tuple(parts) or DEFAULT_PARTS
-    if harness and "harness" not in chosen:
-        chosen = (*chosen, "harness")
-    names = dict.fromkeys(["numpy", "torch", *contenders] if contenders else steppers)
-    asked = Asked(
-        steps=_steps(architectures, batch_sizes, optimizers),
-        parts=chosen,
-        names=tuple(names),
-        threads=count,
-        schedule=Schedule(repeats, seconds, pause),
-        apart=protocol == "processes",
-        command=shlex.join(["nncompare", *sys.argv[1:]]),
+    _check_names("--part", parts, PARTS)
+    if "memory" in parts and "steps" not in parts:
+        raise InputError("--part memory is measured at the steps: give --part steps, too.")
+    _check_names("--contender", contenders, CONTENDERS)
+    _check_names("--optimizer", optimizers, _optimizer_names())
+    for size in batch_sizes:
+        _check_least("--batch-size", size, 2)
+    _check_least("--threads", 1 if threads is None else threads, 1)
+    _check_least("--repeats", repeats, 3)
+    if not 0 <= seconds < 3600:
+        raise InputError(f"--seconds expects seconds from 0 to 3600, but got {seconds}.")
+    _check_writable(json, out)
+    threads = threads or _default_threads()
+    # The harness alone takes minutes.
+    chosen = parts or [part for part in PARTS if part != "harness"]
+    protocol = Protocol(
+        threads=threads,
+        repeats=repeats,
+        seconds=seconds,
+        pause_s=PAUSE_S if threads > 1 else 0.0,
+        variables={name: os.environ[name] for name in WAITING if name in os.environ},
+        load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
     )
     console = Console(highlight=False)
     with console.status("…") as status:
@@ -94,7 +76,14 @@ def bench_command(
             if not console.is_terminal:
                 console.print(line, markup=False)
 
-        record = run_bench(asked, progress)
+        record = run_bench(
+            training_steps(architectures, batch_sizes, optimizers),
+            [*BACKENDS, *contenders] if contenders else list(CONTENDERS),
+            [*chosen, "harness"] if harness else chosen,
+            protocol,
+            command=shlex.join(["nncompare", *sys.argv[1:]]),
+            progress=progress,
+        )
     show_bench(record, console)
     if json is not None:
         write_atomically(json, record.text())
@@ -106,27 +95,18 @@ def bench_command(
     return 0
 
 
-def _steps(
-    architectures: list[str], batch_sizes: list[int], optimizers: list[str]
-) -> tuple[TrainingStep, ...]:
-    found = []
-    for name in dict.fromkeys(architectures) or DEFAULT_ARCHITECTURES:
-        find_architecture(name)
-        sizes = list(dict.fromkeys(batch_sizes)) or list(DEFAULT_BATCHES)
-        if name == "covertype_dnn" and not batch_sizes:
-            sizes.append(COVERTYPE_ROWS)
-        for algorithm in optimizers or DEFAULT_ARCHITECTURES.get(name, (DEFAULT_OPTIMIZER,)):
-            found += [TrainingStep(name, size, algorithm) for size in sizes]
-    return tuple(found)
-
-
-def _known(option: str, given: Iterable[str], known: Iterable[str]) -> None:
+def _check_names(option: str, given: Iterable[str], known: Iterable[str]) -> None:
     for name in given:
         if name not in known:
             raise InputError(f"{option} expects one of {', '.join(known)}, but got {name!r}.")
 
 
-def _optimizers() -> list[str]:
+def _check_least(option: str, value: int, least: int) -> None:
+    if value < least:
+        raise InputError(f"{option} expects a number of at least {least}, but got {value}.")
+
+
+def _optimizer_names() -> list[str]:
     found = vars(numpy_nn.optim).items()
     base = numpy_nn.optim.Optimizer
     return [n for n, v in found if isinstance(v, type) and issubclass(v, base) and v is not base]
@@ -138,7 +118,7 @@ def _default_threads() -> int:
     return int(said) if said.isdigit() and int(said) > 0 else usable_cores()
 
 
-def _writable(json: Path | None, out: Path | None) -> None:
+def _check_writable(json: Path | None, out: Path | None) -> None:
     """Say before minutes of measuring what would fail after them."""
     if json is not None and not json.absolute().parent.is_dir():
         raise InputError(f"--json {json}: there is no folder {json.absolute().parent}.")

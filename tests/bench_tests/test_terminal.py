@@ -4,39 +4,37 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from compare.bench.catalogue import CONTENDERS
-from compare.bench.records import Case, Measured, MemoryRecord, RatioRecord, Times
-from compare.bench.terminal import _case, milliseconds
+from compare.bench.contenders import CONTENDERS
+from compare.bench.records import CaseRecord, ContenderRecord, RatioRecord, Times
+from compare.console.bench import case_table, milliseconds
 
 
-def measured(name: str) -> Measured:
+def measured(name: str) -> ContenderRecord:
     entry = CONTENDERS[name]
     ms = 0.0123
     step = Times(
         low_s=ms, quartile_s=ms, median_s=1.1 * ms, upper_quartile_s=1.2 * ms, high_s=1.3 * ms
     )
-    return Measured(
-        name=name, title=entry.title, group=entry.group, version="1", status="measured", step=step,
+    return ContenderRecord(
+        name=name, title=entry.title, version="1", status="measured", step=step,
         over_numpy=RatioRecord(value=12.345, low=11.111, high=13.999),
-        memory=MemoryRecord(used_bytes=1234 * 2**20, process_bytes=0, method="VmHWM"),
+        memory_bytes=1234 * 2**20,
     )  # fmt: skip
 
 
 def test_the_widest_rows_fit():
     names = [name for name, entry in CONTENDERS.items() if entry.step]
-    absent = Measured(
-        name="x", title="x", group="peer", version=None, status="not run", reason="a reason " * 20
-    )
-    case = Case(
+    absent = ContenderRecord(name="x", title="x", version=None, reason="a reason " * 20)
+    case = CaseRecord(
         title="deep_convnet, Adam, batch 495,141",
         kind="step",
-        workload={},
+        settings={},
         best_eager="torch-channels-last-fused",
         contenders=[*map(measured, names), absent],
     )
     console = Console(width=80, file=None, record=True, force_terminal=False)
     with console.capture() as captured:
-        console.print(_case(case))
+        console.print(case_table(case))
     said = captured.get()
     assert "…" not in said
     assert all(len(line) <= 80 for line in said.splitlines())

@@ -1,1 +1,0 @@
-"""NumPy and PyTorch at the work that is timed."""
