@@ -1,4 +1,4 @@
-"""Many parameters behind one array, so that an update is a few long vector operations."""
+"""Many parameters behind one array, so that an update is a few operations on long arrays."""
 
 from collections.abc import Iterator, Sequence
 
@@ -48,8 +48,8 @@ class Chunk:
 class Flat:
     """One array behind parameters of one dtype, and one behind each kind of their state.
 
-    The parameters' ``data`` become views of it. Where somebody puts another array there, its
-    values are taken over at the next step.
+    The parameters' ``data`` become views of it. The values of another array that is put there
+    are copied at the next step.
 
     Args:
         params: parameters of one dtype.

@@ -13,7 +13,7 @@ import math
 import numpy as np
 
 BLOCK = 32
-# Rows that are taken at a time, so that products of two arrays need little room.
+# Rows that are taken at a time, so that the product of two arrays needs little memory.
 PORTION = 2048
 # Values in a row that is long enough for NumPy to be fast.
 WIDTH = 4096

@@ -27,7 +27,7 @@ __all__ = [
 
 Pair = tuple[int, int]
 
-# Infinite values and nan pass through in silence, as in PyTorch.
+# A decorator: like PyTorch's, a layer gives no warning of infinite values or nan.
 quiet = np.errstate(all="ignore")
 
 

@@ -223,7 +223,12 @@ class BatchNorm1d(_BatchNorm):
 
 
 class BatchNorm2d(_BatchNorm):
-    """Batch normalisation of images; ``BatchNorm1d`` has the formula, with m = N·H·W.
+    """Batch normalisation of images.
+
+    Formula: that of ``BatchNorm1d``, for each channel over its m = N·H·W values.
+
+    Convention: that of ``BatchNorm1d``: biased variance in the batch, unbiased in
+    ``running_var``, and ``momentum`` the weight of the new value.
 
     Args:
         num_features: C, the number of channels.

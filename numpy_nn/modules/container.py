@@ -17,6 +17,9 @@ class Sequential(Module):
     Args:
         args: modules, or one mapping of names to modules.
 
+    Shape:
+        what the first module takes; what the last one returns.
+
     Raises:
         TypeError: if one of them is no module.
 

@@ -13,6 +13,8 @@ __all__ = ["Flatten"]
 class Flatten(Module):
     """Merges a range of axes into one.
 
+    Formula: y has the values of x in their order, and dx those of dy.
+
     Args:
         start_dim: the first axis to merge; 1 keeps the batch axis.
         end_dim: the last axis to merge.

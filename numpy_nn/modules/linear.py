@@ -16,13 +16,17 @@ __all__ = ["Identity", "Linear"]
 
 
 class Identity(Module):
-    """Returns its input, whatever arguments it was made with.
+    """Returns its input.
 
     Formula: y = x, dx = dy.
 
     Args:
         args: any argument.
-        kwargs: any keyword argument. PyTorch's layer is documented to take and not use them.
+        kwargs: any keyword argument. PyTorch documents that its layer takes both and uses
+            neither, and so does this one.
+
+    Shape:
+        any; the output has the input's.
 
     Example:
         >>> import numpy

@@ -22,7 +22,7 @@ __all__ = [
     "SmoothL1Loss",
 ]
 
-# A decorator: infinite and NaN values pass through a loss in silence, as in PyTorch.
+# A decorator: like PyTorch's, a loss of infinite values or NaN gives no warning.
 quiet = np.errstate(all="ignore")
 
 # Of BCELoss, and PyTorch's: log p is never below this, so that the loss at p = 0 and p = 1 is
@@ -32,7 +32,7 @@ LEAST_VARIANCE = float(np.float32(1e-12))
 
 
 class _Loss(Module):
-    """A module called with (input, target), whose backward needs no argument.
+    """Base class of all losses: called with (input, target), and with a default for backward.
 
     Formula, for the loss l of each sample or value, L = l ("none"), Σ l ("sum") or
     Σ l / size ("mean"): dl = dL, dL or dL / size.
@@ -597,7 +597,7 @@ class NLLLoss(_Loss):
     Args:
         weight: w of shape (C,), of the input's dtype, or None for ones.
         size_average: None only; PyTorch deprecates it.
-        ignore_index: a class index whose samples count nothing.
+        ignore_index: a class index; samples of that class are left out.
         reduce: None only; PyTorch deprecates it.
         reduction: "mean", "sum" or "none".
 
@@ -681,7 +681,7 @@ class CrossEntropyLoss(_Loss):
     Args:
         weight: w of shape (C,), of the input's dtype, or None for ones.
         size_average: None only; PyTorch deprecates it.
-        ignore_index: a class index whose samples count nothing.
+        ignore_index: a class index; samples of that class are left out.
         reduce: None only; PyTorch deprecates it.
         reduction: "mean", "sum" or "none".
         label_smoothing: s, in [0, 1].

@@ -48,7 +48,8 @@ class Module:
     A subclass calls ``super().__init__()``, assigns its parameters and submodules as
     attributes, and defines ``forward`` and ``backward``. ``forward`` keeps what ``backward``
     needs; ``backward`` takes the gradient of the loss by the output, adds each parameter's
-    gradient to its ``.grad``, and returns the gradient by the input.
+    gradient to its ``.grad``, and returns the gradient by the input. Hooks see what goes in and
+    out of both, as in PyTorch: ``register_forward_hook``, ``register_full_backward_hook``.
 
     Convention: there is no autograd. What PyTorch does in ``loss.backward()`` is written
     ``model.backward(loss_fn.backward())``. Names, their order and ``state_dict`` keys are
@@ -96,10 +97,10 @@ class Module:
         raise NotImplementedError(f"{type(self).__name__} defines no backward")
 
     def backward_parameters(self, grad_output: Any) -> None:
-        """Do as ``backward`` does, for a caller with no use for the gradient by the input.
+        """Add each parameter's gradient to its ``.grad``, as ``backward`` does, and no more.
 
-        PyTorch computes no gradient by an input that does not require one, as the data of
-        the first layer. This is how to say the same here; layers that save work by it do.
+        PyTorch computes no gradient by an input that does not require one, such as a batch of
+        data. Whoever calls this says the same; some layers save work by it.
         """
         self.backward(grad_output)
 

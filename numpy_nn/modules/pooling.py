@@ -251,7 +251,7 @@ class AvgPool2d(_Pool2d):
 
 
 class AdaptiveAvgPool2d(Module):
-    """Averages over as many windows as are asked for.
+    """The average of each window, of a given number of windows.
 
     Formula: window i of m along an axis of n places goes from ⌊i n / m⌋ up to, and without,
     ⌈(i + 1) n / m⌉; y is the average of the window, dx has dy / size added at its places.

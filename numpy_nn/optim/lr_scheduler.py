@@ -145,6 +145,10 @@ class StepLR(LRScheduler):
         gamma: η.
         last_epoch: the epoch to go on from, −1 to begin.
 
+    Raises:
+        TypeError: if the optimizer is none.
+        KeyError: if last_epoch is not −1 and a group has no "initial_lr".
+
     Example:
         >>> import numpy
         >>> from numpy_nn import Parameter
@@ -189,6 +193,10 @@ class MultiStepLR(LRScheduler):
         milestones: epochs; one that is given twice counts twice.
         gamma: η.
         last_epoch: the epoch to go on from, −1 to begin.
+
+    Raises:
+        TypeError: if the optimizer is none.
+        KeyError: if last_epoch is not −1 and a group has no "initial_lr".
 
     Example:
         >>> import numpy
@@ -237,6 +245,10 @@ class ExponentialLR(LRScheduler):
         optimizer: whose groups are scheduled.
         gamma: η.
         last_epoch: the epoch to go on from, −1 to begin.
+
+    Raises:
+        TypeError: if the optimizer is none.
+        KeyError: if last_epoch is not −1 and a group has no "initial_lr".
 
     Example:
         >>> import numpy
@@ -344,6 +356,10 @@ class CosineAnnealingLR(LRScheduler):
         T_max: T.
         eta_min: η, the least learning rate.
         last_epoch: the epoch to go on from, −1 to begin.
+
+    Raises:
+        TypeError: if the optimizer is none.
+        KeyError: if last_epoch is not −1 and a group has no "initial_lr".
 
     Example:
         >>> import numpy

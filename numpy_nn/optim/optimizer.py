@@ -10,9 +10,9 @@ import numpy as np
 from .._kernels.flat_parameters import Chunk, Flat
 from ..parameter import Parameter
 
-# PyTorch's arguments about how it computes, and the only value that means something here.
+# PyTorch's arguments that choose how it computes, and the only value that is taken here.
 TORCH_ONLY = {"foreach": None, "fused": None, "capturable": False, "differentiable": False}
-# What a scheduler leaves in a group for another one to go on from.
+# What a scheduler stores in a group, for another one to resume from.
 SCHEDULER_KEYS = {"initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum"}
 LONG_NAMES = {"lr": "learning rate", "eps": "epsilon value"}
 
@@ -33,6 +33,10 @@ class Optimizer:
         params: parameters, pairs of a name and a parameter, or dicts with "params" and the
             settings of that group.
         defaults: settings of the groups that do not have their own.
+
+    Raises:
+        TypeError: if ``params`` are no parameters.
+        ValueError: if there are none, one is there twice, or a setting is unknown or wrong.
 
     Attributes:
         param_groups: a list of dicts: "params" and the settings, which may be changed.
@@ -164,7 +168,7 @@ class Optimizer:
         loss = None if closure is None else closure()
         if self._opt_called is not None:
             self._opt_called = True
-        with np.errstate(all="ignore"):  # as in PyTorch nobody is told of infinite values
+        with np.errstate(all="ignore"):  # infinite values give no warning, as in PyTorch
             for group, flats in zip(self.param_groups, self._flats, strict=True):
                 names = self._state_names(group)
                 for flat in flats:
