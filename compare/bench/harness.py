@@ -69,7 +69,7 @@ class Training:
 
     def splits(self) -> Any:
         """Pixels between 0 and 1 and classes from 0 to 9, as flat rows."""
-        from compare.training.splits import Rows, Splits
+        from compare.training.data import Rows, Splits
 
         random = np.random.default_rng(0)
 
@@ -108,32 +108,32 @@ class Lockstep:
         return self.steps, self.certified
 
     def _begin(self) -> Iterator[None]:
-        from compare.records.log import Findings
+        from compare.records.tables import TrainingLog
         from compare.spec.model import model_spec
         from compare.training.lockstep import LockStep
 
-        findings = Findings(self.plan.label, 0)
+        log = TrainingLog(self.plan.label, 0)
         self.made = made = LockStep(
             self.plan,
             model_spec(self.plan.experiment, self.plan.optimizer),
             0,
             self.splits,
-            findings,
+            log,
             _Nobody(),
         )
         with tempfile.TemporaryDirectory() as folder:
             for _ in made.train():
-                _write(Path(folder), findings)
+                _write(Path(folder), log)
                 self.steps, self.certified = made.record.steps, len(made.record.kinks)
                 yield
 
 
-def _write(folder: Path, findings: Any) -> None:
+def _write(folder: Path, log: Any) -> None:
     from compare.records.atomic import write_atomically
     from compare.records.tables import TABLES
 
     for table in TABLES:
-        write_atomically(folder / f"{table}.csv", findings.text(table))
+        write_atomically(folder / f"{table}.csv", log.text(table))
 
 
 class _Nobody:

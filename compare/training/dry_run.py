@@ -8,8 +8,8 @@ from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.torch_backend import TorchBackend
 from compare.spec.experiment import Experiment
 from compare.spec.model import ModelSpec
+from compare.training.data import Splits
 from compare.training.lockstep import batches, total_steps
-from compare.training.splits import Splits
 from experiments.errors import InputError
 
 REFUSALS = (ValueError, TypeError, RuntimeError, IndexError)
@@ -39,7 +39,7 @@ def rehearse(
             f"(data.layout = {experiment.data.layout!r}): {_first_line(error)}."
         ) from error
     _outputs_fit(model_spec, name, output, splits)
-    rows = side.rows(inputs, model_spec.head.targets(targets))
+    rows = side.rows(inputs, model_spec.target_type.targets(targets))
     training = experiment.training
     to_come = list(batches(np.arange(len(targets)), training.batch_size))
     to_come = to_come[: total_steps(experiment, len(targets), max_steps)]
@@ -56,17 +56,17 @@ def rehearse(
 
 def _outputs_fit(model_spec: ModelSpec, name: str, output: np.ndarray, splits: Splits) -> None:
     """Whether the network gives what its loss takes, for as many classes as the data has."""
-    head = model_spec.head
+    target_type = model_spec.target_type
     classes = 1 + max(int(rows.targets.max()) for rows in splits.named().values())
-    if head.most_classes is not None and classes > head.most_classes:
+    if target_type.most_classes is not None and classes > target_type.most_classes:
         raise InputError(
-            f"training.loss = {model_spec.loss!r} tells {head.most_classes} classes apart, but the "
-            f"data has {classes}."
+            f"training.loss = {model_spec.loss!r} tells {target_type.most_classes} classes apart, "
+            f"but the data has {classes}."
         )
     found = f"The architecture {name!r} gives outputs of shape {output.shape[1:]} a row"
-    if head.one_output and output.shape[1:] != (1,):
+    if target_type.one_output and output.shape[1:] != (1,):
         raise InputError(f"{found}; training.loss = {model_spec.loss!r} takes one value.")
-    if not head.one_output and (output.ndim != 2 or output.shape[1] < classes):
+    if not target_type.one_output and (output.ndim != 2 or output.shape[1] < classes):
         raise InputError(
             f"{found}; expected one value for each of the {classes} classes of the data."
         )

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any
 
-from compare.training.observer import Observer
+from compare.training.lockstep import Observer
 from compare.training.serial import Failed, Made, Outcome, Wanted, failure
 from compare.training.task import Reply
 

@@ -22,14 +22,13 @@ from compare.records.run import SCHEMA, FailureRecord, RunRecord, TrainingRecord
 from compare.spec.experiment import Configuration, Experiment
 from compare.spec.model import model_spec
 from compare.training.cluster import connected, on_cluster
-from compare.training.data import laid_out, load_splits
+from compare.training.data import Splits, laid_out, load_splits
 from compare.training.dry_run import rehearse
-from compare.training.observer import Observer
+from compare.training.lockstep import Observer
 from compare.training.processes import side_by_side
 from compare.training.replies import Reception
 from compare.training.serial import Failed, Outcome, all_wanted, one_after_another
 from compare.training.sources import sources_of
-from compare.training.splits import Splits
 from compare.training.task import source_of, task_of
 from experiments.errors import InputError
 
@@ -72,7 +71,7 @@ def run_experiment(
     Raises:
         InputError: Anything that the person who called can mend.
     """
-    experiment = experiment.made_small() if sample else experiment
+    experiment = experiment.for_sample() if sample else experiment
     with connected(dask) if dask is not None else nullcontext() as client:
         model_specs = {
             p.label: model_spec(p.experiment, p.optimizer, folder)
@@ -154,7 +153,7 @@ def _take(
                 record.failures = sorted([*record.failures, outcome.record], key=place)
                 observer.failed(outcome.record)
             elif not any(training is outcome.record for training in record.trainings):
-                directory.take(outcome.findings)
+                directory.take(outcome.log)
                 record.trainings = sorted([*record.trainings, outcome.record], key=place)
             directory.checkpoint(record)
 
@@ -216,8 +215,8 @@ def _keep_pictures(
     if not len(pictures):
         return
     shown = set(range(min(SAMPLES_SHOWN, len(targets))))
-    for findings in directory.findings.values():
-        for predicted in findings.predictions.values():
+    for log in directory.logs.values():
+        for predicted in log.predictions.values():
             shown |= set(np.flatnonzero(predicted != targets)[:MISTAKES_SHOWN].tolist())
     indices = np.array(sorted(shown), np.int32)
     directory.pictures = {"indices": indices, "images": pictures[indices]}

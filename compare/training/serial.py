@@ -14,14 +14,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from compare.records.log import Findings, Key
 from compare.records.run import FailureRecord, TrainingRecord
+from compare.records.tables import Key, TrainingLog
 from compare.spec.experiment import Configuration, Experiment
 from compare.spec.model import ModelSpec
-from compare.training.data import laid_out
-from compare.training.lockstep import LockStep
-from compare.training.observer import Observer
-from compare.training.splits import Splits
+from compare.training.data import Splits, laid_out
+from compare.training.lockstep import LockStep, Observer
 from experiments.errors import InputError
 
 
@@ -41,7 +39,7 @@ class Made(NamedTuple):
     """A training as far as it is; its record says whether it is finished."""
 
     record: TrainingRecord
-    findings: Findings
+    log: TrainingLog
 
 
 class Failed(NamedTuple):
@@ -113,17 +111,17 @@ def train(
         model_spec,
         training.seed,
         laid_out(splits, training.configuration.experiment.data.layout),
-        Findings(*training.key),
+        TrainingLog(*training.key),
         observer,
         max_steps,
     )
-    made = Made(lockstep.record, lockstep.findings)
+    made = Made(lockstep.record, lockstep.log)
     yield made
     # PyTorch says nothing of an overflow; on both sides the losses show it.
     with np.errstate(over="ignore", invalid="ignore"):
         for _ in lockstep.train():
             yield made
-    made.findings.settle()
+    made.log.settle()
     yield made
 
 

@@ -23,11 +23,10 @@ import torch
 
 from compare.backends.environment import numpy_blas, own_version, set_threads
 from compare.records.run import FailureRecord, TrainingRecord
-from compare.spec.experiment import Data
+from compare.spec.experiment import DataSettings
 from compare.spec.model import model_spec
-from compare.training.data import load_splits
+from compare.training.data import Splits, load_splits
 from compare.training.serial import ERRORS, Failed, Made, Outcome, Wanted, failure, train
-from compare.training.splits import Splits
 from experiments.datasets.location import VARIABLE
 from experiments.errors import InputError
 
@@ -43,7 +42,7 @@ class Source(NamedTuple):
         digests: Those of the files that the run read.
     """
 
-    data: Data
+    data: DataSettings
     sample: bool
     data_dir: Path | None
     variable: str | None
@@ -72,7 +71,9 @@ class Task(NamedTuple):
     max_steps: int | None
 
 
-def source_of(data: Data, sample: bool, data_dir: Path | None, digests: dict[str, str]) -> Source:
+def source_of(
+    data: DataSettings, sample: bool, data_dir: Path | None, digests: dict[str, str]
+) -> Source:
     """Where the data is that was read here."""
     named = os.environ.get(VARIABLE)
     return Source(
@@ -237,7 +238,7 @@ def _loaded(
     folder: Path,
     digests: tuple[tuple[str, str], ...],
 ) -> Splits:
-    form = Data.model_validate_json(data)
+    form = DataSettings.model_validate_json(data)
     splits, record, _ = load_splits(form, sample=sample, data_dir=data_dir, folder=folder)
     if tuple(record.digests.items()) != digests:
         raise InputError(f"The data {record.name!r} is other data here than in the run.")

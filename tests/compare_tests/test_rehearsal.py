@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from compare.spec.model import ModelSpec, model_spec
+from compare.training.data import Rows, Splits
 from compare.training.dry_run import rehearse
-from compare.training.splits import Rows, Splits
 from experiments.errors import InputError
 
 

@@ -10,8 +10,8 @@ import pytest
 from compare.backends.torch_backend import TorchBackend
 from compare.spec.model import model_spec
 from compare.training import serial as trainings
+from compare.training.data import Rows, Splits
 from compare.training.serial import all_wanted, one_after_another
-from compare.training.splits import Rows, Splits
 
 
 class Nobody:
