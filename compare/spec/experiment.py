@@ -301,6 +301,15 @@ class Experiment(Settings):
                 found.append(Configuration(label, {OPTIMIZER: optimizer, **variant}, one))
         return found
 
+    @property
+    def trainings(self) -> list[tuple[Configuration, int]]:
+        """Every configuration from every seed, in the order of the records: seed by seed."""
+        return [
+            (configuration, seed)
+            for seed in self.training.seeds
+            for configuration in self.configurations
+        ]
+
     def _changed(self, what: str, changes: Changes) -> Experiment:
         """A single configuration: some settings changed, no report tables."""
         tree = self.model_dump(mode="json", exclude={*REPORT_TABLES, "small"})

@@ -1,4 +1,4 @@
-"""Whether a network can be trained on the data, found out before anything is recorded."""
+"""Whether a network can be trained on the data: tried before anything is recorded."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ from experiments.errors import InputError
 REFUSALS = (ValueError, TypeError, RuntimeError, IndexError)
 
 
-def rehearse(
+def dry_run(
     model_spec: ModelSpec, experiment: Experiment, splits: Splits, max_steps: int | None = None
 ) -> None:
-    """Build both sides, and have PyTorch make a step with a batch of each size to come.
+    """Build both backends, and have PyTorch make a step with a batch of each size to come.
 
-    What PyTorch refuses is the person's to mend. What it takes and NumPy refuses is a mistake of
+    What PyTorch refuses is an error of the input. What it takes and NumPy refuses is a mistake of
     this program, and comes up with its traceback when the training begins.
 
     Raises:
         InputError: The network cannot be built, does not take the rows, has other outputs than
-            its loss and the data ask for, or cannot be trained on one of the batches.
+            its loss and the data need, or cannot be trained on one of the batches.
     """
     NumpyBackend(model_spec)
-    side = TorchBackend(model_spec)
+    torch = TorchBackend(model_spec)
     inputs, targets = splits.train
     shape, name = inputs.shape[1:], experiment.model.architecture
     try:
-        output = side.logits(inputs[:2])
+        output = torch.logits(inputs[:2])
     except REFUSALS as error:
         raise InputError(
             f"The architecture {name!r} does not take the data, rows of shape {shape} "
             f"(data.layout = {experiment.data.layout!r}): {_first_line(error)}."
         ) from error
     _outputs_fit(model_spec, name, output, splits)
-    rows = side.rows(inputs, model_spec.target_type.targets(targets))
+    rows = torch.rows(inputs, model_spec.target_type.targets(targets))
     training = experiment.training
     to_come = list(batches(np.arange(len(targets)), training.batch_size))
     to_come = to_come[: total_steps(experiment, len(targets), max_steps)]
     for size, batch in {len(batch): batch for batch in to_come}.items():
         try:
-            side.train_step(side.batch(rows, batch))
+            torch.train_step(torch.batch(rows, batch))
         except REFUSALS as error:
             raise InputError(
                 f"With training.batch_size = {training.batch_size} the {len(targets):,} training "

@@ -280,7 +280,7 @@ def test_a_full_disk_leaves_the_earlier_files(copy, monkeypatch):
 
 def test_weights(tmp_path, finished):
     directory, record = RunDirectory(tmp_path / "r"), read_run_record(finished)
-    training = record.trainings[0].model_copy(update={"optimizer": "SGD 0.9", "seed": 3})
+    training = record.trainings[0].model_copy(update={"label": "SGD 0.9", "seed": 3})
     found = directory.begin("SGD 0.9", 3)
     found.weights["numpy"] = {"a": np.arange(6.0).reshape(2, 3).T}
     directory.write(record.model_copy(update={"trainings": [training]}))
