@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from compare.analysis.claims import claim_answers
-from compare.analysis.equivalence import equalities
+from compare.analysis.claims import claim_results
+from compare.analysis.intervals import equalities
 from compare.records.run import Run
 from reports.claims import answers, learning, sameness, summary
 from reports.facts import Facts, facts_of
@@ -28,7 +28,7 @@ def contents(run: Run, figures: list[Figure]) -> dict[str, Any]:
     classes = len(record.data.class_names)
     parity_figures = [figure.name for figure in figures if figure.name.startswith("parity")]
     own_figures = [figure.name for figure in figures if figure.name.startswith("own")]
-    found, (single, whole) = claim_answers(run), equalities(run)
+    found, (single, whole) = claim_results(run), equalities(run)
     sections = results_sections(
         own=bool(own_figures),
         equality=any(equality.test is not None for equality in [whole, *single]),

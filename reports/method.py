@@ -10,7 +10,8 @@ import numpy as np
 from compare.parity.tolerances import UNIT_ROUNDOFF
 from compare.records.run import Run
 from compare.records.tables import ParityRow
-from compare.spec.experiment import SGD, Adam, Experiment
+from compare.spec.experiment import Experiment
+from compare.spec.optimizers import AdamSettings, SGDSettings
 from reports.network import (
     architecture_source,
     chain,
@@ -193,8 +194,8 @@ def _initialisation(scheme: str, stds: Sequence[float], cite: Any, parity: str) 
 
 
 def _optimizers(optimizers: Sequence[Any]) -> dict[str, Any]:
-    sgd = [o for o in optimizers if isinstance(o, SGD)]
-    adam = [o for o in optimizers if isinstance(o, Adam)]
+    sgd = [o for o in optimizers if isinstance(o, SGDSettings)]
+    adam = [o for o in optimizers if isinstance(o, AdamSettings)]
     algorithms = dict.fromkeys(o.algorithm for o in optimizers)
     decaying = {o.algorithm for o in optimizers if getattr(o, "weight_decay", 0) > 0}
     return {

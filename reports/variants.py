@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from compare.spec.experiment import OPTIMIZER, Configuration, Experiment
-from compare.spec.vary import Axis, setting
+from compare.spec.vary import AxisSettings, setting
 from reports.wording import escaped
 
 
@@ -57,7 +57,7 @@ def _case(axis: str) -> Column:
     )
 
 
-def _settings(axis: str, form: Axis) -> list[Column]:
+def _settings(axis: str, form: AxisSettings) -> list[Column]:
     def cell(key: str) -> Callable[[Configuration], str]:
         def written(configuration: Configuration) -> str:
             value = setting(configuration.experiment.model_dump(mode="json"), key)

@@ -8,9 +8,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from compare.analysis.claims import ClaimAnswer
-from compare.analysis.equivalence import Equality
-from compare.analysis.intervals import Interval
+from compare.analysis.claims import ClaimResult
+from compare.analysis.intervals import Equality, Interval
 from compare.analysis.quantities import BACKENDS
 from compare.spec.report import Claim
 from reports.wording import capitalised, escaped, fixed, joined, number, plural
@@ -48,22 +47,22 @@ def read_as(claim: Claim, of: str, alternatives: Sequence[str]) -> str:
     return f"Read as: {what} that of {others}{each}."
 
 
-def answer(found: ClaimAnswer) -> str:
+def answer(found: ClaimResult) -> str:
     """The answer of both sides, and of each where they differ."""
-    if len(set(found.sides.values())) == 1:
-        return f"**{capitalised(found.together.value)}**, on both sides."
-    said = f"**{capitalised(found.together.value)}.**"
-    sides = [f"{BACKENDS[backend]}: {side.value}" for backend, side in found.sides.items()]
+    if len(set(found.decisions.values())) == 1:
+        return f"**{capitalised(found.decision.value)}**, on both sides."
+    said = f"**{capitalised(found.decision.value)}.**"
+    sides = [f"{BACKENDS[backend]}: {side.value}" for backend, side in found.decisions.items()]
     return f"{said} The sides do not say the same; {', '.join(sides)}."
 
 
-def in_a_line(found: ClaimAnswer, reasons: Sequence[str]) -> str:
+def in_a_line(found: ClaimResult, reasons: Sequence[str]) -> str:
     """A claim and its answer, for the conclusions."""
-    sides = ", ".join(f"{BACKENDS[b]} {side.value}" for b, side in found.sides.items())
+    sides = ", ".join(f"{BACKENDS[b]} {side.value}" for b, side in found.decisions.items())
     only = " in this run, which is not the full experiment" if reasons else ""
     return (
         f"“{escaped(found.claim.says)}” ({escaped(found.claim.by)}): "
-        f"**{found.together.value}**{only} ({sides})."
+        f"**{found.decision.value}**{only} ({sides})."
     )
 
 
@@ -99,12 +98,12 @@ def equality(found: Equality, quantity: str, margin: float, configurations: int)
         f"interval, {fixed(test.low)} to {fixed(test.high)},"
     )
     tests = f"two one-sided t tests, paired by seed, {probability(test.p)}"
-    if test.answer:
+    if test.equivalent:
         return (
             f"The two sides' final {quantity} is **equivalent**: {numbers} lies inside the margin "
             f"of ±{margin:g} ({tests})."
         )
-    if test.answer is False:
+    if test.equivalent is False:
         return (
             f"The two sides' final {quantity} is **not equivalent**: {numbers} lies outside the "
             f"margin of ±{margin:g} ({tests})."
@@ -120,8 +119,8 @@ def equalities(single: Sequence[Equality]) -> str:
     tested = [found.test for found in single if found.test is not None]
     if not tested:
         return ""
-    yes = sum(test.answer is True for test in tested)
-    no = sum(test.answer is False for test in tested)
+    yes = sum(test.equivalent is True for test in tested)
+    no = sum(test.equivalent is False for test in tested)
     said = f"Each by itself, {yes} of {plural(len(tested), 'training')} {_is(yes)} equivalent"
     if no:
         said += f", {no} {_is(no)} not"
@@ -135,7 +134,7 @@ def equality_answer(found: Equality) -> str:
     """A cell: the answer for one configuration."""
     if found.test is None:
         return found.reason
-    return {True: "equivalent", False: "not equivalent", None: "undecided"}[found.test.answer]
+    return {True: "equivalent", False: "not equivalent", None: "undecided"}[found.test.equivalent]
 
 
 def probability(p: float) -> str:

@@ -23,9 +23,8 @@ from compare.backends.environment import default_threads, set_threads
 from compare.backends.synthetic import loss_of
 from compare.commands.parity import SETTINGS, parity_rows
 from compare.parity import tolerances
-from compare.records.log import Findings
 from compare.records.run import FailureRecord, TrainingRecord
-from compare.records.tables import ParityRow
+from compare.records.tables import ParityRow, TrainingLog
 from compare.spec.loading import load_experiment
 from compare.spec.model import ModelSpec, architecture_names, find_architecture, model_spec
 from compare.training.data import laid_out, load_splits
@@ -53,10 +52,10 @@ def certified(name: str, optimizer: str, seed: int, steps: int) -> list[ParityRo
     splits, _, _ = load_splits(experiment.data, sample=True, data_dir=None)
     plan = next(plan for plan in experiment.plans if plan.label == optimizer)
     made = model_spec(plan.experiment, plan.optimizer)
-    splits, findings = laid_out(splits, experiment.data.layout), Findings(optimizer, seed)
-    for _ in LockStep(plan, made, seed, splits, findings, Nobody(), steps).train():
+    splits, log = laid_out(splits, experiment.data.layout), TrainingLog(optimizer, seed)
+    for _ in LockStep(plan, made, seed, splits, log, Nobody(), steps).train():
         pass
-    rows: list[ParityRow] = findings.rows["parity"]
+    rows: list[ParityRow] = log.rows["parity"]
     return rows
 
 

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from compare.analysis.claims import claim_answers
+from compare.analysis.claims import claim_results
 from compare.analysis.intervals import mean_interval
 from compare.analysis.quantities import BACKENDS, quantity
 from compare.analysis.verdict import verdict
@@ -25,7 +25,7 @@ from compare.demos.records import KindRun, kind_of_run, read_kind_run
 from compare.records.atomic import write_atomically
 from compare.records.run import Run, TrainingRecord, read_run
 from compare.spec.loading import experiment_names, load_form
-from compare.spec.report import Reported
+from compare.spec.report import ReportedValue
 from experiments.errors import InputError
 from reports.wording import plural
 
@@ -145,7 +145,7 @@ def _table(run: Run) -> Iterator[str]:
         yield "\n".join(rows) + "\n"
 
 
-def _reported_row(run: Run, figure: Reported) -> str:
+def _reported_row(run: Run, figure: ReportedValue) -> str:
     what = figure.quantity + (f" after epoch {figure.epoch}" if figure.epoch else "")
     said = f"{figure.note} {figure.value:g} ({figure.by})".strip()
     ours = _both(run, figure.label, figure.quantity, figure.epoch)
@@ -173,16 +173,16 @@ def _mean(
 
 
 def _answers(run: Run) -> Iterator[str]:
-    for found in claim_answers(run):
-        yield f"- “{found.claim.says}” ({found.claim.by}): **{found.together}**."
+    for found in claim_results(run):
+        yield f"- “{found.claim.says}” ({found.claim.by}): **{found.decision}**."
         for backend, side in BACKENDS.items():
-            for finding in found.findings[backend]:
-                if finding.interval is not None:
-                    low, high = finding.interval.low, finding.interval.high
-                    mean = finding.interval.mean
+            for comparison in found.comparisons[backend]:
+                if comparison.interval is not None:
+                    low, high = comparison.interval.low, comparison.interval.high
+                    mean = comparison.interval.mean
                     width = f", {low:.4g} to {high:.4g}" if low < high else ""
-                    because = f" ({finding.reason})" if finding.reason else ""
-                    yield f"  - {side}, {finding.compared}: {mean:.4g}{width}{because}"
+                    because = f" ({comparison.reason})" if comparison.reason else ""
+                    yield f"  - {side}, {comparison.compared}: {mean:.4g}{width}{because}"
     yield ""
 
 

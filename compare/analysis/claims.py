@@ -1,13 +1,13 @@
-"""The answers to an experiment's claims, from the numbers of a run.
+"""Whether the numbers of a run support an experiment's claims.
 
 For each seed the claim's quantity is read off every training that it is about, and what differs
-among those is averaged over; the answer is made from the values of the seeds. ``higher than`` and
+among those is averaged over; the decision is made from the values of the seeds. ``higher than`` and
 ``lower than`` take the difference of the two selections, seed by seed: where both have the same
 cases on an axis, case by case on it, so that only what the claim is about differs within a pair.
 The interval is Student's, at 95%. A claim is *supported* where the whole interval agrees with
 it, *not supported* where the whole interval speaks against it, and *undecided* otherwise: also
 with one seed, which gives no interval. Several alternatives are compared each by itself; all of
-them must agree. So must both sides for the answer together.
+them must agree. The decision of the run needs both backends to agree.
 
 A training that diverged must not look better for it. Where its quantity is a loss, NaN and
 infinity count as an infinite loss, and where it is an accuracy, NaN counts as 0: the worst value
@@ -33,89 +33,89 @@ SIGNIFICANT = 1e-12
 """A difference that is smaller than this part of the values is the rounding of a subtraction."""
 
 
-class Answer(StrEnum):
-    """What the numbers say of a claim."""
+class Decision(StrEnum):
+    """Whether the numbers support a claim."""
 
     SUPPORTED = "supported"
     NOT_SUPPORTED = "not supported"
     UNDECIDED = "undecided"
 
 
-class Finding(NamedTuple):
-    """One comparison of a claim, on one side.
+class ClaimComparison(NamedTuple):
+    """One comparison of a claim, with one backend.
 
     Attributes:
         compared: What the number is of: ``ReLU − SiLU``, or the selection that has the mean.
         interval: The mean over seeds, with its interval; None where no seed has all trainings.
-        answer: What follows from it.
+        decision: What follows from it.
         reason: Why it is undecided, or how an interval without width came about; else empty.
         diverged: How many trainings counted with the worst value.
     """
 
     compared: str
     interval: Interval | None
-    answer: Answer
+    decision: Decision
     reason: str
     diverged: int
 
 
-class ClaimAnswer(NamedTuple):
-    """The answer to one claim.
+class ClaimResult(NamedTuple):
+    """One claim, decided.
 
     Attributes:
         claim: The claim.
-        findings: Backend → its comparisons.
-        sides: Backend → its answer.
-        together: The answer of both.
+        comparisons: Backend → its comparisons.
+        decisions: Backend → its decision.
+        decision: That of the run: undecided where the backends differ.
     """
 
     claim: Claim
-    findings: dict[str, list[Finding]]
-    sides: dict[str, Answer]
-    together: Answer
+    comparisons: dict[str, list[ClaimComparison]]
+    decisions: dict[str, Decision]
+    decision: Decision
 
 
-def claim_answers(run: Run) -> list[ClaimAnswer]:
-    """The answer to every claim of the experiment, for this run alone."""
+def claim_results(run: Run) -> list[ClaimResult]:
+    """Decide every claim of the experiment, for this run alone."""
     found = []
     for claim in run.record.experiment.claims:
-        findings = {backend: _findings(run, claim, backend) for backend in BACKENDS}
-        sides = {
-            backend: combined([finding.answer for finding in of_side], every=True)
-            for backend, of_side in findings.items()
+        comparisons = {backend: _comparisons(run, claim, backend) for backend in BACKENDS}
+        decisions = {
+            backend: combine([one.decision for one in comparisons[backend]], every=True)
+            for backend in BACKENDS
         }
-        together = combined(list(sides.values()), every=False)
-        found.append(ClaimAnswer(claim, findings, sides, together))
+        decision = combine(list(decisions.values()), every=False)
+        found.append(ClaimResult(claim, comparisons, decisions, decision))
     return found
 
 
-def combined(answers: Sequence[Answer], *, every: bool) -> Answer:
-    """One answer of several.
+def combine(decisions: Sequence[Decision], *, every: bool) -> Decision:
+    """One decision of several.
 
     Args:
-        answers: At least one.
+        decisions: At least one.
         every: Whether the claim says that all hold, so that one that does not refutes it; else
-            the answers are to the same question, and must be the same.
+            all decisions are on the same question, and must be the same.
     """
-    if every and Answer.NOT_SUPPORTED in answers:
-        return Answer.NOT_SUPPORTED
-    return answers[0] if len(set(answers)) == 1 else Answer.UNDECIDED
+    if every and Decision.NOT_SUPPORTED in decisions:
+        return Decision.NOT_SUPPORTED
+    return decisions[0] if len(set(decisions)) == 1 else Decision.UNDECIDED
 
 
-def judged(claim: Claim, values: Sequence[float]) -> tuple[Interval | None, Answer, str]:
-    """The interval of a claim's values, the answer, and the reason for it where it needs one.
+def decide(claim: Claim, values: Sequence[float]) -> tuple[Interval | None, Decision, str]:
+    """The interval of a claim's values, the decision, and its reason where it needs one.
 
     Args:
         claim: Of it, the relation and the bound.
         values: For each seed the difference, or the value that is compared with the bound.
     """
     if not values:
-        return None, Answer.UNDECIDED, "no seed has all of its trainings"
+        return None, Decision.UNDECIDED, "no seed has all of its trainings"
     found = mean_interval(values)
     if found.values == 1:
-        return found, Answer.UNDECIDED, "one seed gives no interval"
+        return found, Decision.UNDECIDED, "one seed gives no interval"
     if not found.known:
-        return found, Answer.UNDECIDED, "some trainings diverged and others did not"
+        return found, Decision.UNDECIDED, "some trainings diverged and others did not"
     same = f"the same in all {found.values} seeds" if found.low == found.high else ""
     bound = 0.0 if claim.value is None else claim.value
     # From here on, more is better for the claim.
@@ -123,19 +123,19 @@ def judged(claim: Claim, values: Sequence[float]) -> tuple[Interval | None, Answ
     low, high = sorted((sign * (found.low - bound), sign * (found.high - bound)))
     strict = claim.value is None
     if low > 0 or (low == 0 and not strict):
-        return found, Answer.SUPPORTED, same
+        return found, Decision.SUPPORTED, same
     if high < 0 or (high == 0 and strict):
-        return found, Answer.NOT_SUPPORTED, same
-    return found, Answer.UNDECIDED, f"the interval contains {bound:g}"
+        return found, Decision.NOT_SUPPORTED, same
+    return found, Decision.UNDECIDED, f"the interval contains {bound:g}"
 
 
-def _findings(run: Run, claim: Claim, backend: str) -> list[Finding]:
+def _comparisons(run: Run, claim: Claim, backend: str) -> list[ClaimComparison]:
     experiment = run.record.experiment
     of = experiment.select(claim.of)
     if claim.than is None:
-        return [_finding(run, claim, backend, [([*of], [])], in_words(claim.of))]
+        return [_comparison(run, claim, backend, [([*of], [])], in_words(claim.of))]
     return [
-        _finding(
+        _comparison(
             run,
             claim,
             backend,
@@ -184,13 +184,13 @@ def matched(
     return pairs or [(list(of), list(than))]
 
 
-def _finding(
+def _comparison(
     run: Run,
     claim: Claim,
     backend: str,
     groups: list[tuple[list[Configuration], list[Configuration]]],
     compared: str,
-) -> Finding:
+) -> ClaimComparison:
     by_key = {(t.label, t.seed): t for t in run.record.trainings if t.finished}
     values, diverged = [], 0
     for seed in run.record.experiment.training.seeds:
@@ -218,7 +218,7 @@ def _finding(
                 ]
             )
         )
-    return Finding(compared, *judged(claim, values), diverged)
+    return ClaimComparison(compared, *decide(claim, values), diverged)
 
 
 def _read(run: Run, claim: Claim, backend: str, training: TrainingRecord | None) -> float | None:

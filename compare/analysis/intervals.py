@@ -1,5 +1,8 @@
 """Statistics of a few values, one a seed: Student's interval of the mean, and equivalence.
 
+Whether both backends end equally good over seeds is shown as equivalence, not as the absence of a
+difference.
+
 Student, "The probable error of a mean", Biometrika 6, 1908; D. J. Schuirmann, "A comparison of
 the two one-sided tests procedure and the power approach for assessing the equivalence of average
 bioavailability", Journal of Pharmacokinetics and Biopharmaceutics 15, 1987.
@@ -12,6 +15,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+
+from compare.analysis.quantities import BACKENDS, quantity
+from compare.records.run import Run
 
 
 class Interval(NamedTuple):
@@ -44,7 +50,7 @@ class EquivalenceTest(NamedTuple):
         high: The upper end.
         p: The larger of the two tests' p.
         values: How many differences there were.
-        answer: True where both tests reject: the means are equivalent. False where the whole
+        equivalent: True where both tests reject: the means are equivalent. False where the whole
             interval lies beyond the margin: they are not. None where neither is shown.
     """
 
@@ -53,7 +59,7 @@ class EquivalenceTest(NamedTuple):
     high: float
     p: float
     values: int
-    answer: bool | None
+    equivalent: bool | None
 
 
 def mean_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
@@ -122,3 +128,67 @@ def _quantile(probability: float, values: int) -> float:
     from scipy import stats  # takes a while to import, and not every report needs it
 
     return float(stats.t.ppf(probability, values - 1))
+
+
+class Equality(NamedTuple):
+    """NumPy against PyTorch, for one configuration or for all of them.
+
+    Attributes:
+        label: The configuration's label; empty for all together.
+        differences: NumPy's value less PyTorch's, one a seed.
+        test: The two one-sided tests, paired by seed; None where there can be none.
+        reason: Why there is none.
+    """
+
+    label: str
+    differences: list[float]
+    test: EquivalenceTest | None
+    reason: str
+
+
+def compared_quantity(run: Run) -> str:
+    """What is compared: that of the form, on the training set where no row is tested on."""
+    name = run.record.experiment.equivalence.quantity
+    if run.record.data.test_rows:
+        return name
+    return f"training-set {name.removeprefix('test ')}" if name.startswith("test ") else name
+
+
+def equalities(run: Run) -> tuple[list[Equality], Equality]:
+    """The test for each configuration that was trained, and for the mean over all configurations.
+
+    A seed counts for all configurations together where every configuration that was trained has it.
+    """
+    name = compared_quantity(run)
+    by_label: dict[str, dict[int, float | None]] = {}
+    for training in run.record.trainings:
+        values = [quantity(run, backend, training, name) for backend in BACKENDS]
+        numpy, torch = values if training.finished else (None, None)
+        difference = None if numpy is None or torch is None else numpy - torch
+        by_label.setdefault(training.label, {})[training.seed] = difference
+    single = [_equality(run, label, list(found.values())) for label, found in by_label.items()]
+    seeds = [
+        [found.get(seed) for found in by_label.values()]
+        for seed in run.record.experiment.training.seeds
+    ]
+    means = [
+        math.fsum(row) / len(row)  # type: ignore[arg-type]
+        for row in seeds
+        if row and not any(value is None for value in row)
+    ]
+    return single, _equality(run, "", means)
+
+
+def _equality(run: Run, label: str, differences: Sequence[float | None]) -> Equality:
+    form = run.record.experiment.equivalence
+    name = compared_quantity(run)
+    known = [value for value in differences if value is not None]
+    test = equivalence_test(known, form.margin)
+    reason = ""
+    if not known:
+        reason = f"no {name} was measured on both sides"
+    elif not all(map(math.isfinite, known)):
+        reason = f"a {name} is not a finite number"
+    elif len(known) == 1:
+        reason = "there is only one seed"
+    return Equality(label, known, test, reason)

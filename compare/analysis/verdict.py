@@ -1,4 +1,4 @@
-"""What the rows of parity.csv add up to."""
+"""The verdict on a training, from its rows of parity.csv; and how a run departs from its file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import NamedTuple
 
+from compare.records.run import RunRecord
 from compare.records.tables import ParityRow
 
 
@@ -62,3 +63,22 @@ def explain(row: ParityRow) -> str:
         f"float64 referee, PyTorch {row.torch_error:.2e}; allowed are {row.tolerance:.2e}, and "
         f"{way_out}"
     )
+
+
+def departures(record: RunRecord) -> list[str]:
+    """What the run did otherwise, as verbs that ``this run`` goes before; empty for a full run."""
+    found = []
+    other = record.data.name != record.experiment.data.name
+    if record.sample and other:
+        found.append("used the sample in place of the full data set")
+    elif other:
+        found.append(f"used other data ({record.data.title})")
+    if record.max_steps is not None:
+        found.append("stopped each training early")
+    if record.status != "complete":
+        found.append("was broken off")
+    if record.failures:
+        found.append("lost trainings to errors")
+    if "--set" in record.command:
+        found.append("changed settings of the experiment with --set")
+    return found

@@ -27,7 +27,7 @@ from compare.records.atomic import write_atomically
 from compare.spec.experiment import Configuration
 from compare.spec.loading import load_experiment
 from compare.spec.model import model_spec
-from compare.training.splits import Rows, Splits
+from compare.training.data import Rows, Splits
 
 NAMES = ("lockstep", "numpy", "torch")
 
@@ -71,11 +71,11 @@ TRAININGS = (BenchTraining("SGD"), BenchTraining("Adam"))
 
 def lockstep_epochs(plan: Configuration, splits: Splits) -> Iterator[Any]:
     """Train in lock step, an epoch at a time; gives the LockStep."""
-    from compare.records.log import Findings
+    from compare.records.tables import TrainingLog
     from compare.records.tables import TABLES
     from compare.training.lockstep import LockStep
 
-    findings, observer = Findings(plan.label, 0), _SilentObserver()
+    findings, observer = TrainingLog(plan.label, 0), _SilentObserver()
     network = model_spec(plan.experiment, plan.optimizer)
     lockstep = LockStep(plan, network, 0, splits, findings, observer)
     with tempfile.TemporaryDirectory() as folder, np.errstate(over="ignore", invalid="ignore"):

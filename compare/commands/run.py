@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compare.spec.experiment import Experiment
-from compare.spec.loading import load_experiment, load_form
-from compare.spec.seeds import parse_seeds
+from compare.spec.loading import load_experiment, load_form, parse_seeds
 from experiments.errors import InputError
 
 if TYPE_CHECKING:

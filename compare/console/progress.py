@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.constrain import Constrain
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
-from compare.console.bars import NAMES, RunBars, TrainingBars
+from compare.analysis.quantities import BACKENDS
 from compare.records.run import FailureRecord, TrainingRecord
 from compare.spec.experiment import Experiment
-from compare.training.observer import Observer
+
+if TYPE_CHECKING:
+    from compare.training.lockstep import Observer
 
 MOST_TRAININGS_WITH_BARS = 6
 """Two bars for each of so many fit on a small terminal."""
@@ -63,7 +77,7 @@ class _Lines:
     def epoch(self, backend: str, epoch: int, split: str, loss: float, accuracy: float) -> None:
         if split == "test":
             self._print(
-                f"epoch {epoch:3d}  {NAMES[backend]:7s}  "
+                f"epoch {epoch:3d}  {BACKENDS[backend]:7s}  "
                 f"test loss {loss:.4f}  test accuracy {accuracy:.4f}"
             )
 
@@ -96,7 +110,7 @@ class _Endings:
         pass
 
     def epoch(self, backend: str, epoch: int, split: str, loss: float, accuracy: float) -> None:
-        self._losses[backend] = f"{NAMES[backend]} {split} loss {loss:.4f}"
+        self._losses[backend] = f"{BACKENDS[backend]} {split} loss {loss:.4f}"
 
     def end(self, training: TrainingRecord) -> None:
         told = ", ".join(["", *self._losses.values()])
@@ -112,3 +126,174 @@ class _Endings:
             soft_wrap=True,
             markup=False,
         )
+
+
+LONGEST_NAME = 20
+"""Of a training beside a bar of many; in 80 columns the bar would else have no room."""
+
+
+class _Narrower(Progress):
+    """Bars that leave room for the ^C of a terminal, which would else begin a new line."""
+
+    def __init__(self, *columns: ProgressColumn, console: Console, **settings: Any) -> None:
+        self._terminal = console
+        super().__init__(*columns, console=console, **settings)
+
+    def get_renderable(self) -> RenderableType:
+        return Constrain(super().get_renderable(), self._terminal.width - 2)
+
+
+def _progress(console: Console, **settings: Any) -> Progress:
+    return _Narrower(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}", markup=False),
+        TimeRemainingColumn(compact=True, elapsed_when_finished=True),
+        console=console,
+        refresh_per_second=8,
+        expand=True,
+        **settings,
+    )
+
+
+# A bar that is told more often than it can be seen costs time that a step does not have.
+LEAST_BETWEEN_UPDATES_S = 0.05
+
+
+class _Display:
+    """What both kinds of bars share: the losses of the sides, shown now and then."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._shown = dict.fromkeys(BACKENDS, 0.0)
+        self._figures = dict.fromkeys(BACKENDS, "")
+
+    def stop(self) -> None:
+        """Leave the bars as they are."""
+        self._progress.stop()
+
+    def expect(self, made: int, trainings: int) -> None:
+        pass
+
+    def step(self, backend: str, step: int, loss: float, accuracy: float) -> None:
+        self._figures[backend] = f"loss {loss:.3f} acc {accuracy:.3f}"
+        now = time.monotonic()
+        if now - self._shown[backend] < LEAST_BETWEEN_UPDATES_S:
+            return
+        self._shown[backend] = now
+        self._update(backend, completed=step)
+
+    def epoch(self, backend: str, epoch: int, split: str, loss: float, accuracy: float) -> None:
+        pass
+
+    def end(self, training: TrainingRecord) -> None:
+        for backend in BACKENDS:
+            self._update(backend, completed=training.steps, total=training.steps)
+
+    def failed(self, failure: FailureRecord) -> None:
+        self._progress.console.print(
+            f"{failure.label}, seed {failure.seed}: failed: {failure.error}",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
+
+    def _update(self, backend: str, completed: int, total: int | None = None) -> None:
+        raise NotImplementedError
+
+
+class TrainingBars(_Display):
+    """One bar a side and training; all are there from the first training on."""
+
+    def __init__(self, console: Console, experiment: Experiment) -> None:
+        super().__init__(_progress(console))
+        several = len(experiment.training.seeds) > 1
+        self._tasks: dict[tuple[str, str, int], TaskID] = {
+            (backend, configuration.label, seed): self._progress.add_task(
+                f"{name:7s} {configuration.label}" + (f" seed {seed}" if several else ""),
+                total=None,
+                start=False,
+                figures="",
+            )
+            for seed in experiment.training.seeds
+            for configuration in experiment.configurations
+            for backend, name in BACKENDS.items()
+        }
+        self._current = ("", 0)
+
+    def begin(self, optimizer: str, seed: int, steps: int) -> None:
+        self._current = (optimizer, seed)
+        trainings = [training for _, *training in self._tasks]
+        for (_, *training), task in self._tasks.items():
+            if tuple(training) == self._current:
+                self._progress.start_task(task)
+            # Steps are known only now, and mostly the same for all.
+            self._progress.update(task, total=steps)
+        if not self._progress.live.is_started:
+            # What comes before the first training was made by an earlier run.
+            for task in list(self._tasks.values())[: trainings.index([optimizer, seed])]:
+                self._progress.update(task, visible=False)
+            self._progress.start()  # not earlier: bad input leaves no bars
+
+    def _update(self, backend: str, completed: int, total: int | None = None) -> None:
+        task = self._tasks[(backend, *self._current)]
+        figures = self._figures[backend]
+        self._progress.update(task, completed=completed, total=total, figures=figures)
+
+
+class RunBars(_Display):
+    """One bar of all trainings, with the losses of the last one and how many have failed.
+
+    Args:
+        console: The terminal.
+        elsewhere: The trainings are made by other processes; else two bars show the current one.
+    """
+
+    def __init__(self, console: Console, *, elsewhere: bool) -> None:
+        # Trainings end seldom: their speed is that of the whole run.
+        super().__init__(_progress(console, speed_estimate_period=float("inf")))
+        self._elsewhere = elsewhere
+        self._all = self._progress.add_task("trainings", total=None, figures="")
+        self._tasks: dict[str, TaskID] = {}
+        self._losses: dict[str, float] = {}
+        self._failures = 0
+
+    def expect(self, made: int, trainings: int) -> None:
+        self._progress.update(self._all, completed=made, total=trainings)
+        self._progress.start()
+
+    def begin(self, optimizer: str, seed: int, steps: int) -> None:
+        if self._elsewhere:
+            return
+        room = LONGEST_NAME - len(f" seed {seed}")
+        label = optimizer if len(optimizer) <= room else optimizer[: room - 1] + "…"
+        for task in self._tasks.values():
+            self._progress.remove_task(task)
+        self._tasks = {
+            backend: self._progress.add_task(
+                f"{name:7s} {label} seed {seed}", total=steps, figures=""
+            )
+            for backend, name in BACKENDS.items()
+        }
+
+    def epoch(self, backend: str, epoch: int, split: str, loss: float, accuracy: float) -> None:
+        self._losses[backend] = loss
+
+    def end(self, training: TrainingRecord) -> None:
+        super().end(training)
+        self._one_more()
+
+    def failed(self, failure: FailureRecord) -> None:
+        super().failed(failure)
+        self._failures += 1
+        self._one_more()
+
+    def _one_more(self) -> None:
+        figures = "loss " + " ".join(f"{loss:.3f}" for loss in self._losses.values())
+        if self._failures:
+            figures += f" {self._failures} failed"
+        self._progress.update(self._all, advance=1, figures=figures if self._losses else "")
+
+    def _update(self, backend: str, completed: int, total: int | None = None) -> None:
+        if backend in self._tasks:
+            task, figures = self._tasks[backend], self._figures[backend]
+            self._progress.update(task, completed=completed, total=total, figures=figures)

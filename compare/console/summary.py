@@ -10,10 +10,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from compare.analysis.claims import claim_answers
-from compare.analysis.departures import departures
+from compare.analysis.claims import claim_results
 from compare.analysis.quantities import BACKENDS, quantity
-from compare.analysis.verdict import Verdict, explain, verdict
+from compare.analysis.verdict import Verdict, departures, explain, verdict
 from compare.records.run import Run, TrainingRecord
 from compare.spec.experiment import OPTIMIZER
 
@@ -188,14 +187,16 @@ def _few(sentences: list[str], what: str) -> list[str]:
 
 def _claims(run: Run) -> list[str]:
     """A line a claim: the answer, and the claim."""
-    answers = claim_answers(run)
+    answers = claim_results(run)
     lines = []
     for found in answers:
         sides = ""
-        if len(set(found.sides.values())) > 1:
-            told = [f"{BACKENDS[backend]} {side.value}" for backend, side in found.sides.items()]
+        if len(set(found.decisions.values())) > 1:
+            told = [
+                f"{BACKENDS[backend]} {side.value}" for backend, side in found.decisions.items()
+            ]
             sides = f" ({', '.join(told)})"
-        lines.append(f"Claim {found.together.value}: “{found.claim.says}”{sides}.")
+        lines.append(f"Claim {found.decision.value}: “{found.claim.says}”{sides}.")
     if answers and departures(run.record):
         lines.append("The claims are about the full experiment; these answers, about this run.")
     return lines

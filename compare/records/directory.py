@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from compare.records.atomic import remove_leftovers, write_atomically
-from compare.records.log import Findings, Key
 from compare.records.run import (
     RunRecord,
     TrainingRecord,
@@ -19,7 +18,7 @@ from compare.records.run import (
     read_run_record,
     tables_of,
 )
-from compare.records.tables import header, read_table
+from compare.records.tables import Key, TrainingLog, header, read_table
 from experiments.errors import InputError
 
 BETWEEN_CHECKPOINTS_S = 5.0
@@ -36,7 +35,7 @@ class RunDirectory:
         resume: Take up a run that ``path`` holds already.
 
     Attributes:
-        findings: What each training left, by its label and seed.
+        logs: What each training left, by its label and seed.
         pictures: What the report shows of the test rows.
         targets: The classes of the test rows, where there are any.
         found: The record of the run that is taken up, else None.
@@ -48,7 +47,7 @@ class RunDirectory:
 
     def __init__(self, path: Path, *, resume: bool = False) -> None:
         self.path = path
-        self.findings: dict[Key, Findings] = {}
+        self.logs: dict[Key, TrainingLog] = {}
         self.pictures: dict[str, np.ndarray] = {}
         self.targets: np.ndarray | None = None
         self.found: RunRecord | None = None
@@ -105,25 +104,25 @@ class RunDirectory:
         for name in tables_of(self.found.experiment):
             rows = read_table(self.path / f"{name}.csv", name)
             for row in rows:
-                if (row.label, row.seed) in self.findings:
-                    self.findings[row.label, row.seed].add(name, row)
+                if (row.label, row.seed) in self.logs:
+                    self.logs[row.label, row.seed].add(name, row)
         file = self.path / "predictions.safetensors"
         predictions = read_arrays(file) if file.exists() else {}
         for training in self.found.trainings:
             for backend in ("numpy", "torch"):
                 key = predicted_key(backend, training)
                 if training.finished and key in predictions:
-                    findings = self.findings[training.label, training.seed]
-                    findings.predictions[backend] = predictions[key]
+                    log = self.logs[training.label, training.seed]
+                    log.predictions[backend] = predictions[key]
 
-    def begin(self, label: str, seed: int) -> Findings:
+    def begin(self, label: str, seed: int) -> TrainingLog:
         """A place for what a training finds."""
-        return self.take(Findings(label, seed))
+        return self.take(TrainingLog(label, seed))
 
-    def take(self, findings: Findings) -> Findings:
+    def take(self, log: TrainingLog) -> TrainingLog:
         """Have what a training found elsewhere."""
-        self.findings[findings.key] = findings
-        return findings
+        self.logs[log.key] = log
+        return log
 
     def checkpoint(self, record: RunRecord) -> None:
         """Write, unless that was done a moment ago."""
@@ -137,15 +136,15 @@ class RunDirectory:
         """
         if not self._made:
             self._make()
-        found = [self.findings[t.label, t.seed] for t in record.trainings]
+        found = [self.logs[t.label, t.seed] for t in record.trainings]
         for name in tables_of(record.experiment):
-            lines = "".join(findings.text(name) for findings in found)
+            lines = "".join(log.text(name) for log in found)
             write_atomically(self.path / f"{name}.csv", header(name) + lines)
         self._write_predictions(record)
         if record.status == "complete" or self.pictures:
             write_arrays(self.path / "pictures.safetensors", self.pictures)
-        for findings in found:
-            self._write_weights(findings)
+        for log in found:
+            self._write_weights(log)
         text = record.model_dump_json(indent=2, by_alias=True)
         write_atomically(self.path / "run.json", text + "\n")
         self._written_at = time.monotonic()
@@ -161,20 +160,20 @@ class RunDirectory:
         if predictions or record.status == "complete":
             write_arrays(self.path / "predictions.safetensors", predictions)
 
-    def _of(self, training: TrainingRecord) -> Findings:
-        return self.findings[training.label, training.seed]
+    def _of(self, training: TrainingRecord) -> TrainingLog:
+        return self.logs[training.label, training.seed]
 
-    def _write_weights(self, findings: Findings) -> None:
+    def _write_weights(self, log: TrainingLog) -> None:
         """Write final parameters and buffers, and then forget them."""
         folder = self.path / "weights"
-        for backend, state in findings.weights.items():
+        for backend, state in log.weights.items():
             try:
                 folder.mkdir(exist_ok=True)
             except OSError as error:
                 raise InputError(f"{folder} could not be made: {error.strerror}.") from None
-            label, seed = findings.key
+            label, seed = log.key
             write_arrays(folder / f"{backend}-{label}-seed{seed}.safetensors", state)
-        findings.weights.clear()
+        log.weights.clear()
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -164,3 +164,53 @@ def _converter(kind: Any) -> Callable[[str], Any]:
     if words := get_args(kind):
         return dict(zip(words, words, strict=True)).__getitem__
     return kind
+
+
+Key = tuple[str, int]
+"""The label of a training and its seed."""
+
+
+class TrainingLog:
+    """Rows of every table, predicted classes and final weights of one training.
+
+    Args:
+        label: The training's label.
+        seed: Its seed.
+
+    Attributes:
+        rows: Table → rows, in the order in which they were found, until :meth:`settle`.
+        predictions: Backend → predicted classes of the test rows.
+        weights: Backend → final ``state_dict``.
+    """
+
+    def __init__(self, label: str, seed: int) -> None:
+        self.key: Key = (label, seed)
+        self.rows: dict[str, list[Any]] = {name: [] for name in TABLES}
+        self.predictions: dict[str, np.ndarray] = {}
+        self.weights: dict[str, dict[str, np.ndarray]] = {}
+        self._texts = dict.fromkeys(TABLES, "")
+        self._written = dict.fromkeys(TABLES, 0)
+
+    def add(self, table: str, *rows: Any) -> None:
+        """Keep rows of a table."""
+        self.rows[table].extend(rows)
+
+    def text(self, table: str) -> str:
+        """The lines of a table; lines that were formatted before are kept."""
+        rows, written = self.rows[table], self._written[table]
+        if len(rows) > written:
+            self._texts[table] += rows_text(rows[written:])
+            self._written[table] = len(rows)
+        return self._texts[table]
+
+    def settle(self) -> None:
+        """Keep the lines of the rows so far and not the rows, which take far more memory."""
+        for name, rows in self.rows.items():
+            self.text(name)
+            rows.clear()
+            self._written[name] = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Lines travel between processes, rows do not."""
+        self.settle()
+        return self.__dict__

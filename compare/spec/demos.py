@@ -10,15 +10,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from compare.spec.experiment import Optimizer
-from compare.spec.settings import FinitePair, Form, Positive, PositivePair
+from compare.spec.optimizers import OptimizerSettings
+from compare.spec.settings import FinitePair, Positive, PositivePair, Settings
 from experiments.errors import InputError
 
 Activation = Literal["Sigmoid", "Tanh", "ReLU"]
 Spread = Positive | Literal["xavier", "he"]
 
 
-class ActivationHistograms(Form):
+class ActivationHistograms(Settings):
     """Normal inputs pass through equal layers without bias, for each activation and each spread.
 
     Attributes:
@@ -73,7 +73,7 @@ def network_label(activation: str, spread: str) -> str:
     return f"{activation}, {spread.capitalize() if spread.isalpha() else f'std {spread}'}"
 
 
-class OptimizerPaths(Form):
+class OptimizerPaths(Settings):
     """Every optimizer starts at one point of f(x, y) = x²/p + y²/q and makes some steps.
 
     Attributes:
@@ -96,7 +96,7 @@ class OptimizerPaths(Form):
     start: FinitePair = (-7.0, 2.0)
     steps: Annotated[int, Field(gt=0, le=10_000)] = 30
     dtype: Literal["float32", "float64"] = "float32"
-    optimizers: Annotated[dict[str, Optimizer], Field(min_length=1)]
+    optimizers: Annotated[dict[str, OptimizerSettings], Field(min_length=1)]
 
     @field_validator("optimizers", mode="before")
     @classmethod

@@ -1,6 +1,6 @@
-"""The form of an experiment: what a TOML file may say, and what it then means.
+"""An experiment: the settings that its TOML file may have, and the configurations they make.
 
-Nothing here knows NumPy or PyTorch layers; the two sides are built from this form elsewhere.
+Nothing here knows NumPy or PyTorch layers: both backends are built from these settings elsewhere.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from compare.spec.optimizers import Others
-from compare.spec.report import Claim, Equivalence, FigureForm, Reported, Selection
-from compare.spec.settings import Finite, Form, Fraction, FractionPair, NotNegative, Positive
-from compare.spec.vary import Axis, Changes, changed, check_label, combinations, setting
+from compare.spec.optimizers import OptimizerSettings
+from compare.spec.report import Claim, EquivalenceSettings, FigureSettings, ReportedValue, Selection
+from compare.spec.settings import Fraction, Positive, Settings
+from compare.spec.vary import AxisSettings, Changes, changed, check_label, combinations, setting
 from experiments.initialisation import Scheme
 
 OPTIMIZER = "optimizer"
 """The name of the first axis: which of the optimizers."""
 
-ASKED = ("vary", "figures", "claims", "reported")
-"""What a single training has none of."""
+REPORT_TABLES = ("vary", "figures", "claims", "reported")
+"""The tables that belong to the experiment as a whole: a single configuration has none of them."""
 
-VARIABLE = ("data", "model", "training", "optimizers", "parity")
+VARIED_TABLES = ("data", "model", "training", "optimizers", "parity")
 """The tables that a case of ``vary`` may change."""
 
 
-class Data(Form):
+class DataSettings(Settings):
     """Which data, and which rows of it.
 
     Attributes:
@@ -45,7 +45,7 @@ class Data(Form):
     layout: Literal["flat", "image"] = "flat"
 
 
-class Model(Form):
+class ModelSettings(Settings):
     """The network: a function of a namespace, its arguments, and how its weights start.
 
     Attributes:
@@ -73,7 +73,7 @@ class Model(Form):
         return value
 
 
-class Training(Form):
+class TrainingSettings(Settings):
     """How long, in which portions, and from which seeds.
 
     Attributes:
@@ -83,7 +83,7 @@ class Training(Form):
         loss: A loss class of both namespaces. ``CrossEntropyLoss`` and ``NLLLoss`` take one
             output a class, ``BCELoss`` and ``BCEWithLogitsLoss`` one output for two classes, the
             others one output whose nearest integer is the class.
-        dtype: What both sides compute in.
+        dtype: The precision of both backends.
         seeds: Each seed is a training of its own.
         evaluate_every: Evaluate all splits after every so many epochs, and after the last.
         evaluate_rows: Evaluate the first so many rows of each split; all of them if absent.
@@ -123,34 +123,7 @@ class Training(Form):
         return value
 
 
-class SGD(Form):
-    """Stochastic gradient descent; the settings of ``torch.optim.SGD``."""
-
-    algorithm: Literal["SGD"]
-    lr: Positive
-    momentum: NotNegative = 0.0
-    dampening: Finite = 0.0
-    weight_decay: NotNegative = 0.0
-    nesterov: bool = False
-    maximize: bool = False
-
-
-class Adam(Form):
-    """Adam; the settings of ``torch.optim.Adam``."""
-
-    algorithm: Literal["Adam"]
-    lr: Positive
-    betas: FractionPair = (0.9, 0.999)
-    eps: NotNegative = 1e-8
-    weight_decay: NotNegative = 0.0
-    amsgrad: bool = False
-    maximize: bool = False
-
-
-Optimizer = Annotated[SGD | Adam | Others, Field(discriminator="algorithm")]
-
-
-class Parity(Form):
+class ParitySettings(Settings):
     """Which steps are certified, and how many PyTorch replicas show the usual drift.
 
     Attributes:
@@ -186,8 +159,8 @@ class Configuration(NamedTuple):
         return self.variant[OPTIMIZER]
 
 
-class Experiment(Form):
-    """One experiment: networks trained on both sides, for every combination of what is varied.
+class Experiment(Settings):
+    """One experiment: networks trained on both backends, for every combination of what is varied.
 
     Attributes:
         title: The title of the report.
@@ -199,26 +172,26 @@ class Experiment(Form):
         optimizers: Label → optimizer; the first axis.
         vary: Axis → its cases: further things that are varied.
         figures: Figures of its own.
-        claims: What the report answers.
+        claims: Sentences that the report decides.
         reported: Published figures.
         parity: Which steps are certified.
-        equivalence: When both sides count as equally good.
+        equivalence: When both backends count as equally good.
         small: The settings that ``--sample`` changes beside the data.
     """
 
     title: str
     summary: str
     task: str
-    data: Data
-    model: Model
-    training: Training
-    optimizers: Annotated[dict[str, Optimizer], Field(min_length=1)]
-    vary: dict[str, Axis] = Field(default_factory=dict)
-    figures: list[FigureForm] = Field(default_factory=list)
+    data: DataSettings
+    model: ModelSettings
+    training: TrainingSettings
+    optimizers: Annotated[dict[str, OptimizerSettings], Field(min_length=1)]
+    vary: dict[str, AxisSettings] = Field(default_factory=dict)
+    figures: list[FigureSettings] = Field(default_factory=list)
     claims: list[Claim] = Field(default_factory=list)
-    reported: list[Reported] = Field(default_factory=list)
-    parity: Parity = Parity()
-    equivalence: Equivalence = Equivalence()
+    reported: list[ReportedValue] = Field(default_factory=list)
+    parity: ParitySettings = ParitySettings()
+    equivalence: EquivalenceSettings = EquivalenceSettings()
     small: Changes = Field(default_factory=dict)
 
     @field_validator("optimizers", mode="before")
@@ -241,7 +214,9 @@ class Experiment(Form):
 
     @field_validator("vary")
     @classmethod
-    def _axes_have_names_of_their_own(cls, value: dict[str, Axis]) -> dict[str, Axis]:
+    def _axes_have_names_of_their_own(
+        cls, value: dict[str, AxisSettings]
+    ) -> dict[str, AxisSettings]:
         for name in value:
             check_label("vary: the axis", name)
             if name == OPTIMIZER:
@@ -326,9 +301,18 @@ class Experiment(Form):
                 found.append(Configuration(label, {OPTIMIZER: optimizer, **variant}, one))
         return found
 
+    @property
+    def trainings(self) -> list[tuple[Configuration, int]]:
+        """Every configuration from every seed, in the order of the records: seed by seed."""
+        return [
+            (configuration, seed)
+            for seed in self.training.seeds
+            for configuration in self.configurations
+        ]
+
     def _changed(self, what: str, changes: Changes) -> Experiment:
-        """The experiment with some settings changed, which varies nothing and asks nothing."""
-        tree = self.model_dump(mode="json", exclude={*ASKED, "small"})
+        """A single configuration: some settings changed, no report tables."""
+        tree = self.model_dump(mode="json", exclude={*REPORT_TABLES, "small"})
         try:
             return Experiment.model_validate(changed(tree, changes))
         except ValidationError as error:
@@ -338,7 +322,7 @@ class Experiment(Form):
                 f"{what}: {key}: {problem['msg']}, but is {problem['input']!r}"
             ) from None
 
-    def made_small(self) -> Experiment:
+    def for_sample(self) -> Experiment:
         """The experiment as ``--sample`` runs it."""
         if not self.small:
             return self
@@ -378,9 +362,9 @@ class Experiment(Form):
 
 def _check_tables(what: str, changes: Changes) -> None:
     for table, settings in changes.items():
-        if table not in VARIABLE or not isinstance(settings, dict):
+        if table not in VARIED_TABLES or not isinstance(settings, dict):
             raise ValueError(
-                f"{what} changes {table!r}: expected settings of {', '.join(VARIABLE)}"
+                f"{what} changes {table!r}: expected settings of {', '.join(VARIED_TABLES)}"
             )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable
 from importlib.resources import files
@@ -13,8 +14,11 @@ from pydantic import ValidationError
 
 from compare.spec.demos import AnyKind, form_of
 from compare.spec.experiment import Experiment
-from compare.spec.settings import Form
+from compare.spec.settings import Settings
 from experiments.errors import InputError
+
+LARGEST_SEED = 2**32 - 1
+MOST_SEEDS = 10_000
 
 
 def experiment_names() -> list[str]:
@@ -101,7 +105,7 @@ def _check(tree: dict[str, Any], source: str) -> Experiment | AnyKind:
         raise InputError(_one_sentence(error, source, form)) from None
 
 
-def _one_sentence(error: ValidationError, source: str, form: type[Form] = Experiment) -> str:
+def _one_sentence(error: ValidationError, source: str, form: type[Settings] = Experiment) -> str:
     """Say the first problem as a sentence that names the key, what was expected and found."""
     problem = error.errors(include_url=False)[0]
     more = f" ({error.error_count() - 1} more after that.)" if error.error_count() > 1 else ""
@@ -149,32 +153,32 @@ def _one_sentence(error: ValidationError, source: str, form: type[Form] = Experi
 
 
 TABLES = {
-    "data": "Data",
-    "model": "Model",
-    "training": "Training",
-    "vary": "Axis",
-    "figures": "FigureForm",
+    "data": "DataSettings",
+    "model": "ModelSettings",
+    "training": "TrainingSettings",
+    "vary": "AxisSettings",
+    "figures": "FigureSettings",
     "claims": "Claim",
-    "reported": "Reported",
-    "parity": "Parity",
-    "equivalence": "Equivalence",
+    "reported": "ReportedValue",
+    "parity": "ParitySettings",
+    "equivalence": "EquivalenceSettings",
 }
 LISTS = ("vary", "figures", "claims", "reported")
 """Tables that hold others, which have the keys."""
 
 
-def _known_keys(path: list[str], algorithm: str | None, form: type[Form]) -> list[str]:
+def _known_keys(path: list[str], algorithm: str | None, form: type[Settings]) -> list[str]:
     """The keys that the form knows beside the last one of ``path``."""
     schema = form.model_json_schema()
     if len(path) == 1:
         return sorted(schema["properties"])
-    table = algorithm or TABLES[path[0]]
+    table = f"{algorithm}Settings" if algorithm else TABLES[path[0]]
     if path[0] == "vary" and len(path) > 3:
-        table = "LogSteps" if path[2] == "log_steps" else "Range"
+        table = "LogSteps" if path[2] == "log_steps" else "ExponentRange"
     return sorted(schema["$defs"][table]["properties"])
 
 
-def _keys_of_tables(form: type[Form]) -> dict[str, str]:
+def _keys_of_tables(form: type[Settings]) -> dict[str, str]:
     """Key → its dotted path, for the tables that are the same in every experiment."""
     definitions = form.model_json_schema().get("$defs", {})
     return {
@@ -223,3 +227,37 @@ def _paths(tree: dict[str, Any], above: tuple[str, ...] = ()) -> list[list[str]]
         if isinstance(value, dict):
             found += _paths(value, (*above, key))
     return found
+
+
+def parse_seeds(text: str) -> list[int]:
+    """Read numbers and ranges, both ends of a range included: ``0..9``, ``1,5,7``, ``0..4,20``.
+
+    Raises:
+        InputError: Something else, a falling range, a seed out of range or given twice, or more
+            than :data:`MOST_SEEDS` of them.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        ends = re.fullmatch(r"(\d+)(?:\.\.(\d+))?", part.strip(), re.ASCII)
+        if ends is None:
+            raise InputError(
+                "--seeds expects numbers and ranges such as 0..9 or 1,5,7, but got "
+                f"{part.strip()!r}{f' in {text!r}' if ',' in text else ''}."
+            )
+        first = int(ends[1])
+        last = int(ends[2] or ends[1])
+        if last < first:
+            raise InputError(
+                f"--seeds expects the smaller end of a range first, but got {ends[0]}."
+            )
+        if last > LARGEST_SEED:
+            raise InputError(f"--seeds expects numbers from 0 to {LARGEST_SEED}, but got {last}.")
+        if len(seeds) + last - first >= MOST_SEEDS:
+            raise InputError(
+                f"--seeds expects at most {MOST_SEEDS:,} seeds, but {text!r} has more."
+            )
+        seeds += range(first, last + 1)
+    twice = next((seed for seed in seeds if seeds.count(seed) > 1), None)
+    if twice is not None:
+        raise InputError(f"--seeds expects each seed once, but {text!r} has {twice} twice.")
+    return seeds

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from compare.spec.experiment import Experiment
-from compare.spec.targets import HEADS, Head
+from compare.spec.targets import TARGET_TYPES, TargetType
 from experiments import architectures
 from experiments.errors import InputError
 from experiments.initialisation import Scheme, initialise
@@ -43,9 +43,9 @@ class ModelSpec:
     decay_biases: bool = True
 
     @property
-    def head(self) -> Head:
+    def target_type(self) -> TargetType:
         """What the network's output means."""
-        return HEADS[self.loss]
+        return TARGET_TYPES[self.loss]
 
     def model(self, nn: Any) -> Any:
         """The network with its starting weights, drawn from the namespace's generator.

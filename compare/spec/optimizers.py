@@ -1,4 +1,4 @@
-"""What an experiment's file may say of the optimizers beside SGD and Adam.
+"""The optimizers of an experiment's file.
 
 The settings are those of the class of that name in ``torch.optim``, with its defaults; only the
 learning rate must be given.
@@ -10,10 +10,34 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from compare.spec.settings import Form, FractionPair, NotNegative, NumberPair, Positive
+from compare.spec.settings import Finite, FractionPair, NotNegative, NumberPair, Positive, Settings
 
 
-class AdamW(Form):
+class SGDSettings(Settings):
+    """Stochastic gradient descent."""
+
+    algorithm: Literal["SGD"]
+    lr: Positive
+    momentum: NotNegative = 0.0
+    dampening: Finite = 0.0
+    weight_decay: NotNegative = 0.0
+    nesterov: bool = False
+    maximize: bool = False
+
+
+class AdamSettings(Settings):
+    """Adam."""
+
+    algorithm: Literal["Adam"]
+    lr: Positive
+    betas: FractionPair = (0.9, 0.999)
+    eps: NotNegative = 1e-8
+    weight_decay: NotNegative = 0.0
+    amsgrad: bool = False
+    maximize: bool = False
+
+
+class AdamWSettings(Settings):
     """Adam with decoupled weight decay."""
 
     algorithm: Literal["AdamW"]
@@ -25,7 +49,7 @@ class AdamW(Form):
     maximize: bool = False
 
 
-class Adagrad(Form):
+class AdagradSettings(Settings):
     """Steps divided by the root of the sum of the squared gradients."""
 
     algorithm: Literal["Adagrad"]
@@ -37,7 +61,7 @@ class Adagrad(Form):
     maximize: bool = False
 
 
-class RMSprop(Form):
+class RMSpropSettings(Settings):
     """Steps divided by the root of the average of the squared gradients."""
 
     algorithm: Literal["RMSprop"]
@@ -50,7 +74,7 @@ class RMSprop(Form):
     maximize: bool = False
 
 
-class Adadelta(Form):
+class AdadeltaSettings(Settings):
     """Steps in proportion to the root of the average of the squared steps."""
 
     algorithm: Literal["Adadelta"]
@@ -61,7 +85,7 @@ class Adadelta(Form):
     maximize: bool = False
 
 
-class Adamax(Form):
+class AdamaxSettings(Settings):
     """Adam with the largest gradient of late."""
 
     algorithm: Literal["Adamax"]
@@ -72,7 +96,7 @@ class Adamax(Form):
     maximize: bool = False
 
 
-class NAdam(Form):
+class NAdamSettings(Settings):
     """Adam with Nesterov's momentum."""
 
     algorithm: Literal["NAdam"]
@@ -85,7 +109,7 @@ class NAdam(Form):
     maximize: bool = False
 
 
-class RAdam(Form):
+class RAdamSettings(Settings):
     """Adam with a rectified variance."""
 
     algorithm: Literal["RAdam"]
@@ -97,7 +121,7 @@ class RAdam(Form):
     maximize: bool = False
 
 
-class Rprop(Form):
+class RpropSettings(Settings):
     """Steps whose length follows from the signs of the gradients."""
 
     algorithm: Literal["Rprop"]
@@ -114,4 +138,16 @@ class Rprop(Form):
         return value
 
 
-Others = AdamW | Adagrad | RMSprop | Adadelta | Adamax | NAdam | RAdam | Rprop
+OptimizerSettings = Annotated[
+    SGDSettings
+    | AdamSettings
+    | AdamWSettings
+    | AdagradSettings
+    | RMSpropSettings
+    | AdadeltaSettings
+    | AdamaxSettings
+    | NAdamSettings
+    | RAdamSettings
+    | RpropSettings,
+    Field(discriminator="algorithm"),
+]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from compare.spec.settings import Finite, Form
+from compare.spec.settings import Finite, Settings
 
 Quantity = Literal[
     "train loss",
@@ -43,7 +43,7 @@ of a setting with the least and the largest value that it may have.
 """
 
 
-class Reported(Form):
+class ReportedValue(Settings):
     """A published figure that the report sets beside ours.
 
     Attributes:
@@ -63,7 +63,7 @@ class Reported(Form):
     note: str = ""
 
 
-class Claim(Form):
+class Claim(Settings):
     """A sentence that the report answers: supported, not supported, or undecided.
 
     Attributes:
@@ -101,7 +101,7 @@ class Claim(Form):
         return self
 
 
-class FigureForm(Form):
+class FigureSettings(Settings):
     """A figure of the experiment's own.
 
     Attributes:
@@ -134,7 +134,7 @@ class FigureForm(Form):
         return [axis for axis in (self.panels, self.lines, self.across) if axis is not None]
 
 
-class Equivalence(Form):
+class EquivalenceSettings(Settings):
     """When both sides count as equally good, over seeds.
 
     Attributes:

@@ -23,7 +23,7 @@ FinitePair = Annotated[tuple[Finite, Finite], BeforeValidator(_as_pair)]
 PositivePair = Annotated[tuple[Positive, Positive], BeforeValidator(_as_pair)]
 
 
-class Form(BaseModel):
+class Settings(BaseModel):
     """A table of the file: unknown keys are errors, values are never quietly converted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)

@@ -11,18 +11,18 @@ NO_CLASS = -1
 """Predicted where the output is no number, or rounds to no class that can be counted."""
 
 
-class Head(NamedTuple):
+class TargetType(NamedTuple):
     """How a loss sees the classes.
 
     Attributes:
         one_output: Whether the network has one output, or one for each class.
         most_classes: How many classes there may be; None where any number will do.
-        predicted: Outputs (N, C) or (N, 1) to classes (N,), int64.
+        predicted_classes: Outputs (N, C) or (N, 1) to classes (N,), int64.
     """
 
     one_output: bool
     most_classes: int | None
-    predicted: Callable[[np.ndarray], np.ndarray]
+    predicted_classes: Callable[[np.ndarray], np.ndarray]
 
     def targets(self, classes: np.ndarray) -> np.ndarray:
         """Classes (N,) as the loss takes them: (N,) int64, or (N, 1) float32 for one output."""
@@ -43,14 +43,14 @@ def _nearest(outputs: np.ndarray) -> np.ndarray:
     return np.where(known, rounded, NO_CLASS).astype(np.int64)
 
 
-_CLASSES = Head(False, None, _largest)
-_NUMBER = Head(True, None, _nearest)
+_CLASSES = TargetType(False, None, _largest)
+_NUMBER = TargetType(True, None, _nearest)
 
-HEADS = {
+TARGET_TYPES = {
     "CrossEntropyLoss": _CLASSES,
     "NLLLoss": _CLASSES,
-    "BCELoss": Head(True, 2, _above(0.5)),
-    "BCEWithLogitsLoss": Head(True, 2, _above(0.0)),
+    "BCELoss": TargetType(True, 2, _above(0.5)),
+    "BCEWithLogitsLoss": TargetType(True, 2, _above(0.0)),
     "MSELoss": _NUMBER,
     "L1Loss": _NUMBER,
     "SmoothL1Loss": _NUMBER,

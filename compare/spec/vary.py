@@ -12,13 +12,13 @@ from typing import Annotated, Any
 import numpy as np
 from pydantic import Field, field_validator, model_validator
 
-from compare.spec.settings import Finite, Form, Positive
+from compare.spec.settings import Finite, Positive, Settings
 
 Changes = dict[str, Any]
 """A part of an experiment's tree: the settings that a case changes."""
 
 
-class LogSteps(Form):
+class LogSteps(Settings):
     """Values in equal steps of their logarithm, both ends included.
 
     Attributes:
@@ -37,20 +37,20 @@ class LogSteps(Form):
         return [float(f"{10**exponent:.6g}") for exponent in exponents]
 
 
-class Range(Form):
+class ExponentRange(Settings):
     """10^U(low, high): each magnitude between two exponents is as likely as any other."""
 
     low: Finite
     high: Finite
 
     @model_validator(mode="after")
-    def _low_is_lower(self) -> Range:
+    def _low_is_lower(self) -> ExponentRange:
         if not self.low < self.high:
             raise ValueError(f"low should be below high, but they are {self.low} and {self.high}")
         return self
 
 
-class Axis(Form):
+class AxisSettings(Settings):
     """One thing that is varied, in one of four ways.
 
     Attributes:
@@ -68,7 +68,7 @@ class Axis(Form):
     values: Annotated[list[Any], Field(min_length=1)] | None = None
     log_steps: LogSteps | None = None
     trials: Annotated[int, Field(ge=1, le=10_000)] | None = None
-    powers_of_ten: Annotated[dict[str, Range], Field(min_length=1)] | None = None
+    powers_of_ten: Annotated[dict[str, ExponentRange], Field(min_length=1)] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
 
     @field_validator("cases")
@@ -79,7 +79,7 @@ class Axis(Form):
         return value
 
     @model_validator(mode="after")
-    def _one_way(self) -> Axis:
+    def _one_way(self) -> AxisSettings:
         ways = [
             way
             for way in ("cases", "values", "log_steps", "trials")
@@ -135,7 +135,7 @@ class Axis(Form):
             }
 
 
-def combinations(axes: dict[str, Axis]) -> list[tuple[dict[str, str], Changes]]:
+def combinations(axes: dict[str, AxisSettings]) -> list[tuple[dict[str, str], Changes]]:
     """Every choice of a case on every axis: (axis → case, what they change together)."""
     cases = [[(name, *case) for case in axis.changes(name).items()] for name, axis in axes.items()]
     return [

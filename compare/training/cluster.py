@@ -2,7 +2,7 @@
 
 ``distributed``'s own client is used and not joblib's backend for it, since that one, measured with
 joblib 1.6 and distributed 2026.8, does yield results as they come and outlives a worker that dies,
-but is never told of a task that Dask gives up (one that every worker dies of): it then waits for
+but never learns of a task that Dask gives up (one that every worker dies of): it then waits for
 ever, and the other results with it.
 """
 
@@ -19,9 +19,15 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from compare.records.run import FailureRecord
-from compare.training.replies import Reception
-from compare.training.serial import Failed, Outcome, failure
-from compare.training.task import Reply, Task, perform
+from compare.training.jobs import (
+    JobResult,
+    RemoteResult,
+    ResultReceiver,
+    TrainingJob,
+    failure_record,
+    perform_remotely,
+)
+from compare.training.lockstep import Observer
 from experiments.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,8 +35,8 @@ if TYPE_CHECKING:
 
 CONNECT_S = 5.0
 """How long a scheduler, and then its first worker, may take to answer."""
-LOOK_UP_S = 1.0
-"""How often the number of workers is asked for."""
+POLL_S = 1.0
+"""How often the number of workers is looked up."""
 WITHOUT_WORKERS_S = 60.0
 """How long a cluster may be without any worker: Dask starts dead ones again within seconds."""
 
@@ -40,7 +46,7 @@ def connected(address: str) -> Iterator[Client]:
     """A client of the scheduler at ``address``.
 
     Raises:
-        InputError: ``distributed`` is not installed, nobody answers there, or there is no worker.
+        InputError: ``distributed`` is not installed, no scheduler answers, or it has no worker.
     """
     try:
         from distributed import Client
@@ -50,8 +56,8 @@ def connected(address: str) -> Iterator[Client]:
             'pip install "nncompare[dask]".'
         ) from None
     try:
-        # A client that finds nobody takes long to be gone: first knock.
-        asyncio.run(_knock(address))
+        # A client that finds no scheduler takes long to give up: first see whether one answers.
+        asyncio.run(_probe(address))
         client = Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError, TypeError, RuntimeError) as error:
         raise InputError(
@@ -60,7 +66,7 @@ def connected(address: str) -> Iterator[Client]:
         ) from None
     with _quiet("distributed.client"), client, client.as_current():
         try:
-            # Asked for with a task: a cluster that grows with its work has no worker before.
+            # With a task: a cluster that grows with its work has no worker before.
             client.submit(int, pure=False).result(timeout=2 * CONNECT_S)
         except TimeoutError:
             raise InputError(
@@ -72,7 +78,7 @@ def connected(address: str) -> Iterator[Client]:
 
 @contextmanager
 def _quiet(name: str) -> Iterator[None]:
-    """Without the tracebacks of a lost connection, which the run says in a sentence."""
+    """Without the tracebacks of a lost connection, which the run reports in one sentence."""
     logger = logging.getLogger(name)
     level = logger.level
     logger.setLevel(logging.CRITICAL)
@@ -82,7 +88,7 @@ def _quiet(name: str) -> Iterator[None]:
         logger.setLevel(level)
 
 
-async def _knock(address: str) -> None:
+async def _probe(address: str) -> None:
     from distributed.comm import connect
     from distributed.security import Security
 
@@ -90,65 +96,68 @@ async def _knock(address: str) -> None:
     await answer.close()
 
 
-def on_cluster(tasks: Sequence[Task], client: Client, reception: Reception) -> Generator[Outcome]:
-    """Make trainings on a cluster, and yield them as they are finished.
+def run_on_cluster(
+    jobs: Sequence[TrainingJob], observer: Observer, client: Client
+) -> Generator[JobResult]:
+    """Perform jobs on a cluster, and yield the results as they come.
 
-    Each worker is given one at a time. When one dies, Dask has its training made by another, and
+    Each worker is given one at a time. When one dies, Dask has its job performed by another, and
     gives it up when that has happened more often than the scheduler's ``allowed-failures`` says
     (three times unless configured otherwise). A cluster that stays without workers, or whose
     scheduler goes away, costs all trainings that are left.
     """
     from distributed import wait
 
-    waiting = deque(tasks)
-    at_work: dict[Future, Task] = {}
+    receiver = ResultReceiver(observer)
+    waiting = deque(jobs)
+    running: dict[Future, TrainingJob] = {}
     workers: int | None = 0
     seen = time.monotonic()
     try:
-        while waiting or at_work:
+        while waiting or running:
             workers = _workers(client)
             if workers:
                 seen = time.monotonic()
             elif workers is None or time.monotonic() - seen > WITHOUT_WORKERS_S:
                 break
-            while waiting and len(at_work) < (workers or 1):
-                task = waiting.popleft()
-                future = client.submit(_on_worker, task, key=f"nncompare-{uuid4().hex}")
-                at_work[future] = task
+            while waiting and len(running) < (workers or 1):
+                job = waiting.popleft()
+                future = client.submit(_on_worker, job, key=f"nncompare-{uuid4().hex}")
+                running[future] = job
             try:
-                done = wait(list(at_work), LOOK_UP_S, "FIRST_COMPLETED").done
+                done = wait(list(running), POLL_S, "FIRST_COMPLETED").done
             except TimeoutError:
                 continue
-            except (CancelledError, OSError):  # what becomes of tasks without a scheduler
+            except (CancelledError, OSError):  # what becomes of jobs without a scheduler
                 workers = None
                 break
             for future in done:
-                task = at_work.pop(future)
-                yield from _outcomes(task, future, reception)
+                job = running.pop(future)
+                yield from _results(job, future, receiver)
                 future.release()
         lost = (
             "the connection to the scheduler was lost"
             if workers is None
-            else (f"the cluster had no workers for {WITHOUT_WORKERS_S:.0f} s")
+            else f"the cluster had no workers for {WITHOUT_WORKERS_S:.0f} s"
         )
-        for task in (*at_work.values(), *waiting):
-            yield _failed(task, lost)
+        for job in (*running.values(), *waiting):
+            yield _failure(job, lost)
     finally:
-        client.cancel(list(at_work), force=True)
+        client.cancel(list(running), force=True)
 
 
-def _on_worker(task: Task) -> Reply:
-    """Runs on a worker. Dask cannot end a thread, so a training that is cancelled ends itself."""
+def _on_worker(job: TrainingJob) -> RemoteResult:
+    """Runs on a worker. Dask cannot end a thread, so a job that is cancelled ends itself."""
     from distributed import get_worker
 
     worker = get_worker()
     key = worker.get_current_task()
 
-    def given_up() -> bool:
+    def cancelled() -> bool:
         state = worker.state.tasks.get(key)
         return state is None or state.state in ("cancelled", "released", "forgotten")
 
-    return perform(task, given_up)
+    return perform_remotely(job, cancelled)
 
 
 def _workers(client: Client) -> int | None:
@@ -159,22 +168,22 @@ def _workers(client: Client) -> int | None:
         return None
 
 
-def _outcomes(task: Task, future: Future, reception: Reception) -> Iterator[Outcome]:
+def _results(job: TrainingJob, future: Future, receiver: ResultReceiver) -> Iterator[JobResult]:
     from distributed import KilledWorker
 
     try:
-        reply: Reply = future.result()
+        remote: RemoteResult = future.result()
     except KilledWorker as error:
-        yield _failed(task, f"each of the {error.allowed_failures + 1} workers that made it died")
+        yield _failure(job, f"each of the {error.allowed_failures + 1} workers that made it died")
     except Exception as error:
-        yield Failed(failure(task.wanted.key, error))
+        yield failure_record(job.key, error)
     else:
-        yield from reception.take(task.wanted, reply)
+        yield from receiver.receive(job, remote)
 
 
-def _failed(task: Task, said: str) -> Failed:
-    label, seed = task.wanted.key
-    return Failed(FailureRecord(label=label, seed=seed, error=said))
+def _failure(job: TrainingJob, error: str) -> FailureRecord:
+    label, seed = job.key
+    return FailureRecord(label=label, seed=seed, error=error)
 
 
 def _first_line(error: BaseException) -> str:

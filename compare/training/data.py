@@ -2,19 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from compare.records.run import DataRecord
-from compare.spec.experiment import Data
-from compare.training.splits import Rows, Splits
+from compare.spec.experiment import DataSettings
 from experiments import datasets
 from experiments.errors import InputError
 
 
+class Rows(NamedTuple):
+    """A split as arrays: inputs (N, …) float32, targets (N,) int64."""
+
+    inputs: np.ndarray
+    targets: np.ndarray
+
+
+class Splits(NamedTuple):
+    """What is trained on, what is held out, and what is tested on, where there is any of it."""
+
+    train: Rows
+    validation: Rows | None
+    test: Rows | None
+
+    def named(self) -> dict[str, Rows]:
+        """The splits that there are, by the names that the records use."""
+        found = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: rows for name, rows in found.items() if rows is not None}
+
+    def map(self, function: Callable[[Rows], Rows]) -> Splits:
+        """The same with each split changed."""
+        train, *others = self
+        return Splits(function(train), *(r if r is None else function(r) for r in others))
+
+
 def load_splits(
-    data: Data, *, sample: bool, data_dir: Path | None, folder: Path = Path()
+    data: DataSettings, *, sample: bool, data_dir: Path | None, folder: Path = Path()
 ) -> tuple[Splits, DataRecord, np.ndarray]:
     """Load the data set and cut it.
 

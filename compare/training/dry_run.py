@@ -1,4 +1,4 @@
-"""Whether a network can be trained on the data, found out before anything is recorded."""
+"""Whether a network can be trained on the data: tried before anything is recorded."""
 
 from __future__ import annotations
 
@@ -8,44 +8,44 @@ from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.torch_backend import TorchBackend
 from compare.spec.experiment import Experiment
 from compare.spec.model import ModelSpec
+from compare.training.data import Splits
 from compare.training.lockstep import batches, total_steps
-from compare.training.splits import Splits
 from experiments.errors import InputError
 
 REFUSALS = (ValueError, TypeError, RuntimeError, IndexError)
 
 
-def rehearse(
+def dry_run(
     model_spec: ModelSpec, experiment: Experiment, splits: Splits, max_steps: int | None = None
 ) -> None:
-    """Build both sides, and have PyTorch make a step with a batch of each size to come.
+    """Build both backends, and have PyTorch make a step with a batch of each size to come.
 
-    What PyTorch refuses is the person's to mend. What it takes and NumPy refuses is a mistake of
+    What PyTorch refuses is an error of the input. What it takes and NumPy refuses is a mistake of
     this program, and comes up with its traceback when the training begins.
 
     Raises:
         InputError: The network cannot be built, does not take the rows, has other outputs than
-            its loss and the data ask for, or cannot be trained on one of the batches.
+            its loss and the data need, or cannot be trained on one of the batches.
     """
     NumpyBackend(model_spec)
-    side = TorchBackend(model_spec)
+    torch = TorchBackend(model_spec)
     inputs, targets = splits.train
     shape, name = inputs.shape[1:], experiment.model.architecture
     try:
-        output = side.logits(inputs[:2])
+        output = torch.logits(inputs[:2])
     except REFUSALS as error:
         raise InputError(
             f"The architecture {name!r} does not take the data, rows of shape {shape} "
             f"(data.layout = {experiment.data.layout!r}): {_first_line(error)}."
         ) from error
     _outputs_fit(model_spec, name, output, splits)
-    rows = side.rows(inputs, model_spec.head.targets(targets))
+    rows = torch.rows(inputs, model_spec.target_type.targets(targets))
     training = experiment.training
     to_come = list(batches(np.arange(len(targets)), training.batch_size))
     to_come = to_come[: total_steps(experiment, len(targets), max_steps)]
     for size, batch in {len(batch): batch for batch in to_come}.items():
         try:
-            side.train_step(side.batch(rows, batch))
+            torch.train_step(torch.batch(rows, batch))
         except REFUSALS as error:
             raise InputError(
                 f"With training.batch_size = {training.batch_size} the {len(targets):,} training "
@@ -56,17 +56,17 @@ def rehearse(
 
 def _outputs_fit(model_spec: ModelSpec, name: str, output: np.ndarray, splits: Splits) -> None:
     """Whether the network gives what its loss takes, for as many classes as the data has."""
-    head = model_spec.head
+    target_type = model_spec.target_type
     classes = 1 + max(int(rows.targets.max()) for rows in splits.named().values())
-    if head.most_classes is not None and classes > head.most_classes:
+    if target_type.most_classes is not None and classes > target_type.most_classes:
         raise InputError(
-            f"training.loss = {model_spec.loss!r} tells {head.most_classes} classes apart, but the "
-            f"data has {classes}."
+            f"training.loss = {model_spec.loss!r} tells {target_type.most_classes} classes apart, "
+            f"but the data has {classes}."
         )
     found = f"The architecture {name!r} gives outputs of shape {output.shape[1:]} a row"
-    if head.one_output and output.shape[1:] != (1,):
+    if target_type.one_output and output.shape[1:] != (1,):
         raise InputError(f"{found}; training.loss = {model_spec.loss!r} takes one value.")
-    if not head.one_output and (output.ndim != 2 or output.shape[1] < classes):
+    if not target_type.one_output and (output.ndim != 2 or output.shape[1] < classes):
         raise InputError(
             f"{found}; expected one value for each of the {classes} classes of the data."
         )

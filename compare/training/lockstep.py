@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -23,14 +23,39 @@ from compare.mistakes.stage import diagnose_step
 from compare.parity.certificate import certify
 from compare.parity.comparison import Comparison, Judges
 from compare.parity.initial import compare_initial
-from compare.records.log import Findings
-from compare.records.run import NamedMistake, TrainingRecord
-from compare.records.tables import GradientRow, HistoryRow, ParityRow, TimingRow
+from compare.records.run import FailureRecord, NamedMistake, TrainingRecord
+from compare.records.tables import GradientRow, HistoryRow, ParityRow, TimingRow, TrainingLog
 from compare.spec.experiment import Configuration, Experiment
 from compare.spec.model import ModelSpec
-from compare.training.observer import Observer
+from compare.training.data import Rows, Splits
 from compare.training.replicas import Replicas
-from compare.training.splits import Rows, Splits
+
+
+class Observer(Protocol):
+    """Somebody who watches.
+
+    Of a training that is made in another process he hears when it is finished: that it begins,
+    its last evaluations, and that it ends.
+    """
+
+    def expect(self, made: int, trainings: int) -> None:
+        """The run has so many trainings, of which so many were made before."""
+
+    def begin(self, optimizer: str, seed: int, steps: int) -> None:
+        """A training of so many steps begins."""
+
+    def step(self, backend: str, step: int, loss: float, accuracy: float) -> None:
+        """A side has made a step; loss and accuracy are those of the batch."""
+
+    def epoch(self, backend: str, epoch: int, split: str, loss: float, accuracy: float) -> None:
+        """A side has been evaluated."""
+
+    def end(self, training: TrainingRecord) -> None:
+        """The training has ended."""
+
+    def failed(self, failure: FailureRecord) -> None:
+        """A training has ended in an error."""
+
 
 Batch = tuple[int, np.ndarray]
 """The number of a step, from 0, and the rows that it is made with."""
@@ -73,7 +98,7 @@ class LockStep:
         model_spec: What is to be built.
         seed: Where both generators start.
         splits: The data, laid out for the network.
-        findings: Where rows, weights and predictions go.
+        log: Where rows, weights and predictions go.
         observer: Who is told of the progress.
         max_steps: Stop after so many updates.
     """
@@ -84,14 +109,14 @@ class LockStep:
         model_spec: ModelSpec,
         seed: int,
         splits: Splits,
-        findings: Findings,
+        log: TrainingLog,
         observer: Observer,
         max_steps: int | None = None,
     ) -> None:
         experiment, label = configuration.experiment, configuration.label
         self.experiment, self.label, self.seed = experiment, label, seed
-        self.splits, self.findings, self.observer = splits, findings, observer
-        self.head = model_spec.head
+        self.splits, self.log, self.observer = splits, log, observer
+        self.target_type = model_spec.target_type
         dtype = experiment.training.dtype
         # The judges draw weights of their own, so they are built before the generators start.
         self.judges = Judges(
@@ -131,7 +156,9 @@ class LockStep:
         """Train to the end, pausing after each epoch so that the caller can save the records."""
         started = time.perf_counter()
         training = self.experiment.training
-        splits = self.splits.map(lambda rows: Rows(rows.inputs, self.head.targets(rows.targets)))
+        splits = self.splits.map(
+            lambda rows: Rows(rows.inputs, self.target_type.targets(rows.targets))
+        )
         held = {
             side.name: {name: side.rows(*rows) for name, rows in splits.named().items()}
             for side in self.sides
@@ -194,13 +221,13 @@ class LockStep:
                     side.give_masks(made["numpy"][place].masks)
                 made[side.name].append(self._step(side, epoch, step, indices, held))
         for (step, _), numpy, torch in zip(stretch, made["numpy"], made["torch"], strict=True):
-            self.findings.add("history", *numpy.history, *torch.history)
-            self.findings.add("gradients", *numpy.gradients, *torch.gradients)
+            self.log.add("history", *numpy.history, *torch.history)
+            self.log.add("gradients", *numpy.gradients, *torch.gradients)
             if numpy.seconds is not None and torch.seconds is not None:
                 row = TimingRow(self.label, self.seed, step, numpy.seconds, torch.seconds)
-                self.findings.add("timing", row)
+                self.log.add("timing", row)
         masks = [numpy.masks for numpy in made["numpy"]]
-        self.findings.add(
+        self.log.add(
             "drift", *self.replicas.follow(self.label, stretch, masks, self.numpy, self.torch)
         )
 
@@ -224,7 +251,7 @@ class LockStep:
             loss, logits = side.train_step(batch)
             seconds = time.perf_counter() - begun
         targets = self.splits.train.targets[indices]
-        accuracy = float(np.mean(self.head.predicted(logits) == targets))
+        accuracy = float(np.mean(self.target_type.predicted_classes(logits) == targets))
         self.observer.step(side.name, step + 1, loss, accuracy)
         return Made(
             self._history(side.name, epoch, step, "step", "train", loss, accuracy),
@@ -255,9 +282,9 @@ class LockStep:
         for side in self.sides:
             for split, rows in self.splits.named().items():
                 result = side.evaluate(held[side.name][split], self._evaluated_rows)
-                predicted = self.head.predicted(result.outputs)
+                predicted = self.target_type.predicted_classes(result.outputs)
                 accuracy = float(np.mean(predicted == rows.targets[: len(predicted)]))
-                self.findings.add(
+                self.log.add(
                     "history",
                     *self._history(
                         side.name,
@@ -273,11 +300,11 @@ class LockStep:
 
     def _keep_results(self, held: dict[str, Any]) -> None:
         for side in self.sides:
-            self.findings.weights[side.name] = side.state().model
+            self.log.weights[side.name] = side.state().model
             if self.splits.test is not None:
                 outputs = side.evaluate(held[side.name]["test"], self._evaluated_rows).outputs
-                predicted = self.head.predicted(outputs).astype(np.int32)
-                self.findings.predictions[side.name] = predicted
+                predicted = self.target_type.predicted_classes(outputs).astype(np.int32)
+                self.log.predictions[side.name] = predicted
 
     def _shuffles_differ(self, step: int) -> None:
         infinite = float("inf")
@@ -304,5 +331,5 @@ class LockStep:
         ]
 
     def _add_parity(self, rows: list[ParityRow]) -> None:
-        self.findings.add("parity", *rows)
+        self.log.add("parity", *rows)
         self.record.parity_rows += len(rows)

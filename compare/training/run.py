@@ -21,16 +21,13 @@ from compare.records.directory import RunDirectory
 from compare.records.run import SCHEMA, FailureRecord, RunRecord, TrainingRecord
 from compare.spec.experiment import Configuration, Experiment
 from compare.spec.model import model_spec
-from compare.training.cluster import connected, on_cluster
-from compare.training.data import laid_out, load_splits
-from compare.training.dry_run import rehearse
-from compare.training.observer import Observer
-from compare.training.processes import side_by_side
-from compare.training.replies import Reception
-from compare.training.serial import Failed, Outcome, all_wanted, one_after_another
+from compare.training.cluster import connected, run_on_cluster
+from compare.training.data import Splits, laid_out, load_splits
+from compare.training.dry_run import dry_run
+from compare.training.jobs import JobResult, data_source, run_serially, training_jobs
+from compare.training.lockstep import Observer
+from compare.training.processes import run_in_processes
 from compare.training.sources import sources_of
-from compare.training.splits import Splits
-from compare.training.task import source_of, task_of
 from experiments.errors import InputError
 
 
@@ -49,30 +46,30 @@ def run_experiment(
     dask: str | None = None,
     command: str = "",
 ) -> RunRecord:
-    """Do everything that an experiment says, on both sides, and record it.
+    """Do all trainings of an experiment, on both backends, and record them.
 
     A training that ends in an error costs only itself: it is recorded as a failure, the others
-    are made, and the run stays incomplete.
+    are performed, and the run stays incomplete.
 
     Args:
         name: The experiment's short name.
-        experiment: Its form.
+        experiment: The experiment.
         directory: Where the records go; trainings that it holds already are not repeated.
-        observer: Who is told of the progress.
+        observer: Is told of the progress.
         folder: Where the experiment's file is, for an architecture of the user's own.
         data_dir: Where the data is.
         sample: Use the small data set instead.
         max_steps: Stop each training after so many updates.
-        threads: Of each side; by default what suits the network, within a process's share of the
+        threads: Of each backend; by default what suits the network, within a process's share of the
             cores, and one on a cluster.
-        jobs: How many trainings at once; with more than one, each is made in another process.
-        dask: The address of a Dask scheduler, whose workers make the trainings instead.
+        jobs: How many trainings at once; with more than one, each in a process of its own.
+        dask: The address of a Dask scheduler, whose workers perform the trainings instead.
         command: The command line, for the record.
 
     Raises:
-        InputError: Anything that the person who called can mend.
+        InputError: An error of the input: the experiment, the data, the folder or the cluster.
     """
-    experiment = experiment.made_small() if sample else experiment
+    experiment = experiment.for_sample() if sample else experiment
     with connected(dask) if dask is not None else nullcontext() as client:
         model_specs = {
             p.label: model_spec(p.experiment, p.optimizer, folder)
@@ -81,13 +78,13 @@ def run_experiment(
         splits, data, pictures = load_splits(
             experiment.data, sample=sample, data_dir=data_dir, folder=folder
         )
-        for configuration in _unlike(experiment.configurations):
+        for configuration in _distinct(experiment.configurations):
             laid = laid_out(splits, configuration.experiment.data.layout)
-            rehearse(model_specs[configuration.label], configuration.experiment, laid, max_steps)
-        every = all_wanted(experiment)
+            dry_run(model_specs[configuration.label], configuration.experiment, laid, max_steps)
+        trainings = len(experiment.trainings)
         if threads is None:
-            models = [b.model(numpy_nn) for b in model_specs.values()]
-            threads = shared_threads(models, min(jobs, len(every))) if client is None else 1
+            models = [spec.model(numpy_nn) for spec in model_specs.values()]
+            threads = shared_threads(models, min(jobs, trainings)) if client is None else 1
         set_threads(threads)
         record = RunRecord(
             schema=SCHEMA,
@@ -110,21 +107,24 @@ def run_experiment(
             if record.status == "complete":
                 return record
         directory.write(record)
-        made = {(training.label, training.seed) for training in record.trainings}
-        wanted = [training for training in every if training.key not in made]
-        observer.expect(len(made), len(every))
-        if client is None and jobs == 1:
-            outcomes = one_after_another(wanted, model_specs, splits, observer, max_steps)
+        finished = {(training.label, training.seed) for training in record.trainings}
+        source = data_source(experiment.data, sample, data_dir, data.digests)
+        to_do = [
+            job
+            for job in training_jobs(
+                experiment, folder=folder, data=source, threads=threads, max_steps=max_steps
+            )
+            if job.key not in finished
+        ]
+        observer.expect(len(finished), trainings)
+        if client is not None:
+            results = run_on_cluster(to_do, observer, client)
+        elif jobs > 1:
+            results = run_in_processes(to_do, observer, jobs)
         else:
-            source = source_of(experiment.data, sample, data_dir, data.digests)
-            tasks = [task_of(training, folder, source, threads, max_steps) for training in wanted]
-            reception = Reception(observer)
-            if client is None:
-                outcomes = side_by_side(tasks, jobs, reception)
-            else:
-                outcomes = on_cluster(tasks, client, reception)
+            results = run_serially(to_do, observer, splits)
         try:
-            _take(outcomes, record, directory, observer)
+            _record(results, record, directory, observer)
             _keep_pictures(directory, experiment, splits, pictures)
             if not record.failures:
                 record.status = "complete"
@@ -134,28 +134,31 @@ def run_experiment(
     return record
 
 
-def _take(
-    outcomes: Generator[Outcome],
+def _record(
+    results: Generator[JobResult],
     record: RunRecord,
     directory: RunDirectory,
     observer: Observer,
 ) -> None:
     """Record trainings as they come, in the order of the experiment's own."""
-    order = {training.key: n for n, training in enumerate(all_wanted(record.experiment))}
+    order = {
+        (configuration.label, seed): place
+        for place, (configuration, seed) in enumerate(record.experiment.trainings)
+    }
 
     def place(training: TrainingRecord | FailureRecord) -> int:
         return order[training.label, training.seed]
 
-    with closing(outcomes):
-        for outcome in outcomes:
-            if isinstance(outcome, Failed):
-                failed = place(outcome.record)
+    with closing(results):
+        for result in results:
+            if isinstance(result, FailureRecord):
+                failed = place(result)
                 record.trainings = [t for t in record.trainings if place(t) != failed]
-                record.failures = sorted([*record.failures, outcome.record], key=place)
-                observer.failed(outcome.record)
-            elif not any(training is outcome.record for training in record.trainings):
-                directory.take(outcome.findings)
-                record.trainings = sorted([*record.trainings, outcome.record], key=place)
+                record.failures = sorted([*record.failures, result], key=place)
+                observer.failed(result)
+            elif not any(training is result.record for training in record.trainings):
+                directory.take(result.log)
+                record.trainings = sorted([*record.trainings, result.record], key=place)
             directory.checkpoint(record)
 
 
@@ -195,7 +198,7 @@ SAMPLES_SHOWN = 40
 MISTAKES_SHOWN = 10
 
 
-def _unlike(configurations: list[Configuration]) -> list[Configuration]:
+def _distinct(configurations: list[Configuration]) -> list[Configuration]:
     """One configuration of each network, loss and batch size; the others need no dry run."""
     seen: dict[str, Configuration] = {}
     for configuration in configurations:
@@ -216,8 +219,8 @@ def _keep_pictures(
     if not len(pictures):
         return
     shown = set(range(min(SAMPLES_SHOWN, len(targets))))
-    for findings in directory.findings.values():
-        for predicted in findings.predictions.values():
+    for log in directory.logs.values():
+        for predicted in log.predictions.values():
             shown |= set(np.flatnonzero(predicted != targets)[:MISTAKES_SHOWN].tolist())
     indices = np.array(sorted(shown), np.int32)
     directory.pictures = {"indices": indices, "images": pictures[indices]}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from compare.analysis.claims import Answer, ClaimAnswer, alternatives, in_words
-from compare.analysis.departures import departures
-from compare.analysis.equivalence import Equality, compared_quantity
+from compare.analysis.claims import ClaimResult, Decision, alternatives, in_words
+from compare.analysis.intervals import Equality, compared_quantity
 from compare.analysis.quantities import BACKENDS
+from compare.analysis.verdict import departures
 from compare.records.run import Run
 from reports import verdicts as say
 from reports.tables import pipe_table
@@ -21,7 +21,7 @@ def intro(run: Run) -> str:
     return say.asked_of_more([escaped(reason) for reason in departures(run.record)])
 
 
-def paragraphs(run: Run, answers: Sequence[ClaimAnswer]) -> list[str]:
+def paragraphs(run: Run, answers: Sequence[ClaimResult]) -> list[str]:
     """One about each claim."""
     found = []
     for number, answer in enumerate(answers, 1):
@@ -38,33 +38,35 @@ def paragraphs(run: Run, answers: Sequence[ClaimAnswer]) -> list[str]:
     return found
 
 
-def conclusions(run: Run, answers: Sequence[ClaimAnswer]) -> list[str]:
+def conclusions(run: Run, answers: Sequence[ClaimResult]) -> list[str]:
     """A line on each claim."""
     reasons = departures(run.record)
     return [say.in_a_line(answer, reasons) for answer in answers]
 
 
-def table(answers: Sequence[ClaimAnswer]) -> str:
+def table(answers: Sequence[ClaimResult]) -> str:
     """Every comparison of every claim, on both sides."""
     rows = []
     for number, answer in enumerate(answers, 1):
         quantity = answer.claim.quantity
         for backend, side in BACKENDS.items():
-            for finding in answer.findings[backend]:
-                found = finding.interval
-                notes = [finding.reason] if finding.reason else []
-                if finding.diverged:
-                    notes.append(f"{finding.diverged} diverged")
-                verdict = finding.answer.value + (f" ({'; '.join(notes)})" if notes else "")
+            for comparison in answer.comparisons[backend]:
+                found = comparison.interval
+                notes = [comparison.reason] if comparison.reason else []
+                if comparison.diverged:
+                    notes.append(f"{comparison.diverged} diverged")
+                verdict = comparison.decision.value + (f" ({'; '.join(notes)})" if notes else "")
                 rows.append(
                     (
                         str(number),
                         side,
-                        escaped(finding.compared),
+                        escaped(comparison.compared),
                         "–" if found is None else say.value(quantity, found.mean),
                         say.interval(quantity, found),
                         "0" if found is None else str(found.values),
-                        f"**{verdict}**" if finding.answer is not Answer.UNDECIDED else verdict,
+                        f"**{verdict}**"
+                        if comparison.decision is not Decision.UNDECIDED
+                        else verdict,
                     )
                 )
     columns = ("claim", "side", "compared", "mean", "95% interval", "seeds", "answer")

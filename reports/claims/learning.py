@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from itertools import combinations
 
-from compare.analysis.departures import departures
 from compare.analysis.intervals import Interval, mean_interval
 from compare.analysis.quantities import BACKENDS, quantity
+from compare.analysis.verdict import departures
 from compare.records.run import Run
-from compare.spec.report import Reported
+from compare.spec.report import ReportedValue
 from reports import sentences as say
 from reports.claims.paragraph import agreement, in_detail, paragraph
 from reports.facts import Facts, confusions, mcnemar, wilson
@@ -155,7 +155,7 @@ def reported(run: Run) -> str:
     return " ".join(words)
 
 
-def reported_here(run: Run, figure: Reported) -> list[Interval | None]:
+def reported_here(run: Run, figure: ReportedValue) -> list[Interval | None]:
     """The reported quantity as both sides have it here: the mean over seeds and its interval."""
     found: list[Interval | None] = []
     for backend in BACKENDS:

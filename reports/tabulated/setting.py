@@ -9,8 +9,8 @@ from typing import Any
 from compare.bench.records import BenchRecord
 from compare.demos.records import KindRecord
 from compare.records.run import Run, RunRecord
-from compare.spec.experiment import Model
-from compare.spec.vary import Axis
+from compare.spec.experiment import ModelSettings
+from compare.spec.vary import AxisSettings
 from reports.facts import Facts
 from reports.network import modules_of
 from reports.tables import pipe_table
@@ -134,12 +134,12 @@ def _each(texts: list[str]) -> str:
     return f"{different[0]} to {different[-1]}, {count(len(different))} in all"
 
 
-def _call(model: Model) -> str:
+def _call(model: ModelSettings) -> str:
     arguments = "".join(f", {key}={value}" for key, value in model.arguments.items())
     return f"{model.architecture.rpartition(':')[2]}(nn{arguments})"
 
 
-def _initialisation(model: Model) -> str:
+def _initialisation(model: ModelSettings) -> str:
     std = f" with standard deviation {model.std:g}" if model.initialisation == "normal" else ""
     return code(model.initialisation) + std
 
@@ -180,7 +180,7 @@ def varied(run: Run) -> str:
     return pipe_table(("axis", "cases", "settings that change"), rows)
 
 
-def _cases(name: str, axis: Axis) -> str:
+def _cases(name: str, axis: AxisSettings) -> str:
     if axis.powers_of_ten:
         drawn = [
             f"{code(key)} from {number(10.0**ends.low, 1)} to {number(10.0**ends.high, 1)}"
@@ -199,7 +199,7 @@ def _cases(name: str, axis: Axis) -> str:
     return joined(labels)
 
 
-def _keys(axis: Axis) -> str:
+def _keys(axis: AxisSettings) -> str:
     if axis.key is not None:
         return code(axis.key)
     keys = axis.powers_of_ten or {}

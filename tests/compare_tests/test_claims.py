@@ -9,10 +9,9 @@ import pytest
 from planted.runs import planted_run
 from scipy import stats
 
-from compare.analysis.claims import Answer, alternatives, claim_answers, combined, matched
-from compare.analysis.departures import departures
-from compare.analysis.equivalence import equalities
-from compare.analysis.intervals import mean_interval
+from compare.analysis.claims import Decision, alternatives, claim_results, combine, matched
+from compare.analysis.intervals import equalities, mean_interval
+from compare.analysis.verdict import departures
 
 ACTIVATION = {
     "activation": {
@@ -39,27 +38,27 @@ def by_case(**means: float):
 
 
 def answer(run):
-    return claim_answers(run)[0]
+    return claim_results(run)[0]
 
 
 @pytest.mark.parametrize(
     ("means", "relation", "expected"),
     [
-        ({"A": 0.9, "B": 0.8, "C": 0.7}, "higher than", Answer.SUPPORTED),
-        ({"A": 0.7, "B": 0.8, "C": 0.9}, "higher than", Answer.NOT_SUPPORTED),
-        ({"A": 0.9, "B": 0.8, "C": 0.95}, "higher than", Answer.NOT_SUPPORTED),
-        ({"A": 0.9, "B": 0.8, "C": 0.9}, "higher than", Answer.UNDECIDED),
-        ({"A": 0.7, "B": 0.8, "C": 0.9}, "lower than", Answer.SUPPORTED),
-        ({"A": 0.9, "B": 0.8, "C": 0.7}, "lower than", Answer.NOT_SUPPORTED),
-        ({"A": 0.7, "B": 0.8, "C": 0.7}, "lower than", Answer.UNDECIDED),
+        ({"A": 0.9, "B": 0.8, "C": 0.7}, "higher than", Decision.SUPPORTED),
+        ({"A": 0.7, "B": 0.8, "C": 0.9}, "higher than", Decision.NOT_SUPPORTED),
+        ({"A": 0.9, "B": 0.8, "C": 0.95}, "higher than", Decision.NOT_SUPPORTED),
+        ({"A": 0.9, "B": 0.8, "C": 0.9}, "higher than", Decision.UNDECIDED),
+        ({"A": 0.7, "B": 0.8, "C": 0.9}, "lower than", Decision.SUPPORTED),
+        ({"A": 0.9, "B": 0.8, "C": 0.7}, "lower than", Decision.NOT_SUPPORTED),
+        ({"A": 0.7, "B": 0.8, "C": 0.7}, "lower than", Decision.UNDECIDED),
     ],
 )
-def test_comparisons(means: dict, relation: str, expected: Answer) -> None:
+def test_comparisons(means: dict, relation: str, expected: Decision) -> None:
     claim = {**HIGHER, "relation": relation}
     found = answer(planted_run(by_case(**means), vary=ACTIVATION, claims=(claim,)))
-    assert found.together is expected
-    assert set(found.sides.values()) == {expected}
-    assert [f.compared for f in found.findings["numpy"]] == ["A − B", "A − C"]
+    assert found.decision is expected
+    assert set(found.decisions.values()) == {expected}
+    assert [f.compared for f in found.comparisons["numpy"]] == ["A − B", "A − C"]
 
 
 def test_the_interval_is_the_paired_one_of_scipy() -> None:
@@ -69,7 +68,7 @@ def test_the_interval_is_the_paired_one_of_scipy() -> None:
         vary=ACTIVATION,
         claims=(HIGHER,),
     )
-    found = answer(run).findings["torch"][0].interval
+    found = answer(run).comparisons["torch"][0].interval
     expected = stats.ttest_rel(table["A"], table["B"]).confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((expected.low, expected.high))
 
@@ -77,27 +76,27 @@ def test_the_interval_is_the_paired_one_of_scipy() -> None:
 @pytest.mark.parametrize(
     ("values", "relation", "bound", "expected"),
     [
-        ([0.82, 0.83, 0.81], "at least", 0.5, Answer.SUPPORTED),
-        ([0.82, 0.83, 0.81], "at least", 0.9, Answer.NOT_SUPPORTED),
-        ([0.82, 0.83, 0.81], "at least", 0.82, Answer.UNDECIDED),
-        ([0.82, 0.83, 0.81], "at most", 0.9, Answer.SUPPORTED),
-        ([0.82, 0.83, 0.81], "at most", 0.5, Answer.NOT_SUPPORTED),
-        ([0.8, 0.8, 0.8], "at least", 0.8, Answer.SUPPORTED),
-        ([0.8, 0.8, 0.8], "at most", 0.8, Answer.SUPPORTED),
-        ([0.8, 0.8, 0.8], "at least", 0.81, Answer.NOT_SUPPORTED),
+        ([0.82, 0.83, 0.81], "at least", 0.5, Decision.SUPPORTED),
+        ([0.82, 0.83, 0.81], "at least", 0.9, Decision.NOT_SUPPORTED),
+        ([0.82, 0.83, 0.81], "at least", 0.82, Decision.UNDECIDED),
+        ([0.82, 0.83, 0.81], "at most", 0.9, Decision.SUPPORTED),
+        ([0.82, 0.83, 0.81], "at most", 0.5, Decision.NOT_SUPPORTED),
+        ([0.8, 0.8, 0.8], "at least", 0.8, Decision.SUPPORTED),
+        ([0.8, 0.8, 0.8], "at most", 0.8, Decision.SUPPORTED),
+        ([0.8, 0.8, 0.8], "at least", 0.81, Decision.NOT_SUPPORTED),
     ],
 )
-def test_bounds(values: list[float], relation: str, bound: float, expected: Answer) -> None:
+def test_bounds(values: list[float], relation: str, bound: float, expected: Decision) -> None:
     claim = {"quantity": "test accuracy", "relation": relation, "value": bound}
     found = answer(planted_run(lambda side, variant, seed: values[seed], claims=(claim,)))
-    assert found.together is expected
-    assert found.findings["numpy"][0].interval == mean_interval(values)
+    assert found.decision is expected
+    assert found.comparisons["numpy"][0].interval == mean_interval(values)
 
 
 def test_equal_in_every_seed_is_not_higher() -> None:
     found = answer(planted_run(lambda *_: 0.3, vary=ACTIVATION, claims=(HIGHER,)))
-    assert found.together is Answer.NOT_SUPPORTED
-    assert "the same in all 3 seeds" in found.findings["numpy"][0].reason
+    assert found.decision is Decision.NOT_SUPPORTED
+    assert "the same in all 3 seeds" in found.comparisons["numpy"][0].reason
 
 
 def test_the_rounding_of_a_subtraction_is_no_difference() -> None:
@@ -105,27 +104,27 @@ def test_the_rounding_of_a_subtraction_is_no_difference() -> None:
         return 0.1 + 0.2 if variant["activation"] == "A" else 0.3
 
     found = answer(planted_run(values, vary=ACTIVATION, claims=(HIGHER,)))
-    assert found.findings["numpy"][0].interval.mean == 0.0
-    assert found.together is Answer.NOT_SUPPORTED
+    assert found.comparisons["numpy"][0].interval.mean == 0.0
+    assert found.decision is Decision.NOT_SUPPORTED
 
 
 def test_one_seed_shows_its_number_and_decides_nothing() -> None:
     run = planted_run(by_case(A=0.9, B=0.1, C=0.1), seeds=(5,), vary=ACTIVATION, claims=(HIGHER,))
     found = answer(run)
-    assert found.together is Answer.UNDECIDED
-    finding = found.findings["numpy"][0]
-    assert finding.interval.mean == pytest.approx(0.8, abs=0.01)
-    assert not finding.interval.known
-    assert finding.reason == "one seed gives no interval"
+    assert found.decision is Decision.UNDECIDED
+    comparison = found.comparisons["numpy"][0]
+    assert comparison.interval.mean == pytest.approx(0.8, abs=0.01)
+    assert not comparison.interval.known
+    assert comparison.reason == "one seed gives no interval"
 
 
-def test_sides_that_disagree_leave_it_undecided() -> None:
+def test_backends_that_disagree_leave_it_undecided() -> None:
     def values(side: str, variant: dict[str, str], seed: int) -> float:
         return (variant["activation"] == "A") == (side == "numpy")
 
     found = answer(planted_run(values, vary=ACTIVATION, claims=(HIGHER,)))
-    assert found.sides == {"numpy": Answer.SUPPORTED, "torch": Answer.NOT_SUPPORTED}
-    assert found.together is Answer.UNDECIDED
+    assert found.decisions == {"numpy": Decision.SUPPORTED, "torch": Decision.NOT_SUPPORTED}
+    assert found.decision is Decision.UNDECIDED
 
 
 LOSS = {**HIGHER, "quantity": "test loss", "relation": "lower than", "than": {"activation": "B"}}
@@ -135,25 +134,25 @@ LOSS = {**HIGHER, "quantity": "test loss", "relation": "lower than", "than": {"a
 @pytest.mark.parametrize(
     ("diverged", "expected", "difference"),
     [
-        ({"B": 3}, Answer.SUPPORTED, -math.inf),
-        ({"A": 3}, Answer.NOT_SUPPORTED, math.inf),
-        ({"A": 3, "B": 3}, Answer.NOT_SUPPORTED, 0.0),
-        ({"B": 1}, Answer.UNDECIDED, -math.inf),
-        ({}, Answer.SUPPORTED, -1.0),
+        ({"B": 3}, Decision.SUPPORTED, -math.inf),
+        ({"A": 3}, Decision.NOT_SUPPORTED, math.inf),
+        ({"A": 3, "B": 3}, Decision.NOT_SUPPORTED, 0.0),
+        ({"B": 1}, Decision.UNDECIDED, -math.inf),
+        ({}, Decision.SUPPORTED, -1.0),
     ],
 )
 def test_a_loss_that_is_no_number_counts_as_infinite(
-    bad: float, diverged: dict[str, int], expected: Answer, difference: float
+    bad: float, diverged: dict[str, int], expected: Decision, difference: float
 ) -> None:
     def values(side: str, variant: dict[str, str], seed: int) -> float:
         case = variant["activation"]
         return bad if seed < diverged.get(case, 0) else 1.0 + (case == "B")
 
     found = answer(planted_run(values, quantity="test loss", vary=ACTIVATION, claims=(LOSS,)))
-    finding = found.findings["numpy"][0]
-    assert found.together is expected
-    assert finding.interval.mean == difference
-    assert finding.diverged == sum(diverged.values())
+    comparison = found.comparisons["numpy"][0]
+    assert found.decision is expected
+    assert comparison.interval.mean == difference
+    assert comparison.diverged == sum(diverged.values())
 
 
 def test_an_accuracy_that_is_no_number_counts_as_0() -> None:
@@ -161,9 +160,11 @@ def test_an_accuracy_that_is_no_number_counts_as_0() -> None:
         return math.nan if variant["activation"] == "C" else 0.4
 
     claim = {**HIGHER, "than": {"activation": "C"}}
-    finding = answer(planted_run(values, vary=ACTIVATION, claims=(claim,))).findings["numpy"][0]
-    assert finding.interval.mean == 0.4
-    assert finding.answer is Answer.SUPPORTED
+    comparison = answer(planted_run(values, vary=ACTIVATION, claims=(claim,))).comparisons["numpy"][
+        0
+    ]
+    assert comparison.interval.mean == 0.4
+    assert comparison.decision is Decision.SUPPORTED
 
 
 def test_a_seed_without_all_its_trainings_is_left_out() -> None:
@@ -173,10 +174,10 @@ def test_a_seed_without_all_its_trainings_is_left_out() -> None:
         )  # fmt: skip
 
     found = answer(planted_run(values, vary=ACTIVATION, claims=(HIGHER,)))
-    assert [f.interval.values for f in found.findings["numpy"]] == [2, 3]
+    assert [f.interval.values for f in found.comparisons["numpy"]] == [2, 3]
     none = answer(planted_run(lambda *_: None, vary=ACTIVATION, claims=(HIGHER,)))
-    assert none.findings["numpy"][0].interval is None
-    assert none.together is Answer.UNDECIDED
+    assert none.comparisons["numpy"][0].interval is None
+    assert none.decision is Decision.UNDECIDED
 
 
 SCALES = {"std": {"key": "model.std", "values": [1.0, 0.1]}}
@@ -190,9 +191,9 @@ def test_case_by_case_on_the_other_axes() -> None:
         return base + 0.01 * (variant["activation"] == "A")
 
     run = planted_run(values, vary={**ACTIVATION, **SCALES}, claims=(HIGHER,))
-    finding = answer(run).findings["numpy"][0]
-    assert finding.interval.mean == pytest.approx(0.01)
-    assert finding.answer is Answer.SUPPORTED
+    comparison = answer(run).comparisons["numpy"][0]
+    assert comparison.interval.mean == pytest.approx(0.01)
+    assert comparison.decision is Decision.SUPPORTED
 
 
 def test_selections_of_other_cases_are_averaged() -> None:
@@ -206,9 +207,9 @@ def test_selections_of_other_cases_are_averaged() -> None:
         "than": {"model.std": [0.01, 0.5]},
     }
     run = planted_run(values, vary={**ACTIVATION, **SCALES}, claims=(claim,))
-    finding = answer(run).findings["numpy"][0]
-    assert finding.compared == "std from 0.5 to 2 − std from 0.01 to 0.5"
-    assert finding.interval.mean == pytest.approx(0.6)
+    comparison = answer(run).comparisons["numpy"][0]
+    assert comparison.compared == "std from 0.5 to 2 − std from 0.01 to 0.5"
+    assert comparison.interval.mean == pytest.approx(0.6)
     of, than = (run.record.experiment.select(claim[key]) for key in ("of", "than"))
     assert [(len(a), len(b)) for a, b in matched(of, than)] == [(1, 1)] * 3
 
@@ -221,12 +222,12 @@ def test_each_case_of_a_list_is_an_alternative() -> None:
     ]
 
 
-def test_answers_together() -> None:
-    yes, no, open_ = Answer.SUPPORTED, Answer.NOT_SUPPORTED, Answer.UNDECIDED
-    assert combined([yes, open_, no], every=True) is no
-    assert combined([yes, open_], every=True) is open_
-    assert combined([yes, no], every=False) is open_
-    assert combined([no, no], every=False) is no
+def test_decisions_combined() -> None:
+    yes, no, open_ = Decision.SUPPORTED, Decision.NOT_SUPPORTED, Decision.UNDECIDED
+    assert combine([yes, open_, no], every=True) is no
+    assert combine([yes, open_], every=True) is open_
+    assert combine([yes, no], every=False) is open_
+    assert combine([no, no], every=False) is no
 
 
 def test_equality_over_plans_is_that_of_the_mean_of_each_seed() -> None:
@@ -236,7 +237,7 @@ def test_equality_over_plans_is_that_of_the_mean_of_each_seed() -> None:
         return 0.5 + (side == "numpy") * offsets[variant["activation"]][seed]
 
     single, whole = equalities(planted_run(values, vary=ACTIVATION))
-    assert [found.test.answer for found in single] == [True, False, True]
+    assert [found.test.equivalent for found in single] == [True, False, True]
     means = [sum(column) / 3 for column in zip(*offsets.values(), strict=True)]
     assert whole.test.mean == pytest.approx(sum(means) / 3)
     t = stats.ttest_1samp(means, 0.01, alternative="less").pvalue

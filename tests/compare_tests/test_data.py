@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compare.spec.experiment import Data
+from compare.spec.experiment import DataSettings
 from compare.training.data import laid_out, load_splits
 from experiments import datasets
 from experiments.errors import InputError
@@ -19,7 +19,7 @@ def sample():
 def load(**settings):
     settings = {"name": "mnist-sample", **settings}
     sample = settings.pop("use_sample", False)
-    return load_splits(Data(**settings), sample=sample, data_dir=None)
+    return load_splits(DataSettings(**settings), sample=sample, data_dir=None)
 
 
 def test_all_rows(sample):

@@ -60,7 +60,7 @@ def test_equivalence_is_two_tests_of_scipy(values: list[float], margin: float) -
     assert found is not None
     assert found.p == pytest.approx(max(above, below), rel=1e-9)
     inside = -margin < found.low and found.high < margin
-    assert (found.answer is True) == inside == (found.p < 0.05)
+    assert (found.equivalent is True) == inside == (found.p < 0.05)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_the_answers_of_planted_differences(
 ) -> None:
     found = equivalence_test(values, margin)
     assert found is not None
-    assert found.answer is answer
+    assert found.equivalent is answer
 
 
 def test_differences_that_are_equal_have_p_of_0_or_1() -> None:

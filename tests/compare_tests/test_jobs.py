@@ -1,193 +1,185 @@
-"""Trainings side by side in processes: the same bytes, and what one costs that goes wrong.
-
-The processes are real ones, and those that die kill themselves.
-"""
+"""Jobs: what another process checks and reads before it trains, and what is left of one."""
 
 from __future__ import annotations
 
-import os
-import shlex
-import signal
-import subprocess
-import sys
-import time
+import gc
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
-from compare.records.run import read_run, read_run_record
-from compare.training.serial import all_wanted
+from compare.backends.environment import shared_threads
+from compare.backends.torch_backend import TorchBackend
+from compare.records.run import FailureRecord
+from compare.training import jobs
+from compare.training.data import Rows, Splits, load_splits
+from compare.training.jobs import (
+    TrainingResult,
+    data_source,
+    perform_remotely,
+    run_serially,
+    training_jobs,
+)
+from experiments.datasets.location import VARIABLE
 
-PLANTED = Path(__file__).parent.parent / "planted"
-SETTINGS = {"folder": PLANTED, "threads": 1}
 
-
-class Listening:
-    """An observer that writes down what it hears."""
-
-    def __init__(self) -> None:
-        self.heard: list[tuple] = []
-
-    def expect(self, made, trainings):
-        self.heard.append(("expect", made, trainings))
-
-    def begin(self, optimizer, seed, steps):
-        self.heard.append(("begin", optimizer, seed, steps))
-
-    def step(self, backend, step, loss, accuracy):
-        raise AssertionError("a step of another process")
-
-    def epoch(self, backend, epoch, split, loss, accuracy):
-        self.heard.append(("epoch", backend, epoch, split))
-
-    def end(self, training):
-        assert training.finished
-        self.heard.append(("end", training.label, training.seed))
-
-    def failed(self, failure):
-        self.heard.append(("failed", failure.label, failure.seed))
+def first_job(form, folder, source):
+    return training_jobs(form, folder=folder, data=source, threads=1, max_steps=None)[0]
 
 
 @pytest.fixture
-def went_wrong(moody, train, at_home, tmp_path):
-    """Of six trainings three come to an end; one of those has its process killed first."""
-    form = moody(["warns", "dies once", "raises", "exits", "dies", "well"], tmp_path)
-    watching = Listening()
-    with pytest.warns(UserWarning, match="mind the step") as caught:
-        out = train(form, tmp_path / "r", jobs=2, observer=watching, **SETTINGS)
-    assert {Path(w.filename).name for w in caught} == {"moods.py"}  # not lost on the way
-    return form, out, watching
+def make(tiny):
+    """A job of the tiny experiment, with changes of its parts."""
+
+    def made(form=None, digests=None, **changes):
+        form = form or tiny("epochs=1", "parity.replicas=0")
+        record = load_splits(form.data, sample=False, data_dir=None)[1]
+        source = data_source(form.data, False, None, digests or record.digests)
+        return first_job(form, Path(), source)._replace(**changes)
+
+    return made
 
 
-def test_what_goes_wrong_costs_itself_alone(went_wrong, train, timeless, tmp_path):
-    form, out, watching = went_wrong
-    run = read_run(out)
-    assert run.record.status == "incomplete"
-    assert [t.label for t in run.record.trainings] == [
-        "SGD mood warns", "SGD mood dies once", "SGD mood well",
-    ]  # fmt: skip
-    assert all(t.finished for t in run.record.trainings)
-    assert [f.label for f in run.record.failures] == [
-        "SGD mood raises", "SGD mood exits", "SGD mood dies",
-    ]  # fmt: skip
-    raises, exits, dies = run.record.failures
-    assert raises.error.startswith("ValueError: no, thanks (moods.py, line ")
-    assert raises.traceback.endswith("ValueError: no, thanks\nnot today\n")
-    assert exits.error.startswith("SystemExit: 3 (moods.py, line ")
-    assert dies.error.startswith("its process died twice")
-    if os.name != "nt":
-        assert "SIGKILL" in dies.error
-    assert dies.traceback == ""
-    # Once more each, and no more.
-    assert len(list(tmp_path.glob("dies once *"))) == 1
-    assert len(list(tmp_path.glob("dies [0-9]*"))) == 2
-    assert watching.heard[0] == ("expect", 0, 6)
-    assert {h[1] for h in watching.heard if h[0] == "failed"} == {
-        f.label for f in run.record.failures
-    }
-    at = watching.heard.index(("begin", "SGD mood well", 0, 6))
-    assert watching.heard[at + 1 : at + 4] == [
-        ("epoch", "numpy", 2, "test"), ("epoch", "torch", 2, "test"), ("end", "SGD mood well", 0),
+def error_of(remote) -> str:
+    assert isinstance(remote.result, FailureRecord), remote
+    return remote.result.error
+
+
+def test_a_training_in_this_process(make):
+    remote = perform_remotely(make())
+    assert isinstance(remote.result, TrainingResult)
+    assert remote.result.record.finished
+    assert [(e.backend, e.epoch, e.split) for e in remote.evaluations] == [
+        ("numpy", 1, "test"), ("torch", 1, "test"),
     ]  # fmt: skip
 
-    # Only what is missing is made again; then the run is that of one process, byte for byte.
-    again = Listening()
-    again.step = lambda *_: None
-    train(form, out, resume=True, observer=again, **SETTINGS)
-    assert again.heard[0] == ("expect", 3, 6)
-    assert [h[1] for h in again.heard if h[0] == "begin"] == [f.label for f in run.record.failures]
-    alone = train(form, tmp_path / "alone", **SETTINGS)
-    assert timeless(out) == timeless(alone)
-    assert read_run_record(out).status == "complete"
-    assert read_run_record(out).failures == []
+
+@pytest.mark.parametrize("name", ["numpy", "torch", "nncompare"])
+def test_other_versions(make, name):
+    job = make()
+    said = error_of(perform_remotely(job._replace(code={**job.code, name: "0.1"})))
+    assert said == (
+        f"{name} is {job.code[name]} where the training was to be made, and 0.1 in the run."
+    )
+    assert job.code["numpy"] == np.__version__
+    assert job.code["torch"] == torch.__version__
 
 
-def test_seeds_and_optimizers_in_any_order(tiny, train, timeless, tmp_path):
-    """As they are finished they come, and as the experiment has them they are recorded."""
-    form = tiny("seeds=[3,1]", "training.gradient_norms=true", "data.validation=0.2")
-    out = train(form, tmp_path / "r", jobs=2, threads=1)
-    record = read_run_record(out)
-    assert [(t.label, t.seed) for t in record.trainings] == [w.key for w in all_wanted(form)]
-    assert timeless(out) == timeless(train(form, tmp_path / "alone", threads=1))
+def test_other_kernels(make):
+    """What is made with them is as right, but not the same to the last bit."""
+    remote = perform_remotely(make(blas="some-blas 1.0, Other kernels"))
+    assert isinstance(remote.result, TrainingResult)
+    (said,) = remote.warnings
+    assert said.text.startswith("a training was made with ")
+    assert "where the run has some-blas 1.0, Other kernels: in its last bits" in said.text
+    assert perform_remotely(make()).warnings == []
 
 
-def test_code_that_changes_while_the_run_goes_on(moody, train, at_home, tmp_path, monkeypatch):
-    """A process reads the file of an architecture when it needs it."""
-    import compare.training.run
-
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / "moods.py").write_text((PLANTED / "moods.py").read_text())
-
-    def changed(*arguments):
-        made = original(*arguments)
-        (home / "moods.py").write_text((PLANTED / "moods.py").read_text() + "# another\n")
-        return made
-
-    original = compare.training.run.task_of
-    monkeypatch.setattr(compare.training.run, "task_of", changed)
-    form = moody(["well"], tmp_path)
-    out = train(form, tmp_path / "r", jobs=2, threads=1, folder=home)
-    (failure,) = read_run_record(out).failures
-    assert failure.error.startswith("the code of moods.py is ")
-    assert "where the training was to be made, and " in failure.error
+def test_other_data(make):
+    said = error_of(perform_remotely(make(digests={"train-images-idx3-ubyte": "0" * 32})))
+    assert said == "The data 'mnist-sample' is other data here than in the run."
 
 
-def wait_for(condition, seconds: float = 120.0) -> None:
-    last = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < last
-        time.sleep(0.05)
+def test_no_data(tiny, make, tmp_path):
+    form = tiny("data={name='mnist'}", "parity.replicas=0")
+    source = data_source(form.data, False, tmp_path / "away", {})
+    assert "away does not exist" in error_of(perform_remotely(make(data=source)))
 
 
-def ended(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    state = Path(f"/proc/{pid}/stat")
-    return state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z"
+def test_the_data_is_read_once(make, monkeypatch):
+    read = []
+    original = jobs.load_splits
+    monkeypatch.setattr(jobs, "load_splits", lambda *a, **k: read.append(a) or original(*a, **k))
+    jobs._read_once.cache_clear()
+    for _ in range(2):
+        assert isinstance(perform_remotely(make()).result, TrainingResult)
+    assert len(read) == 1
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-def test_ending_the_run_ends_its_processes(tmp_path, number):
-    """Ctrl-C on a terminal reaches every process; a killed run leaves none behind either."""
-    changes = [
-        'model.architecture="moods.py:net"', f"model.arguments={{folder={str(tmp_path)!r}}}",
-        "optimizers={SGD={lr=0.1}}", "reported=[]", "data.limit=50", "training.epochs=2",
-        "training.batch_size=20", "parity.replicas=0",
-        'vary={mood={key="model.arguments.mood",values=["well","sleeps"]}}',
-    ]  # fmt: skip
-    words = [word for change in changes for word in ("--set", change)]
-    (tmp_path / "moods.py").write_text((PLANTED / "moods.py").read_text())
-    out = tmp_path / "my runs" / "r"
-    run = subprocess.Popen(
-        [sys.executable, "-m", "compare", "run", "mnist_bn_mlp", "--sample", "--jobs", "2", *words,
-         "--out", str(out)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-        start_new_session=True,
+def test_paths_are_those_of_the_run(tiny, monkeypatch, tmp_path):
+    """Another process may stand in another folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(VARIABLE, "data")
+    source = data_source(tiny().data, False, Path("here"), {})
+    assert (source.data_dir, source.variable) == (tmp_path / "here", str(tmp_path / "data"))
+    monkeypatch.delenv(VARIABLE)
+    assert data_source(tiny().data, False, None, {})[2:4] == (None, None)
+    assert first_job(tiny(), Path("there"), source).folder == tmp_path / "there"
+
+
+def test_a_variable_of_its_own_comes_first(make, monkeypatch):
+    source = make().data._replace(variable="/elsewhere")
+    for own, found in ((None, "/elsewhere"), ("/own", "/own")):
+        monkeypatch.setenv(VARIABLE, own or "")
+        if own is None:
+            monkeypatch.delenv(VARIABLE)
+        perform_remotely(make(data=source))
+        assert jobs.os.environ[VARIABLE] == found
+
+
+def test_a_cancelled_job_ends(make):
+    with pytest.raises(jobs.Cancelled):
+        perform_remotely(make(), lambda: True)
+
+
+@pytest.mark.parametrize(
+    ("cores", "variable", "processes", "threads"),
+    [(8, "", 1, 8), (8, "", 4, 2), (8, "", 16, 1), (8, "3", 1, 3), (8, "3", 2, 3), (8, "3", 4, 2)],
+)
+def test_threads_divide_the_cores(monkeypatch, cores, variable, processes, threads):
+    import numpy_nn
+
+    monkeypatch.setattr("compare.backends.environment.usable_cores", lambda: cores)
+    monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    dense = numpy_nn.Sequential(numpy_nn.Linear(2, 2))
+    image = numpy_nn.Sequential(numpy_nn.Conv2d(1, 1, 1))
+    assert shared_threads([dense, image], processes) == threads
+    if not variable:
+        assert shared_threads([dense], processes) == 1
+
+
+def test_two_threads_of_one_process(make):
+    """As in a Dask worker of several threads: generators are the process's, not the thread's."""
+
+    def history(remote) -> str:
+        return remote.result.log.text("history")
+
+    job = make()
+    alone = history(perform_remotely(job))
+    with ThreadPoolExecutor(3) as pool:
+        together = [pool.submit(perform_remotely, job) for _ in range(3)]
+        assert [history(future.result()) == alone for future in together] == [True] * 3
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_a_large_network_is_cleared_away(tiny, monkeypatch, large):
+    """Modules with dropout refer to themselves, and the collector may not come by for long."""
+    monkeypatch.setattr(jobs, "LARGE", 1000 if large else 10**9)
+    form = tiny(
+        'model={architecture="pass_fail_mlp",arguments={sizes=[784,8,8,10],dropout=0.5}}',
+        "optimizers={SGD={lr=0.1}}", "training.seeds=[0, 1]", "training.epochs=1", "reported=[]",
     )  # fmt: skip
+    random = np.random.default_rng(0)
+    rows = Rows(random.random((20, 784), np.float32), random.integers(0, 10, 20))
+    source = data_source(form.data, False, None, {})
+    every = training_jobs(form, folder=Path(), data=source, threads=1, max_steps=1)
+    gc.collect()
+    gc.disable()
     try:
-        assert run.stdout is not None
-        assert run.stdout.readline().startswith("1/2 SGD mood well, seed 0: done in ")
-        wait_for(lambda: list(tmp_path.glob("sleeps *")))
-        pids = [int(note.name.split()[1]) for note in tmp_path.glob("sleeps *")]
-        (os.killpg if number == signal.SIGINT else os.kill)(run.pid, number)
-        _, said = run.communicate(timeout=60)
-        wait_for(lambda: all(map(ended, pids)), 30)
+        before = torch_backends()
+        results = run_serially(every, Silent(), Splits(rows, None, None))
+        assert sum(result.record.finished for result in results) == 2
+        assert (torch_backends() > before) is not large
     finally:
-        run.kill()
-    if number == signal.SIGKILL:
-        return
-    assert run.returncode == 130
-    assert said.splitlines() == [
-        f"nncompare: what was recorded is kept in {out} and marked incomplete; the same command "
-        f"with --out {shlex.quote(str(out))} --resume goes on with it",
-        "nncompare: interrupted",
-    ]
-    record = read_run_record(out)
-    assert (record.status, [t.label for t in record.trainings]) == (
-        "incomplete", ["SGD mood well"],
-    )  # fmt: skip
-    assert record.failures == []
+        gc.enable()
+
+
+def torch_backends() -> int:
+    return sum(type(found) is TorchBackend for found in gc.get_objects())
+
+
+class Silent:
+    def __getattr__(self, name):
+        return lambda *arguments: None

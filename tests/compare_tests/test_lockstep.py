@@ -12,10 +12,10 @@ import torch
 import numpy_nn
 from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.torch_backend import TorchBackend
-from compare.records.log import Findings
+from compare.records.tables import TrainingLog
 from compare.spec.model import model_spec
+from compare.training.data import Rows, Splits
 from compare.training.lockstep import LockStep, batches, total_steps
-from compare.training.splits import Rows, Splits
 
 
 class Watching:
@@ -42,7 +42,7 @@ def lockstep():
         plan = next(plan for plan in form.configurations if plan.label == label)
         seed = form.training.seeds[0]
         return LockStep(
-            plan, model_spec(plan.experiment, plan.optimizer), seed, data, Findings(label, seed),
+            plan, model_spec(plan.experiment, plan.optimizer), seed, data, TrainingLog(label, seed),
             settings.pop("observer", Watching()), **settings,
         )  # fmt: skip
 
@@ -56,9 +56,7 @@ def trained(run: LockStep) -> LockStep:
 
 
 def values(run: LockStep, **where) -> list:
-    return [
-        r for r in run.findings.rows["history"] if all(getattr(r, k) == v for k, v in where.items())
-    ]
+    return [r for r in run.log.rows["history"] if all(getattr(r, k) == v for k, v in where.items())]
 
 
 def test_batches():
@@ -190,7 +188,7 @@ def test_both_sides_have_the_same_rows_and_almost_the_same_values(tiny, lockstep
 @pytest.mark.parametrize("max_steps", [None, 1, 3, 4])
 def test_rows_are_unique_by_their_key(tiny, lockstep, max_steps):
     run = trained(lockstep(tiny(), validation=15, max_steps=max_steps))
-    assert max(Counter(r[:-1] for r in run.findings.rows["history"]).values()) == 1
+    assert max(Counter(r[:-1] for r in run.log.rows["history"]).values()) == 1
 
 
 def test_max_steps_in_the_middle_of_an_epoch(tiny, lockstep):
@@ -198,7 +196,7 @@ def test_max_steps_in_the_middle_of_an_epoch(tiny, lockstep):
     run = trained(lockstep(tiny(), max_steps=4, observer=watching))
     assert run.record.steps == 4
     assert run.record.finished
-    assert {r.epoch for r in run.findings.rows["history"]} == {0, 1, 2}
+    assert {r.epoch for r in run.log.rows["history"]} == {0, 1, 2}
     assert {(r.epoch, r.step) for r in values(run, split="test")} == {(0, 0), (1, 3), (2, 4)}
     trained_on = [r.step for r in values(run, backend="torch", split="train", metric="loss")]
     assert sorted(trained_on) == [0, 0, 1, 2, 3, 3, 4]
@@ -209,7 +207,7 @@ def test_max_steps_in_the_middle_of_an_epoch(tiny, lockstep):
 def test_max_steps_at_the_end_of_an_epoch(tiny, lockstep, max_steps):
     run = trained(lockstep(tiny(), max_steps=max_steps))
     assert run.record.steps == min(max_steps, 6)
-    last = max(r.epoch for r in run.findings.rows["history"])
+    last = max(r.epoch for r in run.log.rows["history"])
     assert last == (1 if max_steps == 3 else 2)
 
 
@@ -242,7 +240,7 @@ def test_steps_are_counted_as_they_are_made(tiny, lockstep):
 def test_training_again_gives_the_same_bits(tiny, lockstep):
     runs = [trained(lockstep(tiny(), label="Adam")) for _ in range(2)]
     for table in ("history", "parity", "drift"):
-        assert runs[0].findings.rows[table] == runs[1].findings.rows[table]
+        assert runs[0].log.rows[table] == runs[1].log.rows[table]
     for side in ("numpy", "torch"):
         a, b = (getattr(run, side).state().model for run in runs)
         assert all(np.array_equal(a[k], b[k]) for k in a)
@@ -252,24 +250,24 @@ def test_certifying_changes_nothing_of_the_training(tiny, lockstep):
     """Looking at a step does not alter it."""
     often = trained(lockstep(tiny("parity.first_steps=6"), label="Adam"))
     seldom = trained(lockstep(tiny("first_steps=1", "every=1000", "replicas=0"), label="Adam"))
-    assert often.findings.rows["history"] == seldom.findings.rows["history"]
+    assert often.log.rows["history"] == seldom.log.rows["history"]
 
 
 def test_certified_steps(tiny, lockstep):
     run = trained(lockstep(tiny("parity.first_steps=2", "parity.every=4")))
-    assert sorted({r.step for r in run.findings.rows["parity"]}) == [0, 1, 4]
+    assert sorted({r.step for r in run.log.rows["parity"]}) == [0, 1, 4]
     assert [k.step for k in run.record.kinks] == [0, 1, 4]
-    assert run.record.parity_rows == len(run.findings.rows["parity"])
-    assert all(r.passed for r in run.findings.rows["parity"])
+    assert run.record.parity_rows == len(run.log.rows["parity"])
+    assert all(r.passed for r in run.log.rows["parity"])
     # A certified step is not timed: it is not a step as usual.
-    assert [r.step for r in run.findings.rows["timing"]] == [2, 3, 5]
+    assert [r.step for r in run.log.rows["timing"]] == [2, 3, 5]
 
 
 def test_by_default_about_ten_more_steps_are_certified(tiny, lockstep):
     form = tiny("batch_size=2", "epochs=40", "first_steps=1", "replicas=0")
     form = form.model_copy(update={"parity": form.parity.model_copy(update={"every": None})})
     run = trained(lockstep(form, n=10))  # 200 steps
-    assert sorted({r.step for r in run.findings.rows["parity"]}) == list(range(0, 200, 20))
+    assert sorted({r.step for r in run.log.rows["parity"]}) == list(range(0, 200, 20))
 
 
 @pytest.mark.parametrize("scheme", ["kaiming_normal", "xavier_normal", "normal"])
@@ -277,7 +275,7 @@ def test_a_normal_initialisation_is_copied_and_goes_on_in_parity(tiny, lockstep,
     run = trained(lockstep(tiny(f"initialisation={scheme}")))
     assert run.record.initial.copied
     assert run.record.initial.differing_bits > 0
-    rows = run.findings.rows["parity"]
+    rows = run.log.rows["parity"]
     assert all(r.passed for r in rows), [r for r in rows if not r.passed]
     assert all(r.numpy_error == 0 for r in rows if r.site.startswith("initial/"))
     first = values(run, epoch=0, split="test", metric="loss")
@@ -296,7 +294,7 @@ def test_a_uniform_initialisation_has_the_same_bits(tiny, lockstep, scheme):
 
 def test_float64(tiny, lockstep):
     run = trained(lockstep(tiny("training.dtype=float64"), label="Adam"))
-    rows = run.findings.rows["parity"]
+    rows = run.log.rows["parity"]
     assert {r.dtype for r in rows} == {"float64"}
     assert all(r.passed for r in rows)
     assert run.numpy.state().model["0.weight"].dtype == np.float64
@@ -309,7 +307,7 @@ def test_float64(tiny, lockstep):
 def test_shuffles_that_differ_are_a_failure(tiny, lockstep, monkeypatch):
     monkeypatch.setattr(NumpyBackend, "permutation", lambda self, n: np.arange(n)[::-1].copy())
     run = trained(lockstep(tiny()))
-    failed = [r for r in run.findings.rows["parity"] if not r.passed]
+    failed = [r for r in run.log.rows["parity"] if not r.passed]
     assert [(r.site, r.step) for r in failed] == [("shuffle", 0), ("shuffle", 3)]
 
 
@@ -321,7 +319,7 @@ def test_a_wrong_epsilon_is_caught_on_the_way(tiny, lockstep, monkeypatch):
 
     monkeypatch.setattr(numpy_nn.optim.Adam, "__init__", wrong)
     run = trained(lockstep(tiny("epochs=1"), label="Adam"))
-    failed = [r for r in run.findings.rows["parity"] if not r.passed]
+    failed = [r for r in run.log.rows["parity"] if not r.passed]
     assert failed[0].step == 0
     assert failed[0].site.startswith("update/")
 
@@ -331,10 +329,10 @@ def test_results_are_kept(tiny, lockstep):
     trained(run)
     for side in run.sides:
         state = side.state().model
-        assert run.findings.weights[side.name].keys() == state.keys()
-        for name, value in run.findings.weights[side.name].items():
+        assert run.log.weights[side.name].keys() == state.keys()
+        for name, value in run.log.weights[side.name].items():
             np.testing.assert_array_equal(value, state[name])
-    kept = run.findings.predictions
+    kept = run.log.predictions
     assert list(kept) == ["numpy", "torch"]
     assert all(p.shape == (30,) and p.dtype == np.int32 for p in kept.values())
     accuracy = values(run, backend="numpy", split="test", metric="accuracy")[-1].value
@@ -355,18 +353,18 @@ def test_dropout_keeps_the_same_values_on_both_sides(tiny, lockstep, monkeypatch
         torch.nn.Dropout, "forward", lambda self, x: x * 3.0 if self.training else x
     )
     run = trained(lockstep(dropout(tiny)))
-    assert all(r.passed for r in run.findings.rows["parity"])
+    assert all(r.passed for r in run.log.rows["parity"])
     theirs = {r[1:-1]: r.value for r in values(run, backend="torch", metric="loss")}
     for row in values(run, backend="numpy", metric="loss"):
         assert row.value == pytest.approx(theirs[row[1:-1]], rel=1e-5)
     # The replicas see the same rows with the same masks, in another order.
-    assert max(r.distance for r in run.findings.rows["drift"]) < 1e-5
+    assert max(r.distance for r in run.log.rows["drift"]) < 1e-5
 
 
 def test_dropout_draws_leave_the_order_of_the_rows_alike(tiny, lockstep):
     """NumPy alone draws masks, so after the first epoch the generators stand apart."""
     run = trained(lockstep(dropout(tiny)))
-    assert not [r.site for r in run.findings.rows["parity"] if not r.passed]
+    assert not [r.site for r in run.log.rows["parity"] if not r.passed]
     assert run.record.steps == 6
 
 
@@ -387,8 +385,8 @@ def test_every_loss_is_trained_and_certified(tiny, lockstep, loss, size, classes
     data = run.splits.map(lambda rows: Rows(rows.inputs, rows.targets % classes))
     run.splits = data
     trained(run)
-    assert not [r for r in run.findings.rows["parity"] if not r.passed]
-    predicted = run.findings.predictions["torch"]
+    assert not [r for r in run.log.rows["parity"] if not r.passed]
+    predicted = run.log.predictions["torch"]
     accuracy = values(run, backend="torch", split="test", metric="accuracy")[-1].value
     assert accuracy == np.mean(predicted == data.test.targets)
     if size == 1:
@@ -412,9 +410,9 @@ def test_no_test_rows(tiny, lockstep):
     run = lockstep(tiny())
     run.splits = run.splits._replace(test=None)
     trained(run)
-    assert run.findings.predictions == {}
-    assert {r.split for r in run.findings.rows["history"]} == {"train"}
-    assert not [r for r in run.findings.rows["parity"] if not r.passed]
+    assert run.log.predictions == {}
+    assert {r.split for r in run.log.rows["history"]} == {"train"}
+    assert not [r for r in run.log.rows["parity"] if not r.passed]
 
 
 def test_steps_end_a_training_within_an_epoch(tiny, lockstep):
@@ -442,7 +440,7 @@ def test_weight_decay_on_weights_alone(tiny, lockstep):
     before = run.numpy.state().model
     held = {s.name: {"train": s.rows(*run.splits.train)} for s in run.sides}
     run._advance(1, [(0, np.arange(20))], held)
-    assert not [r for r in run.findings.rows["parity"] if not r.passed]
+    assert not [r for r in run.log.rows["parity"] if not r.passed]
     for side in run.sides:
         after = side.state().model
         for name, p in side.model.named_parameters():
@@ -460,7 +458,7 @@ def test_weight_decay_on_weights_alone(tiny, lockstep):
 def test_an_adaptive_optimizer_with_two_groups_keeps_its_state_apart(tiny, lockstep):
     form = tiny("training.decay_biases=false", "optimizers.Adam.weight_decay=0.1")
     run = trained(lockstep(form, label="Adam"))
-    assert not [r for r in run.findings.rows["parity"] if not r.passed]
+    assert not [r for r in run.log.rows["parity"] if not r.passed]
     shapes = {name: value.shape for name, value in run.numpy.state().model.items()}
     for side in run.sides:
         for name, slot in side.state().optimizer.items():
@@ -470,11 +468,11 @@ def test_an_adaptive_optimizer_with_two_groups_keeps_its_state_apart(tiny, locks
 def test_lengths_of_the_gradients(tiny, lockstep):
     run = lockstep(tiny("training.gradient_norms=true"))
     trained(run)
-    rows = run.findings.rows["gradients"]
+    rows = run.log.rows["gradients"]
     assert len(rows) == 2 * 6 * 6  # sides, steps, parameters
     for side in run.sides:
         last = {r.parameter: r.norm for r in rows if (r.backend, r.step) == (side.name, 5)}
         for name, p in side.model.named_parameters():
             expected = np.sqrt(np.sum(np.asarray(p.grad, np.float64) ** 2))
             assert last[name] == pytest.approx(expected, rel=1e-12)
-    assert "gradients" not in {t for t, r in trained(lockstep(tiny())).findings.rows.items() if r}
+    assert "gradients" not in {t for t, r in trained(lockstep(tiny())).log.rows.items() if r}

@@ -8,7 +8,7 @@ import re
 import pytest
 from rich.console import Console
 
-from compare.console import bars
+from compare.console import progress
 from compare.console.progress import observer
 from compare.records.run import FailureRecord, Initial, TrainingRecord
 
@@ -59,7 +59,7 @@ def test_lines_where_there_is_no_terminal(tiny):
 
 
 def test_bars_for_every_side_and_optimizer(tiny, monkeypatch):
-    monkeypatch.setattr(bars, "LEAST_BETWEEN_UPDATES_S", 0.0)
+    monkeypatch.setattr(progress, "LEAST_BETWEEN_UPDATES_S", 0.0)
     console, out = terminal()
     with observer(tiny(), console) as watching:
         tell(watching, "SGD")
@@ -103,7 +103,7 @@ def test_quick_steps_are_not_all_shown(tiny, monkeypatch):
 
 
 def test_several_seeds_and_the_width(tiny, monkeypatch):
-    monkeypatch.setattr(bars, "LEAST_BETWEEN_UPDATES_S", 0.0)
+    monkeypatch.setattr(progress, "LEAST_BETWEEN_UPDATES_S", 0.0)
     console, out = terminal()
     with observer(tiny("seeds=[0,4294967295]"), console) as watching:
         tell(watching, "Adam", 4294967295, steps=100_000 // 50_000)
@@ -134,7 +134,7 @@ def test_bars_of_trainings_of_an_earlier_run_are_left_out(tiny):
 
 
 def test_a_run_that_is_broken_off_leaves_its_bars_in_place(tiny, monkeypatch):
-    monkeypatch.setattr(bars, "LEAST_BETWEEN_UPDATES_S", 0.0)
+    monkeypatch.setattr(progress, "LEAST_BETWEEN_UPDATES_S", 0.0)
     console, out = terminal()
 
     def broken_off():
@@ -151,7 +151,7 @@ def test_a_run_that_is_broken_off_leaves_its_bars_in_place(tiny, monkeypatch):
 
 
 def test_loss_that_is_no_number(tiny, monkeypatch):
-    monkeypatch.setattr(bars, "LEAST_BETWEEN_UPDATES_S", 0.0)
+    monkeypatch.setattr(progress, "LEAST_BETWEEN_UPDATES_S", 0.0)
     console, out = terminal()
     with observer(tiny(), console) as watching:
         watching.begin("SGD", 0, 3)
@@ -189,7 +189,7 @@ def test_a_line_for_each_training_made_elsewhere(tiny):
 
 
 def test_one_bar_for_many_trainings_and_two_for_the_current_one(tiny, monkeypatch):
-    monkeypatch.setattr(bars, "LEAST_BETWEEN_UPDATES_S", 0.0)
+    monkeypatch.setattr(progress, "LEAST_BETWEEN_UPDATES_S", 0.0)
     console, out = terminal()
     with observer(tiny("seeds=[0,1,2,3]"), console) as watching:
         watching.expect(1, 8)
@@ -224,7 +224,7 @@ def test_one_bar_for_trainings_made_elsewhere(tiny):
 
 def test_bars_of_what_is_varied(tiny, monkeypatch):
     """A training is named after its optimizer and its cases."""
-    monkeypatch.setattr(bars, "LEAST_BETWEEN_UPDATES_S", 0.0)
+    monkeypatch.setattr(progress, "LEAST_BETWEEN_UPDATES_S", 0.0)
     console, out = terminal()
     form = tiny('vary={rate={key="training.batch_size",values=[10,20]}}', "reported=[]")
     with observer(form, console) as watching:

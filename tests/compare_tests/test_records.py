@@ -54,7 +54,7 @@ def test_headers():
 def test_rows_as_text():
     row = ParityRow("SGD", 0, 3, "float32", "forward/1/output", 0.1, 1e-300, 5e-324, True)
     assert table_text("parity", [row]).splitlines()[1] == (
-        "SGD,3,float32,forward/1/output,0.1,1e-300,5e-324,true"
+        "SGD,0,3,float32,forward/1/output,0.1,1e-300,5e-324,true"
     )
     row = HistoryRow("numpy", "SGD", 0, 1, 2, "evaluation", "test", "loss", np.float32(0.1))
     assert table_text("history", [row]).endswith(",loss,0.10000000149011612\n")
@@ -304,12 +304,6 @@ def test_parity_of_an_unfinished_training(finished):
     second.finished, second.parity_rows = False, 3
     assert run.parity_of(second) == run.parity[first.parity_rows :]
     assert len(run.parity_of(first)) == first.parity_rows
-
-
-def test_parity_of_another_run(finished):
-    run, other = read_run(finished), read_run(finished)
-    with pytest.raises(ValueError, match="not of this run"):
-        run.parity_of(other.record.trainings[0])
 
 
 def test_arrays(tmp_path):

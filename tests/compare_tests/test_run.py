@@ -78,7 +78,8 @@ def test_the_words_in_the_tables(finished):
     with (finished / "history.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert {r["backend"] for r in rows} == {"numpy", "torch"}
-    assert {r["optimizer"] for r in rows} == {"SGD", "Adam"}
+    assert {r["label"] for r in rows} == {"SGD", "Adam"}
+    assert {r["phase"] for r in rows} == {"step", "evaluation"}
     assert {r["split"] for r in rows} == {"train", "validation", "test"}
     assert {r["metric"] for r in rows} == {"loss", "accuracy"}
     assert {r["seed"] for r in rows} == {"0"}
@@ -95,7 +96,7 @@ def test_the_words_in_the_tables(finished):
 
 def test_run_json(finished):
     tree = json.loads((finished / "run.json").read_text(encoding="utf-8"))
-    assert tree["schema"] == SCHEMA == 1
+    assert tree["schema"] == SCHEMA == 2
     assert tree["status"] == "complete"
     assert tree["experiment"]["model"]["architecture"] == "bn_mlp"
     assert tree["data"]["name"] == "mnist-sample"

@@ -11,9 +11,15 @@ import numpy as np
 import pytest
 
 from compare.records.directory import BETWEEN_CHECKPOINTS_S, RunDirectory, write_arrays
-from compare.records.log import Findings
 from compare.records.run import RunRecord, read_run, read_run_record
-from compare.records.tables import DriftRow, GradientRow, HistoryRow, ParityRow, table_text
+from compare.records.tables import (
+    DriftRow,
+    GradientRow,
+    HistoryRow,
+    ParityRow,
+    TrainingLog,
+    table_text,
+)
 from experiments.errors import InputError
 
 
@@ -30,7 +36,7 @@ def untrained(finished) -> RunRecord:
     return record.model_copy(update={"status": "incomplete", "trainings": []})
 
 
-def findings(directory: RunDirectory, record: RunRecord) -> Findings:
+def log(directory: RunDirectory, record: RunRecord) -> TrainingLog:
     """A place for what a training finds that the record does not mention yet."""
     assert not record.trainings
     return directory.begin("SGD", 0)
@@ -44,7 +50,7 @@ def copy(finished, tmp_path):
 def test_nothing_is_made_before_the_first_write(tmp_path, finished):
     directory = RunDirectory(tmp_path / "a" / "b")
     record = untrained(finished)
-    findings(directory, record).add("drift", DriftRow("SGD", 0, 1, "numpy", 0.5))
+    log(directory, record).add("drift", DriftRow("SGD", 0, 1, "numpy", 0.5))
     assert os.listdir(tmp_path) == []
     directory.write(record)
     assert sorted(os.listdir(tmp_path / "a" / "b")) == [
@@ -197,7 +203,7 @@ def test_tables_follow_the_order_of_the_record(tmp_path, finished):
 
 
 def test_text_that_was_told_is_not_told_again():
-    found = Findings("SGD", 0)
+    found = TrainingLog("SGD", 0)
     found.add("drift", DriftRow("SGD", 0, 1, "numpy", 0.5))
     first = found.text("drift")
     found.add("drift", DriftRow("SGD", 0, 2, "numpy", 0.5))
@@ -211,10 +217,10 @@ def test_resume_reads_back_what_is_finished(copy):
     assert directory.found == before.record
     trainings = before.record.trainings
     for name in ("history", "parity", "drift", "timing"):
-        found = [row for t in trainings for row in directory.findings[t.label, t.seed].rows[name]]
+        found = [row for t in trainings for row in directory.logs[t.label, t.seed].rows[name]]
         assert found == getattr(before, name)
     for training in trainings:
-        found = directory.findings[training.label, training.seed]
+        found = directory.logs[training.label, training.seed]
         for backend, predicted in found.predictions.items():
             expected = before.predictions[f"{backend}/{training.label}/0"]
             np.testing.assert_array_equal(predicted, expected)
@@ -228,8 +234,8 @@ def test_resume_leaves_out_what_is_not_finished(copy):
     tree["status"] = "incomplete"
     (copy / "run.json").write_text(json.dumps(tree))
     directory = RunDirectory(copy, resume=True)
-    assert list(directory.findings) == [("SGD", 0)]
-    found = directory.findings["SGD", 0]
+    assert list(directory.logs) == [("SGD", 0)]
+    found = directory.logs["SGD", 0]
     for name in ("history", "parity", "drift", "timing"):
         assert {row.label for row in found.rows[name]} == {"SGD"}
     assert len(found.rows["parity"]) == tree["trainings"][0]["parity_rows"]
@@ -259,7 +265,7 @@ def test_resume_of_a_damaged_run(copy):
 def test_a_full_disk_leaves_the_earlier_files(copy, monkeypatch):
     before = {f: f.read_bytes() for f in copy.rglob("*") if f.is_file()}
     directory = RunDirectory(copy, resume=True)
-    found = directory.findings["SGD", 0]
+    found = directory.logs["SGD", 0]
     found.add("history", HistoryRow("numpy", "SGD", 0, 9, 9, "evaluation", "test", "loss", 0.5))
     found.add("parity", ParityRow("SGD", 0, 9, "float32", "x", 0.0, 0.0, 0.0, True))
 
@@ -274,7 +280,7 @@ def test_a_full_disk_leaves_the_earlier_files(copy, monkeypatch):
 
 def test_weights(tmp_path, finished):
     directory, record = RunDirectory(tmp_path / "r"), read_run_record(finished)
-    training = record.trainings[0].model_copy(update={"optimizer": "SGD 0.9", "seed": 3})
+    training = record.trainings[0].model_copy(update={"label": "SGD 0.9", "seed": 3})
     found = directory.begin("SGD 0.9", 3)
     found.weights["numpy"] = {"a": np.arange(6.0).reshape(2, 3).T}
     directory.write(record.model_copy(update={"trainings": [training]}))

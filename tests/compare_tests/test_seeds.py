@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from compare.spec.seeds import MOST_SEEDS, parse_seeds
+from compare.spec.loading import MOST_SEEDS, parse_seeds
 from experiments.errors import InputError
 
 

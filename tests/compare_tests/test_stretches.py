@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compare.records.log import Findings
+from compare.records.tables import TrainingLog
 from compare.spec.model import model_spec
 from compare.training import lockstep
+from compare.training.data import Rows, Splits
 from compare.training.lockstep import LockStep
-from compare.training.splits import Rows, Splits
 
 DROPOUT = (
     'model={architecture="pass_fail_mlp",arguments={sizes=[784,8,8,10],dropout=0.5}}',
@@ -41,7 +41,7 @@ def make(tiny):
         plan = form.configurations[0]
         return LockStep(
             plan, model_spec(plan.experiment, plan.optimizer), 0, Splits(data, None, None),
-            Findings(plan.label, 0), Watching(),
+            TrainingLog(plan.label, 0), Watching(),
         )  # fmt: skip
 
     return make
@@ -87,9 +87,9 @@ def test_sides_take_turns(make):
 @pytest.mark.parametrize("changes", [(), DROPOUT], ids=["plain", "dropout"])
 def test_records_are_those_of_single_steps(make, monkeypatch, changes):
     looks = ("parity.first_steps=3", "parity.every=31", "parity.replica_steps=40", *changes)
-    together = trained(make(*looks)).findings
+    together = trained(make(*looks)).log
     monkeypatch.setattr(lockstep, "STRETCH", 1)
-    apart = trained(make(*looks)).findings
+    apart = trained(make(*looks)).log
     for table in ("parity", "history", "drift", "gradients"):
         assert together.rows[table] == apart.rows[table]
         assert together.rows[table] or table == "gradients"
@@ -100,7 +100,7 @@ def test_records_are_those_of_single_steps(make, monkeypatch, changes):
 
 
 def test_rows_of_the_history_follow_the_steps(make):
-    rows = trained(make("parity.replicas=0")).findings.rows["history"]
+    rows = trained(make("parity.replicas=0")).log.rows["history"]
     batches = [(r.step, r.backend, r.metric) for r in rows if r.split == "train" and r.epoch]
     inside = [row for row in batches if row[0] not in (23, 46, 69)]  # there epochs end
     wanted = [

@@ -96,7 +96,7 @@ def test_nothing_is_cut_off_at_80_columns(run, terminal):
     run.record.trainings.append(run.record.trainings[0].model_copy(update={"seed": 0}))
     big = [r._replace(value=-1.23456789e30, seed=4294967295) for r in run.history]
     timing = [r._replace(numpy_s=1.0, torch_s=1.0, seed=4294967295) for r in run.timing]
-    parity = [r._replace(passed=False) for r in run.parity] * 1000
+    parity = [r._replace(passed=False, seed=4294967295) for r in run.parity] * 1000
     run = replace(run, history=big, timing=timing, parity=parity)
     _, text = shown(run, force_terminal=terminal)
     assert "…" not in text

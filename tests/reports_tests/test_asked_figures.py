@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from compare.records.run import Run, read_run
-from compare.spec.report import FigureForm
+from compare.spec.report import FigureSettings
 from reports.figures.asked import KINDS, best_trials, draw
 from reports.figures.asked.near_misses import shares
 from reports.figures.asked.series import Series, series, together
@@ -40,7 +40,7 @@ def asked(make_run: MakeRun, name: str = "run", **choices: Any) -> Run:
 
 
 def drawn(run: Run, **form: Any) -> Drawing:
-    found = FigureForm.model_validate(form)
+    found = FigureSettings.model_validate(form)
     with style():
         drawing = KINDS[found.kind](run, found, "own-1")
     assert drawing is not None
@@ -192,7 +192,7 @@ def test_the_best_trials_are_the_best(make_run: MakeRun) -> None:
     assert [title.split(":")[0] for title in found] == ["1", "2", "3", "4", "5"]
     rate = run.configurations["SGD trial 6"].experiment.optimizers["SGD"].lr
     assert next(iter(found.values())).get_xlabel() == f"lr {rate:.2g}"
-    form = FigureForm(kind="best trials", quantity="test loss")
+    form = FigureSettings(kind="best trials", quantity="test loss")
     labels = [configuration.label for configuration, _ in best_trials.ranking(run, form)]
     assert labels == [f"SGD trial {number}" for number in (6, 5, 4, 3, 2, 1)]
 
@@ -254,7 +254,7 @@ def test_every_kind_can_be_drawn_where_everything_diverged(make_run: MakeRun, ki
     run = asked(
         make_run, losses=lambda _: lambda step: math.nan, gradients=True, experiment=experiment
     )
-    form = FigureForm.model_validate({"kind": kind, "quantity": "test loss", "across": "std"})
+    form = FigureSettings.model_validate({"kind": kind, "quantity": "test loss", "across": "std"})
     with style():
         drawing = KINDS[kind](run, form, "own-1")
         if drawing is not None:

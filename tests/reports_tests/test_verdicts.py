@@ -7,13 +7,12 @@ import math
 
 import pytest
 
-from compare.analysis.claims import Answer, ClaimAnswer
-from compare.analysis.equivalence import Equality
-from compare.analysis.intervals import Interval, equivalence_test
+from compare.analysis.claims import ClaimResult, Decision
+from compare.analysis.intervals import Equality, Interval, equivalence_test
 from compare.spec.report import Claim
 from reports import verdicts as say
 
-YES, NO, OPEN = Answer.SUPPORTED, Answer.NOT_SUPPORTED, Answer.UNDECIDED
+YES, NO, OPEN = Decision.SUPPORTED, Decision.NOT_SUPPORTED, Decision.UNDECIDED
 HIGHER = Claim(
     says="A is best",
     by="me",
@@ -27,8 +26,8 @@ LEAST = Claim(
 )
 
 
-def answered(numpy: Answer, torch: Answer, together: Answer) -> ClaimAnswer:
-    return ClaimAnswer(HIGHER, {}, {"numpy": numpy, "torch": torch}, together)
+def answered(numpy: Decision, torch: Decision, together: Decision) -> ClaimResult:
+    return ClaimResult(HIGHER, {}, {"numpy": numpy, "torch": torch}, together)
 
 
 def equal(differences: list[float], label: str = "") -> Equality:

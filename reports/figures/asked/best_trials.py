@@ -10,7 +10,7 @@ import numpy as np
 from compare.analysis.quantities import BACKENDS, quantity
 from compare.records.run import Run
 from compare.spec.experiment import Configuration
-from compare.spec.report import FigureForm
+from compare.spec.report import FigureSettings
 from reports.figures.asked.groups import plans_of, trained
 from reports.figures.asked.look import draw_line, grid, legend, whole_numbers, y_label
 from reports.figures.asked.series import is_smoothed, series, together
@@ -24,7 +24,7 @@ ROW_CM = 4.1
 LOW_IS_GOOD = ("loss", "rises", "gap")
 
 
-def draw(run: Run, form: FigureForm, name: str) -> Drawing | None:
+def draw(run: Run, form: FigureSettings, name: str) -> Drawing | None:
     """Draw it; None where the run has no such curve."""
     best = ranking(run, form)[: form.count]
     if not best:
@@ -58,7 +58,7 @@ def draw(run: Run, form: FigureForm, name: str) -> Drawing | None:
     )
 
 
-def ranking(run: Run, form: FigureForm) -> list[tuple[Configuration, float]]:
+def ranking(run: Run, form: FigureSettings) -> list[tuple[Configuration, float]]:
     """(configuration, NumPy's mean over seeds of the final quantity), the best first.
 
     A configuration with a training that did not end with a finite figure is left out.
@@ -90,7 +90,7 @@ def _short(value: Any) -> str:
     return f"{value:.2g}"
 
 
-def _caption(run: Run, form: FigureForm, drawn: int, of: int) -> str:
+def _caption(run: Run, form: FigureSettings, drawn: int, of: int) -> str:
     told = f"{escaped(form.caption)} " if form.caption else ""
     told += (
         f"The {drawn} best of {of} by NumPy's final {form.quantity}, which stands above each panel "

@@ -6,7 +6,7 @@ import numpy as np
 
 from compare.analysis.quantities import BACKENDS
 from compare.records.run import Run
-from compare.spec.report import FigureForm
+from compare.spec.report import FigureSettings
 from reports.figures.asked.groups import (
     averaged,
     lines_of,
@@ -32,7 +32,7 @@ CUT = 3.0
 """A loss axis ends at so many times the loss that the trainings typically start from."""
 
 
-def draw(run: Run, form: FigureForm, name: str) -> Drawing | None:
+def draw(run: Run, form: FigureSettings, name: str) -> Drawing | None:
     """Draw it; None where the run has no such curve."""
     quantities = [form.quantity, *([form.also] if form.also else [])]
     panels = panels_of(run, form)
@@ -86,7 +86,7 @@ def _start(band: Band) -> list[float]:
     return [float(band.mean[0])] if np.isfinite(band.mean[0]) else []
 
 
-def _caption(run: Run, form: FigureForm, *, cut: bool, crossed: bool) -> str:
+def _caption(run: Run, form: FigureSettings, *, cut: bool, crossed: bool) -> str:
     told = f"{escaped(form.caption)} " if form.caption else f"{capitalised(form.quantity)}. "
     told += "Lines are NumPy's and open marks PyTorch's"
     told += f"; {form.also} is dashed." if form.also else "."

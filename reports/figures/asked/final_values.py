@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from compare.analysis.quantities import BACKENDS, quantity
 from compare.records.run import Run
 from compare.spec.experiment import Configuration
-from compare.spec.report import FigureForm
+from compare.spec.report import FigureSettings
 from compare.spec.vary import setting
 from reports.figures.asked.groups import (
     averaged,
@@ -41,7 +41,7 @@ class Point(NamedTuple):
     diverged: int
 
 
-def draw(run: Run, form: FigureForm, name: str) -> Drawing | None:
+def draw(run: Run, form: FigureSettings, name: str) -> Drawing | None:
     """Draw it; None where the run has no such figure, or the form names no axis for it."""
     across = form.across or form.lines
     panels = panels_of(run, form)
@@ -99,7 +99,7 @@ def draw(run: Run, form: FigureForm, name: str) -> Drawing | None:
 
 
 def _lines(
-    configurations: list[Configuration], form: FigureForm, across: str
+    configurations: list[Configuration], form: FigureSettings, across: str
 ) -> dict[str, list[Configuration]]:
     """Name → configurations of a line; the axis along the bottom makes no lines."""
     if form.lines is not None:
@@ -132,7 +132,9 @@ def _places(run: Run, across: str, cases: list[str]) -> tuple[list[float], bool]
     return [float(place) for place in range(len(cases))], False
 
 
-def _point(run: Run, form: FigureForm, backend: str, configurations: list[Configuration]) -> Point:
+def _point(
+    run: Run, form: FigureSettings, backend: str, configurations: list[Configuration]
+) -> Point:
     values, diverged = [], 0
     for training in trained(run, configurations):
         value = quantity(run, backend, training, form.quantity)
@@ -178,7 +180,7 @@ def _draw_points(
     return bool(np.any(np.isfinite(means)) or any(point.diverged for point in points))
 
 
-def _caption(run: Run, form: FigureForm, *, broken: bool) -> str:
+def _caption(run: Run, form: FigureSettings, *, broken: bool) -> str:
     told = (
         f"{escaped(form.caption)} "
         if form.caption

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from compare.analysis.quantities import BACKENDS
 from compare.records.run import Run
 from compare.spec.experiment import Configuration
-from compare.spec.report import FigureForm
+from compare.spec.report import FigureSettings
 from reports.figures.asked.groups import MOST_PANELS, lines_of, panels_of, plans_of, trained
 from reports.figures.asked.look import MARKED, grid, in_rows, label_edges, whole_numbers
 from reports.figures.canvas import Drawing
@@ -24,7 +24,7 @@ WINDOW = 20
 MOST_LAYERS = 12
 
 
-def draw(run: Run, form: FigureForm, name: str) -> Drawing | None:
+def draw(run: Run, form: FigureSettings, name: str) -> Drawing | None:
     """Draw it; None where no gradient was recorded."""
     if not run.gradients:
         return None
@@ -70,7 +70,7 @@ def draw(run: Run, form: FigureForm, name: str) -> Drawing | None:
     )
 
 
-def _panels(run: Run, form: FigureForm) -> dict[str, list[Configuration]]:
+def _panels(run: Run, form: FigureSettings) -> dict[str, list[Configuration]]:
     """A panel for each case of the axes that the form names, or for each configuration."""
     if form.panels is None and form.lines is None:
         return {
@@ -126,7 +126,7 @@ def _named(run: Run, panels: dict[str, list[Configuration]], parameter: str) -> 
     return f"{parameter} ({kind})" if kind else parameter
 
 
-def _caption(run: Run, form: FigureForm) -> str:
+def _caption(run: Run, form: FigureSettings) -> str:
     told = f"{escaped(form.caption)} " if form.caption else ""
     told += (
         "The length ‖dW‖ of the gradient of each layer's weight, before the update, from the "

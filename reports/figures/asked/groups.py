@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from compare.records.run import Run, TrainingRecord
 from compare.spec.experiment import OPTIMIZER, Configuration
-from compare.spec.report import FigureForm
+from compare.spec.report import FigureSettings
 from reports.variants import short_case
 from reports.wording import escaped, joined
 
@@ -42,7 +42,7 @@ def by_case(
     return found
 
 
-def panels_of(run: Run, form: FigureForm) -> dict[str, list[Configuration]]:
+def panels_of(run: Run, form: FigureSettings) -> dict[str, list[Configuration]]:
     """Title → the configurations of a panel; at most as many panels as a page has room for."""
     found = by_case(plans_of(run), form.panels)
     kept = list(found.items())[:MOST_PANELS]
@@ -50,7 +50,7 @@ def panels_of(run: Run, form: FigureForm) -> dict[str, list[Configuration]]:
 
 
 def lines_of(
-    configurations: Sequence[Configuration], form: FigureForm
+    configurations: Sequence[Configuration], form: FigureSettings
 ) -> dict[str, list[Configuration]]:
     """Name → the configurations of a line.
 
@@ -80,7 +80,7 @@ def title(axis: str | None, case: str) -> str:
     return case
 
 
-def averaged(run: Run, form: FigureForm) -> str:
+def averaged(run: Run, form: FigureSettings) -> str:
     """What the figure averages over beside the seeds, as a sentence."""
     if form.lines is None:
         return ""
@@ -91,7 +91,7 @@ def averaged(run: Run, form: FigureForm) -> str:
     return f" Each is the mean over {joined([escaped(axis) for axis in over])}." if over else ""
 
 
-def missing_panels(run: Run, form: FigureForm) -> str:
+def missing_panels(run: Run, form: FigureSettings) -> str:
     """A sentence on panels that the page had no room for."""
     panels = len(by_case(plans_of(run), form.panels))
     if panels <= MOST_PANELS:

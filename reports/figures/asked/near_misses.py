@@ -9,7 +9,7 @@ import numpy as np
 
 from compare.analysis.quantities import BACKENDS
 from compare.records.run import Run, TrainingRecord, predicted_key
-from compare.spec.report import FigureForm
+from compare.spec.report import FigureSettings
 from reports.figures.asked.groups import by_case, lines_of, plans_of, trained
 from reports.figures.asked.look import grid, in_rows, label_edges, whole_numbers
 from reports.figures.canvas import SIDE_COLOURS, Drawing
@@ -17,7 +17,7 @@ from reports.trainings import several_seeds
 from reports.wording import escaped, percent
 
 
-def draw(run: Run, form: FigureForm, name: str) -> Drawing | None:
+def draw(run: Run, form: FigureSettings, name: str) -> Drawing | None:
     """Draw it; None where no prediction was recorded."""
     targets = run.predictions.get("targets")
     if targets is None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from compare.spec.experiment import Experiment
-from compare.spec.vary import Axis, changed, combinations, setting
+from compare.spec.vary import AxisSettings, changed, combinations, setting
 from experiments.errors import InputError
 
 NORM = 'vary.norm.cases={with={model.arguments.negative_slope=0.1},"no +1"={model.std=2.0}}'
@@ -102,7 +102,7 @@ def test_changing_nothing_but_a_part():
 
 def test_cases_share_nothing():
     """A list that stands in two trainings is two lists."""
-    axis = Axis(cases={"x": {"a": [1]}})
+    axis = AxisSettings(cases={"x": {"a": [1]}})
     first, second = combinations({"n": axis})[0][1], combinations({"n": axis})[0][1]
     first["a"].append(2)
     assert second["a"] == [1]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from compare.spec.model import ModelSpec, model_spec
-from compare.training.dry_run import rehearse
-from compare.training.splits import Rows, Splits
+from compare.training.data import Rows, Splits
+from compare.training.dry_run import dry_run
 from experiments.errors import InputError
 
 
@@ -23,14 +23,14 @@ def splits(rows: int, features: int = 784, classes: int = 10) -> Splits:
 
 def refusal(form, data: Splits, plan: ModelSpec | None = None, max_steps=None) -> str:
     with pytest.raises(InputError) as caught:
-        rehearse(plan or model_spec(form, "SGD"), form, data, max_steps)
+        dry_run(plan or model_spec(form, "SGD"), form, data, max_steps)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 @pytest.mark.parametrize("rows", [40, 42, 19, 20, 2])
 def test_batches_that_can_be_trained(tiny, rows):
-    rehearse(model_spec(tiny(), "SGD"), tiny(), splits(rows))
+    dry_run(model_spec(tiny(), "SGD"), tiny(), splits(rows))
 
 
 @pytest.mark.parametrize("rows", [41, 1])
@@ -47,13 +47,13 @@ def test_batches_of_one_row_with_batchnorm(tiny):
 
 
 def test_a_last_batch_of_one_row_that_is_never_reached(tiny):
-    rehearse(model_spec(tiny(), "SGD"), tiny(), splits(41), max_steps=2)
+    dry_run(model_spec(tiny(), "SGD"), tiny(), splits(41), max_steps=2)
     assert "leave a batch of 1," in refusal(tiny(), splits(41), max_steps=3)
 
 
 def test_a_last_batch_of_one_row_without_batchnorm(tiny):
     form = tiny(name="mnist_softmax")
-    rehearse(model_spec(form, "SGD"), form, splits(41))
+    dry_run(model_spec(form, "SGD"), form, splits(41))
 
 
 def test_rows_of_another_width(tiny):
@@ -89,7 +89,7 @@ def test_what_pytorch_takes_and_numpy_refuses_is_not_blamed_on_the_person(tiny, 
         raise RuntimeError("a mistake")
 
     monkeypatch.setattr(numpy_nn.Linear, "forward", broken)
-    rehearse(model_spec(tiny(), "SGD"), tiny(), splits(40))
+    dry_run(model_spec(tiny(), "SGD"), tiny(), splits(40))
 
 
 def test_a_loss_for_one_output(tiny):
@@ -97,7 +97,7 @@ def test_a_loss_for_one_output(tiny):
     said = refusal(form, splits(40))
     assert said.endswith("of shape (10,) a row; training.loss = 'MSELoss' takes one value.")
     form = tiny("training.loss=MSELoss", "sizes=[784,8,1]")
-    rehearse(model_spec(form, "SGD"), form, splits(40))
+    dry_run(model_spec(form, "SGD"), form, splits(40))
 
 
 def test_more_classes_than_a_loss_can_tell_apart(tiny):
@@ -107,8 +107,8 @@ def test_more_classes_than_a_loss_can_tell_apart(tiny):
         "training.loss = 'BCEWithLogitsLoss' tells 2 classes apart, but the data has 10."
     )
     data = splits(40).map(lambda rows: rows._replace(targets=rows.targets % 2))
-    rehearse(model_spec(form, "SGD"), form, data)
+    dry_run(model_spec(form, "SGD"), form, data)
 
 
 def test_rows_without_a_test_split(tiny):
-    rehearse(model_spec(tiny(), "SGD"), tiny(), splits(40)._replace(test=None))
+    dry_run(model_spec(tiny(), "SGD"), tiny(), splits(40)._replace(test=None))
