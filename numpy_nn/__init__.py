@@ -2,99 +2,25 @@
 
 from typing import NoReturn
 
-from . import init, optim
-from .modules import (
-    ELU,
-    GELU,
-    AdaptiveAvgPool2d,
-    AvgPool2d,
-    BatchNorm1d,
-    BatchNorm2d,
-    BCELoss,
-    BCEWithLogitsLoss,
-    Conv1d,
-    Conv2d,
-    ConvTranspose2d,
-    CrossEntropyLoss,
-    Dropout,
-    Embedding,
-    Flatten,
-    GroupNorm,
-    Hardswish,
-    HuberLoss,
-    Identity,
-    KLDivLoss,
-    L1Loss,
-    LayerNorm,
-    LeakyReLU,
-    Linear,
-    LogSoftmax,
-    MaxPool2d,
-    Module,
-    MSELoss,
-    NLLLoss,
-    ReLU,
-    Sequential,
-    Sigmoid,
-    SiLU,
-    SmoothL1Loss,
-    Softmax,
-    Softplus,
-    Tanh,
-)
+from . import init, modules, optim
+from .modules import *
 from .parameter import Parameter
 from .random import Generator, default_generator, manual_seed, randperm
 
 __all__ = [
-    "ELU",
-    "GELU",
-    "AdaptiveAvgPool2d",
-    "AvgPool2d",
-    "BCELoss",
-    "BCEWithLogitsLoss",
-    "BatchNorm1d",
-    "BatchNorm2d",
-    "Conv1d",
-    "Conv2d",
-    "ConvTranspose2d",
-    "CrossEntropyLoss",
-    "Dropout",
-    "Embedding",
-    "Flatten",
     "Generator",
-    "GroupNorm",
-    "Hardswish",
-    "HuberLoss",
-    "Identity",
-    "KLDivLoss",
-    "L1Loss",
-    "LayerNorm",
-    "LeakyReLU",
-    "Linear",
-    "LogSoftmax",
-    "MSELoss",
-    "MaxPool2d",
-    "Module",
-    "NLLLoss",
     "Parameter",
-    "ReLU",
-    "Sequential",
-    "SiLU",
-    "Sigmoid",
-    "SmoothL1Loss",
-    "Softmax",
-    "Softplus",
-    "Tanh",
     "default_generator",
     "init",
     "manual_seed",
     "optim",
     "randperm",
 ]
+__all__ += modules.__all__  # type: ignore[attr-defined]
 
 
 def __getattr__(name: str) -> NoReturn:
     raise AttributeError(
         f"numpy_nn has no {name!r}; what PyTorch has under that name, if anything, is not "
-        f"supported here. There are: {', '.join(__all__)}"
+        f"supported here. There are: {', '.join(sorted(__all__))}"
     )

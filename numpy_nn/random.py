@@ -187,12 +187,30 @@ default_generator = Generator()
 
 
 def manual_seed(seed: int) -> Generator:
-    """Start the default generator anew; see ``Generator.manual_seed``."""
+    """Start the default generator anew.
+
+    Args:
+        seed: in [−2⁶³, 2⁶⁴); see ``Generator.manual_seed``.
+
+    Raises:
+        ValueError: if it is outside that range.
+
+    Example:
+        >>> manual_seed(0).uniform(2)  # torch.manual_seed(0); torch.rand(2)
+        array([0.4962566, 0.7682218], dtype=float32)
+    """
     return default_generator.manual_seed(seed)
 
 
 def randperm(n: int, *, generator: Generator | None = None) -> np.ndarray:
-    """Draw a permutation of 0 … n − 1 as ``torch.randperm`` does, from the default generator.
+    """Draw a permutation of 0 … n − 1, as ``torch.randperm`` does.
+
+    Args:
+        n: how many numbers.
+        generator: None for the default one.
+
+    Raises:
+        ValueError: if n is negative, or so large that PyTorch draws it another way.
 
     Example:
         >>> randperm(5, generator=Generator(0))  # torch.manual_seed(0); torch.randperm(5)

@@ -1,49 +1,15 @@
 """PyTorch under the names that numpy_nn has. No layer is written here."""
 
+from typing import TYPE_CHECKING, Any
+
 import torch
 from torch import Generator, default_generator, manual_seed, optim, randperm
-from torch.nn import (
-    ELU,
-    GELU,
-    AdaptiveAvgPool2d,
-    AvgPool2d,
-    BatchNorm1d,
-    BatchNorm2d,
-    BCELoss,
-    BCEWithLogitsLoss,
-    Conv1d,
-    Conv2d,
-    ConvTranspose2d,
-    CrossEntropyLoss,
-    Dropout,
-    Embedding,
-    Flatten,
-    GroupNorm,
-    Hardswish,
-    HuberLoss,
-    Identity,
-    KLDivLoss,
-    L1Loss,
-    LayerNorm,
-    LeakyReLU,
-    Linear,
-    LogSoftmax,
-    MaxPool2d,
-    Module,
-    MSELoss,
-    NLLLoss,
-    Parameter,
-    ReLU,
-    Sequential,
-    Sigmoid,
-    SiLU,
-    SmoothL1Loss,
-    Softmax,
-    Softplus,
-    Tanh,
-    init,
-)
+from torch.nn import Module, Parameter, init
 
+if TYPE_CHECKING:  # the layers below come through __getattr__, which tells an editor nothing
+    from torch.nn import *
+
+# The names of numpy_nn, and configure. Those that are not imported above are torch.nn's.
 __all__ = [
     "ELU",
     "GELU",
@@ -91,6 +57,19 @@ __all__ = [
     "optim",
     "randperm",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(torch.nn, name)
+    raise AttributeError(
+        f"torch_nn has no {name!r}: it has the names of numpy_nn, and torch.nn has the rest. "
+        f"There are: {', '.join(__all__)}"
+    )
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def configure(threads: int | None = None, deterministic: bool = True) -> None:

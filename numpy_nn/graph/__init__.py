@@ -11,8 +11,7 @@ The package is a namespace like ``numpy_nn``, with the same constructors, initia
     from experiments.architectures import bn_mlp
     bn_mlp(numpy_nn.graph)
 
-To read in this order: ``nodes/node.py``, ``nodes/arithmetic.py`` and the other nodes,
-``graph.py``, ``layer.py``, and then any layer.
+To read in this order: ``nodes.py``, ``graph.py``, and then ``layers.py``.
 """
 
 from typing import NoReturn
@@ -21,33 +20,16 @@ from .. import init, optim
 from ..modules import Identity, Module, Sequential
 from ..parameter import Parameter
 from ..random import Generator, default_generator, manual_seed, randperm
-from . import nodes
-from .activation import LeakyReLU, ReLU
-from .batchnorm import BatchNorm1d, BatchNorm2d
-from .conv import Conv2d
-from .dropout import Dropout
-from .flatten import Flatten
+from . import layers, nodes
 from .graph import Graph, Value
-from .linear import Linear
-from .loss import CrossEntropyLoss
-from .pooling import MaxPool2d
+from .layers import *
 
 __all__ = [
-    "BatchNorm1d",
-    "BatchNorm2d",
-    "Conv2d",
-    "CrossEntropyLoss",
-    "Dropout",
-    "Flatten",
     "Generator",
     "Graph",
     "Identity",
-    "LeakyReLU",
-    "Linear",
-    "MaxPool2d",
     "Module",
     "Parameter",
-    "ReLU",
     "Sequential",
     "Value",
     "default_generator",
@@ -57,10 +39,11 @@ __all__ = [
     "optim",
     "randperm",
 ]
+__all__ += layers.__all__
 
 
 def __getattr__(name: str) -> NoReturn:
     raise AttributeError(
         f"numpy_nn.graph has no {name!r}: it is not composed of nodes yet. "
-        f"There are: {', '.join(__all__)}"
+        f"There are: {', '.join(sorted(__all__))}"
     )

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import nodes
-from .nodes.reduction import Axes
+from .nodes import Axes
 
 
 class Value:

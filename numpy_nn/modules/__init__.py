@@ -1,63 +1,46 @@
-"""The layers, one idea a file, named as in torch.nn.modules."""
+"""The layers and losses, one family a file, named as in torch.nn.modules."""
 
-from .activation import ELU, Hardswish, LeakyReLU, ReLU
-from .adaptive_pooling import AdaptiveAvgPool2d
-from .batchnorm import BatchNorm1d, BatchNorm2d
-from .binary_cross_entropy import BCELoss, BCEWithLogitsLoss
-from .container import Sequential
-from .conv import Conv1d, Conv2d
-from .convtranspose import ConvTranspose2d
-from .cross_entropy import CrossEntropyLoss
-from .dropout import Dropout
-from .flatten import Flatten
-from .gelu import GELU
-from .kl_divergence import KLDivLoss
-from .layernorm import GroupNorm, LayerNorm
-from .linear import Identity, Linear
-from .module import Module
-from .nll import NLLLoss
-from .pooling import AvgPool2d, MaxPool2d
-from .regression_loss import HuberLoss, L1Loss, MSELoss, SmoothL1Loss
-from .sigmoid import Sigmoid, SiLU, Softplus, Tanh
-from .softmax import LogSoftmax, Softmax
-from .sparse import Embedding
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "ELU",
-    "GELU",
-    "AdaptiveAvgPool2d",
-    "AvgPool2d",
-    "BCELoss",
-    "BCEWithLogitsLoss",
-    "BatchNorm1d",
-    "BatchNorm2d",
-    "Conv1d",
-    "Conv2d",
-    "ConvTranspose2d",
-    "CrossEntropyLoss",
-    "Dropout",
-    "Embedding",
-    "Flatten",
-    "GroupNorm",
-    "Hardswish",
-    "HuberLoss",
-    "Identity",
-    "KLDivLoss",
-    "L1Loss",
-    "LayerNorm",
-    "LeakyReLU",
-    "Linear",
-    "LogSoftmax",
-    "MSELoss",
-    "MaxPool2d",
-    "Module",
-    "NLLLoss",
-    "ReLU",
-    "Sequential",
-    "SiLU",
-    "Sigmoid",
-    "SmoothL1Loss",
-    "Softmax",
-    "Softplus",
-    "Tanh",
-]
+from . import (
+    activation,
+    batchnorm,
+    container,
+    conv,
+    dropout,
+    flatten,
+    linear,
+    loss,
+    module,
+    normalization,
+    pooling,
+    sparse,
+)
+from .activation import *
+from .batchnorm import *
+from .container import *
+from .conv import *
+from .dropout import *
+from .flatten import *
+from .linear import *
+from .loss import *
+from .module import *
+from .normalization import *
+from .pooling import *
+from .sparse import *
+
+if not TYPE_CHECKING:  # mypy takes no sum for a list of names; it follows the imports
+    __all__ = (
+        activation.__all__
+        + batchnorm.__all__
+        + container.__all__
+        + conv.__all__
+        + dropout.__all__
+        + flatten.__all__
+        + linear.__all__
+        + loss.__all__
+        + module.__all__
+        + normalization.__all__
+        + pooling.__all__
+        + sparse.__all__
+    )

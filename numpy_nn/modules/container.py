@@ -6,6 +6,8 @@ from typing import Any
 
 from .module import Module
 
+__all__ = ["Sequential"]
+
 
 class Sequential(Module):
     """Applies modules one after the other, and their backward in reverse.
@@ -14,6 +16,9 @@ class Sequential(Module):
 
     Args:
         args: modules, or one mapping of names to modules.
+
+    Shape:
+        what the first module takes; what the last one returns.
 
     Raises:
         TypeError: if one of them is no module.

@@ -3,8 +3,10 @@
 import numpy as np
 
 from ..random import default_generator
-from .checks import check_grad_output, check_input, check_not_inplace
 from .module import Module
+from .validation import check_grad_output, check_input, check_not_inplace
+
+__all__ = ["Dropout"]
 
 
 class Dropout(Module):

@@ -4,12 +4,16 @@ import math
 
 import numpy as np
 
-from .checks import check_grad_output, check_input
 from .module import Module
+from .validation import check_grad_output, check_input
+
+__all__ = ["Flatten"]
 
 
 class Flatten(Module):
     """Merges a range of axes into one.
+
+    Formula: y has the values of x in their order, and dx those of dy.
 
     Args:
         start_dim: the first axis to merge; 1 keeps the batch axis.

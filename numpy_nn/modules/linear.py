@@ -5,22 +5,28 @@ from typing import Any
 
 import numpy as np
 
-from .. import init
-from ..memory import empty, empty_like
+from .._kernels.memory import matmul
+from .._kernels.reductions import add_to_rows, batch_sum
+from ..init import kaiming_uniform_, uniform_
 from ..parameter import Parameter
-from .checks import check_device, check_grad_output, check_input, float_dtype
 from .module import Module
-from .sums import add_to_rows, batch_sum
+from .validation import check_device, check_grad_output, check_input, float_dtype
+
+__all__ = ["Identity", "Linear"]
 
 
 class Identity(Module):
-    """Returns its input, whatever arguments it was made with.
+    """Returns its input.
 
     Formula: y = x, dx = dy.
 
     Args:
         args: any argument.
-        kwargs: any keyword argument. PyTorch's layer is documented to take and not use them.
+        kwargs: any keyword argument. PyTorch documents that its layer takes both and uses
+            neither, and so does this one.
+
+    Shape:
+        any; the output has the input's.
 
     Example:
         >>> import numpy
@@ -98,10 +104,10 @@ class Linear(Module):
 
     def reset_parameters(self) -> None:
         """Draw weight and bias again, from the default generator."""
-        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        kaiming_uniform_(self.weight, a=math.sqrt(5))
         if self.bias is not None:
             bound = 1 / math.sqrt(self.in_features) if self.in_features > 0 else 0
-            init.uniform_(self.bias, -bound, bound)
+            uniform_(self.bias, -bound, bound)
 
     def forward(self, input: np.ndarray) -> np.ndarray:
         """Compute y = x Wᵀ + b."""
@@ -111,29 +117,26 @@ class Linear(Module):
                 f"Linear expects a last axis of in_features={self.in_features}. "
                 f"Received: shape {input.shape}"
             )
-        self._input = input
-        output = empty((*input.shape[:-1], self.out_features), input.dtype)
-        np.matmul(input, self.weight.data.T, out=output)
+        self._input = x = input
+        y = matmul(x, self.weight.data.T)
         if self.bias is not None:
-            add_to_rows(output, self.bias.data)
-        return output
+            add_to_rows(y, self.bias.data)
+        return y
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:
         """Add dW and db to the gradients; return dx = dy W."""
         self.backward_parameters(grad_output)
         x = self._saved("_input")
-        dx = empty_like(x) if x.ndim == 2 else np.empty_like(x, order="C")
-        return np.matmul(grad_output, self.weight.data, out=dx)
+        return matmul(grad_output, self.weight.data, like=x if x.ndim == 2 else None)
 
     def backward_parameters(self, grad_output: np.ndarray) -> None:
         """Add dW = dyᵀ x and db = Σₙ dy to the gradients."""
         x = self._saved("_input")
         check_grad_output(self, grad_output, (*x.shape[:-1], self.out_features), x.dtype)
-        rows = grad_output.reshape(-1, self.out_features)
-        dw = empty(self.weight.shape, x.dtype)
-        self.weight.accumulate_grad(np.matmul(rows.T, x.reshape(-1, self.in_features), out=dw))
+        dy = grad_output.reshape(-1, self.out_features)
+        self.weight.accumulate_grad(matmul(dy.T, x.reshape(-1, self.in_features)))
         if self.bias is not None:
-            self.bias.accumulate_grad(batch_sum(rows))
+            self.bias.accumulate_grad(batch_sum(dy))
 
     def extra_repr(self) -> str:
         """Sizes, and whether there is a bias."""

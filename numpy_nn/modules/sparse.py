@@ -4,10 +4,12 @@ from typing import Any
 
 import numpy as np
 
-from .. import init
+from ..init import normal_
 from ..parameter import Parameter
-from .checks import check_device, check_grad_output, float_dtype
 from .module import Module
+from .validation import check_device, check_grad_output, float_dtype
+
+__all__ = ["Embedding"]
 
 
 class Embedding(Module):
@@ -100,7 +102,7 @@ class Embedding(Module):
 
     def reset_parameters(self) -> None:
         """Draw the table again, from the default generator."""
-        init.normal_(self.weight)
+        normal_(self.weight)
         if self.padding_idx is not None:
             self.weight.data[self.padding_idx] = 0
 

@@ -1,4 +1,4 @@
-"""The optimizers, one a file, named as in torch.optim."""
+"""The optimizers, one a file, named as in torch.optim, and the schedules of learning rates."""
 
 from typing import NoReturn
 

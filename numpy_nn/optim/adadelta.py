@@ -5,13 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from .counting import CountingOptimizer
-from .flat import Chunk
-from .settings import check_not_negative
-from .terms import gradient, move_average_of_squares
+from .._kernels.flat_parameters import Chunk
+from .optimizer import Optimizer, check_not_negative, gradient, move_average_of_squares
 
 
-class Adadelta(CountingOptimizer):
+class Adadelta(Optimizer):
     """Steps in proportion to the root of the squared steps over that of the squared gradients.
 
     Formula, for values θ, their gradient g, the average v of g² and that of the squared steps, u:

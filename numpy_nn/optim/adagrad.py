@@ -5,13 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from .counting import CountingOptimizer
-from .flat import Chunk
-from .settings import check_not_negative
-from .terms import gradient
+from .._kernels.flat_parameters import Chunk
+from .optimizer import Optimizer, check_not_negative, gradient
 
 
-class Adagrad(CountingOptimizer):
+class Adagrad(Optimizer):
     """Steps divided by the root of the sum of all squared gradients so far.
 
     Formula, for values θ, their gradient g, and step t = 1, 2, …:

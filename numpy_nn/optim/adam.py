@@ -5,13 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from .counting import CountingOptimizer
-from .flat import Chunk
-from .settings import check_not_negative
-from .terms import gradient, move_average, move_average_of_squares
+from .._kernels.flat_parameters import Chunk
+from .optimizer import (
+    Optimizer,
+    check_not_negative,
+    gradient,
+    move_average,
+    move_average_of_squares,
+)
 
 
-class Adam(CountingOptimizer):
+class Adam(Optimizer):
     """Steps of a size that adapts to each value's gradients.
 
     Formula, for values θ, their gradient g, and step t = 1, 2, …:

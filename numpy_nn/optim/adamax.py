@@ -5,13 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from .counting import CountingOptimizer
-from .flat import Chunk
-from .settings import check_betas, check_not_negative
-from .terms import gradient, move_average
+from .._kernels.flat_parameters import Chunk
+from .optimizer import Optimizer, check_betas, check_not_negative, gradient, move_average
 
 
-class Adamax(CountingOptimizer):
+class Adamax(Optimizer):
     """Adam with the largest gradient of late in place of the root of the mean square.
 
     Formula, for values θ, their gradient g, and step t = 1, 2, …:

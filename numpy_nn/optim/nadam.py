@@ -5,11 +5,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from .._kernels.flat_parameters import Chunk
 from ..parameter import Parameter
-from .counting import CountingOptimizer
-from .flat import Chunk
-from .settings import check_betas, check_not_negative
-from .terms import gradient, move_average, move_average_of_squares
+from .optimizer import (
+    Optimizer,
+    check_betas,
+    check_not_negative,
+    gradient,
+    move_average,
+    move_average_of_squares,
+)
 
 # Dozat's, which PyTorch has as a literal too.
 MOMENTUM_BASE = 0.96
@@ -23,7 +28,7 @@ class Factors(NamedTuple):
     correction: float
 
 
-class NAdam(CountingOptimizer):
+class NAdam(Optimizer):
     """Adam with Nesterov's momentum.
 
     Formula, for values θ, their gradient g, and step t = 1, 2, …:

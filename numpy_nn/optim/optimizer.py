@@ -1,4 +1,4 @@
-"""The base class of every optimizer."""
+"""The base class of every optimizer, and the terms that several of them have in common."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -7,20 +7,23 @@ from typing import Any
 
 import numpy as np
 
+from .._kernels.flat_parameters import Chunk, Flat
 from ..parameter import Parameter
-from .flat import Chunk, Flat
 
-# PyTorch's arguments about how it computes, and the only value that means something here.
+# PyTorch's arguments that choose how it computes, and the only value that is taken here.
 TORCH_ONLY = {"foreach": None, "fused": None, "capturable": False, "differentiable": False}
-# What a scheduler leaves in a group for another one to go on from.
+# What a scheduler stores in a group, for another one to resume from.
 SCHEDULER_KEYS = {"initial_lr", "max_lr", "min_lr", "max_momentum", "base_momentum"}
+LONG_NAMES = {"lr": "learning rate", "eps": "epsilon value"}
 
 
 class Optimizer:
     """Base class of all optimizers: groups of parameters, their state, and a step.
 
-    A subclass gives ``defaults`` to the constructor and defines how a state begins
-    (``_begin``) and how a piece of it is updated (``_update``).
+    A subclass gives ``defaults`` to the constructor, names the arrays of its state
+    (``_state_names``), and defines how one piece of the values and of their state is updated
+    (``_update``), from what ``_prepare`` works out once a step. A state counts its steps under
+    "step"; parameters that have made as many steps are updated together.
 
     Convention: as in PyTorch a parameter whose ``grad`` is None is skipped: neither it nor its
     state moves. For speed the values of each group lie in one array, of which every
@@ -30,6 +33,10 @@ class Optimizer:
         params: parameters, pairs of a name and a parameter, or dicts with "params" and the
             settings of that group.
         defaults: settings of the groups that do not have their own.
+
+    Raises:
+        TypeError: if ``params`` are no parameters.
+        ValueError: if there are none, one is there twice, or a setting is unknown or wrong.
 
     Attributes:
         param_groups: a list of dicts: "params" and the settings, which may be changed.
@@ -70,13 +77,24 @@ class Optimizer:
         """What an array of the state is filled with before the first step."""
         return 0.0
 
+    def _begin_state(self) -> dict[str, Any]:
+        """The numbers that a state holds beside its arrays, before the first step."""
+        return {"step": 0.0}
+
     def _run_key(self, state: dict[str, Any]) -> Any:
-        """What parameters must share to be updated together, such as their step."""
-        raise NotImplementedError
+        """What parameters must share to be updated together: the number of their steps."""
+        return state.get("step", 0.0)
 
     def _begin(self, group: dict[str, Any], key: Any, states: list[dict[str, Any]]) -> Any:
         """Count the step in the states of one key; return what all pieces have in common."""
-        raise NotImplementedError
+        step = key + 1
+        for state in states:
+            state["step"] = step
+        return self._prepare(group, step)
+
+    def _prepare(self, group: dict[str, Any], step: float) -> Any:
+        """What all pieces of a step have in common, for ``_update``."""
+        return None
 
     def _update(self, group: dict[str, Any], common: Any, chunk: Chunk) -> None:
         """Update one piece of the values and their state, in place."""
@@ -150,7 +168,7 @@ class Optimizer:
         loss = None if closure is None else closure()
         if self._opt_called is not None:
             self._opt_called = True
-        with np.errstate(all="ignore"):  # as in PyTorch nobody is told of infinite values
+        with np.errstate(all="ignore"):  # infinite values give no warning, as in PyTorch
             for group, flats in zip(self.param_groups, self._flats, strict=True):
                 names = self._state_names(group)
                 for flat in flats:
@@ -288,10 +306,6 @@ class Optimizer:
         """One of the numbers of ``_begin_state`` in the form that it has here."""
         return float(value)
 
-    def _begin_state(self) -> dict[str, Any]:
-        """The numbers that a state holds beside its arrays, before the first step."""
-        return {}
-
     def __getstate__(self) -> dict[str, Any]:
         # The flat arrays are left out: copied, they would no longer be what the views view.
         return {name: value for name, value in self.__dict__.items() if name != "_flats"}
@@ -315,3 +329,64 @@ def _flats(params: list[Parameter]) -> list[Flat]:
     for parameter in params:
         by_dtype.setdefault(parameter.dtype, []).append(parameter)
     return [Flat(members) for members in by_dtype.values()]
+
+
+def check_not_negative(group: dict[str, Any], *names: str) -> None:
+    """Refuse a setting below 0, or NaN.
+
+    Raises:
+        ValueError: naming the setting and its value.
+    """
+    for name in names:
+        if not group[name] >= 0:
+            raise ValueError(f"Invalid {LONG_NAMES.get(name, f'{name} value')}: {group[name]}")
+
+
+def check_betas(group: dict[str, Any]) -> None:
+    """Refuse a share of the past that is not in [0, 1).
+
+    Raises:
+        ValueError: naming the index and the value.
+    """
+    for index, beta in enumerate(group["betas"]):
+        if not 0.0 <= beta < 1.0:
+            raise ValueError(f"Invalid beta parameter at index {index}: {beta}")
+
+
+def gradient(group: dict[str, Any], chunk: Chunk) -> np.ndarray:
+    """The gradient g to descend by, not to be modified.
+
+    Formula, for the weight decay λ:  g ← −g where the loss is maximized;  g ← g + λθ, or with
+    decoupled weight decay θ ← θ(1 − γλ) in place.
+
+    It uses the scratch 0 and, for a moment, 2.
+    """
+    p, g = chunk.param(), chunk.grad()
+    if group["maximize"]:
+        g = np.negative(g, out=chunk.scratch(0))
+    if (decay := group.get("weight_decay", 0)) != 0:
+        if group.get("decoupled_weight_decay", False):
+            p *= 1 - group["lr"] * decay
+        else:
+            decayed = np.multiply(p, decay, out=chunk.scratch(2))
+            g = np.add(g, decayed, out=chunk.scratch(0))
+    return g
+
+
+def move_average(m: np.ndarray, g: np.ndarray, beta: float, t: np.ndarray) -> None:
+    """m ← m + (1 − β)(g − m), and where g is nearer, g − β(g − m); ``t`` is scratch."""
+    np.subtract(g, m, out=t)
+    if 1 - beta < 0.5:
+        t *= 1 - beta
+        m += t
+    else:
+        t *= 1 - (1 - beta)
+        np.subtract(g, t, out=m)
+
+
+def move_average_of_squares(v: np.ndarray, g: np.ndarray, beta: float, t: np.ndarray) -> None:
+    """v ← βv + (1 − β)g²; ``t`` is scratch."""
+    v *= beta
+    np.multiply(g, 1 - beta, out=t)
+    t *= g
+    v += t

@@ -5,10 +5,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .counting import CountingOptimizer
-from .flat import Chunk
-from .settings import check_betas, check_not_negative
-from .terms import gradient, move_average, move_average_of_squares
+from .._kernels.flat_parameters import Chunk
+from .optimizer import (
+    Optimizer,
+    check_betas,
+    check_not_negative,
+    gradient,
+    move_average,
+    move_average_of_squares,
+)
 
 # Below this length of the average of squares its variance is not tractable. The paper has 4.
 LEAST_LENGTH = 5.0
@@ -22,7 +27,7 @@ class Corrections(NamedTuple):
     rectification: float | None
 
 
-class RAdam(CountingOptimizer):
+class RAdam(Optimizer):
     """Adam that is careful as long as the average of the squares rests on few gradients.
 
     Formula, for values θ, their gradient g, and step t = 1, 2, …, with ρ = 2 / (1 − β₂) − 1:

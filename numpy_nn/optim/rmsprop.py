@@ -5,13 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from .counting import CountingOptimizer
-from .flat import Chunk
-from .settings import check_not_negative
-from .terms import gradient, move_average, move_average_of_squares
+from .._kernels.flat_parameters import Chunk
+from .optimizer import (
+    Optimizer,
+    check_not_negative,
+    gradient,
+    move_average,
+    move_average_of_squares,
+)
 
 
-class RMSprop(CountingOptimizer):
+class RMSprop(Optimizer):
     """Steps divided by the root of a moving average of the squared gradients.
 
     Formula, for values θ, their gradient g, the average v of g², that of g, a, and the momentum

@@ -5,13 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from .counting import CountingOptimizer
-from .flat import Chunk
-from .settings import check_not_negative
-from .terms import gradient
+from .._kernels.flat_parameters import Chunk
+from .optimizer import Optimizer, check_not_negative, gradient
 
 
-class Rprop(CountingOptimizer):
+class Rprop(Optimizer):
     """Steps whose length follows from the signs of the gradients alone.
 
     Formula, for values θ, their gradient g, the one before, h, and the step lengths s:

@@ -5,10 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from .flat import Chunk
-from .optimizer import Optimizer
-from .settings import check_not_negative
-from .terms import gradient
+from .._kernels.flat_parameters import Chunk
+from .optimizer import Optimizer, check_not_negative, gradient
 
 
 class SGD(Optimizer):
@@ -81,6 +79,9 @@ class SGD(Optimizer):
 
     def _state_names(self, group: dict[str, Any]) -> tuple[str, ...]:
         return ("momentum_buffer",) if group["momentum"] != 0 else ()
+
+    def _begin_state(self) -> dict[str, Any]:
+        return {}  # PyTorch's counts no steps either
 
     def _run_key(self, state: dict[str, Any]) -> bool:
         return "momentum_buffer" in state

@@ -10,7 +10,7 @@ import torch
 
 import numpy_nn
 import torch_nn
-from numpy_nn.modules.erf import erf
+from numpy_nn._kernels.elementwise import erf
 
 pytestmark = pytest.mark.parity
 

@@ -54,7 +54,7 @@ def test_a_row_of_the_output_is_a_copy() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_first_values(seed: int, close: Any) -> None:
     numpy_nn.manual_seed(seed)
-    torch_nn.manual_seed(seed)
+    torch_nn.default_generator.manual_seed(seed)
     layer, reference = (nn.Embedding(20, 4, padding_idx=3) for nn in (numpy_nn, torch_nn))
     close(layer.weight.data, reference.weight.detach().numpy(), "normal", "weight")
     assert (layer.weight.data[3] == 0).all()

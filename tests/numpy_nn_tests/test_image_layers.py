@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import numpy_nn
 import torch_nn
-from numpy_nn.modules import im2col
+from numpy_nn._kernels import im2col
 
 pytestmark = [
     pytest.mark.parity,
@@ -105,7 +105,7 @@ def test_gradients_of_the_parameters_alone_are_the_same() -> None:
 @pytest.mark.parametrize("name", ["Conv2d", "Conv1d", "ConvTranspose2d"])
 def test_first_values_are_torchs_bits(name: str, seed: int, args: Any, kwargs: Any) -> None:
     numpy_nn.manual_seed(seed)
-    torch_nn.manual_seed(seed)
+    torch_nn.default_generator.manual_seed(seed)
     layer, reference = (getattr(nn, name)(*args, **kwargs) for nn in (numpy_nn, torch_nn))
     for name, value in layer.state_dict().items():
         np.testing.assert_array_equal(value, reference.state_dict()[name].numpy())
@@ -397,7 +397,7 @@ def test_layers_of_images_in_any_order_of_memory() -> None:
 def test_dropout_draws_torchs_masks(p: float, dtype: str, seed: int) -> None:
     layer, reference = numpy_nn.Dropout(p), torch_nn.Dropout(p)
     numpy_nn.manual_seed(seed)
-    torch_nn.manual_seed(seed)
+    torch_nn.default_generator.manual_seed(seed)
     for shape in [(3, 4), (2, 3, 5, 5), (1000,), (0, 3), ()]:
         x = np.asarray(np.random.default_rng(0).normal(size=shape)).astype(dtype)
         tensor = torch.from_numpy(x.copy()).requires_grad_()

@@ -109,7 +109,7 @@ def test_batch_norm_gradient_under_ones_is_zero() -> None:
 
 
 def test_sums_of_many_rows_keep_their_accuracy() -> None:
-    from numpy_nn.modules.sums import batch_sum
+    from numpy_nn._kernels.reductions import batch_sum
 
     x = np.random.default_rng(0).random((200_000, 2), dtype=np.float32)
     exact = x.astype(np.float64).sum(axis=0)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import numpy_nn
-from numpy_nn import memory
-from numpy_nn.memory import ALIGNMENT, LEAST_BYTES, PATIENCE, Memory, empty_like
+from numpy_nn._kernels import memory
+from numpy_nn._kernels.memory import ALIGNMENT, LEAST_BYTES, PATIENCE, Memory, empty_like
 
 SHAPE = (1000, 1000)
 HOLDERS = {

@@ -239,7 +239,7 @@ def test_attributes_and_registries_stay_together() -> None:
         (lambda m: m.register_parameter("p", np.ones(1)), TypeError, "ndarray"),
         (lambda m: m.register_buffer("p", 3.0), TypeError, "float"),
         (lambda m: m.register_module("p", 3), TypeError, "int"),
-        (lambda m: m.register_forward_hook, AttributeError, "'register_forward_hook'"),
+        (lambda m: m.register_state_dict_pre_hook, AttributeError, "state_dict_pre_hook"),
         (lambda m: m.to(np.float32, non_blocking=True), TypeError, "non_blocking"),
         (lambda m: m.load_state_dict({}, assign=True), TypeError, "assign"),
         (lambda m: setattr(m, "forward", Linear(1, 1)), KeyError, "'forward' already exists"),

@@ -56,23 +56,44 @@ def test_init_functions_have_torchs_arguments(name: str) -> None:
     assert parameters(getattr(numpy_nn.init, name)) == parameters(getattr(torch.nn.init, name))
 
 
-@pytest.mark.parametrize("package", [numpy_nn, numpy_nn.optim, numpy_nn.modules, torch_nn])
+@pytest.mark.parametrize(
+    "package",
+    [numpy_nn, numpy_nn.optim, numpy_nn.optim.lr_scheduler, numpy_nn.modules, numpy_nn.graph],
+)
 def test_all_lists_the_public_names(package: Any) -> None:
-    submodules = {name for _, name, _ in pkgutil.iter_modules(package.__path__)}
+    """Whatever is defined below numpy_nn and has a public name in the package."""
     public = {
         name
         for name, value in vars(package).items()
-        if not name.startswith("_") and not (inspect.ismodule(value) and name != "init" != "optim")
+        if not name.startswith("_")
+        and not inspect.ismodule(value)
+        and getattr(value, "__module__", "").startswith("numpy_nn")
     }
-    assert sorted(package.__all__) == sorted(set(package.__all__))
-    declared = set(package.__all__)
-    assert public - declared <= submodules | {"NoReturn", "torch"}
-    assert declared <= set(vars(package))
+    assert len(package.__all__) == len(set(package.__all__))
+    if package is numpy_nn.optim.lr_scheduler:
+        public -= {"Optimizer"}
+    assert public <= set(package.__all__)
+    assert set(package.__all__) <= set(vars(package))
 
 
-def test_both_sides_have_the_same_names() -> None:
+@pytest.mark.parametrize("name", numpy_nn.__all__)
+def test_every_public_name_is_torchs_too(name: str) -> None:
+    assert name in torch_nn.__all__
+    assert hasattr(torch_nn, name)
+
+
+def test_torch_nn_has_no_other_names() -> None:
     assert set(torch_nn.__all__) - set(numpy_nn.__all__) == {"configure"}
-    assert set(numpy_nn.__all__) <= set(torch_nn.__all__)
+    assert set(dir(torch_nn)) == set(torch_nn.__all__)
+    assert len(torch_nn.__all__) == len(set(torch_nn.__all__))
+
+
+@pytest.mark.parametrize("name", ["optim", "optim.lr_scheduler", "init"])
+def test_names_below_are_torchs_too(name: str) -> None:
+    ours, theirs = importlib.import_module(f"numpy_nn.{name}"), torch_nn
+    for part in name.split("."):
+        theirs = getattr(theirs, part)
+    assert [n for n in ours.__all__ if not hasattr(theirs, n)] == []
 
 
 def test_torch_nn_contains_no_layer() -> None:
@@ -80,6 +101,8 @@ def test_torch_nn_contains_no_layer() -> None:
         value = getattr(torch_nn, name)
         if isinstance(value, type):
             assert value.__module__.startswith("torch")
+        if hasattr(torch.nn, name):
+            assert value is getattr(torch.nn, name)
 
 
 def test_a_name_that_is_not_there_is_named() -> None:
@@ -87,6 +110,10 @@ def test_a_name_that_is_not_there_is_named() -> None:
         _ = numpy_nn.Transformer
     with pytest.raises(AttributeError, match=r"numpy_nn\.optim has no 'LBFGS'.*Adam"):
         _ = numpy_nn.optim.LBFGS
+    with pytest.raises(AttributeError, match=r"lr_scheduler has no 'CyclicLR'.*StepLR"):
+        _ = numpy_nn.optim.lr_scheduler.CyclicLR
+    with pytest.raises(AttributeError, match=r"torch_nn has no 'Transformer'.*BatchNorm1d"):
+        _ = torch_nn.Transformer
 
 
 @pytest.mark.parametrize("name", ["numpy_nn", *MODULES, "torch_nn"])

@@ -1,11 +1,11 @@
-"""Many parameters behind one array, so that an update is a few long vector operations."""
+"""Many parameters behind one array, so that an update is a few operations on long arrays."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ..memory import empty
 from ..parameter import Parameter
+from .memory import empty
 
 # Elements in one piece of an update. Small enough that the six or so arrays it touches stay in
 # the cache of one core, large enough that calling NumPy costs little: of 4096 to 300,000, this
@@ -48,8 +48,8 @@ class Chunk:
 class Flat:
     """One array behind parameters of one dtype, and one behind each kind of their state.
 
-    The parameters' ``data`` become views of it. Where somebody puts another array there, its
-    values are taken over at the next step.
+    The parameters' ``data`` become views of it. The values of another array that is put there
+    are copied at the next step.
 
     Args:
         params: parameters of one dtype.

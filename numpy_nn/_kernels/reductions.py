@@ -1,14 +1,19 @@
-"""Sums over the batch, fast and with an error that hardly grows with it.
+"""Sums over the batch, fast and with an error that hardly grows with it; and the axis of classes.
 
 A sum over the first axis is a product with ones, which BLAS does at the speed of memory. Added
 up one after the other, n float32 terms lose up to n roundings. So rows are summed in blocks, the
 blocks' sums in blocks again, and so on: each term meets few additions, as in PyTorch's own sum.
+
+Losses of classes compute with the classes on the first axis: reductions over a short last axis
+are slow, over the first one they are additions of rows.
 """
+
+import math
 
 import numpy as np
 
 BLOCK = 32
-# Rows that are taken at a time, so that products of two arrays need little room.
+# Rows that are taken at a time, so that the product of two arrays needs little memory.
 PORTION = 2048
 # Values in a row that is long enough for NumPy to be fast.
 WIDTH = 4096
@@ -80,3 +85,28 @@ def channel_sum(x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
 def _batch_is_last(x: np.ndarray) -> bool:
     """Whether the rows of the batch lie side by side, and not the positions."""
     return x.strides[0] < x.strides[2]
+
+
+def number_of_classes(shape: tuple[int, ...]) -> int:
+    """C of (C,), (N, C) or (N, C, d₁, …)."""
+    return shape[0 if len(shape) == 1 else 1]
+
+
+def without_classes(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """(), (N,) or (N, d₁, …) of (C,), (N, C) or (N, C, d₁, …)."""
+    return () if len(shape) == 1 else shape[:1] + shape[2:]
+
+
+def classes_first(array: np.ndarray) -> np.ndarray:
+    """(C,), (N, C) or (N, C, d₁, …) as (C, samples)."""
+    moved = array if array.ndim == 1 else array.swapaxes(0, 1)
+    samples = math.prod(without_classes(array.shape))
+    return np.ascontiguousarray(moved).reshape(number_of_classes(array.shape), samples)
+
+
+def classes_back(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """(C, samples) in the shape it came from."""
+    if len(shape) == 1:
+        return array.reshape(shape)
+    swapped = array.reshape(shape[1], shape[0], *shape[2:]).swapaxes(0, 1)
+    return np.ascontiguousarray(swapped)

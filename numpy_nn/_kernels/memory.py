@@ -1,9 +1,9 @@
-"""Memory of large arrays, kept for the next ones once nobody holds it any more.
+"""Memory of large arrays, kept and used again.
 
 The system hands out memory page by page and clears every page first: for a large array that
-takes as long as computing it. A training step asks for the same sizes again and again, so what
-one step lets go the next one gets. An array is never taken from its holder: its memory is used
-again only when no array that views it is left, which Python's count of references tells.
+takes as long as computing it. A training step asks for the same sizes again and again, so the
+memory that one step frees serves the next. It is used again only when no array that views it is
+left, which Python's count of references tells.
 """
 
 import math
@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-# Arrays below this the C library serves well.
+# Smaller arrays are NumPy's own: the C library keeps memory for those.
 LEAST_BYTES = 1 << 18
-# Processors move whole lines of so many bytes; arrays that begin with one are faster.
+# Bytes of a line of the processor's cache; arrays that begin with one are faster.
 ALIGNMENT = 64
-# Memory that was not used for so many requests is given back, and so is what makes the whole
-# larger than so many times the most that was in use at once.
+# A block that was not used for PATIENCE requests is freed, and so are unused blocks while all
+# blocks together are larger than SPARE times the most that was in use at once.
 PATIENCE = 200
 SPARE = 1.25
 
@@ -40,7 +40,7 @@ class Block:
 
 
 class Memory:
-    """A store of blocks of memory; ``empty`` is ``numpy.empty``.
+    """Blocks of memory to be used again; ``empty`` is ``numpy.empty`` from them.
 
     Example:
         >>> memory = Memory()
@@ -63,7 +63,7 @@ class Memory:
         size = math.prod(shape) * dtype.itemsize
         if size < LEAST_BYTES:
             return np.empty(shape, dtype)
-        with self._lock:  # nobody else may take the block before there is a view of it
+        with self._lock:  # until there is a view of the block, another thread would find it unused
             self._requests += 1
             block = self._find(size)
             if block is None:
@@ -89,7 +89,7 @@ class Memory:
         return min(fitting, key=lambda block: (block.size, -block.request), default=None)
 
     def _make_room(self, size: int) -> None:
-        """Give back what was not used for long, and what would make too much in all."""
+        """Free the unused blocks that PATIENCE and SPARE do not allow."""
         held = self.held() + size
         unused = [block for block in self._blocks if block.references() == UNUSED]
         self._most_used = max(self._most_used, held - sum(block.size for block in unused))
@@ -108,7 +108,7 @@ empty = _memory.empty
 def empty_like(
     array: np.ndarray, dtype: Any = None, shape: tuple[int, ...] | None = None
 ) -> np.ndarray:
-    """``numpy.empty_like``: axes lie in memory in the order in which the array's do."""
+    """``numpy.empty_like`` from the blocks: axes lie in memory in the order of the array's."""
     shape = array.shape if shape is None else shape
     dtype = array.dtype if dtype is None else np.dtype(dtype)
     if math.prod(shape) * dtype.itemsize < LEAST_BYTES:
@@ -116,3 +116,16 @@ def empty_like(
     order = sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis]))
     places = sorted(range(array.ndim), key=order.__getitem__)
     return empty(tuple(shape[axis] for axis in order), dtype).transpose(places)
+
+
+def matmul(a: np.ndarray, b: np.ndarray, like: np.ndarray | None = None) -> np.ndarray:
+    """A B, of an array A of two or more axes, or one, and a matrix B.
+
+    Args:
+        a: A.
+        b: B.
+        like: a matrix of the result's shape whose order of axes in memory the result has; None
+            for C order.
+    """
+    out = empty((*a.shape[:-1], b.shape[-1]), a.dtype) if like is None else empty_like(like)
+    return np.matmul(a, b, out=out)

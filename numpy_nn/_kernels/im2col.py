@@ -1,4 +1,4 @@
-"""Images to the columns of a matrix and back, piece by piece: what convolutions are made of.
+"""Convolutions as matrix products.
 
 A convolution is a matrix product once the values under the kernel stand in a column for each
 position (im2col). The images lie in memory with the batch last, (C, H, W, N): then the values
@@ -7,12 +7,13 @@ columns are made by few, long copies. The product has the same layout, so that n
 afterwards. A few positions are done at a time, so that their columns stay in the cache.
 """
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 
-from ..memory import empty
+from .memory import empty, empty_like
 
 # Bytes of the columns that are made at a time: they should stay in the processor's cache.
 PIECE_BYTES = 1 << 20
@@ -79,7 +80,10 @@ class Piece(NamedTuple):
 
 
 class Windows:
-    """The windows of a kernel on images, and the columns of what is seen through them.
+    """The windows of a kernel on images: the columns of what is under it, and their products.
+
+    Images are of shape (C, H, W, N), a matrix W of the kernels is (groups, O, C / groups · kernel)
+    with the output channels O of one group.
 
     Args:
         down: the positions along the height.
@@ -100,6 +104,96 @@ class Windows:
         self.down, self.across = down, across
         self.output = down.positions, across.positions
         self._points = down.kernel * across.kernel
+
+    def convolve(self, x: np.ndarray, w: np.ndarray, b: np.ndarray | None) -> np.ndarray:
+        """y = W X + b, with the columns X of x."""
+        groups, outputs, _ = w.shape
+        y = empty((groups * outputs, *self.output, x.shape[3]), x.dtype)
+        for piece, columns in self.see(x):
+            part = _by_group(y, groups)[:, :, piece.run]
+            np.matmul(w, _by_group(columns, groups), out=part)
+            if b is not None:
+                part += b.reshape(groups, -1, 1)
+        return y
+
+    def convolve_backward(
+        self, x: np.ndarray, w: np.ndarray, dy: np.ndarray, input_too: bool = True
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """dW = dy Xᵀ, and dx, to which the columns dX = Wᵀ dy are added where they came from.
+
+        Args:
+            x: the images.
+            w: W.
+            dy: the gradient by y.
+            input_too: whether dx is wanted; None stands for it otherwise.
+        """
+        if self.down.stride == self.across.stride == 1 and len(dy) <= 2 * len(x):
+            return self._convolve_back(x, w, dy, input_too)
+        groups, w_transposed = len(w), w.swapaxes(1, 2)
+        dw = np.zeros_like(w_transposed, order="C")  # faster with the long side first
+        padded = self.zeros(len(x), x.shape[3], x.dtype) if input_too else None
+        for piece, columns in self.see(x):
+            part = _by_group(dy, groups)[:, :, piece.run]
+            dw += _by_group(columns, groups) @ part.swapaxes(1, 2)
+            if padded is not None:
+                self.add(padded, piece, w_transposed @ part)
+        return dw.swapaxes(1, 2), None if padded is None else self.crop(padded)
+
+    def _convolve_back(
+        self, x: np.ndarray, w: np.ndarray, dy: np.ndarray, input_too: bool
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """The same with stride 1: dx is the convolution of dy with the kernel turned by 180°.
+
+        Then the columns are dy's and serve both gradients: with Y for them and W′ for the turned
+        kernel, dx = W′ Y and dW′ = x Yᵀ. Nothing has to be added back to its place.
+        """
+        groups, outputs, _ = w.shape
+        shape = (groups, outputs, len(x) // groups, self.down.kernel, self.across.kernel)
+        turned = _turn(w.reshape(shape))
+        w = turned.reshape(groups, len(x) // groups, -1)
+        dw = np.zeros_like(w.swapaxes(1, 2), order="C")
+        dx = empty_like(x) if input_too else None
+        for piece, columns in self._windows_of_gradient().see(dy):
+            seen = _by_group(columns, groups)
+            if dx is not None:
+                np.matmul(w, seen, out=_by_group(dx, groups)[:, :, piece.run])
+            dw += seen @ _by_group(x, groups)[:, :, piece.run].swapaxes(1, 2)
+        return _turn(dw.swapaxes(1, 2).reshape(turned.shape)), dx
+
+    def _windows_of_gradient(self) -> "Windows":
+        """Those of the turned kernel on dy: a position for each value of x."""
+        return Windows(
+            *(
+                axis._replace(
+                    size=axis.positions,
+                    before=axis.dilation * (axis.kernel - 1) - axis.before,
+                    positions=axis.size,
+                )
+                for axis in (self.down, self.across)
+            )
+        )
+
+    def transpose(self, x: np.ndarray, w: np.ndarray) -> np.ndarray:
+        """Images with the columns Wᵀ x added where they belong: the transpose of a convolution."""
+        groups, _, columns = w.shape
+        channels = groups * columns // self._points
+        padded = self.zeros(channels, x.shape[3], x.dtype)
+        for piece in self.pieces(channels, x.shape[3], x.itemsize):
+            part = _by_group(x, groups)[:, :, piece.run]
+            self.add(padded, piece, w.swapaxes(1, 2) @ part)
+        return self.crop(padded)
+
+    def transpose_backward(
+        self, x: np.ndarray, w: np.ndarray, dy: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """dW = x Yᵀ and dx = W Y, with the columns Y of dy."""
+        groups = len(w)
+        dx, dw = np.empty_like(x), np.zeros_like(w)
+        for piece, columns in self.see(dy):
+            seen = _by_group(columns, groups)
+            np.matmul(w, seen, out=_by_group(dx, groups)[:, :, piece.run])
+            dw += _by_group(x, groups)[:, :, piece.run] @ seen.swapaxes(1, 2)
+        return dw, dx
 
     def see(self, images: np.ndarray) -> Iterator[tuple[Piece, np.ndarray]]:
         """Piece by piece the columns (C · kernel, positions) of (C, H, W, N).
@@ -182,3 +276,13 @@ class Windows:
                 image,
             ),
         )
+
+
+def _by_group(array: np.ndarray, groups: int) -> np.ndarray:
+    """(channels, …) as (groups, channels / groups, positions), a view."""
+    return array.reshape(groups, len(array) // groups, math.prod(array.shape[1:]))
+
+
+def _turn(w: np.ndarray) -> np.ndarray:
+    """Kernels (groups, to, from, height, width) turned by 180°, from and to exchanged: a copy."""
+    return np.ascontiguousarray(w[..., ::-1, ::-1].swapaxes(1, 2))

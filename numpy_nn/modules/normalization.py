@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 
+from .._kernels.reductions import batch_sum, channel_sum
 from ..init import ones_, zeros_
 from ..parameter import Parameter
-from .checks import check_device, check_grad_output, check_input, float_dtype
 from .module import Module
-from .sums import batch_sum, channel_sum
+from .validation import check_device, check_grad_output, check_input, float_dtype
+
+__all__ = ["GroupNorm", "LayerNorm"]
 
 
 class _RowNorm(Module):
