@@ -1,4 +1,4 @@
-"""Made-up batches: inputs that fit a network, and targets that fit its loss."""
+"""Synthetic batches: inputs that fit a network, and targets that fit its loss."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def input_shape(network: Any) -> tuple[int, ...]:
     """The shape of one input row, from the first module that says how many features it takes.
 
     Args:
-        network: A network or a side: what has ``modules()``.
+        network: A network or a backend: what has ``modules()``.
     """
     for module in network.modules():
         if hasattr(module, "in_features"):
