@@ -87,9 +87,7 @@ class NumpyBackend:
             for name, p in self.model.named_parameters()
         }
         after = self.state(update)
-        return RecordedStep(
-            before, np.array(batch[0]), np.array(batch[1]), calls, gradients, after
-        )
+        return RecordedStep(before, np.array(batch[0]), np.array(batch[1]), calls, gradients, after)
 
     def masks(self) -> Arrays:
         found = {name: module.last_mask for name, module in self._dropouts}
@@ -218,9 +216,7 @@ def _record_calls(name: str, module: Any, calls: list[Call], finished: list[Call
 
     def after_backward(_: Any, grad_input: tuple, grad_output: tuple) -> None:
         call = waiting.pop()
-        call.grad_output = copy_once(
-            grad_output[0], finished[-1].grad_input if finished else None
-        )
+        call.grad_output = copy_once(grad_output[0], finished[-1].grad_input if finished else None)
         call.grad_input = np.array(grad_input[0])
         finished.append(call)
 

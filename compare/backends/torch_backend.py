@@ -256,7 +256,7 @@ class TorchBackend:
         return [(name, m) for name, m in self.model.named_modules() if not any(m.children())]
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
-        """A tensor with memory of its own, aligned as torch aligns, floating-point values in the backend's dtype."""
+        """A copy, aligned as torch aligns; floating-point values in the backend's dtype."""
         return torch.tensor(array, dtype=self._torch_dtype if array.dtype.kind == "f" else None)
 
     def _cast(self, tensor: torch.Tensor) -> torch.Tensor:

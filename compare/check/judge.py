@@ -17,8 +17,6 @@ from compare.mistakes.network import Network
 from compare.mistakes.search import explain
 from compare.parity import tolerances
 
-# A right homework in float64 is a thousand times nearer.
-TOLERANCE = 1e-9
 PHASES = ("activation", "buffer", "logits", "loss", "gradient", "update")
 
 
@@ -75,7 +73,7 @@ def _check_in(
     """The comparison of one quantity in one case."""
     kind, _, name = quantity.partition("/")
     size = np.broadcast_to(case.sizes[quantity], expected.shape)
-    tolerance = case.tolerances.get(quantity, TOLERANCE)
+    tolerance = case.tolerances.get(quantity, tolerances.HOMEWORK)
     if single and quantity not in case.tolerances:
         apart = _relative(case.expected32[quantity], case.expected[quantity], size)
         tolerance = tolerances.float32_bound(float(apart.max(initial=0.0)))
