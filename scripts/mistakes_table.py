@@ -18,7 +18,7 @@ import test_mistakes_stage as stage  # noqa: E402
 from planted.homeworks import MEANING, NAMED, UNNAMED  # noqa: E402
 from planted.layers import PLANTED  # noqa: E402
 
-from compare.mistakes.stage import diagnose_step  # noqa: E402
+from compare.mistakes.search import diagnose_step  # noqa: E402
 
 
 def main() -> None:

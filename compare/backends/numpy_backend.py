@@ -45,7 +45,7 @@ class NumpyBackend:
         self.model = model_spec.model(namespace).to(np.dtype(dtype))
         self.loss = model_spec.criterion(namespace)
         self.optimizer = model_spec.optimizer(namespace, self.model)
-        self._dropouts = [(n, m) for n, m in self.model.named_modules() if hasattr(m, "last_mask")]
+        self._dropouts = _dropouts_of(self.model)
         names = {id(p): name for name, p in self.model.named_parameters()}
         self._names = [
             names[id(p)] for group in self.optimizer.param_groups for p in group["params"]
@@ -129,6 +129,14 @@ class NumpyBackend:
     def module(self, name: str) -> Any:
         return self.model.get_submodule(name)
 
+    def replace(self, place: str, new: Any) -> None:
+        """Put another loss, optimizer or module in the place of the one that is there."""
+        if place in ("loss", "optimizer"):
+            setattr(self, place, new)
+            return
+        self.model = replace_module(self.model, self.module(place), new)
+        self._dropouts = _dropouts_of(self.model)
+
     def weights(self) -> np.ndarray:
         return np.concatenate([p.data.ravel() for p in self.model.parameters()], dtype=np.float64)
 
@@ -176,6 +184,25 @@ class NumpyBackend:
             parameter.grad = gradients[name].astype(self.dtype)
         self.optimizer.step()
         return self.state()
+
+
+def replace_module(model: Any, old: Any, new: Any) -> Any:
+    """Put a module in the place of another, wherever that stands in a network.
+
+    Returns:
+        The network: ``new`` itself where the other was the network.
+    """
+    if model is old:
+        return new
+    for parent in model.modules():
+        for name, child in list(parent._modules.items()):
+            if child is old:
+                parent.register_module(name, new)
+    return model
+
+
+def _dropouts_of(model: Any) -> list[tuple[str, Any]]:
+    return [(name, m) for name, m in model.named_modules() if hasattr(m, "last_mask")]
 
 
 def _cast(x: np.ndarray, dtype: str) -> np.ndarray:

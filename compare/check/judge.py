@@ -13,8 +13,7 @@ from compare.check.evidence import Answer, Assignment, Check, Result
 from compare.check.invariants import invariants
 from compare.check.recorded import Recorded
 from compare.mistakes.case import Case
-from compare.mistakes.network import Network
-from compare.mistakes.search import explain
+from compare.mistakes.search import Network, Search
 from compare.parity import tolerances
 
 PHASES = ("activation", "buffer", "logits", "loss", "gradient", "update")
@@ -136,7 +135,8 @@ def _explained(
         return not _check_in(quantity, case, found, right[quantity], single).passed
 
     values = [answer.values for answer in answers]
-    findings = explain(network, cases[: len(answers)], values, differs, quantities)
+    search = Search(network, cases[: len(answers)], values, differs, quantities)
+    findings = search.explain()
     named = {
         quantity: finding.diagnosis for finding in findings for quantity in finding.accounts_for
     }

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from compare.backends import Backend, Referee
+from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.protocol import Arrays
 from compare.parity import tolerances
 from compare.parity.stages import is_backward
@@ -41,14 +42,13 @@ class References(NamedTuple):
         torch64: PyTorch in float64, the referee.
     """
 
-    numpy64: Backend
+    numpy64: NumpyBackend
     torch32: Backend
     torch64: Referee
 
     @classmethod
     def build(cls, model_spec: ModelSpec) -> References:
-        """Build all three; each seeds its framework's generator with 0."""
-        from compare.backends.numpy_backend import NumpyBackend
+        """Build all three. Each starts its framework's generator with seed 0."""
         from compare.backends.torch_backend import TorchBackend
 
         return cls(

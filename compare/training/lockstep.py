@@ -19,7 +19,7 @@ from compare.backends import Backend, RecordedStep
 from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.protocol import Arrays
 from compare.backends.torch_backend import TorchBackend
-from compare.mistakes.stage import diagnose_step
+from compare.mistakes.search import diagnose_step
 from compare.parity.certificate import certify
 from compare.parity.comparison import Comparison, References
 from compare.parity.initial import compare_initial

@@ -15,7 +15,7 @@ from compare.check.evidence import Answer, Assignment
 from compare.check.judge import judge
 from compare.check.recorded import Recorded, record
 from compare.mistakes.case import Case
-from compare.mistakes.network import Network
+from compare.mistakes.search import Network
 from compare.parity.tolerances import FLOOR_ULP, HOMEWORK, UNIT_ROUNDOFF, K
 
 

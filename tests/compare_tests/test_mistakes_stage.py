@@ -21,7 +21,8 @@ from planted.layers import (
 import numpy_nn
 from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.torch_backend import TorchBackend
-from compare.mistakes.stage import diagnose_step
+from compare.mistakes.mistake import as_instance
+from compare.mistakes.search import diagnose_step
 from compare.parity.certificate import certify
 from compare.parity.comparison import References
 from compare.spec.model import ModelSpec
@@ -57,7 +58,8 @@ def nested(nn):
 def step_with(planted: type | None, place: str, steps: int = 1, **settings: float):
     """The last of some recorded steps with a mistake planted, and what failed."""
     net, _, place = place.rpartition("/")
-    algorithm = "Adam" if place == "update" else "SGD"
+    place = "optimizer" if place == "update" else place
+    algorithm = "Adam" if place == "optimizer" else "SGD"
     plan = ModelSpec(
         {"image": image_net, "dropout": dropout_net, "nested": nested}.get(net, small_bn_mlp),
         loss="MSELoss" if net == "squared" else "CrossEntropyLoss",
@@ -70,11 +72,11 @@ def step_with(planted: type | None, place: str, steps: int = 1, **settings: floa
     side = NumpyBackend(plan, "float32", 0)
     for one in (side, references.numpy64):
         if planted is not None:
-            target: Any = {"loss": one.loss, "update": one.optimizer}.get(place)
-            target = one.module(place) if target is None else target
-            target.__class__ = planted
+            right = {"loss": one.loss, "optimizer": one.optimizer}.get(place) or one.module(place)
+            wrong: Any = as_instance(planted, right)
             if planted is Penalised:
-                target.of_model = list(one.model.parameters())
+                wrong.of_model = list(one.model.parameters())
+            one.replace(place, wrong)
     random = np.random.default_rng(0)
     for number in range(steps):
         if net == "image":
@@ -249,9 +251,9 @@ def test_a_penalty_in_both_directions_is_a_mistake_only_where_they_differ(factor
             return dx
 
     recorded, references, failures = step_with(Penalised, "loss")
-    for name, module in references.numpy64.model.named_modules():
+    for name, module in list(references.numpy64.model.named_modules()):
         if isinstance(module, numpy_nn.Linear):
-            references.numpy64.module(name).__class__ = Decays
+            references.numpy64.replace(name, as_instance(Decays, module))
     diagnosis = diagnose_step(recorded, references, failures[0])
     assert (diagnosis is None) == (words is None)
     if diagnosis is not None:
