@@ -112,13 +112,10 @@ def parity(
     graph: Annotated[bool, typer.Option("--graph", help="Layers made of nodes, closed formulas and PyTorch side by side.")] = False,
 ) -> int:  # fmt: skip
     """The parity table of a network, site by site."""
-    if graph:
-        from compare.commands.graph import graph_command
+    from compare.commands.parity import graph_command, parity_command
 
-        return graph_command(architecture, dtype, optimizer, seed, steps, batch_size, as_json=json)
-    from compare.commands.parity import parity_command
-
-    return parity_command(architecture, dtype, optimizer, seed, steps, batch_size, as_json=json)
+    command = graph_command if graph else parity_command
+    return command(architecture, dtype, optimizer, seed, steps, batch_size, as_json=json)
 
 
 @app.command()

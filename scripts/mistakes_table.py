@@ -18,7 +18,7 @@ import test_mistakes_stage as stage  # noqa: E402
 from planted.homeworks import MEANING, NAMED, UNNAMED  # noqa: E402
 from planted.layers import PLANTED  # noqa: E402
 
-from compare.mistakes.stage import diagnose_step  # noqa: E402
+from compare.mistakes.search import diagnose_step  # noqa: E402
 
 
 def main() -> None:
@@ -70,9 +70,9 @@ def main() -> None:
 
 def _layers() -> Iterator[tuple[str, str, str, str, bool]]:
     for planted, (place, site, code) in PLANTED.items():
-        recorded, judges, failures = stage.step_with(planted, place, steps=3)
+        recorded, references, failures = stage.step_with(planted, place, steps=3)
         first = failures[0] if failures else None
-        found = diagnose_step(recorded, judges, first) if first else None
+        found = diagnose_step(recorded, references, first) if first else None
         named = found.code if found else "–"
         kind = planted.__mro__[1].__name__
         at = f"`{first.site}`" if first else "not found"

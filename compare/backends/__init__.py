@@ -1,5 +1,5 @@
-"""The two sides behind one protocol. What differs between NumPy and PyTorch is written here."""
+"""NumPy and PyTorch behind one protocol. What differs between them is written here."""
 
-from compare.backends.protocol import Backend, Call, Evaluation, Referee, Stage, State, Step
+from compare.backends.protocol import Backend, Call, Evaluation, RecordedStep, Referee, Stage, State
 
-__all__ = ["Backend", "Call", "Evaluation", "Referee", "Stage", "State", "Step"]
+__all__ = ["Backend", "Call", "Evaluation", "RecordedStep", "Referee", "Stage", "State"]

@@ -1,4 +1,4 @@
-"""The NumPy side."""
+"""NumPy behind the protocol of a backend."""
 
 from __future__ import annotations
 
@@ -9,12 +9,20 @@ from typing import Any
 import numpy as np
 
 import numpy_nn
-from compare.backends.protocol import Arrays, Call, Evaluation, Stage, State, Step, kept
+from compare.backends.protocol import (
+    Arrays,
+    Call,
+    Evaluation,
+    RecordedStep,
+    Stage,
+    State,
+    copy_once,
+)
 from compare.spec.model import ModelSpec
 
 
 class NumpyBackend:
-    """A network of ``numpy_nn`` behind the protocol of a side.
+    """A network of ``numpy_nn``, its loss and its optimizer.
 
     Args:
         model_spec: What to build.
@@ -37,7 +45,7 @@ class NumpyBackend:
         self.model = model_spec.model(namespace).to(np.dtype(dtype))
         self.loss = model_spec.criterion(namespace)
         self.optimizer = model_spec.optimizer(namespace, self.model)
-        self._masking = [(n, m) for n, m in self.model.named_modules() if hasattr(m, "last_mask")]
+        self._dropouts = _dropouts_of(self.model)
         names = {id(p): name for name, p in self.model.named_parameters()}
         self._names = [
             names[id(p)] for group in self.optimizer.param_groups for p in group["params"]
@@ -54,7 +62,7 @@ class NumpyBackend:
         return numpy_nn.randperm(n)
 
     def train_step(self, batch: Any) -> tuple[float, np.ndarray]:
-        # Like autograd, stop at the parameters: nobody needs the gradient of the data.
+        # Like autograd, stop at the parameters: the gradient by the data is not needed.
         return self._step(batch, self.model.backward_parameters)
 
     @np.errstate(all="ignore")  # a training that diverges says so by its numbers, as in PyTorch
@@ -70,19 +78,19 @@ class NumpyBackend:
             self.optimizer.step()
         return float(loss), logits
 
-    def record_step(self, batch: Any, update: bool = True) -> Step:
+    def record_step(self, batch: Any, update: bool = True) -> RecordedStep:
         before = self.state(update)
-        with _recorded(self.model, self.loss) as calls:
+        with _recording(self.model, self.loss) as calls:
             self._step(batch, self.model.backward, update)
         gradients = {
             name: np.zeros_like(p.data) if p.grad is None else np.array(p.grad)
             for name, p in self.model.named_parameters()
         }
         after = self.state(update)
-        return Step(before, np.array(batch[0]), np.array(batch[1]), calls, gradients, after)
+        return RecordedStep(before, np.array(batch[0]), np.array(batch[1]), calls, gradients, after)
 
     def masks(self) -> Arrays:
-        found = {name: module.last_mask for name, module in self._masking}
+        found = {name: module.last_mask for name, module in self._dropouts}
         return {name: mask for name, mask in found.items() if mask is not None}
 
     def give_masks(self, masks: Arrays) -> None:
@@ -121,19 +129,27 @@ class NumpyBackend:
     def module(self, name: str) -> Any:
         return self.model.get_submodule(name)
 
+    def replace(self, place: str, new: Any) -> None:
+        """Put another loss, optimizer or module in the place of the one that is there."""
+        if place in ("loss", "optimizer"):
+            setattr(self, place, new)
+            return
+        self.model = replace_module(self.model, self.module(place), new)
+        self._dropouts = _dropouts_of(self.model)
+
     def weights(self) -> np.ndarray:
         return np.concatenate([p.data.ravel() for p in self.model.parameters()], dtype=np.float64)
 
     def state(self, optimizer: bool = True) -> State:
         model = {name: np.array(value) for name, value in self.model.state_dict().items()}
         slots = self.optimizer.state_dict()["state"] if optimizer else {}
-        remembered = {
+        optimizer_state = {
             self._names[index]: {
                 key: np.array(value) for key, value in slot.items() if value is not None
             }
             for index, slot in slots.items()
         }
-        return State(model, remembered)
+        return State(model, optimizer_state)
 
     def load(self, state: State) -> None:
         state = state.astype(self.dtype)
@@ -170,48 +186,68 @@ class NumpyBackend:
         return self.state()
 
 
+def replace_module(model: Any, old: Any, new: Any) -> Any:
+    """Put a module in the place of another, wherever that stands in a network.
+
+    Returns:
+        The network: ``new`` itself where the other was the network.
+    """
+    if model is old:
+        return new
+    for parent in model.modules():
+        for name, child in list(parent._modules.items()):
+            if child is old:
+                parent.register_module(name, new)
+    return model
+
+
+def _dropouts_of(model: Any) -> list[tuple[str, Any]]:
+    return [(name, m) for name, m in model.named_modules() if hasattr(m, "last_mask")]
+
+
 def _cast(x: np.ndarray, dtype: str) -> np.ndarray:
     return x.astype(dtype, copy=False) if np.issubdtype(x.dtype, np.floating) else x
 
 
 @contextmanager
-def _recorded(model: Any, loss: Any) -> Iterator[list[Call]]:
-    """While this lasts, every call of a leaf module and of the loss is copied into the list."""
+def _recording(model: Any, loss: Any) -> Iterator[list[Call]]:
+    """While this lasts, every call of a module without children and of the loss is recorded."""
     calls: list[Call] = []
-    closed: list[Call] = []
+    finished: list[Call] = []
+    handles = []
     leaves = [(name, m) for name, m in model.named_modules() if not any(m.children())]
-    watched = [*leaves, ("loss", loss)]
-    for name, module in watched:
-        _watch(name, module, calls, closed)
+    for name, module in [*leaves, ("loss", loss)]:
+        handles += _record_calls(name, module, calls, finished)
     try:
         yield calls
     finally:
-        for _, module in watched:
-            del module.__dict__["forward"], module.__dict__["backward"]
+        for handle in handles:
+            handle.remove()
 
 
-def _watch(name: str, module: Any, calls: list[Call], closed: list[Call]) -> None:
-    forward, backward = module.forward, module.backward
-    open_calls: list[Call] = []
+def _record_calls(name: str, module: Any, calls: list[Call], finished: list[Call]) -> list[Any]:
+    """Hooks that append each call of a module to ``calls``, and to ``finished`` once it is back.
 
-    def recording_forward(x: np.ndarray, *rest: Any) -> Any:
-        output = forward(x, *rest)
-        x = kept(x, calls[-1].output if calls else None)
+    Returns:
+        Their handles.
+    """
+    waiting: list[Call] = []  # for their gradients
+
+    def after_forward(module: Any, args: tuple, output: Any) -> None:
+        x = copy_once(args[0], calls[-1].output if calls else None)
         call = Call(name, type(module).__name__, x, np.array(output))
         mask = getattr(module, "last_mask", None)
         call.mask = None if mask is None else np.array(mask)
         calls.append(call)
-        open_calls.append(call)
-        return output
+        waiting.append(call)
 
-    def recording_backward(*gradient: Any) -> Any:
-        grad_input = backward(*gradient)
-        call = open_calls.pop()
-        dy = gradient[0] if gradient else np.ones((), call.output.dtype)
-        call.grad_output = kept(dy, closed[-1].grad_input if closed else None)
-        call.grad_input = np.array(grad_input)
-        closed.append(call)
-        return grad_input
+    def after_backward(_: Any, grad_input: tuple, grad_output: tuple) -> None:
+        call = waiting.pop()
+        call.grad_output = copy_once(grad_output[0], finished[-1].grad_input if finished else None)
+        call.grad_input = np.array(grad_input[0])
+        finished.append(call)
 
-    module.__dict__["forward"] = recording_forward
-    module.__dict__["backward"] = recording_backward
+    return [
+        module.register_forward_hook(after_forward),
+        module.register_full_backward_hook(after_backward),
+    ]

@@ -1,6 +1,6 @@
-"""What the harness asks of a side, and the arrays in which a side answers.
+"""The protocol of a backend: one network in one framework, driven and recorded alike in both.
 
-Everything that leaves a side is a NumPy array of its own: later steps never change it.
+Everything that a backend returns is a NumPy array of its own: later steps never change it.
 """
 
 from __future__ import annotations
@@ -56,8 +56,17 @@ class State:
 class Call:
     """One module in one step: what went in and what came out, forwards and backwards.
 
-    The loss is a call too, with the name ``loss``; its output is a scalar. ``mask`` says which
-    values a Dropout kept.
+    The loss is a call too, with the name ``loss``; its output is a scalar. The gradients are None
+    where the backward pass did not call the module.
+
+    Attributes:
+        name: The module's name in its network.
+        kind: Its class name.
+        input: (N, …).
+        output: (N, …).
+        grad_output: The gradient by the output.
+        grad_input: The gradient by the input.
+        mask: Of a Dropout: which values it kept.
     """
 
     name: str
@@ -69,19 +78,28 @@ class Call:
     mask: np.ndarray | None = None
 
 
-def kept(array: np.ndarray, copied: np.ndarray | None) -> np.ndarray:
-    """A copy of an array, or an earlier copy that still has the same values.
+def copy_once(array: np.ndarray, earlier: np.ndarray | None) -> np.ndarray:
+    """A copy of an array, or an earlier copy where that has the same values.
 
-    What a module gives is what the next one gets: a large step is kept once, not twice.
+    The output of a module is the input of the next: a large step is held once, not twice.
     """
-    if copied is not None and array.dtype == copied.dtype and np.array_equal(array, copied):
-        return copied
+    if earlier is not None and array.dtype == earlier.dtype and np.array_equal(array, earlier):
+        return earlier
     return np.array(array)
 
 
 @dataclass(frozen=True)
-class Step:
-    """One training step with everything in it, modules in the order of their execution."""
+class RecordedStep:
+    """One training step with everything in it.
+
+    Attributes:
+        before: The state before it.
+        inputs: The batch.
+        targets: Its targets.
+        calls: Every module without children, in the order of execution; the loss is the last.
+        gradients: Parameter name → gradient.
+        after: The state after it.
+    """
 
     before: State
     inputs: np.ndarray
@@ -92,7 +110,7 @@ class Step:
 
     @property
     def masks(self) -> Arrays:
-        """What every Dropout kept, by its name."""
+        """Dropout name → which values it kept."""
         return {call.name: call.mask for call in self.calls if call.mask is not None}
 
     @property
@@ -103,7 +121,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Stage:
-    """What one module alone makes of given inputs."""
+    """One module, or the loss, run alone on an input and a gradient of its output.
+
+    Attributes:
+        output: (N, …).
+        grad_input: The gradient by the input.
+        gradients: Short parameter name → gradient.
+        buffers: Short buffer name → value afterwards.
+    """
 
     output: np.ndarray
     grad_input: np.ndarray
@@ -128,28 +153,28 @@ class Backend(Protocol):
     optimizer: Any
 
     def rows(self, inputs: np.ndarray, targets: np.ndarray) -> Any:
-        """Hold a data set in the side's own form."""
+        """A data set in the framework's own arrays."""
 
     def batch(self, rows: Any, indices: np.ndarray) -> Any:
-        """Some of the rows, in that order."""
+        """Some of the rows, in that order, in the backend's precision."""
 
     def permutation(self, n: int) -> np.ndarray:
-        """A random order of n rows, drawn from the side's own generator."""
+        """A random order of n rows, drawn from the framework's generator."""
 
     def train_step(self, batch: Any) -> tuple[float, np.ndarray]:
         """Make one update; return the loss before it and the logits."""
 
-    def record_step(self, batch: Any, update: bool = True) -> Step:
-        """The same update as :meth:`train_step`, with everything in it recorded.
+    def record_step(self, batch: Any, update: bool = True) -> RecordedStep:
+        """Make the same update as :meth:`train_step`, and record everything in it.
 
-        Without ``update`` the passes alone are made, and nothing of the optimizer's is kept.
+        Without ``update`` the optimizer makes no step, and its state is not recorded.
         """
 
     def masks(self) -> Arrays:
-        """What every Dropout kept in the last training step, by its name; on the NumPy side."""
+        """Dropout name → which values it kept in the last training step; empty in PyTorch."""
 
     def give_masks(self, masks: Arrays) -> None:
-        """Let each Dropout named keep just this the next time, in the place of its own draws."""
+        """Let each Dropout named use this mask the next time, and draw none."""
 
     def gradient_norms(self) -> dict[str, float]:
         """‖g‖ of every parameter's gradient in the last step, by the parameter's name."""
@@ -173,7 +198,7 @@ class Backend(Protocol):
         """A copy of the state."""
 
     def load(self, state: State) -> None:
-        """Take over a state, converted to the side's precision."""
+        """Take over a state, converted to the backend's precision."""
 
     def stage(self, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:
         """Run one module alone, in training mode, from the given state and inputs."""
@@ -186,7 +211,7 @@ class Backend(Protocol):
 
 
 class Referee(Backend, Protocol):
-    """The float64 side that the others are measured against."""
+    """The float64 backend that errors are measured against."""
 
     def replay(
         self,
@@ -195,15 +220,17 @@ class Referee(Backend, Protocol):
         noise: dict[str, tuple[np.ndarray, np.ndarray]] | None = None,
         seed: int = 0,
         update: bool = True,
-    ) -> Step:
-        """Record a step, standing on the other side's side of every kink.
+        kink_width: float = 0.0,
+    ) -> RecordedStep:
+        """Record a step that takes the other backend's branch at every kink.
 
         Args:
             batch: Inputs and targets.
-            kinks: Module name → the input that the other side gave to that module. Wherever it
-                lies within rounding of the referee's own input it takes its place; the gradient
-                passes unchanged.
+            kinks: Module name → the input that the module had in the other backend. Wherever it
+                lies within ``kink_width`` of this backend's own input it takes its place; the
+                gradient passes unchanged.
             noise: Module name → largest random change of its output and of its input gradient.
             seed: For the noise.
             update: As in :meth:`Backend.record_step`.
+            kink_width: A distance relative to the largest value of the input.
         """

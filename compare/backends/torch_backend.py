@@ -1,4 +1,4 @@
-"""The PyTorch side."""
+"""PyTorch behind the protocol of a backend."""
 
 from __future__ import annotations
 
@@ -10,7 +10,15 @@ import numpy as np
 import torch
 
 import torch_nn
-from compare.backends.protocol import Arrays, Call, Evaluation, Stage, State, Step, kept
+from compare.backends.protocol import (
+    Arrays,
+    Call,
+    Evaluation,
+    RecordedStep,
+    Stage,
+    State,
+    copy_once,
+)
 from compare.spec.model import ModelSpec
 
 PROBABILITIES = ("Sigmoid", "Softmax")
@@ -18,7 +26,7 @@ PROBABILITIES = ("Sigmoid", "Softmax")
 
 
 class TorchBackend:
-    """A network of ``torch.nn`` behind the protocol of a side.
+    """A network of ``torch.nn``, its loss and its optimizer.
 
     Args:
         model_spec: What to build.
@@ -42,15 +50,16 @@ class TorchBackend:
         self._masks: Arrays = {}
         for name, module in self.model.named_modules():
             if isinstance(module, torch_nn.Dropout):
+                # No forward hook: before it, the module would draw from torch's generator.
                 module.forward = functools.partial(self._dropout, name, module)  # type: ignore[method-assign]
 
     def _dropout(self, name: str, module: torch.nn.Dropout, x: torch.Tensor) -> torch.Tensor:
-        """PyTorch's dropout, or with the mask that was given: x m / (1 − p)."""
+        """PyTorch's dropout, or x m / (1 − p) with the mask m of :meth:`give_masks`."""
         mask = self._masks.pop(name, None)
         if mask is None or not module.training:
             return type(module).forward(module, x)
-        kept = 1.0 if module.p == 1.0 else 1.0 - module.p
-        return x * (torch.tensor(mask).to(x.dtype) / kept)
+        scale = 1.0 if module.p == 1.0 else 1.0 - module.p
+        return x * (torch.tensor(mask).to(x.dtype) / scale)
 
     def masks(self) -> Arrays:
         return {}
@@ -78,7 +87,7 @@ class TorchBackend:
         self.optimizer.step()
         return loss.item(), logits.detach().numpy()
 
-    def record_step(self, batch: Any, update: bool = True) -> Step:
+    def record_step(self, batch: Any, update: bool = True) -> RecordedStep:
         return self.replay(batch, {}, update=update)
 
     def replay(
@@ -88,7 +97,8 @@ class TorchBackend:
         noise: dict[str, tuple[np.ndarray, np.ndarray]] | None = None,
         seed: int = 0,
         update: bool = True,
-    ) -> Step:
+        kink_width: float = 0.0,
+    ) -> RecordedStep:
         random = np.random.default_rng(seed)
 
         def drawn(size: np.ndarray) -> torch.Tensor:
@@ -99,30 +109,29 @@ class TorchBackend:
         before = self.state(update)
         calls: list[Call] = []
         ends: list[tuple[torch.Tensor, torch.Tensor]] = []
-        given: dict[str, torch.Tensor] = {}
+        entered: dict[str, torch.Tensor] = {}
 
         def enter(name: str, args: tuple) -> torch.Tensor:
             x = args[0]
             if name in kinks:
                 other = self._tensor(kinks[name])
-                near = (other - x).abs() <= 1e-10 * x.detach().abs().amax()
+                near = (other - x).abs() <= kink_width * x.detach().abs().amax()
                 x = x + torch.where(near, other - x, 0).detach()
             if x.requires_grad and noise is not None:
                 x = x.clone()  # so that the noise meets this module's gradient alone
                 x.register_hook(functools.partial(torch.add, drawn(noise[name][1])))
             if x.requires_grad and not x.is_leaf:
                 x.retain_grad()
-            given[name] = x
+            entered[name] = x
             return x
 
         def leave(name: str, module: torch.nn.Module, output: torch.Tensor) -> torch.Tensor:
             if noise is not None:
                 output = _changed(output, drawn(noise[name][0]), type(module).__name__)
             output.retain_grad()
-            x = given[name]
-            before_it = calls[-1].output if calls else None
-            got = kept(x.detach().numpy(), before_it)
-            calls.append(Call(name, type(module).__name__, got, _array(output)))
+            x = entered[name]
+            copied = copy_once(x.detach().numpy(), calls[-1].output if calls else None)
+            calls.append(Call(name, type(module).__name__, copied, _array(output)))
             ends.append((x, output))
             return output
 
@@ -142,18 +151,19 @@ class TorchBackend:
             logits.retain_grad()
         loss = self.loss(logits, targets)
         loss.backward()
-        after_it: np.ndarray | None = None
+        following: np.ndarray | None = None
         for call, (x, output) in zip(reversed(calls), reversed(ends), strict=True):
             call.grad_input = _gradient(x)
-            call.grad_output = kept(_gradient_seen(output), after_it)
-            after_it = call.grad_input
+            call.grad_output = copy_once(_gradient_view(output), following)
+            following = call.grad_input
         one = np.ones((), self.dtype)
         kind = type(self.loss).__name__
         calls.append(Call("loss", kind, _array(logits), _array(loss), one, _gradient(logits)))
         gradients = {name: _gradient(p) for name, p in self.model.named_parameters()}
         if update:
             self.optimizer.step()
-        return Step(before, _array(inputs), _array(targets), calls, gradients, self.state(update))
+        after = self.state(update)
+        return RecordedStep(before, _array(inputs), _array(targets), calls, gradients, after)
 
     def gradient_norms(self) -> dict[str, float]:
         return {
@@ -194,13 +204,13 @@ class TorchBackend:
     def state(self, optimizer: bool = True) -> State:
         model = {name: _array(value) for name, value in self.model.state_dict().items()}
         slots = self.optimizer.state_dict()["state"] if optimizer else {}
-        remembered = {
+        optimizer_state = {
             self._names[index]: {
                 key: _array(value) for key, value in slot.items() if value is not None
             }
             for index, slot in slots.items()
         }
-        return State(model, remembered)
+        return State(model, optimizer_state)
 
     def load(self, state: State) -> None:
         self.model.load_state_dict({k: self._tensor(v) for k, v in state.model.items()})
@@ -218,22 +228,22 @@ class TorchBackend:
         module = self.model.get_submodule(name)
         module.load_state_dict({k: self._tensor(v) for k, v in state.items()})
         module.zero_grad()
-        given = self._tensor(x)
-        given.requires_grad_(given.is_floating_point())
-        output = module(given)
+        input_ = self._tensor(x)
+        input_.requires_grad_(input_.is_floating_point())
+        output = module(input_)
         output.backward(self._tensor(dy))
         return Stage(
             _array(output),
-            _gradient(given),
+            _gradient(input_),
             {key: _gradient(p) for key, p in module.named_parameters()},
             {key: _array(b) for key, b in module.named_buffers()},
         )
 
     def loss_stage(self, x: np.ndarray, targets: np.ndarray, dy: float) -> Stage:
-        given = self._tensor(x).requires_grad_()
-        output = self.loss(given, self._tensor(targets))
+        input_ = self._tensor(x).requires_grad_()
+        output = self.loss(input_, self._tensor(targets))
         output.backward(torch.tensor(dy, dtype=self._torch_dtype))
-        return Stage(_array(output), _gradient(given))
+        return Stage(_array(output), _gradient(input_))
 
     def update_stage(self, state: State, gradients: Arrays) -> State:
         self.load(state)
@@ -246,7 +256,7 @@ class TorchBackend:
         return [(name, m) for name, m in self.model.named_modules() if not any(m.children())]
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
-        """A tensor of its own, aligned as torch aligns, floating-point values in our dtype."""
+        """A copy, aligned as torch aligns; floating-point values in the backend's dtype."""
         return torch.tensor(array, dtype=self._torch_dtype if array.dtype.kind == "f" else None)
 
     def _cast(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -266,10 +276,10 @@ def _array(tensor: torch.Tensor) -> np.ndarray:
 
 
 def _gradient(tensor: torch.Tensor) -> np.ndarray:
-    """The gradient that reached a tensor: zeros where autograd found no way to it."""
-    return np.array(_gradient_seen(tensor))
+    """A copy of the gradient of a tensor: zeros where autograd does not reach it."""
+    return np.array(_gradient_view(tensor))
 
 
-def _gradient_seen(tensor: torch.Tensor) -> np.ndarray:
-    """The same, not copied."""
+def _gradient_view(tensor: torch.Tensor) -> np.ndarray:
+    """The same without a copy."""
     return np.zeros(tensor.shape) if tensor.grad is None else tensor.grad.detach().numpy()

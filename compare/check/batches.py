@@ -9,8 +9,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from compare.backends.protocol import Arrays, State, Step
+from compare.backends.protocol import Arrays, RecordedStep, State
 from compare.check.reference import Reference
+from compare.parity.module_sizes import KINKS
+from compare.parity.tolerances import KINK_MARGIN
 from experiments.errors import InputError
 
 # Rows in a batch, and which of the two sets of parameters: small first, so that answers come soon.
@@ -18,9 +20,6 @@ BATCHES = ((5, 0), (1, 0), (23, 1), (4, 1))
 # How far apart the largest and the smallest logit of a row are in each set of parameters: with
 # 20, the probability of a wrong class is about e⁻²⁰ = 2e-9.
 SPREADS = (5.0, 20.0)
-# The least distance from a kink, in units of the typical value at the place: float32 has 6e-8.
-MARGIN = 3e-5
-KINKED = ("ReLU", "LeakyReLU", "ReLU6", "Hardtanh", "PReLU", "Hardsigmoid", "Hardswish")
 IMAGE_SIZES = (8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64)
 
 
@@ -98,7 +97,7 @@ def batch(
     shape: tuple[int, ...],
     rows: int,
     random: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray, Step]:
+) -> tuple[np.ndarray, np.ndarray, RecordedStep]:
     """Inputs, targets and PyTorch's step with them.
 
     Raises:
@@ -136,13 +135,13 @@ def draw_targets(
     return np.where(aside, opposite, drawn).astype(np.float64)
 
 
-def rows_near_kinks(step: Step) -> np.ndarray:
+def rows_near_kinks(step: RecordedStep) -> np.ndarray:
     """Which rows of the batch have a value within rounding of a kink."""
     near = np.zeros(len(step.inputs), bool)
     for call in step.calls:
-        if call.kind in KINKED:
+        for kink in KINKS.get(call.kind, ()):
             typical = np.sqrt(np.mean(call.input**2))
-            close = np.abs(call.input) < MARGIN * typical
+            close = np.abs(call.input - kink) < KINK_MARGIN * typical
             near |= close.reshape(len(near), -1).any(axis=1)
     return near
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from compare.backends.protocol import Arrays, Step
+from compare.backends.protocol import Arrays, RecordedStep
 from compare.check import batches
 from compare.check.evidence import Assignment
 from compare.check.reference import Reference, in_dtype, values
@@ -65,7 +65,9 @@ def _cases(assignment: Assignment, wanted: Wanted) -> list[Case]:
     return cases
 
 
-def _case(reference: Reference, params: Arrays, x: np.ndarray, y: np.ndarray, step: Step) -> Case:
+def _case(
+    reference: Reference, params: Arrays, x: np.ndarray, y: np.ndarray, step: RecordedStep
+) -> Case:
     single = values(reference.step(reference.single, params, x, y))
     sizes = reference.sizes(step, y)
     evaluation = None
@@ -107,7 +109,7 @@ def _layer_case(
     params: Arrays,
     x: np.ndarray,
     y: np.ndarray,
-    step: Step,
+    step: RecordedStep,
     random: np.random.Generator,
     chained: bool,
 ) -> Case:

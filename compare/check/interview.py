@@ -15,9 +15,7 @@ from compare.check.returned import SIGNATURES, Reader, computed_in_float32
 from compare.check.sandbox import Asked, GoneError
 from compare.check.values import Reply
 from compare.mistakes.case import Case
-
-# An answer repeats if it does so to this, relative to its largest value.
-SAME = 1e-10
+from compare.parity.tolerances import SAME_ANSWER
 
 
 class UnansweredError(Exception):
@@ -214,7 +212,7 @@ def _same(a: np.ndarray, b: np.ndarray) -> bool:
     if np.array_equal(a, b, equal_nan=True):
         return True
     with np.errstate(all="ignore"):
-        return bool(np.abs(a - b).max() <= SAME * np.abs(b).max())
+        return bool(np.abs(a - b).max() <= SAME_ANSWER * np.abs(b).max())
 
 
 def _about(case: Case, problem: str, number: int) -> str:

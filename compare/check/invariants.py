@@ -15,9 +15,7 @@ from compare.backends.protocol import Arrays
 from compare.check.evidence import Answer, Assignment
 from compare.check.recorded import Recorded, record
 from compare.mistakes.case import Case
-
-# What is left of a sum that must be 0, relative to the sum of its absolute values.
-LEFT = 1e-6
+from compare.parity.tolerances import INVARIANT, LEAST_WEIGHT
 
 
 def invariants(
@@ -40,7 +38,7 @@ def _in_case(case: Case, values: Arrays, assignment: Assignment) -> Iterator[tup
         yield "loss", f"The loss is {float(loss):.4g}: a cross-entropy is never negative."
     if logits is not None and cross_entropy and logits.ndim == 2 and logits.shape[1] > 1:
         sums = logits.sum(axis=1)
-        if (logits >= 0).all() and np.allclose(sums, 1, rtol=0, atol=LEFT):
+        if (logits >= 0).all() and np.allclose(sums, 1, rtol=0, atol=INVARIANT):
             yield (
                 "logits",
                 "forward returns numbers that sum to 1 in each row: these are probabilities, and "
@@ -63,7 +61,7 @@ def _bounded(case: Case, logits: np.ndarray, loss: float) -> Iterator[tuple[str,
     """−log p of the right class is at most ln C and its distance from the largest logit."""
     rows = np.arange(len(logits))
     most = np.mean(logits.max(axis=1) - logits[rows, case.targets]) + np.log(logits.shape[1])
-    if loss > most * (1 + LEFT) + LEFT:
+    if loss > most * (1 + INVARIANT) + INVARIANT:
         yield (
             "bound",
             f"The loss of {len(logits)} rows is {loss:.4g}, more than these logits allow: each "
@@ -77,7 +75,7 @@ def _rows_of_the_gradient(values: Arrays) -> Iterator[tuple[str, str]]:
     rows = values.get("gradient/logits")
     if rows is not None and rows.ndim == 2:
         left, size = np.abs(rows.sum(axis=1)).max(), np.abs(rows).max()
-        if left > LEFT * size:
+        if left > INVARIANT * size:
             yield (
                 "rows",
                 f"A row of the gradient by the logits sums to {left:.3g}: it must be 0, as "
@@ -94,7 +92,7 @@ def _last_bias(case: Case, values: Arrays) -> Iterator[tuple[str, str]]:
     if gradient.shape != case.expected["logits"].shape[1:]:
         return
     left, size = abs(float(gradient.sum())), float(np.abs(gradient).sum())
-    if left > LEFT * size:
+    if left > INVARIANT * size:
         yield (
             "last bias",
             f"The gradient of {biases[-1]} sums to {float(gradient.sum()):.3g} over the classes: "
@@ -116,7 +114,7 @@ def _biases_before_normalisation(
         if bias is None or weight is None or "logits" not in values:
             continue
         largest = float(np.abs(bias).max())
-        if largest > LEFT * max(float(np.abs(weight).max()), 1e-12):
+        if largest > INVARIANT * max(float(np.abs(weight).max()), LEAST_WEIGHT):
             yield (
                 f"bias {name}",
                 f"The gradient of {name}.bias is up to {largest:.3g}: it must be 0, as the batch "

@@ -13,12 +13,9 @@ from compare.check.evidence import Answer, Assignment, Check, Result
 from compare.check.invariants import invariants
 from compare.check.recorded import Recorded
 from compare.mistakes.case import Case
-from compare.mistakes.network import Network
-from compare.mistakes.search import explain
+from compare.mistakes.search import Network, Search
 from compare.parity import tolerances
 
-# A right homework in float64 is a thousand times nearer.
-TOLERANCE = 1e-9
 PHASES = ("activation", "buffer", "logits", "loss", "gradient", "update")
 
 
@@ -75,7 +72,7 @@ def _check_in(
     """The comparison of one quantity in one case."""
     kind, _, name = quantity.partition("/")
     size = np.broadcast_to(case.sizes[quantity], expected.shape)
-    tolerance = case.tolerances.get(quantity, TOLERANCE)
+    tolerance = case.tolerances.get(quantity, tolerances.HOMEWORK)
     if single and quantity not in case.tolerances:
         apart = _relative(case.expected32[quantity], case.expected[quantity], size)
         tolerance = tolerances.float32_bound(float(apart.max(initial=0.0)))
@@ -138,7 +135,8 @@ def _explained(
         return not _check_in(quantity, case, found, right[quantity], single).passed
 
     values = [answer.values for answer in answers]
-    findings = explain(network, cases[: len(answers)], values, differs, quantities)
+    search = Search(network, cases[: len(answers)], values, differs, quantities)
+    findings = search.explain()
     named = {
         quantity: finding.diagnosis for finding in findings for quantity in finding.accounts_for
     }

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from compare.check.values import Value, describe
-
-FLOAT64, FLOAT32 = 1e-9, 1e-5
+from compare.parity.tolerances import FUNCTIONS
 
 
 def compare_pair(
@@ -59,7 +58,7 @@ def _apart(
         return None
     if tolerance is None:
         single = np.float32 in (found.dtype, expected.dtype)
-        tolerance = FLOAT32 if single else FLOAT64
+        tolerance = FUNCTIONS["float32" if single else "float64"]
     a, b = found.astype(np.float64), expected.astype(np.float64)
     with np.errstate(all="ignore"):
         size = np.abs(b[np.isfinite(b)]).max(initial=0.0) or 1.0

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from compare.backends.protocol import Arrays, Call, Stage, State, Step
+from compare.backends.protocol import Arrays, Call, RecordedStep, Stage, State
 from compare.backends.torch_backend import TorchBackend
 from compare.check.contract import LOSSES
 from compare.check.evidence import Assignment
-from compare.parity import sizes as magnitude
-from compare.parity.whole_step import NOISE
+from compare.parity.loss_sizes import LOSSES as LOSS_SIZES
+from compare.parity.module_sizes import MODULES, module_sizes
+from compare.parity.optimizer_sizes import update_sizes
+from compare.parity.tolerances import NOISE
 from compare.spec.model import ModelSpec
 from experiments.errors import InputError
 
@@ -80,17 +82,19 @@ class Reference:
         self.single = TorchBackend(plan, "float32")
         self.trainable = [name for name, _ in self.exact.model.named_parameters()]
 
-    def step(self, side: TorchBackend, parameters: Arrays, x: np.ndarray, y: np.ndarray) -> Step:
+    def step(
+        self, side: TorchBackend, parameters: Arrays, x: np.ndarray, y: np.ndarray
+    ) -> RecordedStep:
         """One recorded step; the parameters that it starts from are as they were."""
         side.load(State(parameters))
         rows = side.rows(x, in_dtype(y, side.dtype))
         return side.record_step(side.batch(rows, np.arange(len(x))))
 
-    def sizes(self, step: Step, y: np.ndarray) -> Arrays:
+    def sizes(self, step: RecordedStep, y: np.ndarray) -> Arrays:
         """The sizes of a step's values by quantity.
 
         Each is the size of what was summed at its own stage, and what noise of that kind at all
-        stages before it does to the value (see :mod:`compare.parity.whole_step`).
+        stages before it does to the value (see :mod:`compare.parity.certificate`).
         """
         with np.errstate(all="ignore"):
             stages = {call.name: self.stage_sizes(call, step) for call in step.calls}
@@ -105,22 +109,22 @@ class Reference:
             found[quantity] = np.broadcast_to(own, value.shape) + change
         return found
 
-    def stage_sizes(self, call: Call, step: Step) -> Stage:
+    def stage_sizes(self, call: Call, step: RecordedStep) -> Stage:
         """The sizes of one stage; for kinds that the harness has no rule for, the largest value."""
         if call.grad_output is None or call.grad_input is None:
             return _largest(Stage(call.output, np.zeros(call.input.shape)))
         if call.name == "loss":
-            if call.kind in magnitude.LOSSES:
-                return magnitude.LOSSES[call.kind](call.input, step.targets, 1.0)
+            if call.kind in LOSS_SIZES:
+                return LOSS_SIZES[call.kind](call.input, step.targets, 1.0)
             return _largest(Stage(call.output, call.grad_input))
         state = step.before.of_module(call.name)
-        if call.kind in magnitude.KINDS:
-            return magnitude.module_sizes(
+        if call.kind in MODULES:
+            return module_sizes(
                 self.exact, call.name, call.kind, state, call.input, call.grad_output
             )
         return _largest(self.exact.stage(call.name, state, call.input, call.grad_output))
 
-    def alone(self, call: Call, step: Step, dy: np.ndarray) -> tuple[Stage, Stage, Stage]:
+    def alone(self, call: Call, step: RecordedStep, dy: np.ndarray) -> tuple[Stage, Stage, Stage]:
         """One module alone under another output gradient: values, float32 values, sizes."""
         state = step.before.of_module(call.name)
         again = Call(call.name, call.kind, call.input, call.output, dy, call.grad_input)
@@ -138,7 +142,7 @@ class Reference:
         maximize = bool(self.exact.optimizer.param_groups[0].get("maximize", False))
         sizes = {name: np.abs(parameters[name]) for name in self.trainable}
         for gradients in steps:
-            moved = magnitude.update_sizes(self.exact, exact, gradients, maximize)
+            moved = update_sizes(self.exact, exact, gradients, maximize)
             for name in self.trainable:
                 sizes[name] = sizes[name] + (moved.model[name] - np.abs(exact.model[name]))
             exact = self.exact.update_stage(exact, gradients)
@@ -155,7 +159,7 @@ def in_dtype(targets: np.ndarray, dtype: str) -> np.ndarray:
     return targets.astype(dtype) if targets.dtype.kind == "f" else targets
 
 
-def values(step: Step) -> Arrays:
+def values(step: RecordedStep) -> Arrays:
     """The values of a step by quantity, in the order in which they come to be."""
     found: Arrays = {}
     trainable = set(step.gradients)
@@ -169,14 +173,14 @@ def values(step: Step) -> Arrays:
     return found
 
 
-def backwards(step: Step) -> Iterator[str]:
+def backwards(step: RecordedStep) -> Iterator[str]:
     """The names of the parameters from the last layer to the first, weight before bias."""
     modules = list(dict.fromkeys(name.rpartition(".")[0] for name in step.gradients))
     for module in reversed(modules):
         yield from (name for name in step.gradients if name.rpartition(".")[0] == module)
 
 
-def _own_size(quantity: str, stages: dict[str, Stage], step: Step) -> np.ndarray:
+def _own_size(quantity: str, stages: dict[str, Stage], step: RecordedStep) -> np.ndarray:
     kind, _, name = quantity.partition("/")
     if kind == "loss":
         return stages["loss"].output

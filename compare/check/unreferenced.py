@@ -16,10 +16,12 @@ from compare.check.interview import Interview, UnansweredError
 from compare.check.layout import MisfitError
 from compare.check.sandbox import GoneError
 from compare.mistakes.case import Case
-
-# The step of a central difference, relative to the parameters, and what it is good for.
-STEP = 1e-6
-CLOSE = 1e-4
+from compare.parity.tolerances import (
+    DIFFERENCE,
+    DIFFERENCE_STEP,
+    UNCHANGED,
+    UNCHANGED_NEAR_ZERO,
+)
 
 
 def seen_without_reference(
@@ -91,10 +93,10 @@ def _derivative(
         there = replace(case, parameters={**case.parameters, **moved})
         return float(interview.value(giver, there)["loss"])
 
-    change = (loss_at(STEP) - loss_at(-STEP)) / (2 * STEP)
+    change = (loss_at(DIFFERENCE_STEP) - loss_at(-DIFFERENCE_STEP)) / (2 * DIFFERENCE_STEP)
     terms = [float(np.sum(answer.values[f"gradient/{name}"] * d)) for name, d in direction.items()]
     told, size = sum(terms), sum(abs(term) for term in terms) + abs(change)
-    if abs(change - told) > CLOSE * size:
+    if abs(change - told) > DIFFERENCE * size:
         yield (
             "The gradients are not the derivative of this homework's own loss: in a random "
             f"direction the loss changes by {change:.6g} a unit, and the gradients say {told:.6g}."
@@ -114,4 +116,4 @@ def _row(case: Case, index: int) -> Case:
 
 
 def _close(a: object, b: object) -> bool:
-    return bool(np.allclose(np.asarray(a), np.asarray(b), rtol=1e-6, atol=1e-9))
+    return bool(np.allclose(np.asarray(a), np.asarray(b), rtol=UNCHANGED, atol=UNCHANGED_NEAR_ZERO))

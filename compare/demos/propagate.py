@@ -13,11 +13,12 @@ from compare.backends.protocol import Arrays
 from compare.backends.torch_backend import TorchBackend
 from compare.demos.layer_facts import bin_rows, layer_rows
 from compare.demos.records import BinRow, LayerRow, PartRecord
-from compare.parity import sizes as magnitude
 from compare.parity import tolerances
-from compare.parity.comparison import Comparison, Judges, compare_values, longest_sum
+from compare.parity.comparison import Comparison, Opinions, References, compare_sites
 from compare.parity.initial import compare_initial
-from compare.parity.whole_step import NOISE
+from compare.parity.module_sizes import module_sizes
+from compare.parity.stages import longest_sum
+from compare.parity.tolerances import NOISE
 from compare.records.tables import ParityRow
 from compare.spec.demos import ActivationHistograms, network_label, spread_label
 from compare.spec.model import ModelSpec
@@ -75,11 +76,7 @@ def propagate(
             it is connected does not depend on the seed.
     """
     model_spec = model_spec_of(form, activation, spread)
-    judges = Judges(
-        NumpyBackend(model_spec, "float64"),
-        TorchBackend(model_spec, "float32"),
-        TorchBackend(model_spec, "float64"),
-    )
+    references = References.build(model_spec)
     numpy, torch = (
         NumpyBackend(model_spec, form.dtype, seed),
         TorchBackend(model_spec, form.dtype, seed),
@@ -91,9 +88,9 @@ def propagate(
     x = inputs_of(form, seed)
     calls = {side.name: list(_forward(side, names, x)) for side in (numpy, torch)}
     weights = numpy.state()
-    comparisons = list(_stages(calls["numpy"], weights, judges))
+    comparisons = list(_stages(calls["numpy"], weights, references))
     if first:
-        comparisons += _whole(names, x, weights, judges, seed)
+        comparisons += _whole(names, x, weights, references, seed)
     parity += [ParityRow(label, seed, 0, *c, passed=c.passed) for c in comparisons]
     layers: list[LayerRow] = []
     bins: list[BinRow] = []
@@ -115,30 +112,33 @@ def _forward(side: Backend, names: list[str], x: np.ndarray) -> Iterator[Call]:
         x = stage.output
 
 
-def _stages(calls: list[Call], weights: State, judges: Judges) -> Iterator[Comparison]:
+def _stages(calls: list[Call], weights: State, references: References) -> Iterator[Comparison]:
     """Each module alone, from the inputs that NumPy's run gave it."""
     for call in calls:
         state, nothing = weights.of_module(call.name), np.zeros_like(call.input)
+        site = f"forward/{call.name}/output"
         numpy64, torch32, torch64 = (
-            side.stage(call.name, state, call.input, nothing).output for side in judges
+            {site: backend.stage(call.name, state, call.input, nothing).output}
+            for backend in references
         )
-        size = _size(judges, call.name, state, call.input)
-        opinions = {"float64": (numpy64, torch64), str(call.output.dtype): (call.output, torch32)}
-        terms = longest_sum(call, state)
-        for dtype, (numpy, torch) in sorted(opinions.items()):
-            site = f"forward/{call.name}/output"
-            yield compare_values(dtype, site, terms, numpy, torch, torch64, size)
+        sizes = {site: _size(references, call.name, state, call.input)}
+        dtype, actual = str(call.output.dtype), {site: call.output}
+        opinions = {
+            "float64": Opinions("float64", numpy64, torch64, torch64, sizes),
+            dtype: Opinions(dtype, actual, torch32, torch64, sizes),
+        }
+        yield from compare_sites(longest_sum(call, state), opinions.values())
 
 
 def _whole(
-    names: list[str], x: np.ndarray, weights: State, judges: Judges, seed: int
+    names: list[str], x: np.ndarray, weights: State, references: References, seed: int
 ) -> Iterator[Comparison]:
     """The network end to end in float64.
 
     What rounding at one layer does to those after it is measured as for a training step: with
     noise of NOISE times the size of what was summed at every stage.
     """
-    numpy64, _, torch64 = judges
+    numpy64, _, torch64 = references
     for side in (numpy64, torch64):
         side.load(weights)
     random = np.random.default_rng(seed)
@@ -146,7 +146,7 @@ def _whole(
     longest = 1
     for name in names:
         state, nothing = weights.of_module(name), np.zeros_like(exact)
-        size = _size(judges, name, state, exact)
+        size = _size(references, name, state, exact)
         longest = max(longest, longest_sum(Call(name, "", exact, exact), state))
         mine = numpy64.stage(name, state, mine, nothing).output
         noisy = torch64.stage(name, state, noisy, nothing).output
@@ -160,8 +160,8 @@ def _whole(
         yield Comparison("float64", f"whole/forward/{name}/output", error, 0.0, bound)
 
 
-def _size(judges: Judges, name: str, state: Arrays, x: np.ndarray) -> np.ndarray:
+def _size(references: References, name: str, state: Arrays, x: np.ndarray) -> np.ndarray:
     """The size of what was summed to make a module's output."""
-    kind = type(judges.torch64.module(name)).__name__
+    kind = type(references.torch64.module(name)).__name__
     nothing = np.zeros_like(x, dtype=np.float64)
-    return magnitude.module_sizes(judges.torch64, name, kind, state, x, nothing).output
+    return module_sizes(references.torch64, name, kind, state, x, nothing).output

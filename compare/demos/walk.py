@@ -6,13 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from compare.backends import Call, State, Step
+from compare.backends import Call, RecordedStep, State
 from compare.backends.numpy_backend import NumpyBackend
+from compare.backends.protocol import Arrays
 from compare.backends.torch_backend import TorchBackend
 from compare.demos.bowl import bowl, bowl_by_autograd, point
 from compare.demos.records import PartRecord, PathRow
 from compare.parity.certificate import certify_update
-from compare.parity.comparison import Comparison, Judges, compare_values
+from compare.parity.comparison import Comparison, Opinions, References, compare_sites
 from compare.parity.initial import compare_initial
 from compare.records.tables import ParityRow
 from compare.spec.demos import OptimizerPaths
@@ -61,17 +62,13 @@ def walk(
 
 
 class _Walker:
-    """Both sides and the judges, all of them at the starting point."""
+    """Both backends and the references, all of them at the starting point."""
 
     def __init__(self, form: OptimizerPaths, label: str) -> None:
         model_spec = model_spec_of(form, label)
         self.dtype = form.dtype
         self.divisors = np.array(form.divisors).reshape(2, 1)
-        self.judges = Judges(
-            NumpyBackend(model_spec, "float64"),
-            TorchBackend(model_spec, "float32"),
-            TorchBackend(model_spec, "float64"),
-        )
+        self.references = References.build(model_spec)
         self.numpy, self.torch = (
             NumpyBackend(model_spec, form.dtype),
             TorchBackend(model_spec, form.dtype),
@@ -90,7 +87,7 @@ class _Walker:
         return bowl_by_autograd(at, self.divisors, self.dtype)
 
     @np.errstate(all="ignore")
-    def numpy_step(self) -> Step:
+    def numpy_step(self) -> RecordedStep:
         """Make NumPy's next step, and record it."""
         before = self.numpy.state()
         at = before.model[WEIGHT]
@@ -99,7 +96,7 @@ class _Walker:
             parameter.grad = gradient
         self.numpy.optimizer.step()
         call = Call("f", "f", at, np.array(value), np.ones((), at.dtype), gradient)
-        return Step(before, at, np.zeros(0), [call], {WEIGHT: gradient}, self.numpy.state())
+        return RecordedStep(before, at, np.zeros(0), [call], {WEIGHT: gradient}, self.numpy.state())
 
     def torch_step(self) -> tuple[np.ndarray, np.ndarray]:
         """Make PyTorch's next step; return the point and the value before it."""
@@ -110,30 +107,29 @@ class _Walker:
         return at, value
 
     @np.errstate(all="ignore")
-    def certify(self, step: Step) -> Iterator[Comparison]:
+    def certify(self, step: RecordedStep) -> Iterator[Comparison]:
         """Compare every site of one of NumPy's steps, in the order of execution."""
         [call] = step.calls
         at = call.input
-        referee = bowl_by_autograd(at, self.divisors, "float64")
+        value, gradient = bowl_by_autograd(at, self.divisors, "float64")
+
+        def sites(value: np.ndarray, gradient: np.ndarray | None) -> Arrays:
+            assert gradient is not None
+            return {"forward/f/output": value, f"gradient/{POINT}": gradient}
+
+        referee = sites(value, gradient)
         # Neither cancels: all terms of the value have one sign, the gradient has one term.
-        sizes = referee[0], np.abs(referee[1])
-        double = bowl(at.astype(np.float64), self.divisors)
+        sizes = sites(value, np.abs(gradient))
+        numpy64 = sites(*bowl(at.astype(np.float64), self.divisors))
+        torch32 = sites(*bowl_by_autograd(at, self.divisors, "float32"))
+        actual = sites(call.output, call.grad_input)
         opinions = {
-            "float64": (double, referee),
+            "float64": Opinions("float64", numpy64, referee, referee, sizes),
             # A path that was itself made in float64 stands in the place of the one made again.
-            step.dtype: (
-                (call.output, call.grad_input),
-                bowl_by_autograd(at, self.divisors, "float32"),
-            ),
+            step.dtype: Opinions(step.dtype, actual, torch32, referee, sizes),
         }
-        for place, site in enumerate(("forward/f/output", f"gradient/{POINT}")):
-            for dtype, (numpy, torch) in sorted(opinions.items()):
-                value = numpy[place]
-                assert value is not None
-                yield compare_values(
-                    dtype, site, 2, value, torch[place], referee[place], sizes[place]
-                )
-        for comparison in certify_update(step, self.judges):
+        yield from compare_sites(2, opinions.values())
+        for comparison in certify_update(step, self.references):
             yield comparison._replace(site=_readable(comparison.site))
 
 

@@ -52,8 +52,8 @@ def _put_back(
 
 
 def _padded(x: Array, padding: tuple, value: float = 0.0) -> Array:
-    sides = ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2)
-    return np.pad(x, sides, constant_values=value)
+    widths = ((0, 0), (0, 0), (padding[0],) * 2, (padding[1],) * 2)
+    return np.pad(x, widths, constant_values=value)
 
 
 def _cropped(x: Array, padding: tuple) -> Array:
@@ -74,12 +74,12 @@ def wrong_convolution(
         padded = _padded(x, padding)
         kernel = self.weight.data.shape[2:]
         windows = _windows(padded, kernel, stride, _output_size(padded, kernel, stride))
-        self._wrong = windows, padded, kernel, stride, padding
+        self._for_backward = windows, padded, kernel, stride, padding
         y = np.einsum("nckmij,ockm->noij", windows, kernel_of(self.weight.data))
         return y if self.bias is None else y + self.bias.data[:, None, None]
 
     def backward(self: Any, dy: Array) -> Array:
-        windows, padded, kernel, stride, padding = self._wrong
+        windows, padded, kernel, stride, padding = self._for_backward
         undo = kernel_of if backward_too else _as_it_is
         self.weight.grad = np.ascontiguousarray(undo(np.einsum("nckmij,noij->ockm", windows, dy)))
         if self.bias is not None:
@@ -140,11 +140,11 @@ def wrong_max_pool(
         stride = kernel if self.stride is None else _pair(self.stride)
         padded = _padded(x, padding, -np.inf)
         windows = _windows(padded, kernel, stride, _output_size(padded, kernel, stride))
-        self._wrong = windows, padded, kernel, stride, padding
+        self._for_backward = windows, padded, kernel, stride, padding
         return windows.max(axis=(2, 3))
 
     def backward(self: Any, dy: Array) -> Array:
-        windows, padded, kernel, stride, padding = self._wrong
+        windows, padded, kernel, stride, padding = self._for_backward
         n, c = windows.shape[:2]
         flat = windows.reshape(n, c, -1, *windows.shape[4:])
         largest = flat == flat.max(axis=2, keepdims=True)
@@ -186,11 +186,11 @@ def flatten(_: Any) -> Iterator[Mistake]:
     """Channels last."""
 
     def forward(self: Any, x: Array) -> Array:
-        self._wrong = x.shape
+        self._for_backward = x.shape
         return x.transpose(0, 2, 3, 1).reshape(len(x), -1) if x.ndim == 4 else x.reshape(len(x), -1)
 
     def backward(self: Any, dy: Array) -> Array:
-        shape = self._wrong
+        shape = self._for_backward
         if len(shape) != 4:
             return dy.reshape(shape)
         n, c, h, w = shape
@@ -205,7 +205,7 @@ def flatten(_: Any) -> Iterator[Mistake]:
 
 
 def dropout(layer: Any) -> Iterator[Mistake]:
-    """Masks without 1/(1 − p); the mask is the one that the layer was given."""
+    """Masks without 1/(1 − p); the mask is that of the right layer."""
     kept = 1 - layer.p
     code = "unscaled-dropout"
     for words, forward_scale, backward_scale in (
@@ -233,13 +233,13 @@ def _masked(forward: float, backward: float, evaluation: float = 1.0) -> dict[st
 
     def wrong_forward(self: Any, x: Array) -> Array:
         if not self.training:
-            self._wrong = None
+            self._for_backward = None
             return x * evaluation
-        self._wrong = np.ones(x.shape) if self.mask is None else self.mask
-        return x * self._wrong * forward
+        self._for_backward = np.ones(x.shape) if self.mask is None else self.mask
+        return x * self._for_backward * forward
 
     def wrong_backward(self: Any, dy: Array) -> Array:
-        return dy if self._wrong is None else dy * self._wrong * backward
+        return dy if self._for_backward is None else dy * self._for_backward * backward
 
     return {"forward": wrong_forward, "backward": wrong_backward}
 

@@ -13,7 +13,7 @@ Array = np.ndarray
 
 
 def _linear_forward(self: Any, x: Array) -> Array:
-    self._wrong = x
+    self._for_backward = x
     y = x @ self.weight.data.T
     return y if self.bias is None else y + self.bias.data
 
@@ -29,9 +29,9 @@ def linear_mistake(
     """A wrong Linear from its three gradients: dW of (dy, x), db of (dy, x), dx of (dy, W)."""
 
     def backward(self: Any, dy: Array) -> Array:
-        self.weight.grad = weight(dy, self._wrong)
+        self.weight.grad = weight(dy, self._for_backward)
         if self.bias is not None:
-            self.bias.grad = np.array(bias(dy, self._wrong))
+            self.bias.grad = np.array(bias(dy, self._for_backward))
         return grad_input(dy, self.weight.data)
 
     return Mistake(code, explanation, {"forward": forward, "backward": backward})
@@ -93,7 +93,7 @@ def _transposed() -> Iterator[Mistake]:
     words = "the weight is square and {}: y = x Wᵀ + b, dW = dyᵀ x, dx = dy W"
 
     def forward(self: Any, x: Array) -> Array:
-        self._wrong = x
+        self._for_backward = x
         y = x @ self.weight.data
         return y if self.bias is None else y + self.bias.data
 
@@ -145,11 +145,11 @@ def _slopes(forward: float, backward: float, words: str) -> Mistake:
 
 def _activation(forward: float, backward: float, above: bool = False) -> dict[str, Callable]:
     def wrong_forward(self: Any, x: Array) -> Array:
-        self._wrong = x
+        self._for_backward = x
         return np.where(x > 0, x, forward * x)
 
     def wrong_backward(self: Any, dy: Array) -> Array:
-        inside = self._wrong <= 0 if above else self._wrong > 0
+        inside = self._for_backward <= 0 if above else self._for_backward > 0
         return np.where(inside, dy, backward * dy)
 
     return {"forward": wrong_forward, "backward": wrong_backward}

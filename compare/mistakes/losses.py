@@ -78,11 +78,11 @@ def cross_entropy_mistake(
     gradient = gradient or (lambda z, t: difference(softmax(z), t))
 
     def forward(self: Any, z: Array, target: Array) -> Any:
-        self._wrong = z, np.eye(z.shape[1])[target] if target.ndim == 1 else target
-        return value(*self._wrong)
+        self._for_backward = z, np.eye(z.shape[1])[target] if target.ndim == 1 else target
+        return value(*self._for_backward)
 
     def backward(self: Any, grad_output: Any = 1.0) -> Array:
-        return gradient(*self._wrong) * grad_output
+        return gradient(*self._for_backward) * grad_output
 
     return Mistake(code, explanation, {"forward": forward, "backward": backward})
 
@@ -241,11 +241,11 @@ def squared_error_mistake(
     gradient = gradient or _twice_the_difference
 
     def forward(self: Any, y: Array, target: Array) -> Any:
-        self._wrong = y, target
+        self._for_backward = y, target
         return value(y, target)
 
     def backward(self: Any, grad_output: Any = 1.0) -> Array:
-        return gradient(*self._wrong) * grad_output
+        return gradient(*self._for_backward) * grad_output
 
     return Mistake(code, explanation, {"forward": forward, "backward": backward})
 

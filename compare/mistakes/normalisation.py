@@ -37,10 +37,10 @@ def wrong_batch_norm(
         variance = x.var(axes, keepdims=True, ddof=ddof)
         scale = 1 / (np.sqrt(variance) + e) if outside else 1 / np.sqrt(variance + e)
         x_hat = (x - mean) * scale
-        self._wrong = axes, x_hat, scale
+        self._for_backward = axes, x_hat, scale
         if backward_right:
             right = 1 / np.sqrt(variance + layer.eps)
-            self._wrong = axes, (x - mean) * right, right
+            self._for_backward = axes, (x - mean) * right, right
         if self.running_mean is not None:
             m = momentum(layer.momentum)
             new = x.var(axes, ddof=running_ddof)
@@ -52,7 +52,7 @@ def wrong_batch_norm(
         return y + self.bias.data.reshape(shape)
 
     def backward(self: Any, dy: Array) -> Array:
-        axes, x_hat, scale = self._wrong
+        axes, x_hat, scale = self._for_backward
         self.weight.grad = (dy * x_hat).sum(axes)
         self.bias.grad = dy.sum(axes)
         inner = dy

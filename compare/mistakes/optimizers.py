@@ -13,7 +13,7 @@ Array = np.ndarray
 
 
 class Slot(NamedTuple):
-    """One parameter in one update: its number, value, gradient, and what is remembered of it."""
+    """One parameter in one update: its number, value, gradient, and the optimizer's state of it."""
 
     number: int
     decayed: bool
@@ -35,7 +35,7 @@ def update_mistake(
         for group in self.param_groups:
             for parameter in group["params"]:
                 number += 1
-                memories = self.__dict__.setdefault("_wrong", {})
+                memories = self.__dict__.setdefault("_memories", {})
                 memory = memories.setdefault(number, _memory(self.state.get(parameter, {})))
                 slot = Slot(number, parameter.data.ndim > 1, parameter.data, parameter.grad, memory)
                 parameter.data[...] = update(settings, slot)
@@ -44,7 +44,7 @@ def update_mistake(
 
 
 def _memory(state: dict[str, Any]) -> dict[str, Any]:
-    """What the right optimizer remembers of a parameter, to go on from."""
+    """The right optimizer's state of a parameter, to go on from."""
     names = {"step": "t", "exp_avg": "m", "exp_avg_sq": "v", "momentum_buffer": "buffer"}
     return {
         names[key]: int(value) if key == "step" else np.array(value)
@@ -100,24 +100,24 @@ def adam(optimizer: Any) -> Iterator[Mistake]:
     coupled = not group["decoupled_weight_decay"]
     formula = "θ ← θ − lr · m̂ / (√v̂ + ε) with m̂ = m/(1 − β₁ᵗ), v̂ = v/(1 − β₂ᵗ)"
 
-    def made(code: str, words: str, **parts: Any) -> Mistake:
+    def wrong(code: str, words: str, **parts: Any) -> Mistake:
         parts.setdefault("coupled", coupled)
         return update_mistake(code, f"{words}: {formula}", group, wrong_adam(**parts))
 
-    yield made(
+    yield wrong(
         "no-bias-correction", "the moments m and v are not corrected", first=False, second=False
     )
-    yield made("no-bias-correction", "m is not corrected", first=False)
-    yield made("no-bias-correction", "v is not corrected", second=False)
-    yield made("adam-eps-placement", "ε stands inside the root, √(v̂ + ε)", denominator="inside")
-    yield made(
+    yield wrong("no-bias-correction", "m is not corrected", first=False)
+    yield wrong("no-bias-correction", "v is not corrected", second=False)
+    yield wrong("adam-eps-placement", "ε stands inside the root, √(v̂ + ε)", denominator="inside")
+    yield wrong(
         "adam-eps-placement",
         "ε is added to √v before the correction",
         denominator="before correction",
     )
     for eps in (0.0, 1e-4, 1e-5, 1e-6, 1e-7, 1e-9, 1e-10, 1e-12):
         if eps != group["eps"]:
-            yield made(
+            yield wrong(
                 "adam-eps-placement",
                 f"ε is {eps:g} where {group['eps']:g} is specified",
                 eps=eps,
@@ -127,25 +127,25 @@ def adam(optimizer: Any) -> Iterator[Mistake]:
         ("t begins at 0", lambda t, number: t - 1),
         ("t stays 1", lambda t, number: 1),
     ):
-        yield made("adam-step-count", words, step=step)
+        yield wrong("adam-step-count", words, step=step)
     count = len(group["params"])
-    yield made(
+    yield wrong(
         "adam-step-count",
         "t counts each parameter",
         step=lambda t, number: (t - 1) * count + number + 1,
     )
     if group["weight_decay"]:
-        yield from _decay(made, coupled)
+        yield from _decay(wrong, coupled)
 
 
-def _decay(made: Callable[..., Mistake], coupled: bool) -> Iterator[Mistake]:
+def _decay(wrong: Callable[..., Mistake], coupled: bool) -> Iterator[Mistake]:
     other = "decoupled, θ ← θ(1 − lr λ)," if coupled else "added to the gradient, g + λθ,"
-    yield made(
+    yield wrong(
         "decay-coupling", f"the weight decay is {other} which is not specified", coupled=not coupled
     )
-    yield made("decay-coupling", "the biases are not decayed", decay=lambda is_weight: is_weight)
-    yield made("decay-coupling", "nothing is decayed", decay=lambda is_weight: False)
-    yield made(
+    yield wrong("decay-coupling", "the biases are not decayed", decay=lambda is_weight: is_weight)
+    yield wrong("decay-coupling", "nothing is decayed", decay=lambda is_weight: False)
+    yield wrong(
         "decay-coupling",
         f"the weight decay is {other} and not of the biases",
         coupled=not coupled,

@@ -1,4 +1,10 @@
-"""An L2 penalty that is in the loss and not, or not to the same measure, in the gradient."""
+"""An L2 penalty that is in the loss and not, or not to the same measure, in the gradient.
+
+In a homework λ is measured in the first case, and the penalty is then a candidate like any other
+mistake: all cases confirm or refute it. In a recorded step there is one case. Of one number, the
+loss, any penalty could be the reason. So the loss is run again with other weights, which it must
+follow as ½λΣW² does; of a gradient, every element has to be off by λW.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +13,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from compare.backends import RecordedStep, Stage, State
 from compare.backends.protocol import Arrays
-from compare.mistakes.case import Case
+from compare.mistakes.case import Case, Diagnosis
+from compare.parity import tolerances
+from compare.parity.comparison import References
+from compare.parity.stages import run_stage
 
-# A λ below this is rounding.
-SMALL = 1e-9
+# Fewer elements than this could be λW by chance.
+LEAST_ELEMENTS = 4
 
 
 @dataclass(frozen=True)
 class Penalty:
-    """½ · loss · ΣW² in the loss, and gradient · W in the gradient of each weight.
+    """A penalty ½ · loss · ΣW² in the loss, and gradient · W in the gradient of each weight.
 
     Attributes:
         loss: λ in the loss.
@@ -48,7 +58,7 @@ class Penalty:
         return f"{in_loss}, and each gradient {self.gradient:.6g} · W: {formula}"
 
     def add_to(self, answer: Arrays, parameters: Arrays) -> None:
-        """Add the penalty to what the right network answers."""
+        """Add the penalty to the values of the right network."""
         for name, gradient in list(answer.items()):
             key = name.removeprefix("gradient/")
             if key == name or key not in parameters or self.only not in (None, key):
@@ -64,17 +74,13 @@ def _penalised(array: np.ndarray, weights_only: bool) -> bool:
     return array.ndim > 1 or not weights_only
 
 
-def _excess(case: Case, answer: Arrays, name: str) -> float:
-    """The sum of (found − right) · W over a gradient; 0 where there is none."""
-    weight, found = case.parameters[name], answer.get(f"gradient/{name}")
-    if found is None or found.shape != weight.shape:
-        return 0.0
-    return float(np.sum((found - case.expected[f"gradient/{name}"]) * weight))
+# ---- In a homework
 
 
 def penalties(cases: Sequence[Case], answers: Sequence[Arrays]) -> Iterator[Penalty]:
     """The penalties that the first case suggests; the others confirm or refute them."""
     case, answer = cases[0], answers[0]
+    least = tolerances.LEAST_PENALTY
     names = [k for k in case.parameters if f"gradient/{k}" in case.expected]
     for weights_only in (True, False):
         weights = [case.parameters[n] for n in names]
@@ -90,13 +96,144 @@ def penalties(cases: Sequence[Case], answers: Sequence[Arrays]) -> Iterator[Pena
                 excess += _excess(case, answer, name)
         in_gradient = excess / float(squares)
         for gradient in {0.0, in_gradient}:
-            mismatched = abs(in_loss - gradient) > SMALL * max(abs(in_loss), abs(gradient), 1e-6)
-            if mismatched and (abs(in_loss) > SMALL or abs(gradient) > SMALL):
-                if abs(in_loss) < 1e-7:
+            mismatched = abs(in_loss - gradient) > least * max(
+                abs(in_loss), abs(gradient), tolerances.LEAST_PENALTY_SCALE
+            )
+            if mismatched and (abs(in_loss) > least or abs(gradient) > least):
+                if abs(in_loss) < tolerances.LEAST_PENALTY_IN_LOSS:
                     yield Penalty(0.0, gradient, weights_only)
                 yield Penalty(in_loss, gradient, weights_only)
     for name in names:
         weight = case.parameters[name]
-        factor = _excess(case, answer, name) / max(float(np.sum(weight**2)), 1e-300)
-        if weight.ndim > 1 and abs(factor) > SMALL:
+        squares = max(float(np.sum(weight**2)), tolerances.LEAST_SQUARES)
+        factor = _excess(case, answer, name) / squares
+        if weight.ndim > 1 and abs(factor) > least:
             yield Penalty(0.0, factor, True, name)
+
+
+def _excess(case: Case, answer: Arrays, name: str) -> float:
+    """The sum of (found − right) · W over a gradient; 0 where there is none."""
+    weight, found = case.parameters[name], answer.get(f"gradient/{name}")
+    if found is None or found.shape != weight.shape:
+        return 0.0
+    return float(np.sum((found - case.expected[f"gradient/{name}"]) * weight))
+
+
+# ---- In a recorded step
+
+
+def penalty_in_loss(step: RecordedStep, references: References) -> Diagnosis | None:
+    """A penalty in the loss of the NumPy backend that its gradients do not have to that measure.
+
+    Args:
+        step: The recorded step.
+        references: The backends that the certificate consulted.
+    """
+    for weights_only in (True, False):
+        names = [
+            name for name in step.gradients if step.before.model[name].ndim > 1 or not weights_only
+        ]
+        in_loss = _in_loss(step, references, names)
+        if in_loss is None:
+            continue
+        in_gradients = [_in_gradient(step, references, name) for name in names]
+        first = in_gradients[0]
+        if first is None or any(g is None or not _same(g, first) for g in in_gradients):
+            return None
+        if _same(in_loss, first):
+            return None  # it is in both directions: another loss, and no mistake of this kind
+        penalty = Penalty(in_loss, first, weights_only)
+        return Diagnosis(penalty.code, penalty.explanation)
+    return None
+
+
+def penalty_in_gradient(name: str, state: Arrays, found: Arrays, right: Arrays) -> Diagnosis | None:
+    """λW in the weight gradient of a module, and nothing else that is different.
+
+    Args:
+        name: Of the module.
+        state: Its parameters.
+        found: Site → value of its stage in the NumPy backend.
+        right: The same in PyTorch.
+    """
+    state = {key: array.astype(np.float64) for key, array in state.items()}  # λW in float64
+    weight, site = state.get("weight"), f"gradient/{name}.weight"
+    if weight is None or weight.ndim < 2 or any(found[k].shape != right[k].shape for k in right):
+        return None
+    factor = _factor(found[site] - right[site], weight)
+    if factor == 0:
+        return None
+    parameters = {f"gradient/{name}.{key}": value for key, value in state.items()}
+    for place, value in right.items():
+        penalised = [value]
+        if place.startswith("gradient/"):
+            penalised = [value + factor * parameters[place]]
+        if place == f"gradient/{name}.bias":
+            penalised.append(value)
+        if not any(reproduces(found[place], v) for v in penalised):
+            return None
+    return Diagnosis(
+        "l2-missing-in-gradient",
+        f"the gradient of {name}.weight has {factor:.6g} · W that the loss does not have: λW is "
+        "the derivative of ½λΣW², which belongs into both or, as weight_decay, into the optimizer",
+    )
+
+
+def _in_loss(step: RecordedStep, references: References, names: list[str]) -> float | None:
+    """λ, if the loss has ½λΣW² too much whatever the weights are."""
+    random = np.random.default_rng(0)
+    drawn = {name: 3 * random.standard_normal(step.before.model[name].shape) for name in names}
+    measured = []
+    for other in ({}, drawn):
+        model = {**step.before.model, **other}
+        references.numpy64.load(State(model, step.before.optimizer))
+        found, right = _losses(step, references)
+        references.numpy64.load(step.before)
+        if not reproduces(found.grad_input, right.grad_input):
+            return None
+        squares = float(sum(np.sum(model[name].astype(np.float64) ** 2) for name in names))
+        excess = float(found.output - right.output)
+        if not squares or abs(excess) <= tolerances.LEAST_EXCESS * abs(float(right.output)):
+            return None
+        measured.append(2 * excess / squares)
+    return measured[1] if _same(*measured) else None
+
+
+def _losses(step: RecordedStep, references: References) -> list[Stage]:
+    """The loss stage in NumPy and in PyTorch, both in float64."""
+    call = next(call for call in step.calls if call.name == "loss")
+    both = references.numpy64, references.torch64
+    return [run_stage(backend, call, step, np.ones(())) for backend in both]
+
+
+def _in_gradient(step: RecordedStep, references: References, name: str) -> float | None:
+    """λ, if a gradient is off by λW; 0 if it is right, None if it is otherwise wrong."""
+    module, _, key = name.rpartition(".")
+    call = next(call for call in step.calls if call.name == module)
+    dy = np.random.default_rng(0).standard_normal(call.output.shape)
+    found, right = (
+        run_stage(backend, call, step, dy).gradients[key]
+        for backend in (references.numpy64, references.torch64)
+    )
+    weight = step.before.model[name].astype(np.float64)
+    factor = _factor(found - right, weight) if found.shape == right.shape else 0.0
+    return factor if reproduces(found, right + factor * weight) else None
+
+
+def _factor(excess: np.ndarray, weight: np.ndarray) -> float:
+    """λ of excess = λW, by least squares; 0 where it is nothing or could be chance."""
+    squares = float(np.sum(weight**2))
+    if weight.size < LEAST_ELEMENTS or not squares:
+        return 0.0
+    factor = float(np.sum(excess * weight)) / squares
+    return factor if abs(factor) * np.sqrt(squares) > tolerances.LEAST_PENALTY else 0.0
+
+
+def _same(a: float, b: float) -> bool:
+    return abs(a - b) <= tolerances.SAME_PENALTY * max(abs(a), abs(b))
+
+
+def reproduces(found: np.ndarray, value: np.ndarray) -> bool:
+    """Whether two arrays agree to rounding of the largest value of the second."""
+    size = float(np.max(np.abs(value), initial=tolerances.LEAST_LARGEST))
+    return tolerances.whole_error(found, value, size) <= tolerances.REPRODUCED

@@ -1,26 +1,57 @@
-"""Naming a mistake: which one, put into the right network, reproduces what was found?
+"""Naming a mistake: which one, put into the right code, reproduces the values that were found?
 
-The right network is built in NumPy in float64. Quantities are walked in the order of execution;
-at the first that differs, every mistake that its layers, loss or optimizer can have is put in,
-one at a time. One is named only if it reproduces the value there in every case, and changes
-nothing that agreed before. It then stays in, so that the quantities after it are judged as if it
-had been mended, and the next that differs is looked at. Where nothing explains the first, the
-next is looked at all the same: layers asked alone and updates do not depend on each other.
+The search runs a subject, which computes quantities: first as it is, which is right, then with each
+mistake that its layers, loss or optimizer can have, one at a time. Quantities are gone through in
+the order of execution. A mistake is named for the first that differs if it reproduces the value
+there in every case, and changes nothing that agreed before; of several, the one that accounts for
+most.
+
+There are two subjects: :class:`Network`, the right network for a homework, and
+:class:`RecordedStage`, one stage of a recorded training step of the NumPy backend.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
+import numpy_nn
+from compare.backends import Backend, RecordedStep
+from compare.backends.numpy_backend import replace_module
 from compare.backends.protocol import Arrays
 from compare.mistakes.case import Case, Diagnosis
-from compare.mistakes.mistake import Mistake
-from compare.mistakes.network import Network
-from compare.mistakes.penalty import Penalty, penalties
+from compare.mistakes.convolution import CONVOLUTION
+from compare.mistakes.layers import LAYERS
+from compare.mistakes.losses import LOSSES
+from compare.mistakes.mistake import Catalogue, Mistake
+from compare.mistakes.normalisation import NORMALISATION
+from compare.mistakes.optimizers import OPTIMIZERS
+from compare.mistakes.penalty import (
+    Penalty,
+    penalties,
+    penalty_in_gradient,
+    penalty_in_loss,
+    reproduces,
+)
+from compare.parity.comparison import Comparison, References
+from compare.parity.stages import run_stage, stage_sites
 
-# More mistakes than this in one homework are not told apart.
+# All mistakes, by the class of the layer, loss or optimizer that can have them.
+CATALOGUE: Catalogue = {**LAYERS, **CONVOLUTION, **NORMALISATION, **LOSSES, **OPTIMIZERS}
+
+# More mistakes than this in one network are not told apart.
 MOST = 5
+
+
+class Candidate(NamedTuple):
+    """A mistake with the places where it may be."""
+
+    places: tuple[str, ...]
+    mistake: Mistake | Penalty
 
 
 @dataclass(frozen=True)
@@ -33,120 +64,422 @@ class Finding:
     accounts_for: frozenset[str]
 
 
-# Whether an answer to a case (by its number) differs from the values given, in a quantity.
+# ---- The search
+
+
+class Subject(Protocol):
+    """Something that computes quantities, and into which mistakes can be put."""
+
+    def answer(self, case: Any) -> Arrays:
+        """Quantity → value in a case, with the mistakes that are in; right without any.
+
+        Raises:
+            ValueError: A mistake gives arrays that do not fit.
+        """
+
+    def candidates(self, cases: Sequence[Any], found: Sequence[Arrays]) -> Iterator[Candidate]:
+        """Every mistake that is not in yet.
+
+        Args:
+            cases: All cases.
+            found: The values that are to be explained, of each case.
+        """
+
+    def with_mistake(self, candidate: Candidate) -> AbstractContextManager[None]:
+        """While this lasts, the mistake is in."""
+
+    def keep(self, candidate: Candidate) -> None:
+        """Put a mistake in for good."""
+
+
+# Whether what was found in a case (by its number) differs from these values, in a quantity.
 Differs = Callable[[str, int, Arrays], bool]
-# A mistake with its places.
-Candidate = tuple[tuple[str, ...], Mistake | Penalty]
 
 
 @dataclass(frozen=True)
 class Search:
-    """What was asked of somebody's network, and found.
+    """What was found, and the subject that is to reproduce it.
 
     Attributes:
-        cases: What was asked.
-        answers: What was found, a case each.
-        differs: Whether an answer differs from given values in a quantity.
+        subject: What can be run with mistakes in it.
+        cases: What it is run on.
+        found: The values that were found, of each case.
+        differs: The rule of equality.
         order: The quantities in the order of execution.
     """
 
-    cases: Sequence[Case]
-    answers: Sequence[Arrays]
+    subject: Subject
+    cases: Sequence[Any]
+    found: Sequence[Arrays]
     differs: Differs
     order: Sequence[str]
 
-    def failing(self, network: Network) -> list[str]:
-        """The quantities in which what was found is not what a network gives."""
-        made = [network.answer(case) for case in self.cases]
-        return [q for q in self.order if any(self.differs(q, n, m) for n, m in enumerate(made))]
+    def failing(self) -> list[str]:
+        """The quantities in which the found values are not the subject's."""
+        answers = [self.subject.answer(case) for case in self.cases]
+        return [
+            quantity
+            for quantity in self.order
+            if any(self.differs(quantity, number, a) for number, a in enumerate(answers))
+        ]
 
-    def reproduced(self, network: Network, numbers: Sequence[int]) -> frozenset[str]:
-        """The quantities that a network reproduces in these cases; none if it cannot answer."""
-        found = set(self.order)
-        for number in numbers:
-            try:
-                made = network.answer(self.cases[number])
-            except ValueError:
-                return frozenset()  # the mistake gives arrays that do not fit here
-            found -= {quantity for quantity in found if self.differs(quantity, number, made)}
-        return frozenset(found)
+    def best(self, failing: Sequence[str], quantities: Sequence[str]) -> Finding | None:
+        """The mistake behind the first of some quantities that has one; it is not kept.
+
+        Of those that reproduce the quantity in every case and change nothing that agrees, the one
+        that accounts for most failing quantities; of equals, the one in fewer places, and of those
+        the first of the catalogue.
+
+        Args:
+            failing: All quantities that differ.
+            quantities: Those of them that are looked at.
+        """
+        found = self._best(failing, quantities)
+        return None if found is None else found[0]
+
+    def explain(self) -> list[Finding]:
+        """Name one mistake after the other.
+
+        Each then stays in, so that the quantities after it are judged as if it had been mended.
+        Where nothing explains the first quantity that differs, the next is looked at all the
+        same: layers that are run alone and updates do not depend on each other.
+
+        Returns:
+            The findings, first divergence first; empty where nothing is named.
+        """
+        findings: list[Finding] = []
+        while len(findings) < MOST:
+            failing = self.failing()
+            found = self._best(failing, failing) if failing else None
+            if found is None:
+                break
+            finding, candidate = found
+            self.subject.keep(candidate)
+            findings.append(finding)
+        return sorted(findings, key=lambda finding: self.order.index(finding.quantity))
+
+    def _best(
+        self, failing: Sequence[str], quantities: Sequence[str]
+    ) -> tuple[Finding, Candidate] | None:
+        agreeing = set(self.order).difference(failing)
+        in_first_case = [
+            (candidate, there)
+            for candidate in self.subject.candidates(self.cases, self.found)
+            if agreeing <= (there := self._reproduced(candidate, [0]))
+        ]
+        for quantity in quantities:
+            best: tuple[tuple[int, int], Candidate, frozenset[str]] | None = None
+            for candidate, there in in_first_case:
+                if quantity not in there:
+                    continue
+                reproduced = there & self._reproduced(candidate, range(1, len(self.cases)))
+                if quantity not in reproduced or not agreeing <= reproduced:
+                    continue
+                accounted = reproduced.difference(agreeing)
+                if isinstance(candidate.mistake, Penalty) and len(accounted) < len(failing):
+                    continue  # a penalty is a claim about all quantities together
+                rank = len(accounted), -len(candidate.places)
+                if best is None or rank > best[0]:
+                    best = rank, candidate, accounted
+            if best is not None:
+                _, candidate, accounted = best
+                diagnosis = Diagnosis(candidate.mistake.code, candidate.mistake.explanation)
+                return Finding(quantity, candidate.places, diagnosis, accounted), candidate
+        return None
+
+    def _reproduced(self, candidate: Candidate, numbers: Sequence[int]) -> frozenset[str]:
+        """The quantities that a mistake reproduces in these cases; none if it cannot be run."""
+        same = set(self.order)
+        with self.subject.with_mistake(candidate):
+            for number in numbers:
+                try:
+                    answer = self.subject.answer(self.cases[number])
+                except ValueError:
+                    return frozenset()
+                same -= {quantity for quantity in same if self.differs(quantity, number, answer)}
+        return frozenset(same)
 
 
-def explain(
-    network: Network,
-    cases: Sequence[Case],
-    answers: Sequence[Arrays],
-    differs: Differs,
-    order: Sequence[str],
-) -> list[Finding]:
-    """Name the mistakes that account for what was found.
+# ---- A homework
+
+
+class Network:
+    """The right network in NumPy in float64, into which mistakes can be put.
 
     Args:
-        network: The right network; the mistakes that are named stay in it.
-        cases: What was asked.
-        answers: What was found, a case each.
-        differs: Whether an answer differs from given values in a quantity.
-        order: The quantities in the order of execution.
+        architecture: A function of a namespace, with its arguments bound.
+        loss: The loss class.
+        algorithm: The optimizer class, or None where no update is checked.
+        settings: Its keyword arguments.
+        dropouts: Place of a Dropout → its p. The model has Identity in these places; a Dropout is
+            looked at alone, with a mask.
+    """
+
+    def __init__(
+        self,
+        architecture: Callable[[Any], Any],
+        loss: str = "CrossEntropyLoss",
+        algorithm: str | None = None,
+        settings: dict[str, Any] | None = None,
+        dropouts: Mapping[str, float] | None = None,
+    ) -> None:
+        self.model = architecture(numpy_nn).to(np.float64)
+        self.loss = getattr(numpy_nn, loss)()
+        self._dropouts = {name: numpy_nn.Dropout(p) for name, p in (dropouts or {}).items()}
+        self._algorithm, self._settings = algorithm, settings or {}
+        self.optimizer = self._new_optimizer()
+        self.penalty: Penalty | None = None
+        self._kept: list[Candidate] = []
+
+    def _new_optimizer(self) -> Any:
+        if self._algorithm is None:
+            return None
+        algorithm = getattr(numpy_nn.optim, self._algorithm)
+        return algorithm(self.model.parameters(), **self._settings)
+
+    def targets(self) -> Iterator[tuple[str, Any]]:
+        """What can be wrong, by its place: layers from the first to the last, loss, optimizer."""
+        for name, module in self.model.named_modules():
+            if not any(module.children()):
+                yield name, self._dropouts.get(name, module)
+        yield "loss", self.loss
+        if self.optimizer is not None:
+            yield "update", self.optimizer
+
+    def candidates(self, cases: Sequence[Case], found: Sequence[Arrays]) -> Iterator[Candidate]:
+        """Every mistake that is not in yet, with its places.
+
+        A layer class that is written once has its mistake in every place where it stands; where
+        each layer is written out, one may have it alone.
+        """
+        taken = {place for candidate in self._kept for place in candidate.places}
+        free = [(place, target) for place, target in self.targets() if place not in taken]
+        classes = dict.fromkeys(type(target).__name__ for _, target in free)
+        for name in (name for name in classes if name in CATALOGUE):
+            same = [(place, target) for place, target in free if type(target).__name__ == name]
+            if len(same) > 1:
+                everywhere = tuple(place for place, _ in same)
+                yield from (Candidate(everywhere, m) for m in CATALOGUE[name](same[0][1]))
+            for place, target in same:
+                yield from (Candidate((place,), m) for m in CATALOGUE[name](target))
+        if self.penalty is None:
+            yield from (Candidate(("loss",), penalty) for penalty in penalties(cases, found))
+
+    def keep(self, candidate: Candidate) -> None:
+        """Put a mistake in for good."""
+        if isinstance(candidate.mistake, Penalty):
+            self.penalty = candidate.mistake
+            return
+        self._kept.append(candidate)
+        targets = dict(self.targets())
+        for place in candidate.places:
+            if place != "update":  # the optimizer is built anew for every case
+                self._replace(place, candidate.mistake.apply(targets[place]))
+
+    @contextmanager
+    def with_mistake(self, candidate: Candidate) -> Iterator[None]:
+        """While this lasts, the mistake is in."""
+        targets = dict(self.targets())
+        kept, penalty = list(self._kept), self.penalty
+        self.keep(candidate)
+        try:
+            yield
+        finally:
+            self._kept, self.penalty = kept, penalty
+            for place in candidate.places:
+                if place != "update":
+                    self._replace(place, targets[place])
+
+    def _replace(self, place: str, new: Any) -> None:
+        if place == "loss":
+            self.loss = new
+        elif place in self._dropouts:
+            self._dropouts[place] = new
+        else:
+            self.model = replace_module(self.model, self.model.get_submodule(place), new)
+
+    @np.errstate(all="ignore")
+    def answer(self, case: Case) -> Arrays:
+        """Quantity → value in a case, with the mistakes that are in."""
+        self.model.load_state_dict(case.parameters)
+        self.model.zero_grad()
+        found = self._layers_alone(case) if case.given else self._whole(case)
+        if self.penalty is not None:
+            self.penalty.add_to(found, case.parameters)
+        if self.optimizer is not None and case.update_gradients:
+            found |= self._updates(case)
+        return found
+
+    def _whole(self, case: Case) -> Arrays:
+        logits = self.model(case.inputs)
+        value = float(self.loss(logits, case.targets))
+        self.model.backward(self.loss.backward())
+        return {"logits": np.array(logits), "loss": np.array(value), **self._gradients()}
+
+    def _gradients(self) -> Arrays:
+        return {
+            f"gradient/{name}": np.zeros(p.shape) if p.grad is None else np.array(p.grad)
+            for name, p in self.model.named_parameters()
+        }
+
+    def _layers_alone(self, case: Case) -> Arrays:
+        found: Arrays = {}
+        for name, module in self.model.named_modules():
+            if f"input/{name}" not in case.given:
+                continue
+            if f"mask/{name}" in case.given:
+                found |= self._dropout_alone(name, case)
+                continue
+            found[f"activation/{name}"] = np.array(module(case.given[f"input/{name}"]))
+            dx = module.backward(case.given[f"grad_output/{name}"])
+            found[f"gradient/{name}.input"] = np.array(dx)
+        found |= {f"buffer/{name}": np.array(value) for name, value in self.model.named_buffers()}
+        found |= self._gradients()
+        self.model.load_state_dict(case.parameters)
+        logits = self.model(case.inputs)
+        # The loss layer, too, is run alone: on the right logits.
+        value = float(self.loss(case.expected.get("logits", logits), case.targets))
+        gradient = self.loss.backward()
+        return found | {
+            "logits": np.array(logits),
+            "loss": np.array(value),
+            "gradient/logits": np.array(gradient),
+        }
+
+    def _dropout_alone(self, name: str, case: Case) -> Arrays:
+        """A Dropout with the mask that the homework drew, and in evaluation mode."""
+        x, module = case.given[f"input/{name}"], self._dropouts[name]
+        module.train()
+        module.mask = case.given[f"mask/{name}"]
+        found = {
+            f"activation/{name}": np.array(module(x)),
+            f"activation/{name}.kept": np.array(1 - module.p),
+            f"gradient/{name}.input": np.array(module.backward(case.given[f"grad_output/{name}"])),
+        }
+        module.eval()
+        return found | {f"activation/{name}.evaluation": np.array(module(x))}
+
+    def _updates(self, case: Case) -> Arrays:
+        self.model.load_state_dict(case.parameters)
+        optimizer = self._new_optimizer()
+        for places, mistake in self._kept:
+            if "update" in places and isinstance(mistake, Mistake):
+                optimizer = mistake.apply(optimizer)
+        for gradients in case.update_gradients:
+            for name, parameter in self.model.named_parameters():
+                parameter.grad = np.array(gradients[name])
+            optimizer.step()
+        return {
+            f"update/{name}": np.array(parameter.data)
+            for name, parameter in self.model.named_parameters()
+        }
+
+
+# ---- A recorded step of the NumPy backend
+
+
+class RecordedStage:
+    """One stage of a recorded step in float64: a module, the loss, or the ``optimizer``.
+
+    As it is, PyTorch runs it, which is right. With a mistake, the NumPy backend does, with the
+    mistake in the place of its own code. A case is a gradient of the output.
+
+    Args:
+        step: The recorded step.
+        references: The backends that the certificate consulted.
+        place: The name of the module, ``loss`` or ``optimizer``.
+    """
+
+    def __init__(self, step: RecordedStep, references: References, place: str) -> None:
+        self.step, self.references, self.place = step, references, place
+        self._with_mistake = False
+
+    def run(self, backend: Backend, dy: np.ndarray) -> Arrays:
+        """Quantity → value in a backend. A quantity is a site, or a parameter in an update."""
+        if self.place == "optimizer":
+            before = self.step.before
+            after = backend.update_stage(before, self.step.gradients)
+            # Differences, not values: a step is small beside the parameter that it changes.
+            return {name: after.model[name] - before.model[name] for name in self.step.gradients}
+        call = next(call for call in self.step.calls if call.name == self.place)
+        return stage_sites(self.place, run_stage(backend, call, self.step, dy))
+
+    def answer(self, case: np.ndarray) -> Arrays:
+        """The right values, or those of the mistake that is in."""
+        references = self.references
+        return self.run(references.numpy64 if self._with_mistake else references.torch64, case)
+
+    def candidates(
+        self, cases: Sequence[np.ndarray], found: Sequence[Arrays]
+    ) -> Iterator[Candidate]:
+        """The mistakes of what PyTorch has in this place, with PyTorch's settings."""
+        right = _part(self.references.torch64, self.place)
+        catalogue = CATALOGUE.get(type(right).__name__)
+        if catalogue is not None:
+            yield from (Candidate((self.place,), mistake) for mistake in catalogue(right))
+
+    @contextmanager
+    def with_mistake(self, candidate: Candidate) -> Iterator[None]:
+        """While this lasts, the mistake stands in the place of NumPy's own code."""
+        own = _part(self.references.numpy64, self.place)
+        self.keep(candidate)
+        try:
+            yield
+        finally:
+            self._with_mistake = False
+            self.references.numpy64.replace(self.place, own)
+
+    def keep(self, candidate: Candidate) -> None:
+        """Put a mistake in for good."""
+        assert isinstance(candidate.mistake, Mistake)
+        own = _part(self.references.numpy64, self.place)
+        self.references.numpy64.replace(self.place, candidate.mistake.apply(own))
+        self._with_mistake = True
+
+
+def _part(backend: Backend, place: str) -> Any:
+    return getattr(backend, place) if place in ("loss", "optimizer") else backend.module(place)
+
+
+def diagnose_step(
+    step: RecordedStep, references: References, failure: Comparison, seed: int = 0
+) -> Diagnosis | None:
+    """Name the mistake in the NumPy backend that explains a failed comparison of a step.
+
+    Args:
+        step: The recorded step.
+        references: The backends that the certificate consulted.
+        failure: The comparison that failed.
+        seed: For the random output gradient.
 
     Returns:
-        The findings, first divergence first; empty where nothing is named.
+        The mistake that explains the first value of the stage that differs; None where none does.
     """
-    search = Search(cases, answers, differs, order)
-    findings: list[Finding] = []
-    while len(findings) < MOST:
-        failing = search.failing(network)
-        finding = _next(network, search, failing) if failing else None
-        if finding is None:
-            break
-        findings.append(finding)
-    return sorted(findings, key=lambda finding: order.index(finding.quantity))
+    kind, _, rest = failure.site.removeprefix("whole/").partition("/")
+    if kind in ("update", "optimizer"):
+        place, shape = "optimizer", ()
+    else:
+        place = (
+            rest.rpartition(".")[0] if kind in ("gradient", "buffer") else rest.partition("/")[0]
+        )
+        call = next((call for call in step.calls if call.name == place), None)
+        if call is None:
+            return None
+        shape = call.output.shape
+    stage = RecordedStage(step, references, place)
+    dy = np.asarray(np.random.default_rng(seed).standard_normal(shape))
+    found, right = stage.run(references.numpy64, dy), stage.answer(dy)
 
+    def differs(quantity: str, _: int, values: Arrays) -> bool:
+        return quantity not in found or not reproduces(found[quantity], values[quantity])
 
-def _next(network: Network, search: Search, failing: list[str]) -> Finding | None:
-    """The mistake behind the first failing quantity that has one, put into the network.
-
-    Of those that reproduce the quantity in every case and change nothing that agrees, the one
-    that accounts for most other failing quantities; of equals, the one in fewer places.
-    """
-    agreeing = set(search.order).difference(failing)
-    tried = [
-        (candidate, there)
-        for candidate in _candidates(network, search)
-        if agreeing <= (there := _with(network, candidate, search, [0]))
-    ]
-    for quantity in failing:
-        best: tuple[tuple[int, int], Candidate, frozenset[str]] | None = None
-        for candidate, there in tried:
-            if quantity not in there:
-                continue
-            found = there & _with(network, candidate, search, range(1, len(search.cases)))
-            accounted = found.difference(agreeing)
-            if quantity not in found or not agreeing <= found:
-                continue
-            places, mistake = candidate
-            if isinstance(mistake, Penalty) and len(accounted) < len(failing):
-                continue  # a penalty is a claim about all quantities together
-            rank = len(accounted), -len(places)
-            if best is None or rank > best[0]:
-                best = rank, candidate, accounted
-        if best is not None:
-            _, (places, mistake), accounted = best
-            network.keep(places, mistake)
-            diagnosis = Diagnosis(mistake.code, mistake.explanation)
-            return Finding(quantity, places, diagnosis, accounted)
-    return None
-
-
-def _candidates(network: Network, search: Search) -> Iterator[Candidate]:
-    yield from network.candidates()
-    if network.penalty is None:
-        for penalty in penalties(search.cases, search.answers):
-            yield ("loss",), penalty
-
-
-def _with(
-    network: Network, candidate: Candidate, search: Search, numbers: Sequence[int]
-) -> frozenset[str]:
-    """What the network reproduces with a mistake put in."""
-    with network.with_mistake(*candidate):
-        return search.reproduced(network, numbers)
+    search = Search(stage, [dy], [found], differs, list(right))
+    if failing := search.failing():
+        finding = search.best(failing, failing[:1])
+        if finding is not None:
+            return finding.diagnosis
+    if place == "loss":
+        return penalty_in_loss(step, references)
+    if place == "optimizer":
+        return None
+    return penalty_in_gradient(place, step.before.of_module(place), found, right)

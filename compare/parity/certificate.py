@@ -1,13 +1,13 @@
 """Was this training step faithful to rounding? Every site of it is compared.
 
-The NumPy run's own step is recorded: the state before it, what every module was given and made
-of it, and the state after. Each stage is then judged alone, from the very values that the NumPy
-run gave it, so that neither an early fault nor bad conditioning colours what comes later:
+A step of the NumPy run is recorded: the state before it, what went into and out of every module,
+and the state after. Each stage is then judged alone, from the very values that it had in the run,
+so that neither an early fault nor bad conditioning affects what comes later:
 
 - float32: NumPy's values and PyTorch's float32 values against PyTorch's float64 values;
-- float64: both sides in float64 from the same inputs, under a random output gradient;
-- whole: the step end to end on both sides in float64, which shows that the stages are connected
-  as specified.
+- float64: both backends in float64 from the same inputs, under a random output gradient;
+- whole: the step end to end in both backends in float64, which shows that the stages are
+  connected as specified.
 
 When every certified step of a run is faithful, the run is a training as specified, computed in
 float32, however far it has drifted from another one.
@@ -15,147 +15,222 @@ float32, however far it has drifted from another one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 
-from compare.backends import Backend, Call, Stage, Step
+from compare.backends import Backend, Call, RecordedStep, Referee, State
 from compare.backends.protocol import Arrays
-from compare.parity import sizes as magnitude
+from compare.parity import tolerances
 from compare.parity.comparison import (
     Comparison,
-    Judges,
-    buffers_of,
-    compare_values,
-    give_mask,
-    longest_sum,
-    parameters_of,
-    sizes_of,
+    Opinions,
+    References,
+    compare_sites,
+    in_execution_order,
 )
-from compare.parity.whole_step import compare_whole
+from compare.parity.module_sizes import KINKED_AT_ZERO, KINKS
+from compare.parity.optimizer_sizes import update_sizes
+from compare.parity.stages import (
+    class_of,
+    longest_sum,
+    recorded_stage,
+    run_stage,
+    stage_sites,
+    stage_sizes,
+    step_sites,
+)
+from compare.parity.tolerances import NOISE
 from compare.records.run import KinkCount
 
-# Stands where a side has no such value; nothing has its shape, so it equals nothing.
-NOTHING = np.empty((0,) * 9)
 
-
-def certify(step: Step, judges: Judges, seed: int) -> tuple[list[Comparison], KinkCount]:
-    """Compare every site of a recorded step of the NumPy side.
+def certify(
+    step: RecordedStep, references: References, seed: int
+) -> tuple[list[Comparison], KinkCount]:
+    """Compare every site of a recorded step of the NumPy backend.
 
     Args:
         step: The step, as :meth:`Backend.record_step` gives it.
-        judges: The other opinions.
+        references: The other backends.
         seed: For the random output gradients.
 
     Returns:
         The comparisons in the order of execution, and the places near a kink.
     """
     random = np.random.default_rng(seed)
-    stages = [*_module_and_loss_stages(step, judges, random), *certify_update(step, judges)]
-    whole, kinks = compare_whole(step, judges, seed)
-    return [*stages, *whole], kinks
+    stages = in_execution_order(certify_call(call, step, references, random) for call in step.calls)
+    update = list(certify_update(step, references))
+    whole, kinks = certify_whole(step, references, seed)
+    return [*stages, *update, *whole], kinks
 
 
-def _module_and_loss_stages(
-    step: Step, judges: Judges, random: np.random.Generator
-) -> Iterator[Comparison]:
-    backward: list[list[Comparison]] = []
-    for call in step.calls:
-        if call.grad_output is None or call.grad_input is None:
-            backward.append([_never_reached(step.dtype, call)])
-            continue
-        state = step.before.of_module(call.name)
-        actual = Stage(
-            call.output,
-            call.grad_input,
-            {k: step.gradients[f"{call.name}.{k}"] for k in parameters_of(call, step)},
-            {k: step.after.model[f"{call.name}.{k}"] for k in buffers_of(call, step)},
-        )
-        drawn = random.standard_normal(call.output.shape)
-        terms = longest_sum(call, state)
-        own = _compare_stage(
-            step.dtype,
-            call.name,
-            terms,
-            actual,
-            _stage(judges.torch32, call, step, state, call.grad_output),
-            _stage(judges.torch64, call, step, state, call.grad_output),
-            sizes_of(judges.torch64, call, step, state, call.grad_output),
-        )
-        referee = _stage(judges.torch64, call, step, state, drawn)
-        exact = _compare_stage(
-            "float64",
-            call.name,
-            terms,
-            _stage(judges.numpy64, call, step, state, drawn),
-            referee,
-            referee,
-            sizes_of(judges.torch64, call, step, state, drawn),
-        )
-        yield from _together(own[0], exact[0])
-        backward.append(_together(own[1], exact[1]))
-    for comparisons in reversed(backward):
-        yield from comparisons
+# ---- Each stage alone
 
 
-def _never_reached(dtype: str, call: Call) -> Comparison:
-    """The backward pass went past a module without calling it."""
-    return Comparison(dtype, f"backward/{call.name}/grad_input", np.inf, 0.0, 0.0)
+def certify_call(
+    call: Call, step: RecordedStep, references: References, random: np.random.Generator
+) -> Iterable[Comparison]:
+    """Compare one module, or the loss, alone: as it was in the step, and again in float64."""
+    if call.grad_output is None or call.grad_input is None:
+        # The backward pass went past the module without calling it.
+        return [Comparison(step.dtype, f"backward/{call.name}/grad_input", np.inf, 0.0, 0.0)]
+    terms = longest_sum(call, step.before.of_module(call.name))
+    return compare_sites(terms, _opinions(call, step, references, random))
 
 
-def _together(own: list[Comparison], exact: list[Comparison]) -> list[Comparison]:
-    """Site by site both, or the worse of the two where the step itself was made in float64."""
-    pairs = zip(own, exact, strict=True)
-    if own and own[0].dtype == "float64":
-        return [max(pair, key=lambda comparison: comparison.numpy_error) for pair in pairs]
-    return [comparison for pair in pairs for comparison in pair]
+def _opinions(
+    call: Call, step: RecordedStep, references: References, random: np.random.Generator
+) -> Iterator[Opinions]:
+    numpy64, torch32, torch64 = references
+
+    def again(backend: Backend, dy: np.ndarray) -> Arrays:
+        return stage_sites(call.name, run_stage(backend, call, step, dy))
+
+    def sizes(dy: np.ndarray) -> Arrays:
+        return stage_sites(call.name, stage_sizes(torch64, call, step, dy))
+
+    drawn, dy = random.standard_normal(call.output.shape), call.grad_output
+    assert dy is not None
+    actual = stage_sites(call.name, recorded_stage(call, step))
+    yield Opinions(step.dtype, actual, again(torch32, dy), again(torch64, dy), sizes(dy))
+    referee = again(torch64, drawn)
+    yield Opinions("float64", again(numpy64, drawn), referee, referee, sizes(drawn))
 
 
-def _stage(side: Backend, call: Call, step: Step, state: Arrays, dy: np.ndarray) -> Stage:
-    if call.name == "loss":
-        return side.loss_stage(call.input, step.targets, float(dy))
-    give_mask(side, call)
-    return side.stage(call.name, state, call.input, dy)
-
-
-def _compare_stage(
-    dtype: str, name: str, terms: int, numpy: Stage, torch: Stage, referee: Stage, sizes: Stage
-) -> tuple[list[Comparison], list[Comparison]]:
-    """The comparisons of a stage's forward and of its backward part."""
-
-    def compare(site: str, part: str, key: str | None = None) -> Comparison:
-        a, b, r, s = (
-            getattr(stage, part) if key is None else getattr(stage, part)[key]
-            for stage in (numpy, torch, referee, sizes)
-        )
-        return compare_values(dtype, site, terms, a, b, r, s)
-
-    forward = [compare(f"forward/{name}/output", "output")]
-    forward += [compare(f"buffer/{name}.{k}", "buffers", k) for k in referee.buffers]
-    backward = [compare(f"gradient/{name}.{k}", "gradients", k) for k in referee.gradients]
-    backward += [compare(f"backward/{name}/grad_input", "grad_input")]
-    return forward, backward
-
-
-def certify_update(step: Step, judges: Judges) -> Iterator[Comparison]:
+def certify_update(step: RecordedStep, references: References) -> Iterator[Comparison]:
     """Compare the optimizer's step alone: from the same state with the same gradients."""
-    settings = judges.torch64.optimizer.param_groups[0]
-    referee = judges.torch64.update_stage(step.before, step.gradients)
-    sizes = magnitude.update_sizes(
-        judges.torch64, step.before, step.gradients, settings.get("maximize", False)
-    )
+    numpy64, torch32, torch64 = references
+    maximize = torch64.optimizer.param_groups[0].get("maximize", False)
+
+    def sites(state: State) -> Arrays:
+        found: Arrays = {}
+        for name in step.gradients:
+            for key, value in state.optimizer.get(name, {}).items():
+                found[f"optimizer/{name}/{key}"] = value
+            if name in state.model:
+                found[f"update/{name}"] = state.model[name]
+        return found
+
+    def again(backend: Backend) -> Arrays:
+        return sites(backend.update_stage(step.before, step.gradients))
+
+    referee = again(torch64)
+    sizes = sites(update_sizes(torch64, step.before, step.gradients, maximize))
     opinions = {
-        "float64": (judges.numpy64.update_stage(step.before, step.gradients), referee),
+        "float64": Opinions("float64", again(numpy64), referee, referee, sizes),
         # A step that was itself made in float64 stands in the place of the one made again.
-        step.dtype: (step.after, judges.torch32.update_stage(step.before, step.gradients)),
+        step.dtype: Opinions(step.dtype, sites(step.after), again(torch32), referee, sizes),
     }
-    for name in step.gradients:
-        for key in referee.optimizer.get(name, {}):
-            for dtype, (numpy, torch) in sorted(opinions.items()):
-                states = (numpy, torch, referee, sizes)
-                parts = (state.optimizer.get(name, {}).get(key, NOTHING) for state in states)
-                yield compare_values(dtype, f"optimizer/{name}/{key}", 1, *parts)
-        for dtype, (numpy, torch) in sorted(opinions.items()):
-            states = (numpy, torch, referee, sizes)
-            parts = (state.model.get(name, NOTHING) for state in states)
-            yield compare_values(dtype, f"update/{name}", 1, *parts)
+    yield from compare_sites(1, opinions.values())
+
+
+# ---- The step end to end
+
+
+def certify_whole(
+    step: RecordedStep, references: References, seed: int
+) -> tuple[list[Comparison], KinkCount]:
+    """Make the step again in both backends in float64, from the same state; compare every value.
+
+    What rounding at one stage does to the stages after it depends on the network and the batch.
+    It is measured: the referee makes the step once more with noise of NOISE times the size of
+    what was summed at every stage, and the change that this makes, divided by NOISE, is added to
+    the size of each value (Parker, Monte Carlo Arithmetic, 1997).
+
+    Args:
+        step: The step of the NumPy run.
+        references: The other backends.
+        seed: For the noise.
+
+    Returns:
+        The comparisons in the order of execution, and the places near a kink.
+    """
+    numpy64, _, torch64 = references
+    before = State(step.before.model)  # the update is judged elsewhere
+    numpy64.load(before)
+    numpy64.give_masks(step.masks)
+    numpy = numpy64.record_step(_batch(numpy64, step), update=False)
+    kinks = {call.name: call.input for call in numpy.calls if class_of(torch64, call) in KINKS}
+
+    def replayed(noise: dict[str, tuple[np.ndarray, np.ndarray]] | None = None) -> RecordedStep:
+        torch64.load(before)
+        torch64.give_masks(step.masks)
+        batch = _batch(torch64, step)
+        return torch64.replay(
+            batch, kinks, noise, seed, update=False, kink_width=tolerances.KINK_WIDTH
+        )
+
+    torch = replayed()
+    if [call.name for call in numpy.calls] != [call.name for call in torch.calls]:
+        missing = Comparison("float64", "whole/forward", np.inf, 0.0, 0.0)
+        return [missing], _count_kinks(step, torch, torch64)
+    # A step of a large network takes gigabytes: each is let go as soon as it can be.
+    exact = _recorded_sites(torch)
+    apart = {site: _distance(value, exact[site]) for site, value in _recorded_sites(numpy).items()}
+    del numpy
+    for call in torch.calls:
+        call.mask = step.masks.get(call.name)
+    sizes = {
+        call.name: stage_sizes(torch64, call, torch, call.grad_output)
+        for call in torch.calls
+        if call.grad_output is not None
+    }
+    noise = {name: (NOISE * s.output, NOISE * s.grad_input) for name, s in sizes.items()}
+    largest = {site: _largest(size) for site, size in step_sites(sizes).items()}
+    del sizes
+    moved = _recorded_sites(replayed(noise))
+    del noise
+
+    longest = max(longest_sum(c, torch.before.of_module(c.name)) for c in torch.calls)
+    bound = tolerances.float64_bound(longest)
+    found = []
+    for site, size in largest.items():
+        if site not in apart:
+            found.append(Comparison("float64", f"whole/{site}", np.inf, 0.0, 0.0))
+            continue
+        with np.errstate(invalid="ignore"):
+            change = np.abs(moved[site] - exact[site]) / NOISE
+        whole = max(size + _largest(change), tolerances.SMALLEST_NORMAL["float64"])
+        found.append(Comparison("float64", f"whole/{site}", apart[site] / whole, 0.0, bound))
+    return found, _count_kinks(step, torch, torch64)
+
+
+def _batch(backend: Backend, step: RecordedStep) -> Any:
+    return backend.batch(backend.rows(step.inputs, step.targets), np.arange(len(step.targets)))
+
+
+def _recorded_sites(step: RecordedStep) -> Arrays:
+    return step_sites({call.name: recorded_stage(call, step) for call in step.calls})
+
+
+def _distance(value: np.ndarray, exact: np.ndarray) -> float:
+    """The largest |value − exact|; what overflowed in both counts as equal."""
+    if (lost := tolerances.overflowed_alike(value, exact)).any():
+        value, exact = np.where(lost, 0.0, value), np.where(lost, 0.0, exact)
+    return tolerances.whole_error(value, exact, 1.0)
+
+
+def _largest(sizes: np.ndarray) -> float:
+    return float(np.max(sizes, initial=0.0, where=np.isfinite(sizes)))
+
+
+def _count_kinks(step: RecordedStep, replayed: RecordedStep, referee: Referee) -> KinkCount:
+    """Where NumPy's float32 input and the referee's lie on different sides of a kink at 0."""
+    places = flips = 0
+    largest = 0.0
+    exact = {
+        call.name: call.input
+        for call in replayed.calls
+        if class_of(referee, call) in KINKED_AT_ZERO
+    }
+    for call in step.calls:
+        if call.name not in exact:
+            continue
+        other = exact[call.name]
+        different = (call.input > 0) != (other > 0)
+        places += call.input.size
+        flips += int(different.sum())
+        if different.any():
+            largest = max(largest, float(np.abs(other[different]).max()))
+    return KinkCount(step=-1, places=places, flips=flips, largest=largest)

@@ -1,15 +1,21 @@
-"""One value of one stage compared: with PyTorch's, with the referee's, within its bound."""
+"""Values compared site by site: with PyTorch's, with the referee's, within their bounds."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from compare.backends import Backend, Call, Referee, Stage, Step
+from compare.backends import Backend, Referee
+from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.protocol import Arrays
-from compare.parity import sizes as magnitude
 from compare.parity import tolerances
+from compare.parity.stages import is_backward
+from compare.spec.model import ModelSpec
+
+# Stands for a value that a backend lacks; nothing has its shape, so it equals nothing.
+MISSING = np.empty((0,) * 9)
 
 
 class Comparison(NamedTuple):
@@ -27,12 +33,81 @@ class Comparison(NamedTuple):
         return self.numpy_error <= self.tolerance
 
 
-class Judges(NamedTuple):
-    """The sides that a certificate consults; none of them is the one being judged."""
+class References(NamedTuple):
+    """The backends that a certificate consults beside the one that made the step.
 
-    numpy64: Backend
+    Attributes:
+        numpy64: NumPy in float64.
+        torch32: PyTorch in float32.
+        torch64: PyTorch in float64, the referee.
+    """
+
+    numpy64: NumpyBackend
     torch32: Backend
     torch64: Referee
+
+    @classmethod
+    def build(cls, model_spec: ModelSpec) -> References:
+        """Build all three. Each starts its framework's generator with seed 0."""
+        from compare.backends.torch_backend import TorchBackend
+
+        return cls(
+            NumpyBackend(model_spec, "float64"),
+            TorchBackend(model_spec, "float32"),
+            TorchBackend(model_spec, "float64"),
+        )
+
+
+class Opinions(NamedTuple):
+    """What each backend computes at the same sites from the same inputs, in one precision.
+
+    Attributes:
+        dtype: ``float32``, where NumPy is judged by how near PyTorch is, or ``float64``, where it
+            is judged by itself.
+        numpy: Site → NumPy's value.
+        torch: Site → PyTorch's in the same precision.
+        referee: Site → PyTorch's in float64. These sites are compared, in this order.
+        sizes: Site → the size of what was summed to make the value.
+    """
+
+    dtype: str
+    numpy: Arrays
+    torch: Arrays
+    referee: Arrays
+    sizes: Arrays
+
+
+def compare_sites(terms: int, opinions: Iterable[Opinions]) -> Iterator[Comparison]:
+    """Compare every value of a stage, in every precision.
+
+    A value that is missing is infinitely far away. Of two comparisons of a site in the same
+    precision the worse counts.
+
+    Args:
+        terms: The terms of the stage's longest sum.
+        opinions: One or more for each precision, about the same sites.
+
+    Yields:
+        The comparisons in the order of the sites; of each site, float32 first.
+    """
+    found: dict[str, dict[str, Comparison]] = {}
+    for dtype, numpy, torch, referee, sizes in opinions:
+        for site, value in referee.items():
+            compared = compare_values(
+                dtype,
+                site,
+                terms,
+                numpy.get(site, MISSING),
+                torch.get(site, MISSING),
+                value,
+                sizes[site],
+            )
+            of_site = found.setdefault(site, {})
+            if dtype not in of_site or compared.numpy_error > of_site[dtype].numpy_error:
+                of_site[dtype] = compared
+    for of_site in found.values():
+        for _, compared in sorted(of_site.items()):
+            yield compared
 
 
 def compare_values(
@@ -44,10 +119,10 @@ def compare_values(
     referee: np.ndarray,
     size: np.ndarray,
 ) -> Comparison:
-    """Judge a value of one stage that was computed in ``dtype``.
+    """Judge one value that was computed in ``dtype``.
 
     Args:
-        dtype: ``float32``: NumPy is judged by how near PyTorch is; ``float64``: by itself.
+        dtype: As in :class:`Opinions`.
         site: The name of the place.
         terms: The terms of the stage's longest sum.
         numpy: NumPy's value.
@@ -67,40 +142,16 @@ def compare_values(
     return Comparison(dtype, site, numpy_error, torch_error, bound)
 
 
-def longest_sum(call: Call, state: Arrays) -> int:
-    """The terms of the longest sum of a stage: over the batch and all positions, or over inputs."""
-    x = call.input
-    positions = x.size // max(x.shape[1], 1) if x.ndim > 1 else x.size
-    inputs = [w.size // max(w.shape[0], 1) for w in state.values() if w.ndim > 1]
-    return max(positions, *inputs, 1)
+def in_execution_order(stages: Iterable[Iterable[Any]]) -> list[Any]:
+    """The forward rows of every stage, then the backward rows from the last stage to the first.
 
-
-def parameters_of(call: Call, step: Step) -> list[str]:
-    """The short names of a module's parameters."""
-    prefix = f"{call.name}."
-    return [k.removeprefix(prefix) for k in step.gradients if k.startswith(prefix)]
-
-
-def buffers_of(call: Call, step: Step) -> list[str]:
-    """The short names of a module's buffers."""
-    return [k for k in step.before.of_module(call.name) if k not in parameters_of(call, step)]
-
-
-def sizes_of(referee: Referee, call: Call, step: Step, state: Arrays, dy: np.ndarray) -> Stage:
-    """What is summed to make each value of a stage, under an output gradient."""
-    kind = kind_of(referee, call)
-    if call.name == "loss":
-        return magnitude.LOSSES[kind](call.input, step.targets, float(dy))
-    give_mask(referee, call)
-    return magnitude.module_sizes(referee, call.name, kind, state, call.input, dy)
-
-
-def give_mask(side: Backend, call: Call) -> None:
-    """Let a Dropout keep on this side what it kept in the step."""
-    if call.mask is not None:
-        side.give_masks({call.name: call.mask})
-
-
-def kind_of(referee: Referee, call: Call) -> str:
-    """What a module is meant to be: the referee's class, whatever the other side's is called."""
-    return type(referee.loss if call.name == "loss" else referee.module(call.name)).__name__
+    Args:
+        stages: What has a ``site``, for each stage in the order of the forward pass.
+    """
+    forward: list[Any] = []
+    backward: list[list[Any]] = []
+    for rows in stages:
+        backward.append([])
+        for row in rows:
+            (backward[-1] if is_backward(row.site) else forward).append(row)
+    return [*forward, *(row for rows in reversed(backward) for row in rows)]

@@ -1,4 +1,4 @@
-"""Step 0: did both sides start from the same bits?"""
+"""Step 0: did both backends start from the same bits?"""
 
 from __future__ import annotations
 

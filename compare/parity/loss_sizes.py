@@ -1,7 +1,9 @@
 """Sizes of what was summed to make a loss, with its default settings, and its gradient.
 
-What a loss is given is exact here: it comes from the run that is judged. So a difference such as
+The input of a loss is exact here: it comes from the run that is judged. So a difference such as
 x − t has one rounding, of its own size, and sizes are those of the terms added after it.
+
+A new loss gets its line in :data:`LOSSES`.
 """
 
 from __future__ import annotations
@@ -16,13 +18,30 @@ from compare.backends.protocol import Stage
 LEAST_LOG = -100.0
 LEAST_VARIANCE = 1e-12
 
-# Parameters of the losses that they have by default.
+# Default parameters of the losses.
 BETA = DELTA = 1.0
 
 
 def _mean(terms: np.ndarray, slopes: np.ndarray, dy: float) -> Stage:
     """The mean of all values: terms and slopes are not negative."""
     return Stage(np.mean(terms), np.abs(dy) * slopes / terms.size)
+
+
+@np.errstate(all="ignore")
+def cross_entropy_sizes(logits: np.ndarray, targets: np.ndarray, dy: float) -> Stage:
+    """Sizes of the mean softmax cross-entropy and of its gradient.
+
+    The logarithm of a probability is z − max z − log Σ exp(z − max z); its terms are what is
+    summed, and as the argument of exp they are the relative error of the probability.
+    """
+    z = logits.astype(np.float64)
+    rows = np.arange(len(z))
+    top = z.max(axis=1, keepdims=True)
+    log_sum = np.log(np.exp(z - top).sum(axis=1, keepdims=True))
+    terms = np.abs(z) + np.abs(top) + log_sum
+    gradient = np.exp(z - top - log_sum) * (1.0 + terms)
+    gradient[rows, targets] += 1.0
+    return Stage(np.mean(terms[rows, targets]), np.abs(dy) * gradient / len(z))
 
 
 @np.errstate(all="ignore")
@@ -92,7 +111,8 @@ def kl_div_sizes(x: np.ndarray, t: np.ndarray, dy: float) -> Stage:
     return _mean(np.abs(t_log_t) + np.abs(t * x), np.abs(t), dy)
 
 
-SIZES: dict[str, Callable[..., Stage]] = {
+LOSSES: dict[str, Callable[..., Stage]] = {
+    "CrossEntropyLoss": cross_entropy_sizes,
     "NLLLoss": nll_sizes,
     "MSELoss": mse_sizes,
     "L1Loss": l1_sizes,

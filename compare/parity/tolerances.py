@@ -1,9 +1,9 @@
-"""Every bound of the harness, in one table, each with its reason.
+"""Every bound, floor, noise level and threshold of the harness, each with its reason.
 
 An error is |value − referee| / size, elementwise, and the largest over the array counts; ``size``
-is what was summed to make the value (:mod:`compare.parity.sizes`). This is the componentwise error
-of an inner product, |fl(xᵀy) − xᵀy| ≤ γₙ |x|ᵀ|y| (Higham, Accuracy and Stability of Numerical
-Algorithms, 2nd ed., section 3.1): it does not grow when the sum cancels.
+is what was summed to make the value (:mod:`compare.parity.module_sizes`). This is the
+componentwise error of an inner product, |fl(xᵀy) − xᵀy| ≤ γₙ |x|ᵀ|y| (Higham, Accuracy and
+Stability of Numerical Algorithms, 2nd ed., section 3.1): it does not grow when the sum cancels.
 """
 
 from __future__ import annotations
@@ -33,12 +33,90 @@ UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
 FLOOR_ULP = 4.0
 K = 8.0
 
-# float64, against PyTorch, whatever the sums are. Right sides were nearer than 2e-15 in all runs of
-# the calibration; an ε or a slope that is wrong in its sixth digit is a million times further away.
+# float64, against PyTorch, whatever the sums are. Honest values were nearer than 2e-15 in all runs
+# of the calibration; an ε or a slope that is wrong in its sixth digit is a million times further
+# away.
 FLOAT64 = 1e-13
 
 # Below these numbers a format has fewer digits, and rounding is no longer relative.
 SMALLEST_NORMAL = {"float32": 2.0**-126, "float64": 2.0**-1022}
+
+
+# ---- The step end to end
+
+# Random noise of this size, relative to what was summed at a stage, is put in at every stage, to
+# measure what rounding there does to all stages after it. Large enough to stand far above
+# float64's own rounding, 2⁻⁵³, and small enough for its effects to add up linearly.
+NOISE = 2.0**-36
+
+# Two backends may round the input of a kink (ReLU at 0, two largest values in a max-pooling) to
+# different sides, and both are right. This near, relative to the largest value of the input, the
+# referee takes the other's side. float64 leaves 1e-15 or so; what a mistake changes is larger.
+KINK_WIDTH = 1e-10
+
+# A centered RMSprop divides by √(v − a²). Where rounding is magnified by more than this, that of
+# float32 changes more than the last digits of the step, 2⁻²⁴ times this: there is no right value
+# of such a step, and none is judged.
+LARGEST_CANCELLATION = 2.0**20
+
+# ---- Naming a mistake (compare.mistakes)
+
+# A mistake put into the right code reproduces a value if it is this near, relative to the largest
+# value of the array: a hundred times what is allowed between the backends relative to the sizes,
+# which can be larger than the largest value.
+REPRODUCED = 100 * FLOAT64
+
+# The least largest value of an array that anything is compared with, so that nothing is divided
+# by 0.
+LEAST_LARGEST = 1e-30
+
+# Of an L2 penalty λ: below the first it is rounding, beside losses and weights of the order of 1.
+# Between cases, λ of the loss and of the gradients are told apart from the second on, and an
+# excess of the loss that gives less than the third is none.
+LEAST_PENALTY = 1e-9
+LEAST_PENALTY_SCALE = 1e-6
+LEAST_PENALTY_IN_LOSS = 1e-7
+
+# In a recorded step λ is measured in several ways. They agree if they do to this, relative to the
+# larger: λ comes from differences, whose digits are fewer than float64's.
+SAME_PENALTY = 1e-6
+
+# In a recorded step an excess of the loss is more than rounding if it is this large, relative to
+# the loss.
+LEAST_EXCESS = 1e3 * FLOAT64
+
+# Sums of squares are divided by no less than this: with all weights 0 there is no λ.
+LEAST_SQUARES = 1e-300
+
+# ---- Checking somebody's own code (compare.check)
+
+# Values of a homework, relative to their sizes. A right homework in float64 is a thousand times
+# nearer.
+HOMEWORK = 1e-9
+
+# A function gives the same answer again if it does so to this, relative to its largest value.
+SAME_ANSWER = 1e-10
+
+# What is left of a sum that must be 0, relative to the sum of its absolute values; and the least
+# that a bias is compared with.
+INVARIANT = 1e-6
+LEAST_WEIGHT = 1e-12
+
+# The step of a central difference, relative to the parameters, and how near it comes to the
+# derivative: its truncation is of the order of the square of the step, rounding of 1e-16 / step.
+DIFFERENCE_STEP = 1e-6
+DIFFERENCE = 1e-4
+
+# Two answers to inputs that should not matter: relative, and near 0 absolute.
+UNCHANGED, UNCHANGED_NEAR_ZERO = 1e-6, 1e-9
+
+# Batches keep this far from every kink, in units of the typical value at the place, so that
+# rounding decides no side: float32 has 6e-8.
+KINK_MARGIN = 3e-5
+
+# Two functions compared on one input, relative to the largest value: in float64, and where either
+# of them gives float32.
+FUNCTIONS = {"float64": 1e-9, "float32": 1e-5}
 
 
 def recorded_tolerances() -> Tolerances:
@@ -53,12 +131,12 @@ def float32_bound(torch_error: float) -> float:
 
 
 def float64_bound(terms: int) -> float:
-    """How far the two sides may be apart in float64 where the longest sum has so many terms.
+    """How far NumPy and PyTorch may be apart in float64 where the longest sum has so many terms.
 
     Added up one after the other, n terms lose up to n units of roundoff of their size (Higham,
     equation 3.5), and PyTorch's batch normalisation does add them up so. The same bound holds for
     a stage alone, and for the step end to end, where the size has grown by what rounding at every
-    stage does to the stages after it (:mod:`compare.parity.whole_step`).
+    stage does to the stages after it (:mod:`compare.parity.certificate`).
     """
     return max(FLOAT64, terms * UNIT_ROUNDOFF["float64"])
 
@@ -93,7 +171,7 @@ def whole_error(value: np.ndarray, referee: np.ndarray, size: float) -> float:
 def overflowed_alike(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Where two computations both left the range of their format.
 
-    A training that diverges overflows on both sides. Whether a sum then ends as an infinity or,
+    A training that diverges overflows in both backends. Whether a sum then ends as an infinity or,
     where infinities of both signs met, as NaN depends on its order: neither is more wrong than
     the other.
     """

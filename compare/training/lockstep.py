@@ -15,13 +15,13 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 
 from compare.analysis.timings import STRETCH
-from compare.backends import Backend, Step
+from compare.backends import Backend, RecordedStep
 from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.protocol import Arrays
 from compare.backends.torch_backend import TorchBackend
-from compare.mistakes.stage import diagnose_step
+from compare.mistakes.search import diagnose_step
 from compare.parity.certificate import certify
-from compare.parity.comparison import Comparison, Judges
+from compare.parity.comparison import Comparison, References
 from compare.parity.initial import compare_initial
 from compare.records.run import FailureRecord, NamedMistake, TrainingRecord
 from compare.records.tables import GradientRow, HistoryRow, ParityRow, TimingRow, TrainingLog
@@ -118,12 +118,8 @@ class LockStep:
         self.splits, self.log, self.observer = splits, log, observer
         self.target_type = model_spec.target_type
         dtype = experiment.training.dtype
-        # The judges draw weights of their own, so they are built before the generators start.
-        self.judges = Judges(
-            NumpyBackend(model_spec, "float64"),
-            TorchBackend(model_spec, "float32"),
-            TorchBackend(model_spec, "float64"),
-        )
+        # The references draw weights of their own, so they are built before the generators start.
+        self.references = References.build(model_spec)
         self.steps = total_steps(experiment, len(splits.train.targets), max_steps)
         parity = experiment.parity
         self.replicas = Replicas(
@@ -240,7 +236,7 @@ class LockStep:
         if side is self.numpy and self._certified(step):
             recorded = side.record_step(batch)
             loss, logits = float(recorded.calls[-1].output), recorded.calls[-1].input
-            comparisons, kinks = certify(recorded, self.judges, seed=step)
+            comparisons, kinks = certify(recorded, self.references, seed=step)
             self._add_parity(
                 [ParityRow(self.label, self.seed, step, *c, passed=c.passed) for c in comparisons]
             )
@@ -260,13 +256,13 @@ class LockStep:
             seconds,
         )
 
-    def _diagnose(self, recorded: Step, comparisons: list[Comparison]) -> None:
+    def _diagnose(self, recorded: RecordedStep, comparisons: list[Comparison]) -> None:
         """Name what is behind the first divergence of the run."""
         failure = next((c for c in comparisons if not c.passed), None)
         if failure is None or self._diverged:
             return
         self._diverged = True
-        found = diagnose_step(recorded, self.judges, failure)
+        found = diagnose_step(recorded, self.references, failure)
         if found is not None:
             self.record.mistake = NamedMistake(
                 site=failure.site, code=found.code, explanation=found.explanation

@@ -12,11 +12,11 @@ from compare.backends.protocol import Arrays
 from compare.check import dropped
 from compare.check.cases import Wanted, make_cases
 from compare.check.evidence import Answer, Assignment
-from compare.check.judge import TOLERANCE, judge
+from compare.check.judge import judge
 from compare.check.recorded import Recorded, record
 from compare.mistakes.case import Case
-from compare.mistakes.network import Network
-from compare.parity.tolerances import FLOOR_ULP, UNIT_ROUNDOFF, K
+from compare.mistakes.search import Network
+from compare.parity.tolerances import FLOOR_ULP, HOMEWORK, UNIT_ROUNDOFF, K
 
 
 def case(expected: Arrays, sizes: Arrays | None = None, **more) -> Case:
@@ -39,7 +39,7 @@ def test_an_error_is_relative_to_what_was_summed():
     check = one([[1.0, 2.5], [3.0, 4.0]], [[1.0, 2.0], [3.0, 4.1]], [[1.0, 10.0], [1.0, 0.5]])
     assert (check.quantity, check.name, check.passed) == ("logits", "logits", False)
     assert check.relative_error == pytest.approx(0.2)
-    assert check.tolerance == TOLERANCE
+    assert check.tolerance == HOMEWORK
     assert check.worst == (1, 1)
     assert (check.found_there, check.expected_there) == (4.0, 4.1)
 
@@ -50,7 +50,7 @@ def test_one_size_may_stand_for_all():
 
 @pytest.mark.parametrize(("error", "passed"), [(0.99, True), (1.01, False)])
 def test_the_bound(error, passed):
-    assert one([0.0, error * TOLERANCE], [0.0, 0.0], [1.0, 1.0]).passed is passed
+    assert one([0.0, error * HOMEWORK], [0.0, 0.0], [1.0, 1.0]).passed is passed
 
 
 def test_a_number():

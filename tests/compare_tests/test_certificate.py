@@ -11,14 +11,20 @@ import numpy as np
 import pytest
 
 import numpy_nn
-from compare.backends import Call, Step
+from compare.backends import Call, RecordedStep
 from compare.backends.numpy_backend import NumpyBackend
-from compare.backends.protocol import kept
+from compare.backends.protocol import copy_once
 from compare.backends.torch_backend import TorchBackend
 from compare.parity import tolerances
-from compare.parity.certificate import _together, certify
-from compare.parity.comparison import Comparison, Judges, compare_values, longest_sum
-from compare.parity.whole_step import _largest
+from compare.parity.certificate import _largest, certify
+from compare.parity.comparison import (
+    Comparison,
+    Opinions,
+    References,
+    compare_sites,
+    compare_values,
+)
+from compare.parity.stages import longest_sum
 from compare.spec.model import ModelSpec
 from experiments.architectures import bn_mlp, softmax_mlp
 
@@ -41,8 +47,8 @@ def plan(architecture: Callable = bn_mlp, algorithm: str = "Adam") -> ModelSpec:
     )
 
 
-def judges_of(model_spec: ModelSpec) -> Judges:
-    return Judges(
+def references_of(model_spec: ModelSpec) -> References:
+    return References(
         NumpyBackend(model_spec, "float64"),
         TorchBackend(model_spec, "float32"),
         TorchBackend(model_spec, "float64"),
@@ -72,16 +78,16 @@ def train(
     **batch: float,
 ) -> list[Comparison]:
     """Certify the first steps, with a mistake planted in the NumPy sides."""
-    judges = judges_of(model_spec)
+    references = references_of(model_spec)
     side = NumpyBackend(model_spec, dtype, seed)
     plant(side)
     if numpy64_too:
-        plant(judges.numpy64)
+        plant(references.numpy64)
     random = np.random.default_rng(seed)
     found = []
     for step in range(steps):
         recorded = side.record_step(batch_of(side, random, **batch))
-        comparisons, _ = certify(recorded, judges, seed=step)
+        comparisons, _ = certify(recorded, references, seed=step)
         found += comparisons
     return found
 
@@ -190,7 +196,7 @@ def test_the_referee_stands_on_the_other_side_of_a_kink():
 
     def first_unit_gradient(kinks: dict[str, np.ndarray]) -> np.ndarray:
         referee.load(state)
-        step = referee.replay((inputs, targets), kinks)
+        step = referee.replay((inputs, targets), kinks, kink_width=tolerances.KINK_WIDTH)
         return step.calls[0].grad_output[0, 0]
 
     at_kink = referee.replay((inputs, targets), {}).calls[1].input
@@ -212,16 +218,16 @@ def test_rounding_at_a_kink_is_no_alarm_in_the_whole_step():
         return y + (y == 0) * y.dtype.type(1e-17)
 
     model_spec = ModelSpec(relu_net, settings={"lr": 0.1})
-    judges = judges_of(model_spec)
+    references = references_of(model_spec)
     side = NumpyBackend(model_spec, "float32", 0)
     layer = side.model.get_submodule("0")
     layer.weight.data[0], layer.bias.data[0] = 0, 0
     layer.weight.data[0, :2] = 1, -1
-    for one in (side, judges.numpy64):
+    for one in (side, references.numpy64):
         forward_of("0", rounded)(one)
     inputs, targets = batch_of(side, np.random.default_rng(0))
     inputs[:, 1] = inputs[:, 0]  # the first unit is 0 in every row, as a difference
-    comparisons, _ = certify(side.record_step((inputs, targets)), judges, seed=0)
+    comparisons, _ = certify(side.record_step((inputs, targets)), references, seed=0)
     assert first_failure(comparisons) is None
 
 
@@ -233,20 +239,20 @@ def test_kinks_of_several_layers_are_counted_together():
     recorded = side.record_step(batch_of(side, np.random.default_rng(0)))
     for number in (1, 3):
         recorded.calls[number].input[0, 1] *= -1
-    _, kinks = certify(recorded, judges_of(model_spec), seed=0)
+    _, kinks = certify(recorded, references_of(model_spec), seed=0)
     assert (kinks.places, kinks.flips) == (16 * (10 + 8), 2)
 
 
 def test_kinks_are_counted():
-    judges = judges_of(ModelSpec(relu_net, settings={"lr": 0.1}))
+    references = references_of(ModelSpec(relu_net, settings={"lr": 0.1}))
     side = NumpyBackend(ModelSpec(relu_net, settings={"lr": 0.1}), "float32", 0)
     recorded = side.record_step(batch_of(side, np.random.default_rng(0)))
-    _, kinks = certify(recorded, judges, seed=0)
+    _, kinks = certify(recorded, references, seed=0)
     assert kinks.places == 16 * 6
     assert kinks.flips == 0
     moved = recorded.calls[1].input
     moved[0, 0] = -moved[0, 0]
-    _, kinks = certify(recorded, judges, seed=0)
+    _, kinks = certify(recorded, references, seed=0)
     assert kinks.flips == 1
     assert kinks.largest == pytest.approx(abs(float(moved[0, 0])), rel=1e-4)
 
@@ -406,26 +412,26 @@ def test_a_module_that_backward_passes_by_is_found():
 
 def test_a_certificate_is_the_same_the_second_time():
     model_spec = plan()
-    judges = judges_of(model_spec)
+    references = references_of(model_spec)
     recorded = NumpyBackend(model_spec).record_step(
         batch_of(NumpyBackend(model_spec), np.random.default_rng(0))
     )
-    first, second = (certify(recorded, judges, seed=7)[0] for _ in range(2))
+    first, second = (certify(recorded, references, seed=7)[0] for _ in range(2))
     assert first == second
-    other = certify(recorded, judges, seed=8)[0]
+    other = certify(recorded, references, seed=8)[0]
     assert [c.site for c in other] == [c.site for c in first]
     assert other != first  # other random output gradients
 
 
 def test_every_module_that_backward_passes_by_is_named():
     model_spec = plan(bn_mlp, "SGD")
-    judges = judges_of(model_spec)
+    references = references_of(model_spec)
     recorded = NumpyBackend(model_spec).record_step(
         batch_of(NumpyBackend(model_spec), np.random.default_rng(0))
     )
     recorded.calls[2].grad_output = None
     recorded.calls[5].grad_input = None
-    comparisons, _ = certify(recorded, judges, seed=0)
+    comparisons, _ = certify(recorded, references, seed=0)
     failing = [c for c in comparisons if not c.passed]
     assert [(c.dtype, c.site) for c in failing] == [
         ("float32", "backward/5/grad_input"),
@@ -457,11 +463,11 @@ def test_stages_in_another_order_are_found_by_the_whole_step():
 
 def test_a_missing_optimizer_state_is_a_failure():
     model_spec = plan(bn_mlp, "Adam")
-    judges = judges_of(model_spec)
+    references = references_of(model_spec)
     side = NumpyBackend(model_spec, "float32", 0)
     recorded = side.record_step(batch_of(side, np.random.default_rng(0)))
     del recorded.after.optimizer["0.weight"]["exp_avg"]
-    comparisons, _ = certify(recorded, judges, seed=0)
+    comparisons, _ = certify(recorded, references, seed=0)
     assert first_failure(comparisons) == "optimizer/0.weight/exp_avg"
 
 
@@ -470,7 +476,7 @@ def test_an_optimizer_without_any_state_is_a_failure():
     side = NumpyBackend(model_spec, "float32", 0)
     recorded = side.record_step(batch_of(side, np.random.default_rng(0)))
     recorded.after.optimizer.clear()
-    comparisons, _ = certify(recorded, judges_of(model_spec), seed=0)
+    comparisons, _ = certify(recorded, references_of(model_spec), seed=0)
     failing = [c for c in comparisons if not c.passed]
     assert {c.site.partition("/")[0] for c in failing} == {"optimizer"}
     assert {c.numpy_error for c in failing} == {np.inf}
@@ -502,7 +508,7 @@ def test_a_loss_of_numbers_is_certified_with_its_targets():
     side, random = NumpyBackend(model_spec, "float32", 0), np.random.default_rng(0)
     inputs, targets = (random.standard_normal((16, n)).astype(np.float32) for n in (12, 5))
     targets[0] = 1e6  # the size of the difference is |z| + |t|
-    comparisons, _ = certify(side.record_step((inputs, targets)), judges_of(model_spec), seed=0)
+    comparisons, _ = certify(side.record_step((inputs, targets)), references_of(model_spec), seed=0)
     assert first_failure(comparisons) is None
 
 
@@ -561,7 +567,7 @@ def test_a_step_that_overflows_in_float64_too_passes():
         parameter.data *= not name.endswith("bias")
     inputs, targets = batch_of(side, np.random.default_rng(0))
     inputs[1:] = 0
-    comparisons, _ = certify(side.record_step((inputs, targets)), judges_of(model_spec), seed=0)
+    comparisons, _ = certify(side.record_step((inputs, targets)), references_of(model_spec), seed=0)
     assert first_failure(comparisons) is None
     # What is left in range is judged all the same.
     wrong = backward_of("12", lambda layer, honest, dy: honest(dy) * 1.001)
@@ -586,11 +592,11 @@ def test_nan_is_a_failure():
         side.model.get_submodule("3").weight.data[0, 0] = np.nan
 
     model_spec = plan(bn_mlp, "SGD")
-    judges = judges_of(model_spec)
+    references = references_of(model_spec)
     side = NumpyBackend(model_spec, "float32", 0)
     recorded = side.record_step(batch_of(side, np.random.default_rng(0)))
     recorded.calls[3].output[0, 0] = np.nan
-    comparisons, _ = certify(recorded, judges, seed=0)
+    comparisons, _ = certify(recorded, references, seed=0)
     assert first_failure(comparisons) == "forward/3/output"
 
 
@@ -607,7 +613,7 @@ def test_recording_does_not_change_the_step():
     for one, other in ((recording, plain), (torch_recording, torch_plain)):
         for _ in range(3):
             random = np.random.default_rng(1)
-            step: Step = one.record_step(batch_of(one, random))
+            step: RecordedStep = one.record_step(batch_of(one, random))
             random = np.random.default_rng(1)
             loss, logits = other.train_step(batch_of(other, random))
             assert float(step.calls[-1].output) == loss
@@ -644,23 +650,45 @@ def test_a_step_without_its_update_is_the_same_up_to_there(kind):
 # ---------------------------------------------------------------------- parts
 
 
-def comparison(dtype: str, site: str, error: float) -> Comparison:
-    return Comparison(dtype, site, error, 0.0, 1.0)
+def opinions(dtype: str, **errors: float) -> Opinions:
+    """About numbers that are to be 1, each with an error of the NumPy backend."""
+    right = {site: np.ones(1) for site in errors}
+    wrong = {site: np.ones(1) + error for site, error in errors.items()}
+    return Opinions(dtype, wrong, right, right, right)
+
+
+def errors(*found: Opinions) -> list[tuple[str, str, float]]:
+    return [(c.site, c.dtype, round(c.numpy_error, 6)) for c in compare_sites(1, found)]
 
 
 def test_both_precisions_stand_side_by_side():
-    own = [comparison("float32", "a", 0.1), comparison("float32", "b", 0.2)]
-    exact = [comparison("float64", "a", 0.3), comparison("float64", "b", 0.1)]
-    assert _together(own, exact) == [own[0], exact[0], own[1], exact[1]]
-    assert _together([], []) == []
-    with pytest.raises(ValueError, match="zip"):
-        _together(own, exact[:1])
+    own, exact = opinions("float32", b=0.1, a=0.2), opinions("float64", b=0.3, a=0.1)
+    expected = [
+        ("b", "float32", 0.1),
+        ("b", "float64", 0.3),
+        ("a", "float32", 0.2),
+        ("a", "float64", 0.1),
+    ]
+    assert errors(own, exact) == errors(exact, own) == expected
+    assert errors() == []
+    assert errors(own, opinions("float64", b=0.3)) == [*expected[:3]]
 
 
 def test_of_two_float64_comparisons_the_worse_counts():
-    own = [comparison("float64", "a", 0.1), comparison("float64", "z", 0.2)]
-    exact = [comparison("float64", "a", 0.3), comparison("float64", "a", 0.1)]
-    assert _together(own, exact) == [exact[0], own[1]]
+    own, again = opinions("float64", a=0.1, b=0.2), opinions("float64", a=0.3, b=0.1)
+    assert errors(own, again) == [("a", "float64", 0.3), ("b", "float64", 0.2)]
+
+
+def test_a_value_that_is_missing_is_infinitely_far_away():
+    whole = opinions("float32", a=0.0, b=0.0)
+    for missing in ("numpy", "torch"):
+        values = dict(getattr(whole, missing))
+        del values["a"]
+        found = list(compare_sites(1, [whole._replace(**{missing: values})]))
+        assert [c.site for c in found] == ["a", "b"]
+        assert getattr(found[0], f"{missing}_error") == np.inf
+        assert found[0].passed == (missing == "torch")
+        assert found[1].passed
 
 
 @pytest.mark.parametrize(
@@ -731,7 +759,7 @@ def test_dropout_of_the_wrong_scale_is_placed():
 def test_other_values_beside_an_overflow_are_judged():
     """An infinity on both sides excuses itself, not its neighbours."""
     model_spec = plan(bn_mlp, "SGD")
-    judges = judges_of(model_spec)
+    references = references_of(model_spec)
     side = NumpyBackend(model_spec)
     recorded = side.record_step(batch_of(side, np.random.default_rng(0)))
     inputs = recorded.calls[3].input
@@ -742,21 +770,21 @@ def test_other_values_beside_an_overflow_are_judged():
     with np.errstate(all="ignore"):
         exact = inputs.astype(np.float64) @ w.T.astype(np.float64) + recorded.before.model["3.bias"]
         output[...] = exact.astype(np.float32)
-    comparisons, _ = certify(recorded, judges, seed=0)
+    comparisons, _ = certify(recorded, references, seed=0)
     forward = [c for c in comparisons if c.site == "forward/3/output" and c.dtype == "float32"]
     assert forward[0].passed
     output[1, 0] += np.float32(0.01)
-    comparisons, _ = certify(recorded, judges, seed=0)
+    comparisons, _ = certify(recorded, references, seed=0)
     forward = [c for c in comparisons if c.site == "forward/3/output" and c.dtype == "float32"]
     assert not forward[0].passed
 
 
 def test_a_recorded_step_keeps_once_what_passes_from_module_to_module():
-    judges = judges_of(ModelSpec(relu_net, settings={"lr": 0.1}))
+    references = references_of(ModelSpec(relu_net, settings={"lr": 0.1}))
     side = NumpyBackend(ModelSpec(relu_net, settings={"lr": 0.1}), "float32", 0)
     recorded = side.record_step(batch_of(side, np.random.default_rng(0)))
-    judges.torch64.load(recorded.before)
-    replayed = judges.torch64.replay(batch_of(judges.torch64, np.random.default_rng(0)), {})
+    references.torch64.load(recorded.before)
+    replayed = references.torch64.replay(batch_of(references.torch64, np.random.default_rng(0)), {})
     for calls in (recorded.calls, replayed.calls[:-1]):  # the loss, last, is small
         for one, following in itertools.pairwise(calls):
             assert following.input is one.output
@@ -767,13 +795,13 @@ def test_a_recorded_step_keeps_once_what_passes_from_module_to_module():
 def test_an_input_that_was_changed_after_it_was_given_is_kept_apart():
     earlier = np.array([1.0, 2.0])
     same = np.array([1.0, 2.0])
-    assert kept(same, earlier) is earlier
+    assert copy_once(same, earlier) is earlier
     same[0] = 5.0
-    assert kept(same, earlier).tolist() == [5.0, 2.0]
-    assert kept(same, None) is not same
-    assert kept(earlier.astype(np.float32), earlier).dtype == np.float32
+    assert copy_once(same, earlier).tolist() == [5.0, 2.0]
+    assert copy_once(same, None) is not same
+    assert copy_once(earlier.astype(np.float32), earlier).dtype == np.float32
     nan = np.array([np.nan])
-    np.testing.assert_array_equal(kept(nan, nan.copy()), nan)
+    np.testing.assert_array_equal(copy_once(nan, nan.copy()), nan)
 
 
 @pytest.mark.parametrize("shift", [40.0, -40.0, -750.0])
@@ -789,5 +817,5 @@ def test_probabilities_of_exactly_0_and_1_are_certified(shift):
     random = np.random.default_rng(0)
     inputs = random.standard_normal((16, SIZES[0])).astype(np.float32)
     targets = random.integers(0, 2, (16, 1)).astype(np.float32)
-    comparisons, _ = certify(side.record_step((inputs, targets)), judges_of(model_spec), seed=0)
+    comparisons, _ = certify(side.record_step((inputs, targets)), references_of(model_spec), seed=0)
     assert first_failure(comparisons) is None

@@ -14,7 +14,7 @@ import numpy_nn
 from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.torch_backend import TorchBackend
 from compare.parity.certificate import certify
-from compare.parity.comparison import Comparison, Judges
+from compare.parity.comparison import Comparison, References
 from compare.spec.model import ModelSpec
 
 SHAPE, CLASSES, ROWS = (2, 12, 12), 5, 8
@@ -98,20 +98,22 @@ def train(
 ) -> list[Comparison]:
     """Certify the first two steps, with a mistake planted in the NumPy sides."""
     model_spec = ModelSpec(net, algorithm=algorithm, settings=SETTINGS[algorithm])
-    judges = Judges(
+    references = References(
         NumpyBackend(model_spec, "float64"),
         TorchBackend(model_spec, "float32"),
         TorchBackend(model_spec, "float64"),
     )
     side = NumpyBackend(model_spec, dtype, seed)
     plant(side)
-    plant(judges.numpy64)
+    plant(references.numpy64)
     random = np.random.default_rng(seed)
     found = []
     for step in range(2):
         inputs = (scale * random.standard_normal((ROWS, *SHAPE))).astype(np.float32)
         rows = side.rows(inputs, random.integers(0, CLASSES, ROWS))
-        comparisons, _ = certify(side.record_step(side.batch(rows, np.arange(ROWS))), judges, step)
+        comparisons, _ = certify(
+            side.record_step(side.batch(rows, np.arange(ROWS))), references, step
+        )
         found += comparisons
     return found
 

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 import numpy_nn
-from compare.commands.graph import Opinions, graph_command, opinions, summary
-from compare.commands.parity import parity_rows
+from compare.commands.parity import graph_command, parity_rows
+from compare.parity.graph import GraphRow, compare_graph, graph_summary
 from compare.parity.tolerances import UNIT_ROUNDOFF
 from compare.spec.model import ModelSpec
 from experiments.architectures import bn_mlp, softmax_mlp
@@ -30,7 +30,7 @@ def plan(architecture: Any = bn_mlp) -> ModelSpec:
     return ModelSpec(architecture, {"sizes": SIZES}, algorithm="SGD", settings={"lr": 1e-2})
 
 
-def failing(rows: list[Opinions]) -> list[str]:
+def failing(rows: list[GraphRow]) -> list[str]:
     return [row.site for row in rows if not row.passed]
 
 
@@ -38,10 +38,10 @@ def failing(rows: list[Opinions]) -> list[str]:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("seed", range(3))
 def test_honest_steps_pass(architecture: Any, dtype: str, seed: int) -> None:
-    rows = opinions(plan(architecture), dtype, seed, 3, 16)
+    rows = compare_graph(plan(architecture), dtype, seed, 3, 16)
     assert failing(rows) == []
     assert {row.step for row in rows} == {0, 1, 2}
-    assert summary(rows, dtype).endswith("rounding alone.")
+    assert graph_summary(rows, dtype).endswith("rounding alone.")
     # Three computations, not one under three names.
     assert any(row.nodes != row.closed for row in rows)
     if dtype == "float32":
@@ -53,7 +53,7 @@ def test_honest_steps_pass(architecture: Any, dtype: str, seed: int) -> None:
 def test_is_what_the_plain_command_says_of_the_closed_formulas(architecture: Any) -> None:
     """The same step, the same sites in the same order, the same errors."""
     model_spec = plan(architecture)
-    rows = opinions(model_spec, "float32", 1, 2, 16)
+    rows = compare_graph(model_spec, "float32", 1, 2, 16)
     _, plain = parity_rows(model_spec, "SGD", "float32", 1, 2, 16)
     stages = [
         row
@@ -69,13 +69,13 @@ def test_is_what_the_plain_command_says_of_the_closed_formulas(architecture: Any
 def test_a_mistake_in_a_node_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Div is in the batch normalisations and in the mean of the loss; the loss comes first."""
     monkeypatch.setattr(nodes.Div, "backward", lambda self, dz: (dz / self.b, 0 * dz))
-    rows = opinions(plan(), "float32", 0, 1, 16)
+    rows = compare_graph(plan(), "float32", 0, 1, 16)
     assert failing(rows)[0] == "backward/4/grad_input"
     assert all(site.startswith("backward/") for site in failing(rows))
     found = next(row for row in rows if not row.passed)
     assert found.closed <= found.tolerance < found.nodes
     assert found.apart == pytest.approx(found.nodes, rel=1e-3)
-    text = summary(rows, "float32")
+    text = graph_summary(rows, "float32")
     assert text.startswith("2 of ")
     assert "the first at backward/4/grad_input: nodes:" in text
     assert text.endswith("That is more than rounding.")
@@ -84,21 +84,21 @@ def test_a_mistake_in_a_node_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_mistake_in_a_closed_formula_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     honest = numpy_nn.LeakyReLU.backward
     monkeypatch.setattr(numpy_nn.LeakyReLU, "backward", lambda self, dy: 1.001 * honest(self, dy))
-    rows = opinions(plan(), "float32", 0, 1, 16)
+    rows = compare_graph(plan(), "float32", 0, 1, 16)
     assert failing(rows) == ["backward/5/grad_input", "backward/2/grad_input"]
     found = next(row for row in rows if not row.passed)
     assert found.nodes <= found.tolerance < found.closed
-    assert "backward/5/grad_input: the closed formula:" in summary(rows, "float32")
+    assert "backward/5/grad_input: the closed formula:" in graph_summary(rows, "float32")
 
 
 def test_nan_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nodes.MatMul, "backward", lambda self, dz: (self.a * np.nan, self.b * 0))
-    rows = opinions(plan(softmax_mlp), "float32", 0, 1, 16)
+    rows = compare_graph(plan(softmax_mlp), "float32", 0, 1, 16)
     assert "backward/4/grad_input" in failing(rows)
 
 
-def row(site: str, nodes_: float, closed: float, apart: float = 0.0) -> Opinions:
-    return Opinions(0, site, nodes_ * UNIT, closed * UNIT, 2 * UNIT, apart * UNIT, 32 * UNIT)
+def row(site: str, nodes_: float, closed: float, apart: float = 0.0) -> GraphRow:
+    return GraphRow(0, site, nodes_ * UNIT, closed * UNIT, 2 * UNIT, apart * UNIT, 32 * UNIT)
 
 
 def test_the_summary_says_what_the_numbers_say() -> None:
@@ -108,13 +108,13 @@ def test_the_summary_says_what_the_numbers_say() -> None:
         row("backward/1/grad_input", 4.0, 1.0, 3.5),
         row("gradient/0.bias", 0.0, 0.0),
     ]
-    assert summary(rows, "float32") == (
+    assert graph_summary(rows, "float32") == (
         "Over 3 gradients the error of nodes is 1.50 times that of the closed formula in the "
         "median and 4.00 times at most, at backward/1/grad_input; the two are at most 4 units of "
         "roundoff apart, at gradient/1.weight: rounding alone."
     )
     rows.append(row("gradient/0.weight", 33.0, 40.0))
-    assert summary(rows, "float32") == (
+    assert graph_summary(rows, "float32") == (
         "1 of 5 values is beyond the bound, the first at gradient/0.weight: the closed formula: "
         "40 units of roundoff from the referee, allowed are 32. That is more than rounding."
     )
@@ -122,8 +122,9 @@ def test_the_summary_says_what_the_numbers_say() -> None:
 
 def test_errors_below_a_roundoff_count_as_one() -> None:
     rows = [row("gradient/0.bias", 1.0, 1e-9), row("gradient/1.bias", 0.0, 0.5)]
-    assert "1.00 times that of the closed formula in the median and 1.00 times at most" in summary(
-        rows, "float32"
+    assert (
+        "1.00 times that of the closed formula in the median and 1.00 times at most"
+        in graph_summary(rows, "float32")
     )
 
 
@@ -171,7 +172,7 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert tree["passed"] is True
     assert (tree["architecture"], tree["dtype"], tree["seed"]) == ("softmax_mlp", "float32", 2)
     assert tree["summary"].endswith("rounding alone.")
-    assert set(tree["rows"][0]) == {*Opinions._fields, "passed"}
+    assert set(tree["rows"][0]) == {*GraphRow._fields, "passed"}
 
 
 def test_the_exit_status_is_the_verdict(

@@ -48,7 +48,7 @@ def test_the_same_seed(tiny):
     assert (found.differing_bits, found.copied) == (0, False)
     assert found.values == sum(a.size for a in numpy.state().model.values())
     assert [r.site for r in rows] == [f"initial/{name}" for name in numpy.state().model]
-    assert {r[:3] for r in rows} == {("SGD", 0, "float32")}
+    assert {r[:4] for r in rows} == {("SGD", 0, 0, "float32")}
     assert {r[4:] for r in rows} == {(0.0, 0.0, 0.0, True)}
 
 

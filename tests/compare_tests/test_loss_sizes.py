@@ -8,8 +8,8 @@ import torch
 
 import numpy_nn
 import torch_nn
-from compare.parity import sizes as magnitude
 from compare.parity import tolerances
+from compare.parity.loss_sizes import LOSSES
 
 pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")
 SEEDS = 20
@@ -48,7 +48,7 @@ def stage(nn, name: str, x: np.ndarray, t: np.ndarray, dy: float, dtype: str):
 
 def within(name: str, x: np.ndarray, t: np.ndarray, spoil=lambda value, gradient: None) -> bool:
     dy = 0.7
-    sizes = magnitude.LOSSES[name](x, t, dy)
+    sizes = LOSSES[name](x, t, dy)
     referee = stage(torch_nn, name, x, t, dy, "float64")
     found = True
     for dtype in ("float32", "float64"):
@@ -93,4 +93,4 @@ def test_wrong_losses_are_outside(name: str, spoil) -> None:
 
 
 def test_every_loss_has_sizes() -> None:
-    assert set(magnitude.LOSSES) == set(NAMES)
+    assert set(LOSSES) == set(NAMES)

@@ -10,7 +10,9 @@ import pytest
 import torch_nn
 from compare.backends import State
 from compare.backends.torch_backend import TorchBackend
-from compare.parity import sizes as magnitude
+from compare.parity.loss_sizes import cross_entropy_sizes
+from compare.parity.module_sizes import MODULES, module_sizes
+from compare.parity.optimizer_sizes import update_sizes
 from compare.spec.model import ModelSpec
 from experiments.errors import InputError
 
@@ -34,7 +36,7 @@ def random() -> np.random.Generator:
 def test_linear(referee, random):
     x, dy = random.standard_normal((N, D)), random.standard_normal((N, C))
     state = {"weight": random.standard_normal((C, D)), "bias": random.standard_normal(C)}
-    sizes = magnitude.module_sizes(referee, "0", "Linear", state, x, dy)
+    sizes = module_sizes(referee, "0", "Linear", state, x, dy)
     for n, c in itertools.product(range(N), range(C)):
         terms = [abs(x[n, d] * state["weight"][c, d]) for d in range(D)] + [abs(state["bias"][c])]
         assert sizes.output[n, c] == pytest.approx(sum(terms))
@@ -50,7 +52,7 @@ def test_linear(referee, random):
 
 def test_activation(referee):
     x, dy = np.array([[-2.0, 3.0, 0.5]]), np.array([[1.0, -2.0, 3.0]])
-    sizes = magnitude.module_sizes(referee, "2", "LeakyReLU", {}, x, dy)
+    sizes = module_sizes(referee, "2", "LeakyReLU", {}, x, dy)
     np.testing.assert_allclose(sizes.output, [[0.2, 3.0, 0.5]])
     np.testing.assert_allclose(sizes.grad_input, [[0.1, 2.0, 3.0]])
 
@@ -73,7 +75,7 @@ def test_batch_norm_bounds_rounding(referee, random, shape):
         "running_var": random.random(C) + 0.5,
         "num_batches_tracked": np.array(3),
     }
-    sizes = magnitude.module_sizes(referee, "1", "BatchNorm1d", state, x, dy)
+    sizes = module_sizes(referee, "1", "BatchNorm1d", state, x, dy)
     exact = referee.stage("1", state, x, dy)
     noise = 1e-6
     moved = referee.stage(
@@ -109,16 +111,14 @@ def test_noise_gradient_has_a_size(referee, random):
     grad = referee.stage("1", state, x, dy).grad_input
     assert np.abs(grad.sum(axis=0)).max() < 1e-14
     linear = referee.state().of_module("0")
-    sizes = magnitude.module_sizes(
-        referee, "0", "Linear", linear, random.standard_normal((N, D)), grad
-    )
+    sizes = module_sizes(referee, "0", "Linear", linear, random.standard_normal((N, D)), grad)
     assert sizes.gradients["bias"].min() > 0.1
 
 
 def test_cross_entropy(random):
     z = 5 * random.standard_normal((N, C))
     targets = np.array([0, 2, 1, 1])
-    sizes = magnitude.cross_entropy_sizes(z, targets, -2.0)
+    sizes = cross_entropy_sizes(z, targets, -2.0)
     p = np.exp(z) / np.exp(z).sum(axis=1, keepdims=True)
     terms = np.abs(z) + z.max(axis=1, keepdims=True).__abs__()
     terms += np.log(np.exp(z - z.max(axis=1, keepdims=True)).sum(axis=1, keepdims=True))
@@ -127,7 +127,7 @@ def test_cross_entropy(random):
     expected[range(N), targets] += 1
     np.testing.assert_allclose(sizes.grad_input, 2.0 * expected / N)
     # At extreme logits nothing overflows.
-    assert np.isfinite(magnitude.cross_entropy_sizes(1e4 * z, targets, 1.0).grad_input).all()
+    assert np.isfinite(cross_entropy_sizes(1e4 * z, targets, 1.0).grad_input).all()
 
 
 def test_update_sizes_do_not_cancel(referee, random):
@@ -146,14 +146,14 @@ def test_update_sizes_do_not_cancel(referee, random):
     before = State(state.model, slot)
     stepped = referee.update_stage(before, gradients)
     assert np.abs(stepped.optimizer["0.weight"]["exp_avg"]).max() < 1e-15
-    sizes = magnitude.update_sizes(referee, before, gradients, maximize=False)
+    sizes = update_sizes(referee, before, gradients, maximize=False)
     np.testing.assert_allclose(sizes.optimizer["0.weight"]["exp_avg"], 0.2)
     assert (sizes.model["0.weight"] > np.abs(before.model["0.weight"])).all()
 
 
 def test_an_unknown_kind_says_so(referee):
     with pytest.raises(InputError, match="Bilinear cannot be judged yet: expected one of Linear"):
-        magnitude.module_sizes(referee, "0", "Bilinear", {}, np.ones(1), np.ones(1))
+        module_sizes(referee, "0", "Bilinear", {}, np.ones(1), np.ones(1))
 
 
 def test_every_module_that_can_be_built_has_a_size():
@@ -164,7 +164,7 @@ def test_every_module_that_can_be_built_has_a_size():
         and issubclass(getattr(torch_nn, name), torch_nn.Module)
         and not name.endswith("Loss")
     }
-    assert layers - {"Module", "Sequential"} == set(magnitude.KINDS)
+    assert layers - {"Module", "Sequential"} == set(MODULES)
 
 
 def test_batch_norm_counts_what_was_summed_to_the_mean(referee):
@@ -172,6 +172,6 @@ def test_batch_norm_counts_what_was_summed_to_the_mean(referee):
     x = np.zeros((N, C))
     x[:2, 0] = 1e3, -1e3
     state = {"weight": np.ones(C), "bias": np.zeros(C)}
-    sizes = magnitude.module_sizes(referee, "1", "BatchNorm1d", state, x, np.ones((N, C)))
+    sizes = module_sizes(referee, "1", "BatchNorm1d", state, x, np.ones((N, C)))
     inverse = 1 / np.sqrt(x[:, 0].var() + 1e-5)
     assert sizes.output[3, 0] == pytest.approx(500 * inverse)

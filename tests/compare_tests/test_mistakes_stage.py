@@ -21,9 +21,10 @@ from planted.layers import (
 import numpy_nn
 from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.torch_backend import TorchBackend
-from compare.mistakes.stage import diagnose_step
+from compare.mistakes.mistake import as_instance
+from compare.mistakes.search import diagnose_step
 from compare.parity.certificate import certify
-from compare.parity.comparison import Judges
+from compare.parity.comparison import References
 from compare.spec.model import ModelSpec
 from experiments.architectures import bn_mlp
 
@@ -57,24 +58,25 @@ def nested(nn):
 def step_with(planted: type | None, place: str, steps: int = 1, **settings: float):
     """The last of some recorded steps with a mistake planted, and what failed."""
     net, _, place = place.rpartition("/")
-    algorithm = "Adam" if place == "update" else "SGD"
+    place = "optimizer" if place == "update" else place
+    algorithm = "Adam" if place == "optimizer" else "SGD"
     plan = ModelSpec(
         {"image": image_net, "dropout": dropout_net, "nested": nested}.get(net, small_bn_mlp),
         loss="MSELoss" if net == "squared" else "CrossEntropyLoss",
         algorithm=algorithm,
         settings=SETTINGS[algorithm] | settings,
     )
-    judges = Judges(
+    references = References(
         NumpyBackend(plan, "float64"), TorchBackend(plan, "float32"), TorchBackend(plan, "float64")
     )
     side = NumpyBackend(plan, "float32", 0)
-    for one in (side, judges.numpy64):
+    for one in (side, references.numpy64):
         if planted is not None:
-            target: Any = {"loss": one.loss, "update": one.optimizer}.get(place)
-            target = one.module(place) if target is None else target
-            target.__class__ = planted
+            right = {"loss": one.loss, "optimizer": one.optimizer}.get(place) or one.module(place)
+            wrong: Any = as_instance(planted, right)
             if planted is Penalised:
-                target.of_model = list(one.model.parameters())
+                wrong.of_model = list(one.model.parameters())
+            one.replace(place, wrong)
     random = np.random.default_rng(0)
     for number in range(steps):
         if net == "image":
@@ -86,9 +88,9 @@ def step_with(planted: type | None, place: str, steps: int = 1, **settings: floa
         if net == "squared":
             targets = random.standard_normal((16, 5)).astype(np.float32)
         recorded = side.record_step(side.batch((inputs, targets), np.arange(16)))
-        comparisons, _ = certify(recorded, judges, seed=number)
+        comparisons, _ = certify(recorded, references, seed=number)
     failures = [comparison for comparison in comparisons if not comparison.passed]
-    return recorded, judges, failures
+    return recorded, references, failures
 
 
 class OddStep(numpy_nn.optim.Adam):
@@ -111,9 +113,9 @@ RUNS.remove((AlwaysFirst, 1))
 )
 def test_the_mistake_is_placed_and_named(planted, steps):
     place, site, code = PLANTED[planted]
-    recorded, judges, failures = step_with(planted, place, steps)
+    recorded, references, failures = step_with(planted, place, steps)
     assert failures[0].site == site
-    diagnosis = diagnose_step(recorded, judges, failures[0])
+    diagnosis = diagnose_step(recorded, references, failures[0])
     assert diagnosis is not None
     assert diagnosis.code == code
     assert len(diagnosis.explanation) > 40
@@ -128,28 +130,28 @@ def test_the_mistake_is_placed_and_named(planted, steps):
     ],
 )
 def test_a_mistake_in_a_network_within_a_network(planted, place, site, code):
-    recorded, judges, failures = step_with(planted, place)
+    recorded, references, failures = step_with(planted, place)
     assert failures[0].site == site
-    assert diagnose_step(recorded, judges, failures[0]).code == code
+    assert diagnose_step(recorded, references, failures[0]).code == code
 
 
 def test_a_failure_of_the_whole_step_is_named_like_that_of_the_stage():
-    recorded, judges, failures = step_with(NoBias, "6")
+    recorded, references, failures = step_with(NoBias, "6")
     whole = next(f for f in failures if f.site == "whole/gradient/6.bias")
-    assert diagnose_step(recorded, judges, whole).code == "missing-bias-gradient"
+    assert diagnose_step(recorded, references, whole).code == "missing-bias-gradient"
 
 
 def test_a_site_that_belongs_to_no_module_gets_no_name():
-    recorded, judges, failures = step_with(NoBias, "3")
-    assert diagnose_step(recorded, judges, failures[0]._replace(site="whole/forward")) is None
+    recorded, references, failures = step_with(NoBias, "3")
+    assert diagnose_step(recorded, references, failures[0]._replace(site="whole/forward")) is None
 
 
 def test_a_step_that_is_tiny_beside_the_parameters_is_judged_by_its_own_size():
-    recorded, judges, failures = step_with(LargerEpsilon, "update", lr=1e-7)
+    recorded, references, failures = step_with(LargerEpsilon, "update", lr=1e-7)
     assert failures[0].site == "update/0.weight"
-    assert diagnose_step(recorded, judges, failures[0]).code == "adam-eps-placement"
-    recorded, judges, failures = step_with(OddStep, "update", lr=1e-7)
-    assert diagnose_step(recorded, judges, failures[0]) is None
+    assert diagnose_step(recorded, references, failures[0]).code == "adam-eps-placement"
+    recorded, references, failures = step_with(OddStep, "update", lr=1e-7)
+    assert diagnose_step(recorded, references, failures[0]) is None
 
 
 def test_of_two_mistakes_the_one_that_explains_more_is_named():
@@ -162,15 +164,15 @@ def test_of_two_mistakes_the_one_that_explains_more_is_named():
             self.bias.grad[...] *= -1
             return dx
 
-    recorded, judges, failures = step_with(BothFlipped, "3")
-    diagnosis = diagnose_step(recorded, judges, failures[0])
+    recorded, references, failures = step_with(BothFlipped, "3")
+    diagnosis = diagnose_step(recorded, references, failures[0])
     assert "weight and bias" in diagnosis.explanation
 
 
 def test_of_two_that_explain_as_much_the_first_of_the_list_is_named():
     """Evaluation is no part of a step: nothing can be said of it."""
-    recorded, judges, failures = step_with(Unscaled, "dropout/2")
-    diagnosis = diagnose_step(recorded, judges, failures[0])
+    recorded, references, failures = step_with(Unscaled, "dropout/2")
+    diagnosis = diagnose_step(recorded, references, failures[0])
     assert "in both directions" in diagnosis.explanation
 
 
@@ -183,16 +185,16 @@ def test_a_mistake_that_would_change_what_agrees_is_not_named():
             self.bias.grad[...] *= len(dy)
             return dx
 
-    recorded, judges, failures = step_with(LargeBias, "3")
+    recorded, references, failures = step_with(LargeBias, "3")
     assert failures[0].site == "gradient/3.bias"
-    assert diagnose_step(recorded, judges, failures[0]) is None
+    assert diagnose_step(recorded, references, failures[0]) is None
 
 
-def test_the_judges_are_left_as_they_were():
-    recorded, judges, failures = step_with(NoBias, "3")
-    before = type(judges.numpy64.module("3"))
-    diagnose_step(recorded, judges, failures[0])
-    assert type(judges.numpy64.module("3")) is before
+def test_the_references_are_left_as_they_were():
+    recorded, references, failures = step_with(NoBias, "3")
+    before = type(references.numpy64.module("3"))
+    diagnose_step(recorded, references, failures[0])
+    assert type(references.numpy64.module("3")) is before
 
 
 def test_an_unknown_mistake_gets_no_name():
@@ -202,16 +204,16 @@ def test_an_unknown_mistake_gets_no_name():
             self.weight.grad[...] *= 1.37
             return dx
 
-    recorded, judges, failures = step_with(Odd, "0")
+    recorded, references, failures = step_with(Odd, "0")
     assert failures[0].site == "gradient/0.weight"
-    assert diagnose_step(recorded, judges, failures[0]) is None
+    assert diagnose_step(recorded, references, failures[0]) is None
 
 
 def test_lost_precision_alone_gets_no_name():
     """The float32 path is bad, the code in float64 is right: no formula is broken."""
-    recorded, judges, _ = step_with(None, "0")
-    found = certify(recorded, judges, seed=0)[0][0]
-    assert diagnose_step(recorded, judges, found._replace(numpy_error=1.0)) is None
+    recorded, references, _ = step_with(None, "0")
+    found = certify(recorded, references, seed=0)[0][0]
+    assert diagnose_step(recorded, references, found._replace(numpy_error=1.0)) is None
 
 
 class Shifted(numpy_nn.CrossEntropyLoss):
@@ -230,9 +232,9 @@ class AddsOnes(numpy_nn.Linear):
     ("planted", "place"), [(Shifted, "loss"), (AddsOnes, "0")], ids=["constant", "ones"]
 )
 def test_what_is_no_multiple_of_the_weights_is_no_penalty(planted, place):
-    recorded, judges, failures = step_with(planted, place)
+    recorded, references, failures = step_with(planted, place)
     assert failures
-    assert diagnose_step(recorded, judges, failures[0]) is None
+    assert diagnose_step(recorded, references, failures[0]) is None
 
 
 @pytest.mark.parametrize(
@@ -248,11 +250,11 @@ def test_a_penalty_in_both_directions_is_a_mistake_only_where_they_differ(factor
             self.weight.grad[...] += factor * self.weight.data
             return dx
 
-    recorded, judges, failures = step_with(Penalised, "loss")
-    for name, module in judges.numpy64.model.named_modules():
+    recorded, references, failures = step_with(Penalised, "loss")
+    for name, module in list(references.numpy64.model.named_modules()):
         if isinstance(module, numpy_nn.Linear):
-            judges.numpy64.module(name).__class__ = Decays
-    diagnosis = diagnose_step(recorded, judges, failures[0])
+            references.numpy64.replace(name, as_instance(Decays, module))
+    diagnosis = diagnose_step(recorded, references, failures[0])
     assert (diagnosis is None) == (words is None)
     if diagnosis is not None:
         assert diagnosis.code == "l2-missing-in-gradient"
@@ -261,14 +263,14 @@ def test_a_penalty_in_both_directions_is_a_mistake_only_where_they_differ(factor
 
 
 def test_a_penalty_is_told_with_its_place_and_its_size():
-    recorded, judges, failures = step_with(Decaying, "3")
-    explanation = diagnose_step(recorded, judges, failures[0]).explanation
+    recorded, references, failures = step_with(Decaying, "3")
+    explanation = diagnose_step(recorded, references, failures[0]).explanation
     assert "the gradient of 3.weight has 0.01 · W" in explanation
 
 
 def test_the_weights_are_left_as_they_were():
-    recorded, judges, failures = step_with(Penalised, "loss")
-    diagnose_step(recorded, judges, failures[0])
+    recorded, references, failures = step_with(Penalised, "loss")
+    diagnose_step(recorded, references, failures[0])
     before = recorded.before.model
-    now = judges.numpy64.state().model
+    now = references.numpy64.state().model
     assert all(np.array_equal(now[name], before[name].astype(now[name].dtype)) for name in before)

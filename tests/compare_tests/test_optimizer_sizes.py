@@ -11,9 +11,9 @@ import numpy_nn
 from compare.backends import State
 from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.torch_backend import TorchBackend
-from compare.parity import sizes as magnitude
 from compare.parity.certificate import certify
-from compare.parity.comparison import Comparison, Judges
+from compare.parity.comparison import Comparison, References
+from compare.parity.optimizer_sizes import update_sizes
 from compare.spec.model import ModelSpec
 
 FEATURES, CLASSES = 5, 3
@@ -61,11 +61,11 @@ def certified(
     name: str, settings: dict[str, Any], dtype: str, seed: int, wrong: dict[str, Any] | None = None
 ) -> list[Comparison]:
     plan = ModelSpec(net, algorithm=name, settings=settings)
-    judges = Judges(
+    references = References(
         NumpyBackend(plan, "float64"), TorchBackend(plan, "float32"), TorchBackend(plan, "float64")
     )
     side = NumpyBackend(plan, dtype, seed)
-    for spoiled in (side, judges.numpy64):
+    for spoiled in (side, references.numpy64):
         for group in spoiled.optimizer.param_groups:
             group |= wrong or {}
     random = np.random.default_rng(seed)
@@ -73,7 +73,7 @@ def certified(
     for step in range(STEPS):
         inputs = random.standard_normal((8, FEATURES)).astype(np.float32)
         rows = side.rows(inputs, random.integers(0, CLASSES, 8))
-        found += certify(side.record_step(side.batch(rows, np.arange(8))), judges, seed=step)[0]
+        found += certify(side.record_step(side.batch(rows, np.arange(8))), references, seed=step)[0]
     return found
 
 
@@ -131,7 +131,7 @@ def test_a_centered_step_that_cancels() -> None:
             }
             for name in names
         }
-        sizes = magnitude.update_sizes(referee, State(model, slots), g, maximize=False)
+        sizes = update_sizes(referee, State(model, slots), g, maximize=False)
         exact = referee.update_stage(State(model, slots), g)
         length = np.abs(exact.model["0.weight"] - model["0.weight"])
         largest.append(((sizes.model["0.weight"] - np.abs(model["0.weight"])) / length).max())

@@ -1,22 +1,26 @@
 """The size of what was summed to make a value, for every value of a stage.
 
 A product of sums such as x Wᵀ + b is accurate to so many roundings of |x| |W|ᵀ + |b|, however
-much of it cancels. Such sizes are the yardstick of every error here. They are computed in
-float64, for most modules by running the referee's own module on absolute values.
+much of it cancels. Errors are measured relative to such sizes. They are computed in float64, for
+most modules by running the referee's own module on absolute values.
 
-A new kind of module gets its line in :data:`KINDS`.
+For smooth activations: where terms of opposite sign meet, as in 1 + erf(x) or α (exp(x) − 1), both
+count with their absolute value. An exponential multiplies the relative rounding of its argument
+by the argument, so it counts that much more.
+
+A new class of module gets its line in :data:`MODULES`, and one in :data:`KINKS` if its derivative
+jumps.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from compare.backends.protocol import Arrays, Referee, Stage, State
-from compare.parity import centered_sizes as centered
-from compare.parity import loss_sizes
-from compare.parity.smooth_sizes import SMOOTH
+from compare.backends.protocol import Arrays, Referee, Stage
 from experiments.errors import InputError
 
 
@@ -27,21 +31,21 @@ def module_sizes(
     """Sizes of the output, input gradient, parameter gradients and buffers of one module.
 
     Args:
-        referee: A float64 side that has the module.
-        name: The module's name on that side.
+        referee: A float64 backend that has the module.
+        name: The module's name in it.
         kind: Its class name.
         state: Its parameters and buffers.
         x: Its input.
         dy: The gradient of its output.
     """
-    if kind not in KINDS:
+    if kind not in MODULES:
         raise InputError(
             f"{name}: parity of the module {kind} cannot be judged yet: expected one of "
-            f"{', '.join(KINDS)}."
+            f"{', '.join(MODULES)}."
         )
     if np.issubdtype(x.dtype, np.floating):  # and not the row numbers of an Embedding
         x = x.astype(np.float64)
-    return KINDS[kind](referee, name, state, x, dy.astype(np.float64))
+    return MODULES[kind](referee, name, state, x, dy.astype(np.float64))
 
 
 def _multilinear(
@@ -130,13 +134,6 @@ def _row_norm(referee: Referee, name: str, state: Arrays, x: np.ndarray, dy: np.
     )
 
 
-def _smooth(referee: Referee, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:
-    """Elementwise functions: what was summed to make the value, and to make the slope."""
-    module = referee.module(name)
-    value, slope = SMOOTH[type(module).__name__](module, x)
-    return Stage(value, np.abs(dy) * slope)
-
-
 def _along_axis(x: np.ndarray, dim: int | None) -> tuple[int, np.ndarray, np.ndarray]:
     """The axis of a softmax, exp(x − max x), and |x| + |max x|, which x − max x was made of."""
     axis = dim if dim is not None else (0 if x.ndim in (0, 1, 3) else 1)
@@ -168,7 +165,84 @@ def _log_softmax(
     return Stage(terms, dy + e / total * (1.0 + terms) * dy.sum(axis=axis, keepdims=True))
 
 
-KINDS: dict[str, Callable[..., Stage]] = {
+# The size of the value and the size of the slope at every x.
+Sizes = tuple[np.ndarray, np.ndarray]
+
+
+def _logistic(x: np.ndarray) -> np.ndarray:
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+def _sigmoid(module: Any, x: np.ndarray) -> Sizes:
+    """Value s = 1 / (1 + exp(−x)), slope s (1 − s)."""
+    s = _logistic(x)
+    return s, s * (1.0 + s)
+
+
+def _tanh(module: Any, x: np.ndarray) -> Sizes:
+    """Value t, slope 1 − t²."""
+    t = np.tanh(x)
+    return np.abs(t), 1.0 + t**2
+
+
+def _silu(module: Any, x: np.ndarray) -> Sizes:
+    """Value x s, slope s (1 + x (1 − s))."""
+    s = _logistic(x)
+    return np.abs(x) * s, s * (1.0 + np.abs(x) * (1.0 + s))
+
+
+def _gelu(module: Any, x: np.ndarray) -> Sizes:
+    """Value x (1 + e) / 2, slope (1 + e) / 2 + x φ, with e = erf(x/√2) or the tanh for it."""
+    if module.approximate == "tanh":
+        e = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))
+        inner = math.sqrt(2 / math.pi) * (1.0 + 3 * 0.044715 * x**2)
+        density = (1.0 + e**2) * inner / 2
+    else:
+        e = np.vectorize(math.erf, otypes=[np.float64])(x / math.sqrt(2))
+        density = np.exp(-(x**2) / 2) / math.sqrt(2 * math.pi) * (1.0 + x**2 / 2)
+    probability = (1.0 + np.abs(e)) / 2
+    return np.abs(x) * probability, probability + np.abs(x) * density
+
+
+def _elu(module: Any, x: np.ndarray) -> Sizes:
+    """Value α (exp(x) − 1) below 0, slope α exp(x)."""
+    alpha, e = abs(module.alpha), np.exp(np.minimum(x, 0.0))
+    return np.where(x > 0, x, alpha * (e + 1.0)), np.where(x > 0, 1.0, alpha * e)
+
+
+def _softplus(module: Any, x: np.ndarray) -> Sizes:
+    """Value log(1 + exp(βx)) / β, slope s(βx), both with the argument βx rounded."""
+    scaled = module.beta * x
+    s = _logistic(scaled)
+    value = np.logaddexp(0.0, scaled) / abs(module.beta)
+    return value + np.abs(x) * s, s * (1.0 + np.abs(scaled))
+
+
+def _hardswish(module: Any, x: np.ndarray) -> Sizes:
+    """Value x min(max(x + 3, 0), 6) / 6, slope x / 3 + 1/2 between −3 and 3."""
+    value = np.abs(x) * np.minimum(np.abs(x) + 3.0, 6.0) / 6.0
+    return value, np.where(np.abs(x) < 3, np.abs(x) / 3 + 0.5, 1.0)
+
+
+SMOOTH: dict[str, Callable[[Any, np.ndarray], Sizes]] = {
+    "Sigmoid": _sigmoid,
+    "Tanh": _tanh,
+    "SiLU": _silu,
+    "GELU": _gelu,
+    "ELU": _elu,
+    "Softplus": _softplus,
+    "Hardswish": _hardswish,
+}
+
+
+def _smooth(referee: Referee, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:
+    """Elementwise functions: what was summed to make the value, and to make the slope."""
+    module = referee.module(name)
+    value, slope = SMOOTH[type(module).__name__](module, x)
+    return Stage(value, np.abs(dy) * slope)
+
+
+MODULES: dict[str, Callable[..., Stage]] = {
     "Linear": _multilinear,
     "Conv1d": _multilinear,
     "Conv2d": _multilinear,
@@ -191,50 +265,19 @@ KINDS: dict[str, Callable[..., Stage]] = {
     "Embedding": _multilinear,
 }
 
-# Modules whose derivative jumps: at the jump, rounding decides the side.
-KINKED = frozenset({"ReLU", "LeakyReLU", "ELU", "Hardswish", "MaxPool2d"})
-
-# Those whose only kink is at 0, so that the sign of the input says on which side it lies.
-KINKED_AT_ZERO = frozenset({"ReLU", "LeakyReLU", "ELU"})
-
-
-@np.errstate(all="ignore")
-def cross_entropy_sizes(logits: np.ndarray, targets: np.ndarray, dy: float) -> Stage:
-    """Sizes of the mean softmax cross-entropy and of its gradient.
-
-    The logarithm of a probability is z − max z − log Σ exp(z − max z); its terms are what is
-    summed, and as the argument of exp they are the relative error of the probability.
-    """
-    z = logits.astype(np.float64)
-    rows = np.arange(len(z))
-    top = z.max(axis=1, keepdims=True)
-    log_sum = np.log(np.exp(z - top).sum(axis=1, keepdims=True))
-    terms = np.abs(z) + np.abs(top) + log_sum
-    gradient = np.exp(z - top - log_sum) * (1.0 + terms)
-    gradient[rows, targets] += 1.0
-    return Stage(np.mean(terms[rows, targets]), np.abs(dy) * gradient / len(z))
-
-
-LOSSES: dict[str, Callable[..., Stage]] = {
-    "CrossEntropyLoss": cross_entropy_sizes,
-    **loss_sizes.SIZES,
+# Modules whose derivative jumps: at the jump, rounding decides the side. Class → the inputs at
+# which it does; a max-pooling's jumps where two of its inputs are equal.
+KINKS: dict[str, tuple[float, ...]] = {
+    "ReLU": (0.0,),
+    "LeakyReLU": (0.0,),
+    "PReLU": (0.0,),
+    "ELU": (0.0,),
+    "ReLU6": (0.0, 6.0),
+    "Hardtanh": (-1.0, 1.0),
+    "Hardsigmoid": (-3.0, 3.0),
+    "Hardswish": (-3.0, 3.0),
+    "MaxPool2d": (),
 }
 
-
-@np.errstate(all="ignore")
-def update_sizes(referee: Referee, state: State, gradients: Arrays, maximize: bool) -> State:
-    """Sizes of the updated parameters and of the optimizer's state.
-
-    The referee's optimizer makes the step on absolute values, so that nothing cancels; a
-    parameter then counts with itself and with the length of that step.
-    """
-    absolute = state.map(np.abs)
-    sign = -1.0 if maximize else 1.0
-    stepped = referee.update_stage(absolute, {k: sign * np.abs(g) for k, g in gradients.items()})
-    if centered.is_centered(stepped):
-        return centered.centered_sizes(referee, state, gradients, absolute, stepped, sign)
-    lengths = {k: np.abs(stepped.model[k] - absolute.model[k]) for k in gradients}
-    return State(
-        {k: absolute.model[k] + lengths[k] for k in gradients},
-        {p: {k: np.abs(v) for k, v in slot.items()} for p, slot in stepped.optimizer.items()},
-    )
+# Those whose only kink is at 0, so that the sign of the input says on which side it lies.
+KINKED_AT_ZERO = frozenset(name for name, places in KINKS.items() if places == (0.0,))

@@ -1,37 +1,53 @@
-"""The size of a centered step: RMSprop divides by √(v − a²), a difference that may cancel.
-
-v is the average of the squared gradients and a that of the gradients. Where the gradients hardly
-change, v − a² is small beside v and a², and its relative error larger than theirs by the factor
-(v + a²) / (v − a²). A step counts with its length times that.
-"""
+"""The size of what was summed by an optimizer's step, for the parameters and for its state."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from compare.backends.protocol import Arrays, Referee, State
-
-# From here on the rounding of float32 is a part of v − a² that changes more than the last digits
-# of the step, 2⁻²⁴ times this: there is no right value of such a step, and none is judged.
-LARGEST_FACTOR = 2.0**20
+from compare.parity import tolerances
 
 
-def is_centered(state: State) -> bool:
-    """Whether an optimizer's state has an average of the gradients to be subtracted."""
-    return any("grad_avg" in slot for slot in state.optimizer.values())
+@np.errstate(all="ignore")
+def update_sizes(referee: Referee, state: State, gradients: Arrays, maximize: bool) -> State:
+    """Sizes of the updated parameters and of the optimizer's state.
 
-
-def centered_sizes(
-    referee: Referee, state: State, gradients: Arrays, absolute: State, stepped: State, sign: float
-) -> State:
-    """Sizes of a centered step.
+    The referee's optimizer makes the step on absolute values, so that nothing cancels; a
+    parameter then counts with itself and with the length of that step.
 
     Args:
-        referee: A float64 side.
+        referee: A float64 backend.
+        state: Before the step.
+        gradients: Of the step.
+        maximize: Whether the optimizer goes up the gradient.
+    """
+    absolute = state.map(np.abs)
+    sign = -1.0 if maximize else 1.0
+    stepped = referee.update_stage(absolute, {k: sign * np.abs(g) for k, g in gradients.items()})
+    if any("grad_avg" in slot for slot in stepped.optimizer.values()):
+        return _centered_sizes(referee, state, gradients, absolute, stepped, sign)
+    lengths = {k: np.abs(stepped.model[k] - absolute.model[k]) for k in gradients}
+    return State(
+        {k: absolute.model[k] + lengths[k] for k in gradients},
+        {p: {k: np.abs(v) for k, v in slot.items()} for p, slot in stepped.optimizer.items()},
+    )
+
+
+def _centered_sizes(
+    referee: Referee, state: State, gradients: Arrays, absolute: State, stepped: State, sign: float
+) -> State:
+    """Sizes of a centered RMSprop step, which divides by √(v − a²), a difference that may cancel.
+
+    v is the average of the squared gradients and a that of the gradients. Where the gradients
+    hardly change, v − a² is small beside v and a², and its relative error larger than theirs by
+    the factor (v + a²) / (v − a²). A step counts with its length times that.
+
+    Args:
+        referee: A float64 backend.
         state: Before the step.
         gradients: Of the step.
         absolute: The absolute values of the state.
-        stepped: What the referee makes of them with the absolute values of the gradients.
+        stepped: The referee's step from there, with the absolute values of the gradients.
         sign: −1 where the loss is maximized, otherwise 1.
     """
     exact = referee.update_stage(state, gradients)
@@ -51,7 +67,7 @@ def centered_sizes(
         spread = _spread(exact.optimizer[name])
         summed = sizes["square_avg"] + sizes["grad_avg"] ** 2
         factor = np.where(summed == 0, 1.0, summed / spread)
-        factor = np.where(factor <= LARGEST_FACTOR, 1.0 + factor, np.inf)
+        factor = np.where(factor <= tolerances.LARGEST_CANCELLATION, 1.0 + factor, np.inf)
         narrower = (np.sqrt(_spread(wide.optimizer[name])) + eps) / (np.sqrt(spread) + eps)
         factor = factor * np.fmax(narrower, 1.0)
         length = np.abs(wide.model[name] - absolute.model[name])
