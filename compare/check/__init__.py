@@ -1,4 +1,4 @@
-"""Checking a homework, a from-scratch network of somebody else's, against PyTorch.
+"""Checking a homework, from-scratch code of any origin, against PyTorch.
 
 See docs/checking.md for what a homework declares.
 """

@@ -164,8 +164,8 @@ def _not_finite(observed: Observed) -> Iterator[str]:
             holds = "hold" if kind == "logits" else "holds"
             first = np.argwhere(wrong)[0].tolist() if value.ndim else ""
             yield (
-                f"The {subject} {holds} {int(wrong.sum())} of {value.size} values that are infinite "
-                f"or no number{f', the first at {first}' if first else ''}."
+                f"The {subject} {holds} {int(wrong.sum())} of {value.size} values that are "
+                f"infinite or no number{f', the first at {first}' if first else ''}."
             )
 
 

@@ -109,8 +109,9 @@ def _network(assignment: Assignment, case: Case) -> Network:
         UnbuildableError: ``numpy_nn`` cannot build or run it.
     """
     build = assignment.build
-    recorded = isinstance(build, RecordedArchitecture)
-    dropouts = build.dropout_probabilities() if recorded else {}
+    dropouts: dict[str, float] = {}
+    if isinstance(build, RecordedArchitecture):
+        dropouts = build.dropout_probabilities()
     try:
         network = Network(
             build,
