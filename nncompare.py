@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from compare.check.outcome import Outcome
+    from compare.check.result import Outcome
     from compare.records.run import Run
     from compare.testing import assert_parity
 
@@ -110,7 +110,7 @@ def check(
         The outcome: ``outcome.status`` is 0 where it agrees, 1 where it differs and 2 where it
         could not be checked; ``outcome.result`` has every comparison.
     """
-    options = _load("compare.check.outcome").Options(
+    options = _load("compare.check.checking").Options(
         architecture, loss, optimizer, settings or {}, None,
         None if mapping is None else Path(mapping), (), timeout_s, memory_mb,
     )  # fmt: skip

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from compare.check.pairs import compare_pair
+from compare.check.return_values import compare_functions
 from compare.check.sandbox import MEMORY_MB, TIMEOUT_S
 
 __all__ = ["assert_parity"]
@@ -82,14 +82,14 @@ def assert_parity(
     if reference is not None:
         if not callable(ours):
             raise TypeError(f"assert_parity compares two functions, but got {ours!r} first.")
-        difference = compare_pair(ours, reference, tuple(inputs), tolerance)
+        difference = compare_functions(ours, reference, tuple(inputs), tolerance)
         if difference is not None:
             raise AssertionError(difference)
         return
 
-    from compare.check.checking import Options, check_homework, check_with
+    from compare.check.checking import Options, check_homework, check_loaded
     from compare.check.homework import Homework
-    from compare.check.wording import explanation, table
+    from compare.check.result import as_text, table_as_text
     from experiments.errors import InputError
 
     golden_file = None
@@ -107,17 +107,17 @@ def assert_parity(
         outcome = check_homework(Path(ours), options)
     else:
         names = _names(ours, functions)
-        said = {"PARAMETERS": parameters, "BATCH_AXIS": batch_axis, "ONE_HOT": one_hot}
-        names |= {key: value for key, value in said.items() if value is not None}
+        constants = {"PARAMETERS": parameters, "BATCH_AXIS": batch_axis, "ONE_HOT": one_hot}
+        names |= {key: value for key, value in constants.items() if value is not None}
         if callable(architecture):
             names["architecture"] = architecture
         try:
-            outcome = check_with(Homework(names), "The code", options)
+            outcome = check_loaded(Homework(names), "The code", options)
         except InputError as error:
             raise AssertionError(str(error)) from None
     if outcome.status != 0:
-        rows = f"\n\n{table(outcome)}" if outcome.result.checks else ""
-        raise AssertionError(explanation(outcome) + rows)
+        table = f"\n\n{table_as_text(outcome)}" if outcome.result.checks else ""
+        raise AssertionError(as_text(outcome) + table)
 
 
 def _names(ours: Any, functions: Mapping[str, Any]) -> dict[str, Any]:

@@ -71,8 +71,7 @@ TRAININGS = (BenchTraining("SGD"), BenchTraining("Adam"))
 
 def lockstep_epochs(plan: Configuration, splits: Splits) -> Iterator[Any]:
     """Train in lock step, an epoch at a time; gives the LockStep."""
-    from compare.records.tables import TrainingLog
-    from compare.records.tables import TABLES
+    from compare.records.tables import TABLES, TrainingLog
     from compare.training.lockstep import LockStep
 
     findings, observer = TrainingLog(plan.label, 0), _SilentObserver()

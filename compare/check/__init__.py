@@ -1,1 +1,4 @@
-"""Checking somebody's own code against PyTorch: see docs/checking.md for the contract."""
+"""Checking a homework, from-scratch code of any origin, against PyTorch.
+
+See docs/checking.md for what a homework declares.
+"""

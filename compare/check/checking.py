@@ -1,29 +1,69 @@
-"""Checking one homework from its file to the result."""
+"""Checking one homework, from its file to the outcome."""
 
 from __future__ import annotations
 
+import json
+import threading
 import warnings
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from compare.check.assignment import find_assignment, find_cases, leaves_of
-from compare.check.contract import Contract, own_arrays, read_contract
-from compare.check.dropped import with_masks
-from compare.check.evaluation_mode import mode_of_forward
-from compare.check.evidence import Answer, Assignment, Result
-from compare.check.interview import Interview
+from compare.check.architecture import (
+    RecordedArchitecture,
+    first_difference,
+    load_architecture,
+)
+from compare.check.contract import (
+    SIGNATURES,
+    Assignment,
+    Contract,
+    array_layouts,
+    read_contract,
+)
+from compare.check.function_evaluation import FunctionEvaluation, select_forward_mode
+from compare.check.golden import Golden
+from compare.check.invariants import self_inconsistencies
 from compare.check.judge import judge
-from compare.check.layered import LayerInterview
-from compare.check.outcome import Options, Outcome
-from compare.check.recorded import Recorded
-from compare.check.returned import SIGNATURES
-from compare.check.sandbox import Asked, GoneError, Sandbox
-from compare.check.unreferenced import seen_without_reference
+from compare.check.layer_evaluation import LayerEvaluation, expect_dropout
+from compare.check.result import Observed, Outcome, Result
+from compare.check.sandbox import (
+    MEMORY_MB,
+    TIMEOUT_S,
+    HomeworkHandle,
+    ProcessEndedError,
+    Sandbox,
+)
 from compare.mistakes.case import Case
 from experiments.errors import InputError
 
-__all__ = ["Options", "Outcome", "check_homework", "check_with"]
+
+@dataclass(frozen=True)
+class Options:
+    """How a homework is to be checked.
+
+    Attributes:
+        architecture: A name or ``FILE.py:FUNCTION``, instead of the homework's own.
+        loss: A key of ``LOSS_CLASSES``, instead of the homework's own.
+        optimizer: The class of the optimizer that ``update`` implements.
+        settings: Its keyword arguments.
+        golden: A golden file, which takes PyTorch's place.
+        mapping: A mapping file, which gives the homework the names of the contract.
+        required: Functions that the homework has to define.
+        timeout_s: The time that it may take altogether.
+        memory_mb: The memory that it may take.
+    """
+
+    architecture: str | None = None
+    loss: str | None = None
+    optimizer: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    golden: Golden | None = None
+    mapping: Path | None = None
+    required: tuple[str, ...] = ()
+    timeout_s: float = TIMEOUT_S
+    memory_mb: int = MEMORY_MB
 
 
 def check_homework(file: Path, options: Options | None = None) -> Outcome:
@@ -31,142 +71,256 @@ def check_homework(file: Path, options: Options | None = None) -> Outcome:
     options = options or Options()
     file = Path(file)
     try:
-        _is_there(file, "homework")
+        _require_file(file, "homework")
         if options.mapping is not None:
-            _is_there(options.mapping, "mapping file")
+            _require_file(options.mapping, "mapping file")
     except InputError as error:
         return Outcome(file.name, Result(error=str(error)))
     with Sandbox(file, options.timeout_s, options.memory_mb) as sandbox:
-        mapping = options.mapping and str(options.mapping.resolve())
-        try:
-            reply = sandbox.ask("load", said=f"{file.name}, on being imported,", mapping=mapping)
-            if reply.problem:
-                raise InputError(reply.problem)
-            outcome = check_with(sandbox, file.name, options)
-        except (InputError, GoneError) as error:
-            outcome = Outcome(file.name, Result(error=str(error)))
+        outcome = check_file(sandbox, file.name, options)
     return replace(outcome, printed=sandbox.printed, printed_characters=sandbox.printed_characters)
 
 
-def check_with(homework: Asked, name: str, options: Options) -> Outcome:
-    """Check whatever answers as a homework does.
+def check_file(homework: HomeworkHandle, name: str, options: Options) -> Outcome:
+    """Load a homework that has a file, and check it.
+
+    Args:
+        homework: The homework, in this process or its own.
+        name: Its file name, for messages.
+        options: How to check it.
+    """
+    mapping = options.mapping and str(options.mapping.resolve())
+    try:
+        result = homework.request(
+            "load", description=f"{name}, on being imported,", mapping=mapping
+        )
+        if result.problem:
+            raise InputError(result.problem)
+        return check_loaded(homework, name, options)
+    except (InputError, ProcessEndedError) as error:
+        return Outcome(name, Result(error=str(error)))
+
+
+def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outcome:
+    """Check a homework that is loaded.
 
     Raises:
-        InputError: It cannot be checked; the sentence says why.
-        GoneError: Its process ended before the first question.
+        InputError: It cannot be checked.
+        ProcessEndedError: Its process ended before the first case.
     """
-    declared = homework.ask("declaration", said="the declaration").details
-    for function in declared["not_callable"]:
+    declaration = homework.request("declaration", description="the declaration").details
+    for function in declaration["not_callable"]:
         raise InputError(f"{name}: {function} should be a function.")
-    contract = read_contract(name, declared["constants"], declared["functions"])
+    contract = read_contract(name, declaration["constants"], declaration["functions"])
     assignment = find_assignment(homework, name, contract, options)
     cases = find_cases(assignment, contract, options)
+    function_cases = [case for case in cases if not case.given]
+    layer_cases = [case for case in cases if case.given]
+    parameters = cases[0].parameters
     trainable = frozenset(
-        quantity.removeprefix("gradient/")
+        key
         for case in cases
         for quantity in case.expected
-        if quantity.removeprefix("gradient/") in case.parameters
+        if (key := quantity.removeprefix("gradient/")) in case.parameters
     )
-    own = own_arrays(
-        name,
-        contract.parameters,
-        cases[0].parameters,
-        sorted(trainable, key=list(cases[0].parameters).index),
+    layouts = array_layouts(
+        name, contract.parameters, parameters, sorted(trainable, key=list(parameters).index)
     )
-    for_functions = [case for case in cases if not case.given]
-    for_layers = [case for case in cases if case.given]
-    shapes = {key: array.shape for key, array in cases[0].parameters.items()}
-    interview = Interview(homework, contract, own, trainable, shapes)
-    answers: list[Answer] = []
-    asked: list[Case] = []
-    by_functions = any(contract.has(f) for f in SIGNATURES)
-    if by_functions:
-        answers = interview.answers(for_functions)
-        asked = for_functions[: len(answers)]
-    by_layers: dict[str, None] = {}
-    if contract.has("network") and not any(
-        a.problem and "time limit" in a.problem for a in answers
-    ):
-        leaves = leaves_of(assignment)
-        layers = LayerInterview(homework, contract, own, trainable, leaves)
-        more = layers.answers(for_layers)
-        answers, asked = answers + more, asked + for_layers[: len(more)]
-        by_layers = layers.asked
-    asked, notes = mode_of_forward(asked, answers)
-    if isinstance(assignment.build, Recorded):
-        asked = with_masks(asked, answers, assignment.build.probabilities())
-    result, unnamed = _judged(asked, answers, assignment)
-    notes += unnamed
-    if by_functions and not result.passed and answers[0].problem is None:
-        seen = seen_without_reference(interview, for_functions[0], answers[0], result)
-        result = replace(result, invariants=(*result.invariants, *seen))
-    notes += _remarks(contract, options, assignment, answers)
+    shapes = {key: array.shape for key, array in parameters.items()}
+    functions = FunctionEvaluation(homework, contract, layouts, trainable, shapes)
+    observed: list[Observed] = []
+    evaluated: list[Case] = []
+    if contract.has_functions:
+        observed = functions.evaluate(function_cases)
+        evaluated = function_cases[: len(observed)]
+    layer_quantities: dict[str, None] = {}
+    out_of_time = any(one.problem and "time limit" in one.problem for one in observed)
+    if contract.has("network") and not out_of_time:
+        leaves = _leaves(assignment)
+        layers = LayerEvaluation(homework, contract, layouts, trainable, leaves)
+        of_layers = layers.evaluate(layer_cases)
+        observed, evaluated = observed + of_layers, evaluated + layer_cases[: len(of_layers)]
+        layer_quantities = layers.quantities
+    evaluated, notes = select_forward_mode(evaluated, observed)
+    if isinstance(assignment.build, RecordedArchitecture):
+        probabilities = assignment.build.dropout_probabilities()
+        evaluated = expect_dropout(evaluated, observed, probabilities)
+    result, failures = _judge(evaluated, observed, assignment)
+    notes += failures
+    if contract.has_functions and not result.passed and observed[0].problem is None:
+        more = self_inconsistencies(functions, function_cases[0], observed[0], result)
+        result = replace(result, invariants=(*result.invariants, *more))
+    notes += _coverage_notes(contract, options, assignment, observed)
     return Outcome(
         name,
         replace(
             result,
             notes=(*result.notes, *notes),
-            error=result.error or _shortcoming(name, contract, options, result, interview.faults),
+            error=result.error or _incomplete(name, contract, options, result, functions.faults),
         ),
         assignment,
-        _asked_for(contract, asked or cases, by_layers),
+        _required_quantities(contract, evaluated or cases, layer_quantities),
     )
 
 
-def _judged(
-    asked: Sequence[Case], answers: Sequence[Answer], assignment: Assignment
-) -> tuple[Result, list[str]]:
-    """The verdict, which does not depend on whether its reason can be looked for.
+def find_assignment(
+    homework: HomeworkHandle, name: str, contract: Contract, options: Options
+) -> Assignment:
+    """What a homework is to compute: from a golden file, the options, or the homework itself.
 
-    An error in looking for it is nobody's fault but this program's. It costs the names alone, and
-    is not silent: it is a warning, and so an error in this program's own tests.
+    Raises:
+        InputError: It is said nowhere, or the golden file is for another network.
+    """
+    if options.golden is not None:
+        return _from_golden(homework, name, contract, options)
+    loss = options.loss or contract.loss or "cross_entropy"
+    architecture = options.architecture or contract.architecture
+    if options.architecture is None and contract.has("architecture"):
+        build = _own_architecture(homework, name)
+    elif architecture is None:
+        raise InputError(
+            f'{name} does not say which network it is: write ARCHITECTURE = "softmax_mlp" into it '
+            "(nncompare list names the others), or def architecture(nn): return nn.Sequential(…), "
+            "or pass --architecture."
+        )
+    else:
+        build = load_architecture(architecture)
+    optimizer = options.optimizer if contract.has("update") else None
+    return Assignment(build.__name__, build, loss, optimizer, options.settings)
+
+
+def _own_architecture(homework: HomeworkHandle, name: str) -> RecordedArchitecture:
+    result = homework.request("architecture", description="architecture(nn)")
+    if result.problem:
+        raise InputError(result.problem)
+    return RecordedArchitecture(result.details["tree"], f"architecture(nn) of {name}")
+
+
+def _from_golden(
+    homework: HomeworkHandle, name: str, contract: Contract, options: Options
+) -> Assignment:
+    """The assignment of the golden file, which nothing else may contradict."""
+    assert options.golden is not None
+    golden = options.golden.assignment
+    architecture = options.architecture or contract.architecture
+    if options.architecture is None and contract.has("architecture"):
+        _require_same_network(golden, _own_architecture(homework, name))
+    elif architecture is not None and architecture != golden.architecture:
+        _require_same_network(golden, load_architecture(architecture))
+    for what, found, expected in (
+        ("the loss", options.loss or contract.loss, golden.loss),
+        ("the optimizer", options.optimizer, golden.optimizer),
+    ):
+        if found is not None and found != expected:
+            raise InputError(
+                f"The golden file has {what} {expected}, but {name} is to be checked with {found}."
+            )
+    if options.settings and options.settings != golden.settings:
+        raise InputError(
+            f"The golden file was made with the settings {golden.settings} of the optimizer, but "
+            f"--set says {options.settings}."
+        )
+    return golden
+
+
+def _require_same_network(golden: Assignment, architecture: RecordedArchitecture) -> None:
+    assert isinstance(golden.build, RecordedArchitecture)
+    difference = first_difference(golden.build, architecture)
+    if difference is not None:
+        raise InputError(
+            f"The golden file was made for {golden.architecture}, but {architecture.__name__} is "
+            f"another network: it has {difference[1]} where the file has {difference[0]}."
+        )
+
+
+_cases_by_assignment: dict[str, list[Case]] = {}
+_cases_lock = threading.Lock()
+
+
+def find_cases(assignment: Assignment, contract: Contract, options: Options) -> list[Case]:
+    """The cases to evaluate, from the golden file or from PyTorch, which runs each once."""
+    functions, layers = contract.has_functions, contract.has("network")
+    if options.golden is not None:
+        return [c for c in options.golden.cases if (layers if c.given else functions)]
+    try:
+        from compare.check.questions import make_cases
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"PyTorch is not installed ({error}): check with --golden FILE, made by nncompare "
+            "golden where it is."
+        ) from None
+    build = assignment.build
+    tree = build.tree if isinstance(build, RecordedArchitecture) else None
+    parts = [tree, assignment.loss, assignment.optimizer, assignment.settings, functions, layers]
+    key = json.dumps(parts, default=str)
+    with _cases_lock:
+        if key not in _cases_by_assignment:
+            cases = make_cases(assignment, functions=functions, layers=layers)
+            _cases_by_assignment[key] = cases
+        return _cases_by_assignment[key]
+
+
+def _leaves(assignment: Assignment) -> list[tuple[str, str]]:
+    """Name and class of every module that contains no others."""
+    build = assignment.build
+    return build.leaves() if isinstance(build, RecordedArchitecture) else []
+
+
+def _judge(
+    cases: Sequence[Case], observed: Sequence[Observed], assignment: Assignment
+) -> tuple[Result, list[str]]:
+    """The verdict, which an error in the search for mistakes does not change.
+
+    Such an error is a fault of this program. It costs the names of mistakes alone, and is a
+    warning, which this program's own tests turn into an error.
     """
     try:
-        return judge(asked, answers, assignment), []
+        return judge(cases, observed, assignment), []
     except Exception as error:
-        said = f"nncompare failed to look for the mistake: {type(error).__name__}: {error}"
-        warnings.warn(said, RuntimeWarning, stacklevel=1)
-        return judge(asked, answers), [f"{said}. The verdict does not depend on it."]
+        failure = f"nncompare failed to look for the mistake: {type(error).__name__}: {error}"
+        warnings.warn(failure, RuntimeWarning, stacklevel=1)
+        return judge(cases, observed), [f"{failure}. The verdict does not depend on it."]
 
 
-def _remarks(
-    contract: Contract, options: Options, assignment: Assignment, answers: Sequence[Answer]
+def _coverage_notes(
+    contract: Contract, options: Options, assignment: Assignment, observed: Sequence[Observed]
 ) -> list[str]:
-    found = []
+    """What was left out of the comparison."""
+    notes = []
     optimizer = options.golden.assignment.optimizer if options.golden else options.optimizer
     if contract.has("update") and optimizer is None:
-        found.append("update was not checked: name its optimizer with --optimizer.")
-    dropouts = [name for name, kind in leaves_of(assignment) if kind.startswith("Dropout")]
-    if dropouts and any(contract.has(f) for f in SIGNATURES):
-        found.append("Dropout is left out of the comparison of functions: its masks are random.")
+        notes.append("update was not checked: name its optimizer with --optimizer.")
+    dropouts = [name for name, kind in _leaves(assignment) if kind.startswith("Dropout")]
+    if dropouts and contract.has_functions:
+        notes.append("Dropout is left out of the comparison of functions: its masks are random.")
     elif missing := [
-        n for n in dropouts if not any(f"activation/{n}" in a.values for a in answers)
+        n for n in dropouts if not any(f"activation/{n}" in one.values for one in observed)
     ]:
-        found.append(f"Dropout ({', '.join(missing)}) is left out of the comparison.")
-    return found
+        notes.append(f"Dropout ({', '.join(missing)}) is left out of the comparison.")
+    return notes
 
 
-def _shortcoming(
+def _incomplete(
     name: str, contract: Contract, options: Options, result: Result, faults: list[str]
 ) -> str | None:
-    """What makes the homework incomplete although all that it answered may be right."""
+    """Why the homework does not count as checked although nothing it computed is wrong."""
     required = options.required + (("update",) if options.optimizer else ())
     for function in required:
         both = function in ("loss", "gradients") and contract.has("loss_and_gradients")
         if not contract.has(function) and not both:
-            said = SIGNATURES.get(function, f"{function}(params)")
-            return f"{name} defines no {said}, which is asked for."
+            signature = SIGNATURES.get(function, f"{function}(params)")
+            return f"{name} defines no {signature}, which is asked for."
     if not result.checks:
         return "Nothing could be compared."
     return faults[0] if faults and all(check.passed for check in result.checks) else None
 
 
-def _asked_for(
-    contract: Contract, cases: Sequence[Case], by_layers: Collection[str]
+def _required_quantities(
+    contract: Contract, cases: Sequence[Case], layer_quantities: Collection[str]
 ) -> tuple[str, ...]:
-    """The quantities that the homework's functions and those layers that it has should give."""
+    """The quantities that the homework's functions, and the layers that it has, should give."""
     both = contract.has("loss_and_gradients")
-    givers = {
+    given = {
         "logits": contract.has("forward"),
         "loss": contract.has("loss") or both,
         "gradient": contract.has("gradients") or both,
@@ -176,18 +330,18 @@ def _asked_for(
     found: dict[str, None] = {}
     for case in cases:
         for quantity in case.expected:
-            wanted = quantity in by_layers or not by_layers
-            if wanted if case.given else givers[quantity.partition("/")[0]]:
+            by_layers = quantity in layer_quantities or not layer_quantities
+            if by_layers if case.given else given[quantity.partition("/")[0]]:
                 found[quantity] = None
     return tuple(found)
 
 
-def _is_there(file: Path, what: str) -> None:
+def _require_file(file: Path, noun: str) -> None:
     if not file.is_file():
-        kind = "is a folder" if file.is_dir() else "does not exist"
-        raise InputError(f"{file}: the {what} {kind}; expected a Python file.")
+        problem = "is a folder" if file.is_dir() else "does not exist"
+        raise InputError(f"{file}: the {noun} {problem}; expected a Python file.")
     if file.suffix != ".py":
         raise InputError(
-            f"{file}: the {what} should be a Python file, NAME.py; a notebook becomes one with "
+            f"{file}: the {noun} should be a Python file, NAME.py; a notebook becomes one with "
             "jupyter nbconvert --to script."
         )

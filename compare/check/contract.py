@@ -1,41 +1,210 @@
-"""What a homework says of itself, checked: docs/checking.md has it in words."""
+"""The contract: what a homework declares about itself, and the layout of its arrays.
+
+docs/checking.md describes the contract for the authors of homeworks.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from compare.check.layout import Batches, Own
+import numpy as np
+
 from experiments.errors import InputError
 
-LOSSES = {
+# The names of losses in a homework, and PyTorch's classes.
+LOSS_CLASSES = {
     "cross_entropy": "CrossEntropyLoss",
     "mse": "MSELoss",
     "bce": "BCELoss",
     "bce_with_logits": "BCEWithLogitsLoss",
 }
-ANSWERING = ("forward", "loss", "gradients", "loss_and_gradients", "update", "network")
+
+# The functions that a homework may define, as messages name them.
+SIGNATURES = {
+    "forward": "forward(params, x)",
+    "loss": "loss(params, x, y)",
+    "gradients": "gradients(params, x, y)",
+    "loss_and_gradients": "loss_and_gradients(params, x, y)",
+    "update": "update(params, grads, state)",
+}
+# A homework has to define at least one of these.
+CHECKABLE = ("forward", "loss", "gradients", "loss_and_gradients", "update", "network")
+
+# The two ways to write a bias (n,) with two axes, as NumPy's index expressions.
+COLUMN, ROW = "[:, None]", "[None, :]"
+
+
+class ReturnValueError(Exception):
+    """A homework returned something that the contract does not allow; the message says what."""
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What a homework is to compute.
+
+    Attributes:
+        architecture: The name of the network, for messages.
+        build: Builds the network from a namespace such as ``torch.nn``.
+        loss: A key of :data:`LOSS_CLASSES`.
+        optimizer: The class of the optimizer that ``update`` implements, or None if updates are
+            not checked.
+        settings: The optimizer's keyword arguments.
+    """
+
+    architecture: str
+    build: Callable[[Any], Any]
+    loss: str = "cross_entropy"
+    optimizer: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ArrayLayout:
+    """The name and the shape that a homework uses for one array of the reference.
+
+    Attributes:
+        name: The homework's name for it.
+        key: Its key in the reference's ``state_dict``.
+        form: How the homework's array follows from the reference's: ``""`` (the same), ``.T``,
+            ``[:, None]`` or ``[None, :]``.
+    """
+
+    name: str
+    key: str
+    form: str = ""
+
+    @classmethod
+    def parse(cls, name: str, text: str) -> ArrayLayout:
+        """Read an entry of PARAMETERS, such as ``0.weight.T``."""
+        match = re.fullmatch(r"(.*?)(\.T|\[\s*(?::\s*,\s*None|None\s*,\s*:)\s*\])?", text.strip())
+        assert match is not None
+        form = match[2] or ""
+        if form.startswith("["):
+            form = COLUMN if form.replace(" ", "").startswith("[:") else ROW
+        return cls(name, match[1], form)
+
+    def to_homework(self, array: np.ndarray) -> np.ndarray:
+        """Copy an array of the reference into the homework's layout."""
+        match self.form:
+            case ".T":
+                array = array.T
+            case "[:, None]":
+                array = array[:, None]
+            case "[None, :]":
+                array = array[None, :]
+        return np.array(array, order="C")
+
+    def from_homework(self, array: np.ndarray, shape: tuple[int, ...], subject: str) -> np.ndarray:
+        """Copy an array of the homework into the reference's layout.
+
+        A bias of shape (n,) may come back as (n,), (n, 1) or (1, n), whatever ``form`` is.
+
+        Args:
+            array: The homework's array.
+            shape: The shape of the reference's.
+            subject: What the array is, as the subject of an error message.
+
+        Raises:
+            ReturnValueError: The array has another shape.
+        """
+        array = np.asarray(array, np.float64)
+        vector = array.ndim < 2 or (array.ndim == 2 and 1 in array.shape)
+        if len(shape) == 1 and array.size == shape[0] and vector:
+            return array.reshape(shape)
+        expected = shape[::-1] if self.form == ".T" else shape
+        if len(shape) == 0 and array.size == 1:
+            return array.reshape(())
+        if array.shape != expected:
+            transposed = array.shape == expected[::-1] and len(expected) == 2
+            hint = "; it is transposed" if transposed else ""
+            raise ReturnValueError(
+                f"{subject} has the shape {array.shape}, but expected {expected}{hint}."
+            )
+        return np.array(array.T if self.form == ".T" else array, order="C")
+
+
+@dataclass(frozen=True)
+class BatchLayout:
+    """The form in which a homework takes its batches.
+
+    Attributes:
+        axis: The batch axis: 0 or 1.
+        one_hot: Whether class labels are one-hot rows (columns if the batch axis is 1).
+    """
+
+    axis: int = 0
+    one_hot: bool = False
+
+    def to_homework(self, rows: np.ndarray) -> np.ndarray:
+        """Copy a batch (N, …) into the homework's layout; labels (N,) stay as they are."""
+        return np.array(np.moveaxis(rows, 0, self.axis) if rows.ndim > 1 else rows, order="C")
+
+    def labels_to_homework(self, targets: np.ndarray, classes: int) -> np.ndarray:
+        """Copy targets into the homework's layout, class labels as one-hot rows if it says so."""
+        if self.one_hot and targets.dtype.kind in "iu":
+            return self.to_homework(np.eye(classes)[targets])
+        return self.to_homework(targets)
+
+    def from_homework(self, array: np.ndarray, shape: tuple[int, ...], subject: str) -> np.ndarray:
+        """Copy what the homework returned for a batch into the reference's layout.
+
+        Args:
+            array: The homework's array.
+            shape: The shape of the reference's.
+            subject: What the array is, as the subject of an error message.
+
+        Raises:
+            ReturnValueError: The array has another shape.
+        """
+        array = np.asarray(array, np.float64)
+        expected = (
+            tuple(np.moveaxis(np.empty(shape, bool), 0, self.axis).shape)
+            if len(shape) > 1
+            else shape
+        )
+        if array.shape == expected:
+            return np.array(
+                np.moveaxis(array, self.axis, 0) if array.ndim > 1 else array, order="C"
+            )
+        if shape[1:] == (1,) and array.shape == shape[:1]:
+            return array.reshape(shape)  # one output per row, returned without its axis
+        axes = "(classes, N)" if self.axis else "(N, classes)"
+        hint = ""
+        if len(expected) == 2 and array.shape == expected[::-1]:
+            hint = (
+                "; it is transposed"
+                if self.axis
+                else "; if your batch is the columns, write BATCH_AXIS = 1"
+            )
+        of = f", {axes}" if len(expected) == 2 and "logits" in subject else ""
+        raise ReturnValueError(
+            f"{subject} has the shape {array.shape}, but expected {expected}{of}{hint}."
+        )
 
 
 @dataclass(frozen=True)
 class Contract:
-    """The conventions of one homework.
+    """What one homework declares.
 
     Attributes:
-        architecture: A name, or None where the homework gives the network itself or nothing.
-        loss: A key of :data:`LOSSES`.
-        parameters: Own name → entry, as written; None where the names are the reference's.
+        architecture: The name of a network, or None if the homework defines the network itself
+            or does not say which it is.
+        loss: A key of :data:`LOSS_CLASSES`.
+        parameters: PARAMETERS as written (own name → entry), or None if the homework uses the
+            reference's names.
         batches: The batch axis and the form of labels.
-        attributes: Where layers keep their gradients, as far as it is said.
-        functions: The functions of the contract that it defines.
+        attributes: ATTRIBUTES as written: where layer classes keep their gradients.
+        functions: The functions of the contract that the homework defines.
     """
 
     architecture: str | None = None
     loss: str | None = None
     parameters: dict[str, str] | None = None
-    batches: Batches = field(default_factory=Batches)
+    batches: BatchLayout = field(default_factory=BatchLayout)
     attributes: dict[str, str] = field(default_factory=dict)
     functions: tuple[str, ...] = ()
 
@@ -43,71 +212,81 @@ class Contract:
         """Whether the homework defines the function."""
         return function in self.functions
 
+    @property
+    def has_functions(self) -> bool:
+        """Whether the homework defines a function other than ``network``."""
+        return any(name in self.functions for name in SIGNATURES)
+
 
 def read_contract(file: str, constants: Mapping[str, Any], functions: Iterable[str]) -> Contract:
-    """The contract from what was found in the file.
+    """Build the contract from the names that a homework defines.
+
+    Args:
+        file: The name of the homework, for error messages.
+        constants: The constants of the contract that it defines.
+        functions: The functions of the contract that it defines.
 
     Raises:
-        InputError: A constant is not what it may be, or there is nothing to check.
+        InputError: A constant has a value that is not allowed, or there is nothing to check.
     """
     functions = tuple(functions)
-    if not any(name in functions for name in ANSWERING):
+    if not any(name in functions for name in CHECKABLE):
         near = "forward(params, x), loss(params, x, y), gradients(params, x, y)"
         raise InputError(
             f"{file} defines nothing that can be checked: expected one or more of {near}, "
             "loss_and_gradients(params, x, y), update(params, grads, state), network(params)."
         )
-    axis = _one_of(file, constants, "BATCH_AXIS", (0, 1), 0)
-    one_hot = _one_of(file, constants, "ONE_HOT", (False, True), False)
+    axis = _choice(file, constants, "BATCH_AXIS", (0, 1), 0)
+    one_hot = _choice(file, constants, "ONE_HOT", (False, True), False)
     parameters = _names(file, constants, "PARAMETERS", '{"W1": "0.weight.T", "b1": "0.bias"}')
     attributes = _names(file, constants, "ATTRIBUTES", '{"weight": "dW", "bias": "db"}')
     architecture = constants.get("ARCHITECTURE")
     if architecture is not None and not isinstance(architecture, str):
         raise InputError(
             f'{file}: ARCHITECTURE should be a name such as "softmax_mlp", but is '
-            f"{_said(architecture)}; a network itself is a function architecture(nn)."
+            f"{_as_written(architecture)}; a network itself is a function architecture(nn)."
         )
     loss = None
     if "LOSS" in constants:
-        loss = _one_of(file, constants, "LOSS", tuple(LOSSES), "")
-    return Contract(
-        architecture, loss, parameters, Batches(axis, bool(one_hot)), attributes or {}, functions
-    )
+        loss = _choice(file, constants, "LOSS", tuple(LOSS_CLASSES), "")
+    batches = BatchLayout(axis, bool(one_hot))
+    return Contract(architecture, loss, parameters, batches, attributes or {}, functions)
 
 
-def own_arrays(
-    file: str, parameters: dict[str, str] | None, keys: Iterable[str], needed: Iterable[str]
-) -> list[Own]:
-    """The homework's own arrays in the order in which it names them.
+def array_layouts(
+    file: str, parameters: dict[str, str] | None, keys: Iterable[str], trainable: Iterable[str]
+) -> list[ArrayLayout]:
+    """The layouts of a homework's arrays, in the order of PARAMETERS.
 
     Args:
-        file: The homework, for sentences.
+        file: The name of the homework, for error messages.
         parameters: PARAMETERS as written.
         keys: The keys of the network's ``state_dict``.
-        needed: Those of parameters.
+        trainable: Those of its parameters, without buffers.
 
     Raises:
-        InputError: A key does not exist, is named twice, or is missing.
+        InputError: PARAMETERS has a key that does not exist or comes twice, or lacks one.
     """
-    keys, needed = list(keys), list(needed)
+    keys, trainable = list(keys), list(trainable)
     if parameters is None:
-        return [Own(key, key) for key in keys]
-    found: dict[str, Own] = {}
+        return [ArrayLayout(key, key) for key in keys]
+    found: dict[str, ArrayLayout] = {}
     for name, text in parameters.items():
-        own = Own.parse(name, text)
-        if own.key not in keys:
-            near = difflib.get_close_matches(own.key, keys, n=1)
+        layout = ArrayLayout.parse(name, text)
+        if layout.key not in keys:
+            near = difflib.get_close_matches(layout.key, keys, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise InputError(
                 f"{file}: PARAMETERS[{name!r}] is {text!r}, but the network has only "
                 f"{', '.join(keys)}{hint}"
             )
-        if own.key in found:
+        if layout.key in found:
             raise InputError(
-                f"{file}: PARAMETERS names {own.key} twice: {found[own.key].name!r} and {name!r}."
+                f"{file}: PARAMETERS names {layout.key} twice: {found[layout.key].name!r} and "
+                f"{name!r}."
             )
-        found[own.key] = own
-    missing = [key for key in needed if key not in found]
+        found[layout.key] = layout
+    missing = [key for key in trainable if key not in found]
     if missing:
         raise InputError(
             f"{file}: PARAMETERS has no entry for {', '.join(missing)}: every parameter of the "
@@ -116,7 +295,7 @@ def own_arrays(
     return list(found.values())
 
 
-def _one_of(
+def _choice(
     file: str, constants: Mapping[str, Any], name: str, allowed: tuple, default: Any
 ) -> Any:
     value = constants.get(name, default)
@@ -124,7 +303,7 @@ def _one_of(
         return default
     if isinstance(value, dict) or value not in allowed:
         words = " or ".join(repr(v) for v in allowed)
-        raise InputError(f"{file}: {name} should be {words}, but is {_said(value)}.")
+        raise InputError(f"{file}: {name} should be {words}, but is {_as_written(value)}.")
     return value
 
 
@@ -136,12 +315,13 @@ def _names(
         return None
     if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
         raise InputError(
-            f"{file}: {name} should be a dict such as {example}, but is {_said(value)}."
+            f"{file}: {name} should be a dict such as {example}, but is {_as_written(value)}."
         )
     return value
 
 
-def _said(value: Any) -> str:
-    if isinstance(value, dict) and set(value) == {"unfit"}:
-        return str(value["unfit"])
+def _as_written(value: Any) -> str:
+    """A constant in an error message; ``not_json`` marks one that only its text came from."""
+    if isinstance(value, dict) and set(value) == {"not_json"}:
+        return str(value["not_json"])
     return repr(value)

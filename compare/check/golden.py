@@ -1,4 +1,4 @@
-"""Questions and PyTorch's answers in a file, for machines without PyTorch.
+"""Golden files: cases with PyTorch's values, for machines without PyTorch.
 
 The file is a NumPy archive of plain arrays; its entry ``golden`` is JSON with the schema version
 and the network.
@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from compare.backends.protocol import Arrays
-from compare.check.evidence import Assignment
-from compare.check.recorded import Recorded
+from compare.check.architecture import RecordedArchitecture
+from compare.check.contract import Assignment
 from compare.mistakes.case import Case
 from compare.records.atomic import write_atomically
 from experiments.errors import InputError
@@ -28,7 +28,7 @@ PARTS = ("expected", "sizes", "expected32", "given")
 
 @dataclass(frozen=True)
 class Golden:
-    """What a golden file holds."""
+    """The contents of a golden file."""
 
     assignment: Assignment
     cases: list[Case]
@@ -37,14 +37,14 @@ class Golden:
 def write_golden(path: Path, golden: Golden) -> None:
     """Write a golden file, whole or not at all.
 
-    Parameters that several cases share are written once; sizes, which need not be exact, and
-    float32 answers in float32.
+    Parameters that several cases share are written once. Sizes, which need not be exact, and the
+    values of float32 are written in float32.
     """
     assignment = golden.assignment
-    assert isinstance(assignment.build, Recorded)
+    assert isinstance(assignment.build, RecordedArchitecture)
     arrays: dict[str, np.ndarray] = {}
     sets: list[Arrays] = []
-    described: list[dict[str, Any]] = []
+    descriptions: list[dict[str, Any]] = []
     for number, case in enumerate(golden.cases):
         known = next((i for i, s in enumerate(sets) if s is case.parameters), len(sets))
         if known == len(sets):
@@ -60,17 +60,17 @@ def write_golden(path: Path, golden: Golden) -> None:
                 arrays[f"{start}/{part}/{key}"] = array.astype(np.float32) if short else array
         for step, gradients in enumerate(case.update_gradients):
             arrays |= {f"{start}/step{step}/{key}": a for key, a in gradients.items()}
-        described.append({"parameters": known, "steps": len(case.update_gradients)})
-    head = {
+        descriptions.append({"parameters": known, "steps": len(case.update_gradients)})
+    header = {
         "schema": SCHEMA,
         "architecture": assignment.architecture,
         "network": assignment.build.tree,
         "loss": assignment.loss,
         "optimizer": assignment.optimizer,
         "settings": assignment.settings,
-        "cases": described,
+        "cases": descriptions,
     }
-    arrays["golden"] = np.frombuffer(json.dumps(head).encode(), np.uint8)
+    arrays["golden"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, **arrays)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,10 +85,10 @@ def read_golden(path: Path) -> Golden:
     """
     try:
         with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            head = json.loads(file["golden"].tobytes())
-            if head["schema"] != SCHEMA:
+            header = json.loads(file["golden"].tobytes())
+            if header["schema"] != SCHEMA:
                 raise InputError(
-                    f"{path} is a golden file of schema {head['schema']}, but this program reads "
+                    f"{path} is a golden file of schema {header['schema']}, but this program reads "
                     f"schema {SCHEMA}: make it again with nncompare golden."
                 )
             arrays = {name: file[name] for name in file.files}
@@ -96,15 +96,15 @@ def read_golden(path: Path) -> Golden:
         raise InputError(f"{path}: there is no such golden file.") from None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is no golden file, or it is damaged: {error}.") from None
-    build = Recorded(head["network"], head["architecture"])
+    build = RecordedArchitecture(header["network"], header["architecture"])
     assignment = Assignment(
-        head["architecture"], build, head["loss"], head["optimizer"], head["settings"]
+        header["architecture"], build, header["loss"], header["optimizer"], header["settings"]
     )
-    return Golden(assignment, [_case(i, d, arrays) for i, d in enumerate(head["cases"])])
+    return Golden(assignment, [_case(i, d, arrays) for i, d in enumerate(header["cases"])])
 
 
-def _case(number: int, described: dict[str, Any], arrays: Arrays) -> Case:
-    def under(prefix: str) -> Arrays:
+def _case(number: int, description: dict[str, Any], arrays: Arrays) -> Case:
+    def with_prefix(prefix: str) -> Arrays:
         return {
             key.removeprefix(prefix): array
             for key, array in arrays.items()
@@ -112,14 +112,14 @@ def _case(number: int, described: dict[str, Any], arrays: Arrays) -> Case:
         }
 
     start = f"case{number}"
-    parts = {part: under(f"{start}/{part}/") for part in PARTS}
+    parts = {part: with_prefix(f"{start}/{part}/") for part in PARTS}
     return Case(
-        under(f"parameters{described['parameters']}/"),
+        with_prefix(f"parameters{description['parameters']}/"),
         arrays[f"{start}/inputs"],
         arrays[f"{start}/targets"],
         parts["expected"],
         parts["sizes"],
-        tuple(under(f"{start}/step{step}/") for step in range(described["steps"])),
+        tuple(with_prefix(f"{start}/step{step}/") for step in range(description["steps"])),
         parts["expected32"],
         parts["given"],
         arrays.get(f"{start}/evaluation"),

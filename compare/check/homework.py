@@ -1,14 +1,16 @@
-"""A homework, loaded: its names looked up, its functions called with copies.
+"""A loaded homework: requests look up its names and call its functions with copies of arrays.
 
-This file and those it imports run beside the homework, in its own process (:mod:`worker`) or,
-for functions that a test already holds, in the process of the test.
+This file and those that it imports run beside the homework: in its own process (:mod:`worker`)
+or, for functions that a caller already holds, in the caller's.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import inspect
+import os
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from compare.check.blame import blame
-from compare.check.layer_calls import Layers
-from compare.check.recorded import record
-from compare.check.values import Reply, describe
+from compare.check.architecture import record_architecture
+from compare.check.layer_classes import LayerObjects
+from compare.check.return_values import CallResult, describe
 
+# The functions of the contract with their arguments, and the constants.
 FUNCTIONS = {
     "forward": ("params", "x"),
     "loss": ("params", "x", "y"),
@@ -32,16 +34,20 @@ FUNCTIONS = {
 }
 CONSTANTS = ("ARCHITECTURE", "LOSS", "PARAMETERS", "BATCH_AXIS", "ONE_HOT", "ATTRIBUTES")
 
+# The characters of an exception's message that are shown, and the warnings of one call.
+MESSAGE_CHARACTERS = 300
+MOST_WARNINGS = 5
+
 Arrays = Mapping[str, np.ndarray]
 
 
 class Homework:
-    """The names of a homework and, before them, those of a mapping file.
+    """The names that a homework defines, those of its mapping file before its own.
 
     Args:
-        names: What is defined.
-        file: Where, for the line numbers of errors.
-        memory_mb: The memory limit, to name it.
+        names: The names, unless they are loaded from the file.
+        file: The homework's file, for :meth:`request` with ``load`` and for line numbers.
+        memory_mb: The memory limit, for error messages.
     """
 
     def __init__(
@@ -52,120 +58,198 @@ class Homework:
     ) -> None:
         self._names: dict[str, Any] = dict(names or {})
         self._file, self._memory_mb = file, memory_mb
-        self._state: dict[str, Any] = {}
-        self._layers: Layers | None = None
+        self._optimizer_state: dict[str, Any] = {}
+        self._layers: LayerObjects | None = None
 
-    def ask(self, what: str, arrays: Arrays | None = None, **details: Any) -> Reply:
-        """Do one thing with the homework: the name of a method, what it is given, how."""
-        reply = Reply()
+    def request(
+        self,
+        action: str,
+        arrays: Arrays | None = None,
+        *,
+        description: str = "",
+        **details: Any,
+    ) -> CallResult:
+        """Carry out one request.
+
+        Args:
+            action: ``load``, ``declaration``, ``architecture``, ``call``, ``update``,
+                ``network``, ``layer``, ``dropout``, ``chain`` or ``layer_loss``.
+            arrays: The arrays that go with it.
+            description: What is being called, as the subject of an error message.
+            details: Further arguments of the action.
+        """
+        result = CallResult()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             try:
-                getattr(self, f"_{what}")(reply, dict(arrays or {}), **details)
+                getattr(self, f"_{action}")(result, dict(arrays or {}), **details)
             except BaseException as error:
                 if self._file is None and isinstance(error, KeyboardInterrupt):
-                    raise  # here it comes from the person at the keyboard
-                reply.problem = blame(error, details.get("said", what), self._file, self._memory_mb)
-        reply.warnings = self._warnings(caught)
-        return reply
+                    raise  # the person at the keyboard has pressed Ctrl-C
+                result.problem = error_sentence(
+                    error, description or action, self._file, self._memory_mb
+                )
+        result.warnings = self._numpy_warnings(caught)
+        return result
 
-    def _load(self, reply: Reply, _: Arrays, said: str, mapping: str | None = None) -> None:
-        """Run the file, and the mapping file with the homework's names at hand."""
+    def _load(self, result: CallResult, _: Arrays, mapping: str | None = None) -> None:
+        """Run the file, then the mapping file, which sees the homework's names."""
         assert self._file is not None
         sys.path.insert(0, str(self._file.parent))
         sys.dont_write_bytecode = True
-        self._names = vars(_module(self._file))
+        self._names = vars(_run_as_module(self._file))
         if mapping is not None:
             public = {k: v for k, v in self._names.items() if not k.startswith("__")}
-            self._names = {**public, **vars(_module(Path(mapping), public))}
+            self._names = {**public, **vars(_run_as_module(Path(mapping), public))}
 
-    def _declaration(self, reply: Reply, _: Arrays, said: str) -> None:
-        reply.details["constants"] = {
-            name: _plain(self._names[name])
+    def _declaration(self, result: CallResult, _: Arrays) -> None:
+        result.details["constants"] = {
+            name: _as_json(self._names[name])
             for name in CONSTANTS
             if self._names.get(name) is not None
         }
-        reply.details["functions"] = [name for name in FUNCTIONS if callable(self._names.get(name))]
-        reply.details["not_callable"] = [
+        result.details["functions"] = [
+            name for name in FUNCTIONS if callable(self._names.get(name))
+        ]
+        result.details["not_callable"] = [
             name for name in FUNCTIONS if name in self._names and not callable(self._names[name])
         ]
 
-    def _architecture(self, reply: Reply, _: Arrays, said: str) -> None:
-        reply.details["tree"] = record(self._function("architecture"))
+    def _architecture(self, result: CallResult, _: Arrays) -> None:
+        result.details["tree"] = record_architecture(self._function("architecture"))
 
-    def _call(self, reply: Reply, arrays: Arrays, said: str, function: str) -> None:
-        """Call a function with copies, and look afterwards at what became of them."""
+    def _call(self, result: CallResult, arrays: Arrays, function: str) -> None:
+        """Call a function with copies, and report the arguments that it changed in place."""
         called = self._function(function)
-        params, x = _under("params/", arrays), np.array(arrays["x"])
-        given: list[Any] = [params, x]
+        params, x = _with_prefix("params/", arrays), np.array(arrays["x"])
+        arguments: list[Any] = [params, x]
         if "y" in arrays:
-            given.append(np.array(arrays["y"]))
-        result = called(*given)
-        reply.value = describe(result)
+            arguments.append(np.array(arrays["y"]))
+        result.value = describe(called(*arguments))
         for name, before in arrays.items():
             owner, _, key = name.partition("/")
-            after = params.get(key) if owner == "params" else given[1 if owner == "x" else 2]
+            after = params.get(key) if owner == "params" else arguments[1 if owner == "x" else 2]
             now = describe(after)
             if now.array is None or not _identical(now.array, before):
-                reply.changed[name] = now.array if now.array is not None else np.array(np.nan)
+                result.changed[name] = now.array if now.array is not None else np.array(np.nan)
 
-    def _update(self, reply: Reply, arrays: Arrays, said: str, first: bool) -> None:
-        """Call ``update``; what it puts into ``state`` is there in the next call."""
+    def _update(self, result: CallResult, arrays: Arrays, first: bool) -> None:
+        """Call ``update``; its ``state`` lasts until an update is the first again."""
         if first:
-            self._state = {}
+            self._optimizer_state = {}
         called = self._function("update")
-        result = called(_under("params/", arrays), _under("grads/", arrays), self._state)
-        reply.value = describe(result)
+        params, gradients = _with_prefix("params/", arrays), _with_prefix("grads/", arrays)
+        result.value = describe(called(params, gradients, self._optimizer_state))
 
-    def _network(self, reply: Reply, arrays: Arrays, said: str) -> None:
-        made = self._function("network")(_under("params/", arrays))
-        self._layers = Layers(made)
-        reply.details.update(self._layers.described())
+    def _network(self, result: CallResult, arrays: Arrays) -> None:
+        network = self._function("network")(_with_prefix("params/", arrays))
+        self._layers = LayerObjects(network)
+        result.details.update(self._layers.summary())
 
-    def _layer(self, reply: Reply, arrays: Arrays, said: str, **details: Any) -> None:
+    def _layer(self, result: CallResult, arrays: Arrays, **details: Any) -> None:
         assert self._layers is not None
-        reply.value = describe(self._layers.alone(dict(arrays), **details))
+        result.value = describe(self._layers.run_layer(dict(arrays), **details))
 
-    def _dropout(self, reply: Reply, arrays: Arrays, said: str, index: int) -> None:
+    def _dropout(self, result: CallResult, arrays: Arrays, index: int) -> None:
         assert self._layers is not None
-        reply.value = describe(self._layers.dropout(dict(arrays), index))
+        result.value = describe(self._layers.run_dropout(dict(arrays), index))
 
-    def _chain(self, reply: Reply, arrays: Arrays, said: str, order: list[int]) -> None:
+    def _chain(self, result: CallResult, arrays: Arrays, order: list[int]) -> None:
         assert self._layers is not None
-        reply.value = describe(self._layers.chain(np.array(arrays["x"]), order))
+        result.value = describe(self._layers.run_chain(np.array(arrays["x"]), order))
 
-    def _layer_loss(self, reply: Reply, arrays: Arrays, said: str) -> None:
+    def _layer_loss(self, result: CallResult, arrays: Arrays) -> None:
         assert self._layers is not None
-        reply.value = describe(self._layers.loss(np.array(arrays["x"]), np.array(arrays["y"])))
+        logits, targets = np.array(arrays["x"]), np.array(arrays["y"])
+        result.value = describe(self._layers.run_loss(logits, targets))
 
     def _function(self, name: str) -> Callable[..., Any]:
-        """The function, if it takes what it will be given."""
-        function, expected = self._names[name], FUNCTIONS[name]
+        """A function of the homework, if its signature fits the contract."""
+        function, arguments = self._names[name], FUNCTIONS[name]
         try:
             signature = inspect.signature(function)
         except (TypeError, ValueError):
             return function
         try:
-            signature.bind(*expected)
+            signature.bind(*arguments)
         except TypeError:
             raise TypeError(
-                f"{name} is called as {name}({', '.join(expected)}), but is defined as "
+                f"{name} is called as {name}({', '.join(arguments)}), but is defined as "
                 f"{name}{signature}"
             ) from None
         return function
 
-    def _warnings(self, caught: list[warnings.WarningMessage]) -> list[str]:
+    def _numpy_warnings(self, caught: list[warnings.WarningMessage]) -> list[str]:
         found: dict[str, None] = {}
         for warning in caught:
             if issubclass(warning.category, RuntimeWarning):
                 here = self._file is None or warning.filename == str(self._file)
                 name = "" if here else f" of {Path(warning.filename).name}"
                 found[f"line {warning.lineno}{name}: {warning.message}"] = None
-        return list(found)[:5]
+        return list(found)[:MOST_WARNINGS]
 
 
-def _module(path: Path, names: Mapping[str, Any] | None = None) -> Any:
-    """Run a file as a module of its own name, where that name is free."""
+def error_sentence(
+    error: BaseException, subject: str, file: Path | None, memory_mb: int | None = None
+) -> str:
+    """An exception of a homework in one sentence, with the line that raised it.
+
+    Args:
+        error: The exception.
+        subject: What was called: ``gradients(params, x, y)``.
+        file: The homework; only lines in it and in files beside it are named.
+        memory_mb: The memory limit, if there is one.
+    """
+    where = _place(error, file)
+    if isinstance(error, SystemExit):
+        code = "" if error.code is None else repr(error.code)
+        return f"{subject} called sys.exit({code}){where}: it should return its result instead."
+    if isinstance(error, MemoryError):
+        limit = f" of {memory_mb} MB" if memory_mb else ""
+        return f"{subject} needed more memory than the limit{limit} allows{where}."
+    if isinstance(error, KeyboardInterrupt):
+        return f"{subject} raised KeyboardInterrupt{where}."
+    if isinstance(error, RecursionError):
+        return f"{subject} calls itself without end{where}: maximum recursion depth exceeded."
+    if isinstance(error, EOFError):
+        return f"{subject} reads the keyboard{where}: there is nobody to type; remove input()."
+    if isinstance(error, SyntaxError):
+        name = Path(error.filename or file or "the code").name
+        line = f", line {error.lineno}" if error.lineno else ""
+        return f"{name}{line}: {error.msg}; Python cannot read the file."
+    if isinstance(error, ImportError) and error.name:
+        return (
+            f"{subject} needs the module {error.name!r}, which cannot be imported{where}: {error}."
+        )
+    try:
+        message = " ".join(str(error).split())
+    except Exception:  # the homework's own __str__ is broken
+        message = ""
+    message = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in message)
+    if len(message) > MESSAGE_CHARACTERS:
+        message = f"{message[: MESSAGE_CHARACTERS - 1]}…"
+    return f"{subject} raised {type(error).__name__}{where}{': ' if message else ''}{message}."
+
+
+def _place(error: BaseException, file: Path | None) -> str:
+    """The homework's innermost line in the traceback, as `` at line 3``."""
+    package = os.path.dirname(__file__) + os.sep
+    frames = [
+        f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith(package)
+    ]
+    if file is None:
+        return f" at line {frames[-1].lineno} of {Path(frames[-1].filename).name}" if frames else ""
+    folder = str(file.parent) + os.sep
+    for frame in reversed(frames):
+        if frame.filename == str(file):
+            return f" at line {frame.lineno}"
+        if frame.filename.startswith(folder) and "site-packages" not in frame.filename:
+            return f" at line {frame.lineno} of {os.path.relpath(frame.filename, folder)}"
+    return ""
+
+
+def _run_as_module(path: Path, names: Mapping[str, Any] | None = None) -> Any:
+    """Run a file as a module named like the file, or ``_NAME`` if that name is taken."""
     name = path.stem if path.stem not in sys.modules else f"_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
@@ -177,8 +261,8 @@ def _module(path: Path, names: Mapping[str, Any] | None = None) -> Any:
     return module
 
 
-def _under(prefix: str, arrays: Arrays) -> dict[str, np.ndarray]:
-    """Copies of the arrays whose names start so, without that start."""
+def _with_prefix(prefix: str, arrays: Arrays) -> dict[str, np.ndarray]:
+    """Copies of the arrays whose names have the prefix, by the rest of the name."""
     return {k.removeprefix(prefix): np.array(v) for k, v in arrays.items() if k.startswith(prefix)}
 
 
@@ -186,10 +270,10 @@ def _identical(a: np.ndarray, b: np.ndarray) -> bool:
     return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
 
 
-def _plain(value: Any) -> Any:
-    """A constant as JSON has it; what JSON has not is only named."""
+def _as_json(value: Any) -> Any:
+    """A constant as JSON, or its text if JSON cannot hold it."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _as_json(item) for key, item in value.items()}
     if isinstance(value, (str, bool, int)):
         return value
-    return {"unfit": f"{value!r:.80}"}
+    return {"not_json": f"{value!r:.80}"}

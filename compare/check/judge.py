@@ -1,4 +1,4 @@
-"""From questions and answers to a result: what agrees, and where it parts first."""
+"""The verdict: each observed quantity compared with the expected one, and mistakes named."""
 
 from __future__ import annotations
 
@@ -8,60 +8,60 @@ from dataclasses import replace
 import numpy as np
 
 from compare.backends.protocol import Arrays
-from compare.check.contract import LOSSES
-from compare.check.evidence import Answer, Assignment, Check, Result
-from compare.check.invariants import invariants
-from compare.check.recorded import Recorded
+from compare.check.architecture import RecordedArchitecture
+from compare.check.contract import LOSS_CLASSES, Assignment
+from compare.check.invariants import violated_invariants
+from compare.check.result import Check, Observed, Result
 from compare.mistakes.case import Case
 from compare.mistakes.search import Network, Search
 from compare.parity import tolerances
 
-PHASES = ("activation", "buffer", "logits", "loss", "gradient", "update")
-
 
 class UnbuildableError(Exception):
-    """``numpy_nn`` lacks a layer, an optimizer or a setting that PyTorch has."""
+    """``numpy_nn`` lacks a layer, an optimizer or a setting of PyTorch's."""
 
 
 def judge(
-    cases: Sequence[Case], answers: Sequence[Answer], assignment: Assignment | None = None
+    cases: Sequence[Case], observed: Sequence[Observed], assignment: Assignment | None = None
 ) -> Result:
-    """Compare every answer with what was expected.
+    """Compare every observed quantity with the expected one.
 
     Args:
-        cases: The questions.
-        answers: One for each case, or fewer where the homework ended before.
-        assignment: What was to be computed.
+        cases: The cases, with PyTorch's values.
+        observed: The homework's values, one for each case, or fewer if its process ended.
+        assignment: What was to be computed, to name mistakes and to check invariants; None
+            leaves both out.
     """
-    quantities = _in_order(cases, answers)
-    checks = tuple(_check(quantity, cases, answers) for quantity in quantities)
-    problems = [answer.problem for answer in answers if answer.problem]
-    notes = tuple(dict.fromkeys(note for answer in answers for note in answer.notes))
+    quantities = _in_order(cases, observed)
+    checks = tuple(_check(quantity, cases, observed) for quantity in quantities)
+    problems = [one.problem for one in observed if one.problem]
+    notes = tuple(dict.fromkeys(note for one in observed for note in one.notes))
     if assignment is not None and not all(check.passed for check in checks):
         try:
             network = _network(assignment, cases[0])
         except UnbuildableError as error:
             notes += (f"No mistake can be named here: {error}.",)
         else:
-            checks = _explained(checks, quantities, cases, answers, network)
-    broken = () if assignment is None else invariants(cases, answers, assignment)
-    return Result(checks, broken, notes, problems[0] if problems else None)
+            checks = _with_diagnoses(checks, quantities, cases, observed, network)
+    violated = () if assignment is None else violated_invariants(cases, observed, assignment)
+    return Result(checks, violated, notes, problems[0] if problems else None)
 
 
-def _in_order(cases: Sequence[Case], answers: Sequence[Answer]) -> list[str]:
-    asked = dict.fromkeys(quantity for case in cases for quantity in case.expected)
-    answered = {quantity for answer in answers for quantity in answer.values}
-    phase = {"activation": 0, "buffer": 0, "logits": 0, "loss": 1, "gradient": 2, "update": 3}
-    return sorted((q for q in asked if q in answered), key=lambda q: phase[q.partition("/")[0]])
+def _in_order(cases: Sequence[Case], observed: Sequence[Observed]) -> list[str]:
+    """The quantities that were expected and observed, in the order of execution."""
+    expected = dict.fromkeys(quantity for case in cases for quantity in case.expected)
+    found = {quantity for one in observed for quantity in one.values}
+    rank = {"activation": 0, "buffer": 0, "logits": 0, "loss": 1, "gradient": 2, "update": 3}
+    return sorted((q for q in expected if q in found), key=lambda q: rank[q.partition("/")[0]])
 
 
-def _check(quantity: str, cases: Sequence[Case], answers: Sequence[Answer]) -> Check:
+def _check(quantity: str, cases: Sequence[Case], observed: Sequence[Observed]) -> Check:
     """The comparison of one quantity in the case that is furthest beyond its tolerance."""
-    single = any(answer.single for answer in answers)
+    single = any(one.single for one in observed)
     found = [
-        _check_in(quantity, case, answer.values[quantity], case.expected[quantity], single)
-        for case, answer in zip(cases, answers, strict=False)
-        if quantity in answer.values and quantity in case.expected
+        _check_in(quantity, case, one.values[quantity], case.expected[quantity], single)
+        for case, one in zip(cases, observed, strict=False)
+        if quantity in one.values and quantity in case.expected
     ]
     return max(found, key=lambda check: check.relative_error / check.tolerance)
 
@@ -92,19 +92,29 @@ def _check_in(
 
 
 def _relative(found: np.ndarray, expected: np.ndarray, size: np.ndarray) -> np.ndarray:
-    """The errors relative to the sizes; infinite for NaN, and where only zeros are summed."""
+    """The errors relative to the sizes; infinite for NaN and for any error where the size is 0."""
     with np.errstate(all="ignore"):
         error = np.where(found == expected, 0.0, np.abs(found - expected) / size)
     return np.where(np.isnan(error), np.inf, error)
 
 
 def _network(assignment: Assignment, case: Case) -> Network:
-    """The right network in ``numpy_nn``, if it can make it and answer a case."""
+    """The right network in ``numpy_nn``, tried on one case.
+
+    Raises:
+        UnbuildableError: ``numpy_nn`` cannot build or run it.
+    """
     build = assignment.build
-    dropouts = build.probabilities() if isinstance(build, Recorded) else {}
+    dropouts: dict[str, float] = {}
+    if isinstance(build, RecordedArchitecture):
+        dropouts = build.dropout_probabilities()
     try:
         network = Network(
-            build, LOSSES[assignment.loss], assignment.optimizer, assignment.settings, dropouts
+            build,
+            LOSS_CLASSES[assignment.loss],
+            assignment.optimizer,
+            assignment.settings,
+            dropouts,
         )
         network.answer(case)
     except (AttributeError, NotImplementedError, ValueError, TypeError) as error:
@@ -113,18 +123,18 @@ def _network(assignment: Assignment, case: Case) -> Network:
     return network
 
 
-def _explained(
+def _with_diagnoses(
     checks: tuple[Check, ...],
     quantities: list[str],
     cases: Sequence[Case],
-    answers: Sequence[Answer],
+    observed: Sequence[Observed],
     network: Network,
 ) -> tuple[Check, ...]:
-    """The checks with the mistakes that account for them."""
-    single = any(answer.single for answer in answers)
+    """The checks, each failed one with the mistake that explains it if there is one."""
+    single = any(one.single for one in observed)
 
     def differs(quantity: str, number: int, right: Arrays) -> bool:
-        found = answers[number].values.get(quantity)
+        found = observed[number].values.get(quantity)
         if found is None or quantity not in cases[number].expected:
             return False
         if quantity not in right or found.shape != right[quantity].shape:
@@ -134,8 +144,8 @@ def _explained(
         case = replace(cases[number], sizes={quantity: size})
         return not _check_in(quantity, case, found, right[quantity], single).passed
 
-    values = [answer.values for answer in answers]
-    search = Search(network, cases[: len(answers)], values, differs, quantities)
+    values = [one.values for one in observed]
+    search = Search(network, cases[: len(observed)], values, differs, quantities)
     findings = search.explain()
     named = {
         quantity: finding.diagnosis for finding in findings for quantity in finding.accounts_for

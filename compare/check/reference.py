@@ -1,7 +1,6 @@
-"""What PyTorch makes of a batch: values, in float64 and float32, and the sizes of the values.
+"""PyTorch's values for a batch, in float64 and float32, and the sizes of these values.
 
-This and the network's own building are all that needs PyTorch; where it is not installed, a
-golden file takes their place.
+Only this file and :mod:`questions` need PyTorch; without it, a golden file takes their place.
 """
 
 from __future__ import annotations
@@ -14,8 +13,7 @@ import torch
 
 from compare.backends.protocol import Arrays, Call, RecordedStep, Stage, State
 from compare.backends.torch_backend import TorchBackend
-from compare.check.contract import LOSSES
-from compare.check.evidence import Assignment
+from compare.check.contract import LOSS_CLASSES, Assignment
 from compare.parity.loss_sizes import LOSSES as LOSS_SIZES
 from compare.parity.module_sizes import MODULES, module_sizes
 from compare.parity.optimizer_sizes import update_sizes
@@ -24,8 +22,8 @@ from compare.spec.model import ModelSpec
 from experiments.errors import InputError
 
 
-class _Still:
-    """An optimizer that leaves everything as it is. Making one of torch.optim takes a second."""
+class _NoOptimizer:
+    """An optimizer that changes nothing; to construct one of torch.optim takes a second."""
 
     def __init__(self, parameters: list[torch.nn.Parameter]) -> None:
         self.param_groups = [{"params": parameters}]
@@ -35,7 +33,7 @@ class _Still:
             parameter.grad = None
 
     def step(self) -> None:
-        """Leave everything as it is."""
+        """Change nothing."""
 
     def state_dict(self) -> dict[str, Any]:
         return {"state": {}, "param_groups": []}
@@ -44,18 +42,23 @@ class _Still:
         """There is no state."""
 
 
-class _Plan(ModelSpec):
-    """A model_spec that may have no optimizer."""
+class _SpecWithoutOptimizer(ModelSpec):
+    """A ModelSpec whose algorithm may be empty."""
 
     def optimizer(self, nn: Any, model: Any) -> Any:
-        """The optimizer, or one that does nothing."""
+        """The optimizer, or one that changes nothing."""
         if not self.algorithm:
-            return _Still(list(model.parameters()))
+            return _NoOptimizer(list(model.parameters()))
         return super().optimizer(nn, model)
 
 
 class Reference:
     """PyTorch's network, loss and optimizer for an assignment, in both precisions.
+
+    Attributes:
+        exact: The backend in float64.
+        single: The backend in float32.
+        trainable: The keys of parameters, without buffers.
 
     Raises:
         InputError: PyTorch cannot build it.
@@ -63,54 +66,59 @@ class Reference:
 
     def __init__(self, assignment: Assignment) -> None:
         def architecture(_: Any) -> Any:
-            return assignment.build(torch.nn)  # it knows more layers than torch_nn names
+            return assignment.build(torch.nn)  # torch_nn has fewer layers
 
         architecture.__name__ = assignment.architecture
-        plan = _Plan(
+        spec = _SpecWithoutOptimizer(
             architecture,
             initialisation="default",
-            loss=LOSSES[assignment.loss],
+            loss=LOSS_CLASSES[assignment.loss],
             algorithm=assignment.optimizer or "",
             settings=dict(assignment.settings),
         )
-        if plan.algorithm and not hasattr(torch.optim, plan.algorithm):
+        if spec.algorithm and not hasattr(torch.optim, spec.algorithm):
             raise InputError(
-                f"--optimizer {plan.algorithm}: PyTorch has no such optimizer; expected SGD, Adam, "
+                f"--optimizer {spec.algorithm}: PyTorch has no such optimizer; expected SGD, Adam, "
                 "AdamW or another of torch.optim."
             )
-        self.exact = TorchBackend(plan, "float64")
-        self.single = TorchBackend(plan, "float32")
+        self.exact = TorchBackend(spec, "float64")
+        self.single = TorchBackend(spec, "float32")
         self.trainable = [name for name, _ in self.exact.model.named_parameters()]
 
+    def load(self, parameters: Arrays) -> None:
+        """Set the parameters and buffers of the float64 network."""
+        self.exact.load(State(parameters))
+
     def step(
-        self, side: TorchBackend, parameters: Arrays, x: np.ndarray, y: np.ndarray
+        self, backend: TorchBackend, parameters: Arrays, x: np.ndarray, y: np.ndarray
     ) -> RecordedStep:
-        """One recorded step; the parameters that it starts from are as they were."""
-        side.load(State(parameters))
-        rows = side.rows(x, in_dtype(y, side.dtype))
-        return side.record_step(side.batch(rows, np.arange(len(x))))
+        """Record one step of a backend from the parameters given."""
+        backend.load(State(parameters))
+        rows = backend.rows(x, targets_in_dtype(y, backend.dtype))
+        return backend.record_step(backend.batch(rows, np.arange(len(x))))
 
     def sizes(self, step: RecordedStep, y: np.ndarray) -> Arrays:
         """The sizes of a step's values by quantity.
 
-        Each is the size of what was summed at its own stage, and what noise of that kind at all
-        stages before it does to the value (see :mod:`compare.parity.certificate`).
+        A size is the sum of two terms: the size of the terms summed at the value's own stage, and
+        the change of the value under noise of that size at every earlier stage (see
+        :mod:`compare.parity.certificate`).
         """
         with np.errstate(all="ignore"):
             stages = {call.name: self.stage_sizes(call, step) for call in step.calls}
         noise = {name: (NOISE * s.output, NOISE * s.grad_input) for name, s in stages.items()}
         self.exact.load(step.before)
         rows = self.exact.batch(self.exact.rows(step.inputs, y), np.arange(len(y)))
-        noisy = values(self.exact.replay(rows, {}, noise))
+        noisy = quantities(self.exact.replay(rows, {}, noise))
         found: Arrays = {}
-        for quantity, value in values(step).items():
+        for quantity, value in quantities(step).items():
             change = np.abs(noisy[quantity] - value).max(initial=0.0) / NOISE
             own = _own_size(quantity, stages, step)
             found[quantity] = np.broadcast_to(own, value.shape) + change
         return found
 
     def stage_sizes(self, call: Call, step: RecordedStep) -> Stage:
-        """The sizes of one stage; for kinds that the harness has no rule for, the largest value."""
+        """The sizes of one stage: by its rule, or the largest value if its class has no rule."""
         if call.grad_output is None or call.grad_input is None:
             return _largest(Stage(call.output, np.zeros(call.input.shape)))
         if call.name == "loss":
@@ -124,8 +132,10 @@ class Reference:
             )
         return _largest(self.exact.stage(call.name, state, call.input, call.grad_output))
 
-    def alone(self, call: Call, step: RecordedStep, dy: np.ndarray) -> tuple[Stage, Stage, Stage]:
-        """One module alone under another output gradient: values, float32 values, sizes."""
+    def run_module(
+        self, call: Call, step: RecordedStep, dy: np.ndarray
+    ) -> tuple[Stage, Stage, Stage]:
+        """One module under another output gradient: values, float32 values, sizes."""
         state = step.before.of_module(call.name)
         again = Call(call.name, call.kind, call.input, call.output, dy, call.grad_input)
         return (
@@ -137,7 +147,7 @@ class Reference:
     def updates(
         self, parameters: Arrays, steps: tuple[Arrays, ...]
     ) -> tuple[Arrays, Arrays, Arrays]:
-        """The parameters after some updates: values, float32 values, sizes."""
+        """The parameters after a sequence of updates: values, float32 values, sizes."""
         exact, single = State(parameters), State(parameters)
         maximize = bool(self.exact.optimizer.param_groups[0].get("maximize", False))
         sizes = {name: np.abs(parameters[name]) for name in self.trainable}
@@ -154,13 +164,13 @@ class Reference:
         )
 
 
-def in_dtype(targets: np.ndarray, dtype: str) -> np.ndarray:
-    """Targets in a side's precision; classes stay what they are."""
+def targets_in_dtype(targets: np.ndarray, dtype: str) -> np.ndarray:
+    """Targets in a backend's precision; class indices stay integers."""
     return targets.astype(dtype) if targets.dtype.kind == "f" else targets
 
 
-def values(step: RecordedStep) -> Arrays:
-    """The values of a step by quantity, in the order in which they come to be."""
+def quantities(step: RecordedStep) -> Arrays:
+    """The values of a step by quantity, in the order of execution."""
     found: Arrays = {}
     trainable = set(step.gradients)
     for name, value in step.after.model.items():
@@ -168,12 +178,12 @@ def values(step: RecordedStep) -> Arrays:
             found[f"buffer/{name}"] = value
     found["logits"] = step.calls[-1].input
     found["loss"] = step.calls[-1].output
-    for name in backwards(step):
+    for name in _backward_order(step):
         found[f"gradient/{name}"] = step.gradients[name]
     return found
 
 
-def backwards(step: RecordedStep) -> Iterator[str]:
+def _backward_order(step: RecordedStep) -> Iterator[str]:
     """The names of the parameters from the last layer to the first, weight before bias."""
     modules = list(dict.fromkeys(name.rpartition(".")[0] for name in step.gradients))
     for module in reversed(modules):

@@ -1,7 +1,7 @@
-"""A homework in a process of its own, seen from the process that checks.
+"""A homework in a process of its own, as the checking process sees it.
 
-Every request has to be answered before the homework's time is up; then, or when the process
-ends by itself, whatever it started is killed and there is one sentence about it.
+Each request has to finish before the homework's time is used up. When it does not, or when the
+process ends by itself, the process and all that it started are killed, and an exception says why.
 """
 
 from __future__ import annotations
@@ -11,51 +11,63 @@ import json
 import os
 import queue
 import re
+import selectors
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 
-from compare.check.drain import Drain
-from compare.check.values import Reply, restore
+from compare.check.return_values import CallResult, restore
 
+# The limits of a homework, if no others are given.
 TIMEOUT_S = 30.0
 MEMORY_MB = 2048
-# How long Python and NumPy may take to start, on a very busy machine.
+# The time that Python and NumPy may take to start, on a very busy machine.
 START_S = 120.0
-# What is kept of what a homework prints.
-KEPT_CHARACTERS = 20_000
+# The last characters of its output that are kept.
+OUTPUT_CHARACTERS = 20_000
+# How often a reader looks whether it has been stopped, and how long it then waits for output.
+WAKE_S, LAST_OUTPUT_S = 0.1, 1.0
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class Asked(Protocol):
-    """Whatever answers as a homework does: one in this process or one in its own."""
+class HomeworkHandle(Protocol):
+    """Takes requests for a homework: :class:`Sandbox`, or a ``Homework`` in this process."""
 
-    def ask(
-        self, what: str, arrays: Mapping[str, np.ndarray] | None = None, **details: Any
-    ) -> Reply:
-        """Do one thing with the homework."""
+    def request(
+        self,
+        action: str,
+        arrays: Mapping[str, np.ndarray] | None = None,
+        *,
+        description: str = "",
+        **details: Any,
+    ) -> CallResult:
+        """Carry out one request (see :meth:`compare.check.homework.Homework.request`)."""
 
 
-class GoneError(Exception):
-    """The homework's process is no more; the sentence says why."""
+class ProcessEndedError(Exception):
+    """The homework's process has ended; the message says why."""
 
 
 class Sandbox:
-    """Starts the process; to be used in a ``with``, which ends it.
+    """Runs a homework in a process; a context manager, which starts and ends the process.
+
+    Attributes:
+        printed_characters: The number of characters that the homework has printed.
 
     Args:
         file: The homework.
-        timeout_s: How long it may take altogether.
-        memory_mb: How much address space it may have.
+        timeout_s: The time for all requests together.
+        memory_mb: The limit of its address space.
     """
 
     def __init__(
@@ -64,9 +76,9 @@ class Sandbox:
         self._file, self._memory_mb = file.resolve(), memory_mb
         self._timeout_s = self._left_s = timeout_s
         self._count = 0
-        self._printed, self._reply = bytearray(), bytearray()
+        self._printed, self._partial_line = bytearray(), bytearray()
         self.printed_characters = 0
-        self._replies: queue.Queue[str] = queue.Queue()
+        self._lines: queue.Queue[str] = queue.Queue()
 
     def __enter__(self) -> Sandbox:
         self._folder = Path(tempfile.mkdtemp(prefix="nncompare-"))
@@ -84,12 +96,12 @@ class Sandbox:
         )
         assert self._process.stdout is not None
         assert self._process.stderr is not None
-        self._drains = (
-            Drain(self._process.stdout, self._take_reply),
-            Drain(self._process.stderr, self._take_print),
+        self._readers = (
+            PipeReader(self._process.stdout, self._take_lines),
+            PipeReader(self._process.stderr, self._take_output),
         )
-        for drain in self._drains:
-            drain.start()
+        for reader in self._readers:
+            reader.start()
         settings = {"folder": str(self._folder), "file": str(self._file)}
         self._send({**settings, "memory_mb": self._memory_mb})
         return self
@@ -106,15 +118,20 @@ class Sandbox:
             self._process.stdin.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def ask(
-        self, what: str, arrays: Mapping[str, np.ndarray] | None = None, **details: Any
-    ) -> Reply:
-        """Do one thing with the homework (see :class:`compare.check.homework.Homework`).
+    def request(
+        self,
+        action: str,
+        arrays: Mapping[str, np.ndarray] | None = None,
+        *,
+        description: str = "",
+        **details: Any,
+    ) -> CallResult:
+        """Carry out one request (see :meth:`compare.check.homework.Homework.request`).
 
         Raises:
-            GoneError: The process ended or had to be ended.
+            ProcessEndedError: The process has ended or had to be killed.
         """
-        said = str(details.get("said", what))
+        subject = description or action
         self._count += 1
         path = None
         if arrays:
@@ -126,8 +143,9 @@ class Sandbox:
         began = time.monotonic()
         sent = self._send(
             {
-                "what": what,
+                "action": action,
                 "arrays": path and str(path),
+                "description": description,
                 "details": details,
                 "limit_s": max(self._left_s - 0.25, 0.05),
             }
@@ -137,16 +155,16 @@ class Sandbox:
         if path is not None:
             path.unlink(missing_ok=True)
         if line is None:
-            raise GoneError(self._obituary(said))
+            raise ProcessEndedError(self._reason(subject))
         try:
-            return self._unpacked(json.loads(line))
+            return self._unpack(json.loads(line))
         except (ValueError, OSError, KeyError):
-            raise GoneError(f"{said} disturbed the process that it runs in.") from None
+            raise ProcessEndedError(f"{subject} disturbed the process that it runs in.") from None
 
     @property
     def printed(self) -> str:
-        """What the homework printed last."""
-        return bytes(self._printed).decode(errors="replace")[-KEPT_CHARACTERS:]
+        """The end of what the homework has printed."""
+        return bytes(self._printed).decode(errors="replace")[-OUTPUT_CHARACTERS:]
 
     def _send(self, message: dict[str, Any]) -> bool:
         assert self._process.stdin is not None
@@ -157,31 +175,33 @@ class Sandbox:
         return True
 
     def _wait_until_ready(self) -> None:
-        """Python and NumPy start on nobody's time."""
+        """Wait for Python and NumPy to start, which does not count as the homework's time."""
         try:
-            ready = self._replies.get(timeout=START_S)
+            ready = self._lines.get(timeout=START_S)
         except queue.Empty:
             ready = ""
         if not ready:
             self._kill()
-            said = " ".join(self.printed.split())[-300:]
-            raise GoneError(f"No process could be started for the homework: {said or 'too slow'}.")
+            output = " ".join(self.printed.split())[-300:]
+            raise ProcessEndedError(
+                f"No process could be started for the homework: {output or 'too slow'}."
+            )
 
     def _next_line(self) -> str | None:
-        """The next reply; None when the process ended or the time did."""
+        """The next line of the process; None if it has ended or its time is over."""
         try:
-            return self._replies.get(timeout=max(self._left_s, 0.01)) or None
+            return self._lines.get(timeout=max(self._left_s, 0.01)) or None
         except queue.Empty:
             return None
 
-    def _unpacked(self, tree: dict[str, Any]) -> Reply:
+    def _unpack(self, tree: dict[str, Any]) -> CallResult:
         arrays: dict[str, np.ndarray] = {}
         if tree["arrays"] is not None:
             with np.load(tree["arrays"], allow_pickle=False) as file:
                 arrays = dict(file)
             Path(tree["arrays"]).unlink()
         changed = {name: restore(value, arrays).array for name, value in tree["changed"]}
-        return Reply(
+        return CallResult(
             restore(tree["value"], arrays),
             tree["problem"],
             {name: array for name, array in changed.items() if array is not None},
@@ -189,38 +209,40 @@ class Sandbox:
             tree["details"],
         )
 
-    def _obituary(self, said: str) -> str:
-        """Why there is no reply."""
+    def _reason(self, subject: str) -> str:
+        """Why a request has no result."""
         if self._left_s <= 0.01:
             self._kill()
-            where = self._where()
+            where = self._faulty_line()
             return (
-                f"{said} had not returned when the time limit of {self._timeout_s:g} s was "
+                f"{subject} had not returned when the time limit of {self._timeout_s:g} s was "
                 f"over{where and f'; it was{where}'}."
             )
         try:
             code = self._process.wait(2.0)
         except subprocess.TimeoutExpired:
             self._kill()
-            return f"{said} closed the streams of its process."
+            return f"{subject} closed the streams of its process."
         self._kill()
         if code >= 0:
-            return f"{said} ended the process with exit status {code}: it should return its result."
+            return (
+                f"{subject} ended the process with exit status {code}: it should return its result."
+            )
         try:
             name = signal.Signals(-code).name
         except ValueError:
             name = f"signal {-code}"
-        where = self._where()
+        where = self._faulty_line()
         reason = "; perhaps the machine ran out of memory" if name == "SIGKILL" else ""
-        return f"{said} crashed with {name}{where}{reason}."
+        return f"{subject} crashed with {name}{where}{reason}."
 
-    def _where(self) -> str:
-        """The line of the homework that Python's fault handler saw last."""
+    def _faulty_line(self) -> str:
+        """The homework's innermost line in the traceback of Python's fault handler."""
         try:
-            told = (self._folder / "faults").read_text(encoding="utf-8", errors="replace")
+            text = (self._folder / "faults").read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
-        found = re.search(rf'File "{re.escape(str(self._file))}", line (\d+)', told)
+        found = re.search(rf'File "{re.escape(str(self._file))}", line (\d+)', text)
         return f" at line {found[1]}" if found else ""
 
     def _kill(self) -> None:
@@ -235,19 +257,59 @@ class Sandbox:
                 check=False,
             )
         self._process.wait()
-        for drain in self._drains:
-            drain.stop()
+        for reader in self._readers:
+            reader.stop()
 
-    def _take_reply(self, data: bytes) -> None:
-        self._reply += data
-        *whole, rest = self._reply.split(b"\n")
-        self._reply = rest
+    def _take_lines(self, data: bytes) -> None:
+        self._partial_line += data
+        *whole, rest = self._partial_line.split(b"\n")
+        self._partial_line = rest
         for line in whole:
-            self._replies.put(f"{line.decode(errors='replace')}\n")
+            self._lines.put(f"{line.decode(errors='replace')}\n")
         if not data:
-            self._replies.put("")
+            self._lines.put("")
 
-    def _take_print(self, data: bytes) -> None:
+    def _take_output(self, data: bytes) -> None:
         self.printed_characters += len(data.decode(errors="replace"))
         self._printed += data
-        del self._printed[: -4 * KEPT_CHARACTERS]  # a character has up to four bytes
+        del self._printed[: -4 * OUTPUT_CHARACTERS]  # a character has up to four bytes
+
+
+class PipeReader(threading.Thread):
+    """Reads a pipe until it ends or :meth:`stop` is called.
+
+    A process that outlives the homework may hold the other end of the pipe open for ever;
+    :meth:`stop` does not wait for it.
+
+    Args:
+        pipe: The end to read from; closed by :meth:`stop`.
+        take: Called with all data as it arrives, and with ``b""`` at the end.
+    """
+
+    def __init__(self, pipe: IO[bytes], take: Callable[[bytes], None]) -> None:
+        super().__init__(daemon=True)
+        self._pipe, self._take = pipe, take
+        self._stopped = threading.Event()
+
+    def run(self) -> None:
+        """Read."""
+        with selectors.DefaultSelector() as selector:
+            if os.name == "posix":  # elsewhere a selector cannot wait for a pipe
+                selector.register(self._pipe, selectors.EVENT_READ)
+            while not self._stopped.is_set():
+                if os.name == "posix" and not selector.select(WAKE_S):
+                    continue
+                data = os.read(self._pipe.fileno(), 65536)
+                if not data:
+                    break
+                self._take(data)
+        self._take(b"")
+
+    def stop(self) -> None:
+        """Read what has been written, then end the thread."""
+        self.join(LAST_OUTPUT_S)
+        self._stopped.set()
+        if os.name == "posix":
+            self.join()
+        if not self.is_alive():
+            self._pipe.close()

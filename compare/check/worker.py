@@ -1,8 +1,9 @@
-"""The process that a homework runs in: ``python -m compare.check.worker``.
+"""The process of a homework: ``python -m compare.check.worker``, started by :mod:`sandbox`.
 
-It reads one request a line and answers each with one line; arrays travel in files beside. What
-the homework prints goes elsewhere, and what it reads is empty. This keeps accidents away from
-the program that checks; it is no wall against an attacker, who runs with the same rights.
+It reads one request per line from its standard input and writes one line of JSON for each to its
+standard output; arrays travel in files. The homework itself sees an empty standard input, and
+what it prints goes to standard error. This protects the checking process from accidents, not from
+an attacker: the homework has the rights of the person who runs the check.
 """
 
 from __future__ import annotations
@@ -18,52 +19,54 @@ from typing import Any
 import numpy as np
 
 from compare.check.homework import Homework
-from compare.check.values import Reply, Value, flatten
+from compare.check.return_values import CallResult, ReturnValue, flatten
 
 
 def main() -> None:
-    """Serve until the input ends."""
-    requests, replies = _take_over_streams()
+    """Answer requests until the input ends."""
+    requests, results = _take_over_streams()
     settings = json.loads(requests.readline())
     folder = Path(settings["folder"])
     faults = (folder / "faults").open("w", encoding="utf-8")
     faulthandler.enable(faults)
     limit_memory(settings["memory_mb"])
     homework = Homework(file=Path(settings["file"]), memory_mb=settings["memory_mb"])
-    _leave_no_names_behind()
-    replies.write("\n")  # ready: from now on it is the homework's time
-    replies.flush()
+    _forget_own_modules()
+    results.write("\n")  # ready: the homework's time begins
+    results.flush()
     for number, line in enumerate(requests):
         request = json.loads(line)
         arrays = _read(request["arrays"])
         faulthandler.dump_traceback_later(request["limit_s"], file=faults)
-        reply = homework.ask(request["what"], arrays, **request["details"])
+        result = homework.request(
+            request["action"], arrays, description=request["description"], **request["details"]
+        )
         faulthandler.cancel_dump_traceback_later()
         _flush()
-        replies.write(_packed(reply, folder / f"reply-{number}.npz"))
-        replies.write("\n")
-        replies.flush()
+        results.write(_pack(result, folder / f"result-{number}.npz"))
+        results.write("\n")
+        results.flush()
 
 
 def limit_memory(megabytes: int) -> None:
-    """Bound the address space, where the system can (Linux; macOS and Windows cannot)."""
+    """Limit the address space, if the system can: Linux does, macOS and Windows do not."""
     try:
         import resource
     except ImportError:
         return
-    bound = megabytes * 2**20
+    limit = megabytes * 2**20
     try:
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (bound, hard))
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     except (ValueError, OSError):
         return
 
 
 def _take_over_streams() -> tuple[io.TextIOBase, io.TextIOBase]:
-    """Keep stdin and stdout for the requests; the homework has an empty one and stderr."""
+    """Keep stdin and stdout for requests; give the homework an empty stdin, and stderr."""
     requests = os.fdopen(os.dup(0), "r", encoding="utf-8")
-    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    results = os.fdopen(os.dup(1), "w", encoding="utf-8")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
@@ -71,11 +74,11 @@ def _take_over_streams() -> tuple[io.TextIOBase, io.TextIOBase]:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="replace")
-    return requests, replies
+    return requests, results
 
 
-def _leave_no_names_behind() -> None:
-    """A homework may have modules named like ours: it imports its own."""
+def _forget_own_modules() -> None:
+    """Let a homework import a module of its own that is named ``compare``."""
     for name in list(sys.modules):
         if name.partition(".")[0] == "compare":
             del sys.modules[name]
@@ -88,17 +91,18 @@ def _read(path: str | None) -> dict[str, np.ndarray]:
         return dict(file)
 
 
-def _packed(reply: Reply, path: Path) -> str:
+def _pack(result: CallResult, path: Path) -> str:
+    """A result as JSON; its arrays are written to ``path``."""
     arrays: list[np.ndarray] = []
     tree: dict[str, Any] = {
-        "problem": reply.problem,
-        "value": flatten(reply.value, arrays),
+        "problem": result.problem,
+        "value": flatten(result.value, arrays),
         "changed": [
-            [name, flatten(Value("array", "ndarray", array), arrays)]
-            for name, array in reply.changed.items()
+            [name, flatten(ReturnValue("array", "ndarray", array), arrays)]
+            for name, array in result.changed.items()
         ],
-        "warnings": reply.warnings,
-        "details": reply.details,
+        "warnings": result.warnings,
+        "details": result.details,
         "arrays": None,
     }
     if arrays:

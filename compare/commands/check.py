@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import time
 import tomllib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from compare.check.as_json import as_json
-from compare.check.checking import check_homework
-from compare.check.contract import LOSSES
-from compare.check.outcome import Options, Outcome
-from compare.check.returned import SIGNATURES
+from compare.check.checking import Options, check_homework
+from compare.check.contract import LOSS_CLASSES, SIGNATURES
+from compare.check.result import Outcome, as_json
 from compare.records.atomic import write_atomically
 from experiments.errors import InputError
 
+# The memory that Python and NumPy need.
 LEAST_MB = 512
+# How often --watch looks at the files.
+POLL_S = 0.3
 
 
 def check_command(
@@ -62,26 +64,20 @@ def check_command(
         for name, given in single.items():
             if given is not None:
                 raise InputError(f"{name} is for one homework, but {homework} is a folder.")
-        from compare.check.folder import check_folder
-
-        return check_folder(
-            homework, options, csv=csv, report=_reporter(report), jobs=jobs, file=file
-        )
+        return _check_folder(homework, options, csv, report, jobs, file)
     for name, value in (("--csv", csv), ("--jobs", jobs), ("--file", file)):
         if value is not None:
             raise InputError(f"{name} is for a folder of homeworks, but {homework} is none.")
 
     def once() -> int:
         outcome = check_homework(homework, options)
-        from compare.check.terminal import show
+        from compare.console.check import show_outcome
 
-        show(outcome, prints=prints)
+        show_outcome(outcome, prints=prints)
         _write(outcome, homework, json, report, gradescope, points)
         return outcome.status
 
     if watch:
-        from compare.check.watch import run_again_when_saved
-
         return run_again_when_saved(once, [f for f in (homework, mapping) if f is not None])
     return once()
 
@@ -97,29 +93,91 @@ def _write(
     if json is not None:
         write_atomically(json, as_json(outcome.result))
     if gradescope is not None:
-        from compare.check.gradescope import gradescope_json
+        from compare.check.grading import as_gradescope
 
-        write_atomically(gradescope, gradescope_json(outcome, points))
+        write_atomically(gradescope, as_gradescope(outcome, points))
     if report is not None:
         from compare.commands.check_report import write_check_report
 
         write_check_report(outcome, homework, report)
 
 
-def _reporter(folder: Path | None) -> Callable[[Outcome, Path, str], object] | None:
-    """Writes the reports of a folder's submissions; None where none are wanted."""
-    if folder is None:
-        return None
-    from compare.commands.check_report import write_check_report
+def _check_folder(
+    folder: Path,
+    options: Options,
+    csv: Path | None,
+    report: Path | None,
+    jobs: int | None,
+    file: str | None,
+) -> int:
+    """Check every submission in a folder, print a line for each, write the grade book.
 
-    return lambda outcome, file, name: write_check_report(outcome, file, folder, name)
+    Returns:
+        The largest of the statuses.
+    """
+    from rich.console import Console
+
+    from compare.check.grading import (
+        Submission,
+        as_csv,
+        check_submissions,
+        find_submissions,
+        grade,
+    )
+    from compare.console.check import show_counts, show_verdict
+
+    submissions = find_submissions(folder, file)
+    if not submissions:
+        raise InputError(f"{folder} holds no Python files and no folders with them.")
+    if jobs is not None and jobs < 1:
+        raise InputError(f"--jobs expects a number of at least 1, but got {jobs}.")
+    console = Console(highlight=False)
+
+    def show(submission: Submission, outcome: Outcome) -> None:
+        show_verdict(outcome, console)
+        if report is not None and submission.file is not None:
+            from compare.commands.check_report import write_check_report
+
+            write_check_report(outcome, submission.file, report, submission.name)
+
+    outcomes = check_submissions(submissions, options, show, jobs)
+    show_counts(outcomes, console)
+    if csv is not None:
+        write_atomically(csv, as_csv([grade(outcome) for outcome in outcomes]))
+    return max(outcome.status for outcome in outcomes)
+
+
+def run_again_when_saved(once: Callable[[], int], files: Sequence[Path]) -> int:
+    """Run, and run again whenever one of the files or a Python file beside it changes.
+
+    Ctrl-C ends it with a KeyboardInterrupt.
+    """
+    while True:
+        before = file_stamps(files)
+        once()
+        print(f"\nWatching {files[0]}; Ctrl-C ends this.", flush=True)
+        while file_stamps(files) == before:
+            time.sleep(POLL_S)
+        print("\n" + "─" * 40, flush=True)
+
+
+def file_stamps(files: Sequence[Path]) -> dict[Path, tuple[int, int]]:
+    """When each file, and each Python file beside it, was last changed, and its size."""
+    found = {}
+    for path in {*files, *(p for file in files for p in file.parent.glob("*.py"))}:
+        try:
+            state = path.stat()
+        except OSError:
+            continue
+        found[path] = (state.st_mtime_ns, state.st_size)
+    return found
 
 
 def optimizer_settings(optimizer: str | None, pairs: Iterable[str]) -> dict[str, Any]:
-    """The optimizer's keyword arguments from ``lr=0.1`` and the like.
+    """The optimizer's keyword arguments from pairs such as ``lr=0.1``.
 
     Raises:
-        InputError: A pair is none, or there is no optimizer that they could belong to.
+        InputError: A pair has another form, or there is no optimizer.
     """
     found: dict[str, Any] = {}
     for pair in pairs:
@@ -138,8 +196,8 @@ def optimizer_settings(optimizer: str | None, pairs: Iterable[str]) -> dict[str,
 
 
 def _loss(loss: str | None) -> str | None:
-    if loss is not None and loss not in LOSSES:
-        raise InputError(f"--loss expects one of {', '.join(LOSSES)}, but got {loss!r}.")
+    if loss is not None and loss not in LOSS_CLASSES:
+        raise InputError(f"--loss expects one of {', '.join(LOSS_CLASSES)}, but got {loss!r}.")
     return loss
 
 

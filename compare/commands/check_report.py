@@ -1,12 +1,19 @@
-"""A result as HTML and PDF, for handing back."""
+"""``nncompare check --report``: an outcome as HTML and PDF."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from compare.check.evidence import Check
-from compare.check.outcome import Outcome
-from compare.check.wording import distance, named, number, title, verdict, where
+from compare.check.result import (
+    Check,
+    Outcome,
+    distance,
+    mistakes,
+    number,
+    title,
+    verdict,
+    where,
+)
 from compare.records.atomic import write_atomically
 from experiments.errors import InputError
 from reports.documents import html_document, pdf_document
@@ -21,10 +28,10 @@ def write_check_report(
     """Write ``NAME.html`` and ``NAME.pdf`` into ``folder``.
 
     Args:
-        outcome: The result.
+        outcome: The outcome.
         homework: The file, whose text is printed at the end.
-        folder: Is made if need be.
-        name: Of the files, without ending; the homework's by default.
+        folder: Where to write; created if it does not exist.
+        name: The name of both files without its ending; the homework's by default.
     """
     heading = f"{outcome.name} compared with PyTorch"
     text = markdown(outcome, heading, _source(homework))
@@ -45,25 +52,25 @@ def write_check_report(
 def markdown(outcome: Outcome, heading: str, source: str) -> str:
     """The report as Markdown for pandoc."""
     result = outcome.result
-    parts = [f"# {_plain(heading)}", f"**{_plain(verdict(outcome))}**"]
+    parts = [f"# {_escaped(heading)}", f"**{_escaped(verdict(outcome))}**"]
     if outcome.assignment is not None:
-        task = outcome.assignment
-        settings = ", ".join(f"{key}={value}" for key, value in task.settings.items())
-        update = f", updates by {task.optimizer}({settings})" if task.optimizer else ""
-        parts.append(_plain(f"The network is {task.architecture}, the loss {task.loss}{update}."))
-    parts += [f"- {_plain(sentence)}" for sentence in result.invariants]
+        one = outcome.assignment
+        settings = ", ".join(f"{key}={value}" for key, value in one.settings.items())
+        update = f", updates by {one.optimizer}({settings})" if one.optimizer else ""
+        parts.append(_escaped(f"The network is {one.architecture}, the loss {one.loss}{update}."))
+    parts += [f"- {_escaped(sentence)}" for sentence in result.invariants]
     first = result.first_divergence
     if first is not None:
         parts += [
             "## The first divergence",
-            _plain(f"In the {title(first)}, at {where(first)}:"),
+            _escaped(f"In the {title(first)}, at {where(first)}:"),
             f"| expected | found |\n|---|---|\n| {number(first.expected_there)} "
             f"| {number(first.found_there)} |",
-            _plain(f"{distance(first).capitalize()}."),
-            *(_plain(line) for line in named(outcome)),
+            _escaped(f"{distance(first).capitalize()}."),
+            *(_escaped(line) for line in mistakes(outcome)),
         ]
     if result.notes:
-        parts += ["## What else was seen", "\n".join(f"- {_plain(n)}" for n in result.notes)]
+        parts += ["## What else was seen", "\n".join(f"- {_escaped(n)}" for n in result.notes)]
     if result.checks:
         parts += ["## All comparisons", _table(result.checks)]
     if source:
@@ -77,7 +84,7 @@ def _table(checks: tuple[Check, ...]) -> str:
         word = "agrees" if check.passed else "**differs**"
         code = f"`{check.diagnosis.code}`" if check.diagnosis else ""
         lines.append(
-            f"| {_plain(title(check))} | {word} | {check.relative_error:.1e} "
+            f"| {_escaped(title(check))} | {word} | {check.relative_error:.1e} "
             f"| {check.tolerance:.1e} | {code} |"
         )
     return "\n".join(lines)
@@ -92,8 +99,8 @@ def _listing(source: str) -> str:
     return f"{fence}\n{numbered}\n{fence}"
 
 
-def _plain(text: str) -> str:
-    """Text in which nothing means anything to Markdown."""
+def _escaped(text: str) -> str:
+    """The text with every character escaped that Markdown would interpret."""
     return "".join(f"\\{c}" if c in r"\`*_{}[]()<>#+-.!|~$^@'\"" else c for c in text)
 
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from compare.check.cases import Wanted, make_cases
+from compare.check.evidence import Answer, Assignment
+from compare.check.recorded import Recorded, record
 
 from compare.backends.protocol import Arrays
 from compare.check import dropped
-from compare.check.cases import Wanted, make_cases
-from compare.check.evidence import Answer, Assignment
 from compare.check.judge import judge
-from compare.check.recorded import Recorded, record
 from compare.mistakes.case import Case
 from compare.mistakes.search import Network
 from compare.parity.tolerances import FLOOR_ULP, HOMEWORK, UNIT_ROUNDOFF, K

@@ -1,0 +1,229 @@
+"""A network's architecture as data: recorded from ``architecture(nn)``, built again elsewhere.
+
+A homework's ``architecture(nn)`` runs in the homework's own process, with a namespace that builds
+nothing and records every call. The recording is a tree that fits into JSON; the checking process
+builds PyTorch's network from it, and golden files store it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+
+Tree = Any
+
+
+class RecordedCall:
+    """A layer that was constructed, and the methods called on it since, such as ``append``."""
+
+    def __init__(self, name: str, args: tuple, kwargs: dict[str, Any]) -> None:
+        self._name, self._args, self._kwargs = name, args, kwargs
+        self._methods: list[tuple[str, tuple, dict[str, Any]]] = []
+
+    def __getattr__(self, method: str) -> Callable[..., RecordedCall]:
+        if method.startswith("_"):
+            raise AttributeError(method)
+
+        def record_method(*args: Any, **kwargs: Any) -> RecordedCall:
+            self._methods.append((method, args, kwargs))
+            return self
+
+        return record_method
+
+
+class _Constructor:
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __call__(self, *args: Any, **kwargs: Any) -> RecordedCall:
+        return RecordedCall(self._name, args, kwargs)
+
+    def __mro_entries__(self, bases: tuple) -> tuple:
+        raise TypeError(
+            "architecture(nn) may only put together layers of nn, such as "
+            f"nn.Sequential(nn.Linear(20, 10)), and define no class of nn.{self._name}"
+        )
+
+    def __getattr__(self, name: str) -> _Constructor:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return _Constructor(f"{self._name}.{name}")
+
+
+class RecordingNamespace:
+    """The namespace ``nn`` that an architecture is recorded with."""
+
+    __name__ = "nn"
+
+    def __getattr__(self, name: str) -> _Constructor:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return _Constructor(name)
+
+
+def record_architecture(architecture: Callable[[Any], Any]) -> Tree:
+    """Record the network that ``architecture(nn)`` puts together.
+
+    Raises:
+        TypeError: It returns no network, or an argument of a layer cannot be recorded.
+    """
+    network = architecture(RecordingNamespace())
+    if not isinstance(network, RecordedCall):
+        raise TypeError(f"expected a network such as nn.Sequential(…), but got {_short(network)}")
+    return _tree(network)
+
+
+def _tree(value: Any) -> Tree:
+    if isinstance(value, RecordedCall):
+        tree = {"make": value._name, "args": _tree(value._args), "kwargs": {}}
+        tree["kwargs"] = {key: _tree(v) for key, v in value._kwargs.items()}
+        if value._methods:
+            tree["then"] = [
+                [method, _tree(args), {k: _tree(v) for k, v in kwargs.items()}]
+                for method, args, kwargs in value._methods
+            ]
+        return tree
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, (list, tuple)):
+        return [_tree(v) for v in value]
+    if isinstance(value, dict):
+        return {"ordered": [[key, _tree(v)] for key, v in value.items()]}
+    raise TypeError(f"{_short(value)} cannot be an argument of a layer here")
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+class RecordedArchitecture:
+    """An architecture function made from a recording.
+
+    Every Dropout is built as Identity, because its masks are random.
+
+    Args:
+        tree: The recording, from :func:`record_architecture`.
+        name: The name of the network, for messages.
+    """
+
+    def __init__(self, tree: Tree, name: str) -> None:
+        self.tree = tree
+        self.__name__ = name
+
+    def __call__(self, nn: Any) -> Any:
+        """Build the network from a namespace."""
+        return self._build(self.tree, nn)
+
+    def _build(self, tree: Tree, nn: Any) -> Any:
+        if isinstance(tree, list):
+            return [self._build(v, nn) for v in tree]
+        if not isinstance(tree, dict):
+            return tree
+        if "ordered" in tree:
+            return OrderedDict((key, self._build(v, nn)) for key, v in tree["ordered"])
+        if tree["make"].startswith("Dropout"):
+            return nn.Identity()
+        constructor = nn
+        for part in tree["make"].split("."):
+            constructor = getattr(constructor, part)
+        kwargs = {key: self._build(v, nn) for key, v in tree["kwargs"].items()}
+        layer = constructor(*self._build(tree["args"], nn), **kwargs)
+        for method, args, more in tree.get("then", []):
+            options = {key: self._build(v, nn) for key, v in more.items()}
+            getattr(layer, method)(*self._build(args, nn), **options)
+        return layer
+
+    def leaves(self) -> list[tuple[str, str]]:
+        """Name and class of every layer that contains no others, named as in ``Sequential``."""
+        return [(name, layer["make"]) for name, layer in _leaves(self.tree, "")]
+
+    def descriptions(self) -> list[str]:
+        """Every layer with the arguments that it was recorded with."""
+        return [
+            f"layer {name}, {layer['make']}({', '.join(_arguments(layer))})"
+            for name, layer in _leaves(self.tree, "")
+        ]
+
+    def dropout_probabilities(self) -> dict[str, float]:
+        """The p of every Dropout by its name; classes that drop whole channels are left out."""
+        return {
+            name: float(layer["args"][0] if layer["args"] else layer["kwargs"].get("p", 0.5))
+            for name, layer in _leaves(self.tree, "")
+            if layer["make"] == "Dropout"
+        }
+
+
+def _arguments(tree: Tree) -> list[str]:
+    return [*map(str, tree["args"]), *(f"{key}={value}" for key, value in tree["kwargs"].items())]
+
+
+def _leaves(tree: Tree, prefix: str) -> Iterator[tuple[str, Tree]]:
+    if tree["make"] != "Sequential":
+        yield prefix, tree
+        return
+    inner = tree["args"]
+    if len(inner) == 1 and isinstance(inner[0], dict) and "ordered" in inner[0]:
+        named = [(name, layer) for name, layer in inner[0]["ordered"]]
+    else:
+        named = [(str(number), layer) for number, layer in enumerate(inner)]
+    for method, args, _ in tree.get("then", []):
+        if method == "append":
+            named.append((str(len(named)), args[0]))
+        elif method == "add_module":
+            named.append((args[0], args[1]))
+    for name, layer in named:
+        yield from _leaves(layer, f"{prefix}.{name}" if prefix else name)
+
+
+def load_architecture(name: str) -> RecordedArchitecture:
+    """Record an architecture of the package, or one given as ``FILE.py:FUNCTION``.
+
+    Raises:
+        InputError: It does not exist or cannot be recorded.
+    """
+    # Not at the top: homeworks' processes import this file and need none of these.
+    from compare.spec.model import find_architecture
+    from experiments.errors import InputError
+
+    function = find_architecture(name)
+    try:
+        return RecordedArchitecture(record_architecture(function), name)
+    except Exception as error:
+        raise InputError(f"The architecture {name} could not be read: {error}.") from None
+
+
+def first_difference(
+    one: RecordedArchitecture, other: RecordedArchitecture
+) -> tuple[str, str] | None:
+    """The first layer in which two architectures differ, as it is in each; None if in none.
+
+    ``Linear(2, 3)`` and ``Linear(in_features=2, out_features=3)`` are equal, and so are all ways
+    to nest layers that give them the same names. If ``numpy_nn`` lacks one of the layers, the
+    recorded arguments have to be equal.
+    """
+    if one.tree == other.tree:
+        return None
+    try:
+        pairs = zip_longest(_settings(one), _settings(other), fillvalue="nothing")
+    except Exception:  # numpy_nn lacks a layer or a setting of PyTorch's
+        pairs = zip_longest(one.descriptions(), other.descriptions(), fillvalue="nothing")
+    return next(((first, second) for first, second in pairs if first != second), None)
+
+
+def _settings(architecture: RecordedArchitecture) -> list[str]:
+    """Every layer with all its settings, defaults included."""
+    import numpy_nn
+
+    dropouts = architecture.dropout_probabilities()
+    return [
+        f"layer {name}, {f'Dropout(p={dropouts[name]:g})' if name in dropouts else repr(module)}"
+        for name, module in architecture(numpy_nn).named_modules()
+        if not any(module.children())
+    ]

@@ -1,0 +1,409 @@
+"""Evaluating a homework of functions: each is called for each case, and its results are parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from compare.backends.protocol import Arrays
+from compare.check.contract import (
+    SIGNATURES,
+    ArrayLayout,
+    BatchLayout,
+    Contract,
+    ReturnValueError,
+)
+from compare.check.result import Observed, add_notes
+from compare.check.return_values import CallResult, ReturnValue, computed_in_float32
+from compare.check.sandbox import HomeworkHandle, ProcessEndedError
+from compare.mistakes.case import Case
+from compare.parity.tolerances import SAME_ANSWER
+
+
+class NoResultError(Exception):
+    """A call gave no result; the message says why."""
+
+
+@dataclass(frozen=True)
+class ReturnParser:
+    """Parses what the functions of one homework return into the reference's layout.
+
+    Args:
+        batches: The layout of its batches.
+        layouts: The layouts of its arrays.
+        trainable: The reference's keys of parameters, without buffers.
+        shapes: The shapes of the reference's arrays by key.
+    """
+
+    batches: BatchLayout
+    layouts: Sequence[ArrayLayout]
+    trainable: frozenset[str]
+    shapes: Mapping[str, tuple[int, ...]]
+
+    def parse(self, function: str, value: ReturnValue, case: Case) -> Arrays:
+        """The returned values by quantity.
+
+        Raises:
+            ReturnValueError: It is not what the function should return.
+        """
+        if function == "forward":
+            return {"logits": self._logits(value, case)}
+        if function == "loss":
+            return {"loss": _number(value, "loss")}
+        if function == "gradients":
+            return self._gradients(value, "gradients")
+        items = list(value.items.values())
+        if value.kind != "tuple" or len(items) != 2:
+            raise ReturnValueError(
+                f"loss_and_gradients returned {value.in_words()}, but expected (loss, gradients)."
+            )
+        loss = {"loss": _number(items[0], "loss_and_gradients")}
+        return {**loss, **self._gradients(items[1], "loss_and_gradients")}
+
+    def _logits(self, value: ReturnValue, case: Case) -> np.ndarray:
+        shape = case.expected["logits"].shape
+        if value.kind == "tuple" and value.items:  # logits and what backward needs
+            value = value.items["0"]
+        if value.kind == "none":
+            raise ReturnValueError(
+                "forward returned None, but expected the logits; is a return missing?"
+            )
+        if value.array is None:
+            raise ReturnValueError(
+                f"forward returned {value.in_words()}, but expected an array of logits."
+            )
+        return self.batches.from_homework(value.array, shape, "what forward returned (logits)")
+
+    def _gradients(self, value: ReturnValue, function: str) -> Arrays:
+        layouts = {layout.key: layout for layout in self.layouts if layout.key in self.trainable}
+        return {
+            f"gradient/{key}": self.parse_item(value, layout, function, "gradient")
+            for key, layout in layouts.items()
+        }
+
+    def parse_item(
+        self, value: ReturnValue, layout: ArrayLayout, function: str, noun: str
+    ) -> np.ndarray:
+        """One array of a returned dict.
+
+        Args:
+            value: The returned value.
+            layout: The layout of the array.
+            function: The function that returned it, for messages.
+            noun: What the array is, for messages: ``gradient`` or ``array``.
+
+        Raises:
+            ReturnValueError: The value is no dict, or the array is missing or something else.
+        """
+        key = layout.key
+        name = repr(layout.name) if layout.name == key else f"{layout.name!r} ({key})"
+        if value.kind == "none":
+            raise ReturnValueError(
+                f"{function} returned None, but expected a dict; is a return missing?"
+            )
+        if value.kind != "dict":
+            raise ReturnValueError(
+                f"{function} returned {value.in_words()}, but expected a dict of own name → {noun}."
+            )
+        if layout.name not in value.items:
+            raise ReturnValueError(
+                f"{function} returned no {noun} for {name}; the keys are those of params, and it "
+                f"returned {', '.join(map(repr, value.items)) or 'none'}."
+            )
+        item = value.items[layout.name]
+        if item.array is None:
+            raise ReturnValueError(
+                f"{function} returned {item.in_words()} as the {noun} for {name}, not an array."
+            )
+        subject = f"the {noun} for {name} that {function} returned"
+        return layout.from_homework(item.array, self.shapes[key], subject)
+
+
+def _number(value: ReturnValue, function: str) -> np.ndarray:
+    if value.kind == "none":
+        raise ReturnValueError(
+            f"{function} returned None, but expected a number; is a return missing?"
+        )
+    if value.array is None or value.array.size != 1:
+        raise ReturnValueError(
+            f"{function} returned {value.in_words()}, but expected one number, the loss of the "
+            "batch."
+        )
+    return np.array(float(value.array.reshape(())))
+
+
+@dataclass
+class FunctionEvaluation:
+    """Evaluates the functions of one homework.
+
+    Attributes:
+        faults: Sentences about arguments changed in place and results that do not repeat: such a
+            homework is wrong even if all its values are right.
+
+    Args:
+        homework: The homework, in this process or its own.
+        contract: Its conventions.
+        layouts: The layouts of its arrays.
+        trainable: The reference's keys of parameters, without buffers.
+        shapes: The shapes of the reference's arrays by key.
+    """
+
+    homework: HomeworkHandle
+    contract: Contract
+    layouts: Sequence[ArrayLayout]
+    trainable: frozenset[str]
+    shapes: dict[str, tuple[int, ...]]
+    faults: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._parser = ReturnParser(
+            self.contract.batches, self.layouts, self.trainable, self.shapes
+        )
+
+    def evaluate(self, cases: Sequence[Case]) -> list[Observed]:
+        """The homework's values for each case; fewer than cases if its process ended."""
+        found: list[Observed] = []
+        for number, case in enumerate(cases):
+            observed = Observed()
+            found.append(observed)
+            try:
+                self._evaluate(case, observed, first=number == 0)
+            except NoResultError as error:
+                observed.problem = _with_batch(case, str(error), number)
+            except ProcessEndedError as error:
+                observed.problem = _with_batch(case, str(error), number)
+                return found
+        return found
+
+    def value(self, function: str, case: Case) -> Arrays:
+        """The values of one function for any case, by quantity.
+
+        Raises:
+            NoResultError: The call failed.
+            ReturnValueError: It returned something that it should not.
+            ProcessEndedError: The process has ended.
+        """
+        result = self._call(function, self._arguments(function, case))
+        return self._parser.parse(function, result.value, case)
+
+    def _evaluate(self, case: Case, observed: Observed, first: bool) -> None:
+        problems: list[str] = []
+        for function in self._functions():
+            try:
+                if function == "update":
+                    self._evaluate_updates(case, observed)
+                else:
+                    self._evaluate_function(function, case, observed, twice=first)
+            except (NoResultError, ReturnValueError) as error:
+                problems.append(str(error))
+        if first and not problems:
+            observed.single = self._rounds_to_float32(case, observed)
+        if problems:
+            raise NoResultError(problems[0])
+
+    def _functions(self) -> list[str]:
+        """The functions to call, in order.
+
+        ``loss_and_gradients`` is called unless ``loss`` and ``gradients`` both exist.
+        """
+        has = self.contract.has
+        both = has("loss_and_gradients") and not (has("loss") and has("gradients"))
+        order = ("forward", "loss", "loss_and_gradients", "gradients", "update")
+        return [f for f in order if has(f) and (f != "loss_and_gradients" or both)]
+
+    def _evaluate_function(
+        self, function: str, case: Case, observed: Observed, twice: bool
+    ) -> None:
+        arrays = self._arguments(function, case)
+        result = self._call(function, arrays)
+        values = self._parser.parse(function, result.value, case)
+        self._examine_changes(function, arrays, result, case, observed, values)
+        add_notes(observed.notes, [f"{function}, {warning}" for warning in result.warnings])
+        if twice:
+            second = self._parser.parse(function, self._call(function, arrays).value, case)
+            for quantity, value in second.items():
+                if not _repeats(value, values[quantity]):
+                    self._add_fault(
+                        observed,
+                        f"{SIGNATURES[function]} gave another answer when it was called again "
+                        "with the same arguments; the second answer counts.",
+                    )
+                    values[quantity] = value
+        for quantity, value in values.items():
+            observed.values.setdefault(quantity, value)
+        if computed_in_float32(result.value):
+            observed.single = True
+
+    def _arguments(self, function: str, case: Case) -> dict[str, np.ndarray]:
+        arrays = {
+            f"params/{layout.name}": layout.to_homework(case.parameters[layout.key])
+            for layout in self.layouts
+        }
+        arrays["x"] = self.contract.batches.to_homework(case.inputs)
+        if function != "forward":
+            classes = case.expected["logits"].shape[-1]
+            arrays["y"] = self.contract.batches.labels_to_homework(case.targets, classes)
+        return arrays
+
+    def _call(self, function: str, arrays: Mapping[str, np.ndarray]) -> CallResult:
+        result = self.homework.request(
+            "call", arrays, description=SIGNATURES[function], function=function
+        )
+        if result.problem:
+            raise NoResultError(result.problem)
+        return result
+
+    def _examine_changes(
+        self,
+        function: str,
+        arrays: Mapping[str, np.ndarray],
+        result: CallResult,
+        case: Case,
+        observed: Observed,
+        values: Arrays,
+    ) -> None:
+        """Take changed running statistics as values; report any other changed argument."""
+        layouts = {layout.name: layout for layout in self.layouts}
+        for name, after in result.changed.items():
+            owner, _, key = name.partition("/")
+            if owner == "params" and layouts[key].key not in self.trainable:
+                quantity = f"buffer/{layouts[key].key}"
+                if quantity in case.expected and after.shape == arrays[name].shape:
+                    shape = self.shapes[layouts[key].key]
+                    values.setdefault(quantity, layouts[key].from_homework(after, shape, name))
+                continue
+            argument = f"params[{key!r}]" if owner == "params" else owner
+            self._add_fault(
+                observed,
+                f"{SIGNATURES[function]} changed its argument {argument} in place: the next call "
+                "gets something else; work on a copy.",
+            )
+
+    def _add_fault(self, observed: Observed, sentence: str) -> None:
+        add_notes(observed.notes, [sentence])
+        add_notes(self.faults, [sentence])
+
+    def _evaluate_updates(self, case: Case, observed: Observed) -> None:
+        """Several updates in a row, each from the parameters that the last one returned."""
+        if not case.update_gradients:
+            return
+        params = {
+            layout.key: layout.to_homework(case.parameters[layout.key]) for layout in self.layouts
+        }
+        value = None
+        for number, gradients in enumerate(case.update_gradients):
+            arrays = {f"params/{layout.name}": params[layout.key] for layout in self.layouts}
+            for layout in self.layouts:
+                if layout.key in self.trainable:
+                    arrays[f"grads/{layout.name}"] = layout.to_homework(gradients[layout.key])
+            result = self.homework.request(
+                "update", arrays, description=SIGNATURES["update"], first=number == 0
+            )
+            if result.problem:
+                raise NoResultError(f"{result.problem.rstrip('.')} (update {number + 1}).")
+            value = result.value
+            for layout in self.layouts:
+                if layout.key in self.trainable:
+                    new = self._parser.parse_item(value, layout, "update", "array")
+                    params[layout.key] = layout.to_homework(new)
+                    observed.values[f"update/{layout.key}"] = new
+        if value is not None and computed_in_float32(value):
+            observed.single = True
+
+    def _rounds_to_float32(self, case: Case, observed: Observed) -> bool:
+        """Whether the homework computes in float32 inside.
+
+        Parameters, then inputs, are rounded to float32. If no bit of the result changes, the
+        homework rounds them itself.
+        """
+        functions = [f for f in self._functions() if f != "update"]
+        if observed.single or not functions:
+            return observed.single
+        function = functions[-1]
+        arrays = self._arguments(function, case)
+        exact = self._parser.parse(function, self._call(function, arrays).value, case)
+        for prefix in ("params/", "x"):
+            arguments = {
+                key: a.astype(np.float32).astype(a.dtype) if key.startswith(prefix) else a
+                for key, a in arrays.items()
+            }
+            rounded = self._parser.parse(function, self._call(function, arguments).value, case)
+            if all(np.array_equal(exact[k], rounded[k]) for k in exact) and any(
+                np.any(v) for v in exact.values()
+            ):
+                return True
+        return False
+
+
+def _repeats(a: np.ndarray, b: np.ndarray) -> bool:
+    if np.array_equal(a, b, equal_nan=True):
+        return True
+    with np.errstate(all="ignore"):
+        return bool(np.abs(a - b).max() <= SAME_ANSWER * np.abs(b).max())
+
+
+def _with_batch(case: Case, problem: str, number: int) -> str:
+    """The problem with the size of the batch, unless it is the first one."""
+    rows = len(case.inputs)
+    if number == 0:
+        return problem
+    return f"{problem.rstrip('.')} (for a batch of {rows} {'row' if rows == 1 else 'rows'})."
+
+
+def select_forward_mode(
+    cases: Sequence[Case], observed: Sequence[Observed]
+) -> tuple[list[Case], list[str]]:
+    """Compare ``forward`` in evaluation mode if its logits are nearer to that mode's.
+
+    Both modes of BatchNorm are right. For evaluation mode the quantity ``logits`` becomes
+    ``logits/evaluation``, in the cases returned and in ``observed``.
+
+    Args:
+        cases: The cases that were evaluated.
+        observed: The homework's values, one for each case; changed in place.
+
+    Returns:
+        The cases with the logits to compare, and notes for the reader.
+    """
+    with_both = [
+        (case, values)
+        for case, values in zip(cases, observed, strict=True)
+        if case.evaluation is not None and "logits" in values.values
+    ]
+    if not with_both or not all(_nearer_to_evaluation(c, o) for c, o in with_both):
+        return list(cases), []
+    found = []
+    for case, values in zip(cases, observed, strict=True):
+        if case.evaluation is None or "logits" not in values.values:
+            found.append(case)
+            continue
+        name = "logits/evaluation"
+        values.values = {
+            (name if key == "logits" else key): value for key, value in values.values.items()
+        }
+        size = np.full(case.evaluation.shape, np.abs(case.evaluation).max())
+        rest = {k: v for k, v in case.expected.items() if k != "logits"}
+        rounded = case.evaluation.astype(np.float32)
+        found.append(
+            replace(
+                case,
+                expected={name: case.evaluation, **rest},
+                sizes={**case.sizes, name: size},
+                expected32={**case.expected32, name: rounded},
+            )
+        )
+    return found, [
+        "forward uses the running statistics, so its logits are compared in evaluation mode; loss "
+        "and gradients belong to training mode."
+    ]
+
+
+def _nearer_to_evaluation(case: Case, observed: Observed) -> bool:
+    assert case.evaluation is not None
+    found = observed.values["logits"]
+    with np.errstate(all="ignore"):
+        return bool(
+            np.abs(found - case.evaluation).max() < np.abs(found - case.expected["logits"]).max()
+        )

@@ -1,0 +1,218 @@
+"""Grading: all submissions in a folder, the grade book, and Gradescope's results.json."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from compare.check.checking import Options, check_homework
+from compare.check.result import (
+    Check,
+    Outcome,
+    Result,
+    as_text,
+    distance,
+    number,
+    title,
+    where,
+)
+
+COLUMNS = (
+    "submission", "status", "score", "passed", "checks", "first_divergence", "diagnosis",
+    "explanation",
+)  # fmt: skip
+# The exit statuses in words.
+STATUS = {0: "agrees", 1: "differs", 2: "not checked"}
+# The file that is checked if a submission is a folder with several.
+MAIN = ("homework.py", "main.py", "solution.py", "submission.py")
+
+
+class Submission(NamedTuple):
+    """One homework in a folder: its name, and its file or why there is none."""
+
+    name: str
+    file: Path | None
+    problem: str | None = None
+
+
+def find_submissions(folder: Path, file: str | None = None) -> list[Submission]:
+    """The submissions in a folder, in alphabetical order: Python files, and folders with one.
+
+    If the folder holds no Python file but folders alone, a folder without a Python file is a
+    submission, too; beside files it may be anything and is left out.
+
+    Args:
+        folder: Where to look.
+        file: The name of the file to check in each folder that holds several.
+    """
+    found, any_python = [], False
+    paths = [p for p in folder.iterdir() if not p.name.startswith((".", "_"))]
+    folders_alone = not any(p.is_file() and p.suffix == ".py" for p in paths)
+    for path in sorted(paths, key=lambda p: p.name):
+        if path.is_file() and path.suffix == ".py":
+            found.append(Submission(path.name, path))
+            any_python = True
+        elif path.is_dir():
+            inside = sorted(p for p in path.rglob("*.py") if "__pycache__" not in p.parts)
+            main = _main_file(inside, file)
+            any_python |= bool(inside)
+            if main is not None:
+                found.append(Submission(path.name, main))
+            elif inside or file or folders_alone:
+                names = ", ".join(str(p.relative_to(path)) for p in inside) or "no Python file"
+                expected = file or "--file NAME, or one file only"
+                problem = f"the folder holds {names}; expected {expected}."
+                found.append(Submission(path.name, None, problem))
+    return found if any_python else []
+
+
+def _main_file(inside: Sequence[Path], file: str | None) -> Path | None:
+    if file is not None:
+        return next((p for p in inside if p.name == file), None)
+    if len(inside) == 1:
+        return inside[0]
+    return next((p for name in MAIN for p in inside if p.name == name), None)
+
+
+def check_submissions(
+    submissions: Sequence[Submission],
+    options: Options,
+    on_outcome: Callable[[Submission, Outcome], object],
+    jobs: int | None = None,
+) -> list[Outcome]:
+    """Check submissions, several at once.
+
+    Args:
+        submissions: What to check.
+        options: How to check each.
+        on_outcome: Called with each submission and its outcome, in the order given.
+        jobs: How many at once; by default as many as there are processors.
+    """
+    outcomes = []
+    with ThreadPoolExecutor(jobs or min(len(submissions), os.cpu_count() or 1)) as pool:
+        futures = [pool.submit(_check_submission, one, options) for one in submissions]
+        try:
+            for submission, future in zip(submissions, futures, strict=True):
+                outcomes.append(future.result())
+                on_outcome(submission, outcomes[-1])
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return outcomes
+
+
+def _check_submission(submission: Submission, options: Options) -> Outcome:
+    if submission.file is None:
+        return Outcome(submission.name, Result(error=submission.problem))
+    try:
+        outcome = check_homework(submission.file, options)
+    except Exception as error:  # other submissions must not suffer
+        outcome = Outcome("", Result(error=f"{type(error).__name__}: {error}."))
+    return replace(outcome, name=submission.name)
+
+
+def grade(outcome: Outcome) -> dict[str, object]:
+    """The row of the grade book: :data:`COLUMNS` and their values."""
+    result = outcome.result
+    first = result.first_divergence
+    diagnosis = first.diagnosis if first else None
+    total = max(len(outcome.required), len(result.checks))
+    passed = sum(check.passed for check in result.checks)
+    return {
+        "submission": outcome.name,
+        "status": STATUS[outcome.status],
+        "score": f"{passed / total:.4f}" if total else "0.0000",
+        "passed": passed,
+        "checks": total,
+        "first_divergence": title(first) if first else "",
+        "diagnosis": diagnosis.code if diagnosis else "",
+        "explanation": result.error or (diagnosis.explanation if diagnosis else ""),
+    }
+
+
+def as_csv(rows: Sequence[dict[str, object]]) -> str:
+    """The grade book as CSV. A cell that a spreadsheet would compute is quoted as text."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for cells in rows:
+        writer.writerow({k: f"'{v}" if str(v)[:1] in "=+-@" and v else v for k, v in cells.items()})
+    return text.getvalue()
+
+
+def as_gradescope(outcome: Outcome, points: float = 100.0) -> str:
+    """The text of Gradescope's ``results.json``: one test per quantity, all worth the same.
+
+    A quantity that the homework should have given and did not counts as failed. The format:
+    https://gradescope-autograders.readthedocs.io/en/latest/specs/.
+    """
+    checks = {_key(check): check for check in outcome.result.checks}
+    quantities = list(dict.fromkeys((*checks, *outcome.required)))
+    worth = points / max(len(quantities), 1)
+    tests = [
+        _gradescope_test(quantity, checks.get(quantity), worth, outcome.result.error)
+        for quantity in quantities
+    ]
+    tree: dict[str, Any] = {
+        "score": round(sum(test["score"] for test in tests), 6),
+        "output": as_text(outcome),
+        "visibility": "visible",
+        "stdout_visibility": "hidden",
+        "tests": tests,
+    }
+    if not tests:
+        tree["tests"] = [
+            {
+                "name": "could be checked",
+                "score": 0.0,
+                "max_score": points,
+                "status": "failed",
+                "output": outcome.result.error or "",
+                "visibility": "visible",
+            }
+        ]
+    return json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _gradescope_test(
+    quantity: str, check: Check | None, worth: float, error: str | None
+) -> dict[str, Any]:
+    passed = check is not None and check.passed
+    if check is None:
+        output = f"There was no answer: {error or 'it was not asked for.'}"
+        name = title(_missing(quantity))
+    else:
+        name = title(check)
+        output = distance(check)
+        if not check.passed:
+            output = (
+                f"At {where(check)}: expected {number(check.expected_there)}, found "
+                f"{number(check.found_there)}; {output}."
+            )
+        if check.diagnosis is not None:
+            output += f"\n{check.diagnosis.code}: {check.diagnosis.explanation}"
+    return {
+        "name": name,
+        "score": round(worth, 6) if passed else 0.0,
+        "max_score": round(worth, 6),
+        "status": "passed" if passed else "failed",
+        "output": output,
+        "visibility": "visible",
+    }
+
+
+def _key(check: Check) -> str:
+    return check.quantity if check.name == check.quantity else f"{check.quantity}/{check.name}"
+
+
+def _missing(quantity: str) -> Check:
+    """A failed check in the place of a quantity that the homework did not give."""
+    kind, _, name = quantity.partition("/")
+    return Check(kind, name or kind, False, float("inf"), 0.0)

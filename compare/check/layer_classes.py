@@ -1,0 +1,295 @@
+"""The layer objects of a homework, run one at a time in the homework's process.
+
+A layer has ``forward(x)`` and ``backward(dout)`` and keeps its gradients in attributes, as in
+"Deep Learning from Scratch" (``dW``, ``db``). Other conventions are recognised by the names of
+methods, arguments and attributes below; ATTRIBUTES of the contract names those that are not.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+# Where a layer keeps the gradients of its parameters, and its running statistics.
+USUAL_ATTRIBUTES = {
+    "weight": (
+        "dW", "dw", "dgamma", "dweight", "dweights", "dWeights", "grad_weight", "grad_weights",
+        "grad_W", "weight_grad", "weights_grad", "W_grad", "grad_w", "d_weights", "dkernel",
+        "grads['W']", "grads['w']", "grads['weight']", "grads['gamma']", "grads['dW']",
+        "gradients['W']", "weight.grad", "weights.grad", "W.grad", "gamma.grad", "grads[0]",
+    ),
+    "bias": (
+        "db", "dbeta", "dbias", "dbiases", "grad_bias", "grad_biases", "grad_b", "bias_grad",
+        "biases_grad", "b_grad", "d_bias", "d_biases", "grads['b']", "grads['bias']",
+        "grads['beta']", "grads['db']", "gradients['b']", "bias.grad", "biases.grad", "b.grad",
+        "beta.grad", "grads[1]",
+    ),
+    "running_mean": ("running_mean", "moving_mean", "running_mu"),
+    "running_var": ("running_var", "moving_var", "running_variance", "moving_variance"),
+}  # fmt: skip
+
+# Where a layer keeps what its methods do not return, as in "Neural Networks from Scratch".
+OUTPUTS = ("output", "out", "outputs", "y", "loss")
+GRAD_INPUTS = ("dinputs", "dinput", "grad_input", "dx", "dX", "input_gradient")
+
+# The names of the argument, or the attribute, that tells a layer whether it is training.
+TRAINING = ("train_flg", "train_flag", "training", "train", "is_training", "is_train", "trainmode")
+
+# The attributes in which a network object keeps its loss layer.
+LOSS_LAYERS = ("last_layer", "lastLayer", "loss_layer", "lossLayer", "loss", "criterion")
+
+
+class LayerObjects:
+    """The layers that ``network(params)`` returned, in order, and the loss layer if there is one.
+
+    Attributes:
+        names: The keys, if the layers came in a dict.
+        layers: The layers without the loss layer.
+        loss_layer: The loss layer or None.
+
+    Args:
+        network: A sequence or a dict of layers; a pair of such a collection and a loss layer; or
+            an object with ``layers`` and perhaps one of :data:`LOSS_LAYERS`.
+    """
+
+    def __init__(self, network: Any) -> None:
+        self.loss_layer: Any = None
+        if isinstance(network, tuple) and len(network) == 2 and _is_collection(network[0]):
+            network, self.loss_layer = network
+        elif not _is_collection(network) and hasattr(network, "layers"):
+            candidates = [getattr(network, name, None) for name in LOSS_LAYERS]
+            self.loss_layer = next((c for c in candidates if hasattr(c, "backward")), None)
+            network = network.layers
+        if not _is_collection(network) or not len(network):
+            raise TypeError(
+                "network(params) should return a list of layers, or (layers, loss layer), or an "
+                f"object with .layers, but returned {type(network).__name__}"
+            )
+        named = isinstance(network, Mapping)
+        self.names = [str(k) for k in network] if named else []
+        self.layers: list[Any] = list(network.values()) if named else list(network)
+        if self.loss_layer is None and required_arguments(self.layers[-1], "forward") == 2:
+            self.loss_layer = self.layers.pop()
+            self.names = self.names[:-1]
+        for layer in self.layers:
+            if not hasattr(layer, "forward") or not hasattr(layer, "backward"):
+                raise TypeError(
+                    f"each layer needs forward(x) and backward(dout), but {type(layer).__name__} "
+                    f"has no {'backward' if hasattr(layer, 'forward') else 'forward'}"
+                )
+
+    def summary(self) -> dict[str, Any]:
+        """The names and classes of the layers, and the class of the loss layer or None."""
+        return {
+            "names": self.names,
+            "classes": [type(layer).__name__ for layer in self.layers],
+            "loss": None if self.loss_layer is None else type(self.loss_layer).__name__,
+        }
+
+    def run_layer(
+        self,
+        arrays: dict[str, np.ndarray],
+        index: int,
+        gradients: dict[str, list[str]],
+        buffers: dict[str, list[str]],
+    ) -> dict[str, Any]:
+        """Run one layer alone: forward from ``x``, then backward from ``dy``.
+
+        Args:
+            arrays: ``x``, ``dy`` and the starting values of buffers.
+            index: The position of the layer.
+            gradients: Key of a parameter → the attributes that may hold its gradient. ``-W``
+                means the amount that backward subtracts from ``W``.
+            buffers: Key of a buffer → the attributes that may hold it. A buffer that the layer
+                does not have is left out of the result.
+        """
+        layer = self.layers[index]
+        for key, paths in buffers.items():
+            path = next((p for p in paths if hasattr(layer, p)), None)  # its value may be None
+            if path is not None:
+                setattr(layer, path, np.array(arrays[key]))
+        found: dict[str, Any] = {"output": np.array(run_forward(layer, np.array(arrays["x"])))}
+        for key, paths in buffers.items():
+            path = next((p for p in paths if _has(layer, p)), None)
+            if path is not None:
+                found[f"buffer {key}"] = np.array(_get(layer, path))
+        before = {
+            path: np.array(_get(layer, path[1:]))
+            for paths in gradients.values()
+            for path in paths
+            if path.startswith("-")
+        }
+        # backward(dout, learning_rate) updates the layer itself; the rate 1 shows the gradient.
+        rate = (1.0,) if required_arguments(layer, "backward") == 2 else ()
+        found["grad_input"] = np.array(run_backward(layer, np.array(arrays["dy"]), *rate))
+        for key, paths in gradients.items():
+            path = next((p for p in paths if _has(layer, p.removeprefix("-"))), None)
+            if path is None:
+                raise AttributeError(
+                    f"{type(layer).__name__} keeps no gradient of its {key.rpartition('.')[2]} "
+                    f"under {', '.join(paths[:4])}"
+                    f"{'' if len(paths) <= 4 else ' or the like'}: name the attribute in ATTRIBUTES"
+                )
+            now = np.array(_get(layer, path.removeprefix("-")))
+            found[f"gradient {key}"] = before[path] - now if path in before else now
+        return found
+
+    def run_dropout(self, arrays: dict[str, np.ndarray], index: int) -> dict[str, Any]:
+        """Run a Dropout alone: forward, backward, forward again, and forward in evaluation.
+
+        Args:
+            arrays: ``x`` and ``dy``.
+            index: The position of the layer.
+        """
+        layer = self.layers[index]
+        switch = TrainingSwitch(layer)
+
+        def x() -> np.ndarray:
+            return np.array(arrays["x"])
+
+        found = {"output": np.array(switch.run_forward(x(), training=True))}
+        found["grad_input"] = np.array(run_backward(layer, np.array(arrays["dy"])))
+        found["again"] = np.array(switch.run_forward(x(), training=True))
+        if switch.exists:
+            found["evaluation"] = np.array(switch.run_forward(x(), training=False))
+        return found
+
+    def run_chain(self, x: np.ndarray, order: Sequence[int]) -> Any:
+        """Run layers forward, one after the other."""
+        for index in order:
+            x = run_forward(self.layers[index], x)
+        return x
+
+    def run_loss(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
+        """Run the loss layer forward and backward."""
+        layer = self.loss_layer
+        value = run_forward(layer, np.array(logits), np.array(targets))
+        match required_arguments(layer, "backward"):
+            case 0:
+                gradient = run_backward(layer)
+            case 1:
+                gradient = run_backward(layer, 1.0)
+            case _:
+                # backward(dvalues, y) expects the softmax's output, if the layer keeps it.
+                output: Any = getattr(layer, "output", None)
+                dvalues = output if np.shape(output) == np.shape(logits) else np.array(logits)
+                gradient = run_backward(layer, dvalues, np.array(targets))
+        return {"loss": value, "gradient": gradient}
+
+
+class TrainingSwitch:
+    """How a layer is told whether it is training: by an argument, an attribute or two methods.
+
+    Attributes:
+        exists: Whether there is such a way.
+
+    Args:
+        layer: The layer.
+    """
+
+    def __init__(self, layer: Any) -> None:
+        self.layer = layer
+        self._argument = next((p.name for p in _arguments(layer.forward) if _is_switch(p)), None)
+        self._attribute = next(
+            (n for n in TRAINING if isinstance(getattr(layer, n, None), bool)), None
+        )
+        self._methods = all(callable(getattr(layer, name, None)) for name in ("train", "eval"))
+        self.exists = bool(self._argument or self._attribute or self._methods)
+
+    def run_forward(self, x: np.ndarray, training: bool) -> Any:
+        """Run ``forward`` in training or in evaluation mode."""
+        if self._argument is not None:
+            result = self.layer.forward(x, **{self._argument: training})
+            return _result_or_attribute(self.layer, "forward", result, OUTPUTS)
+        if self._attribute is not None:
+            setattr(self.layer, self._attribute, training)
+        elif self._methods:
+            (self.layer.train if training else self.layer.eval)()
+        return run_forward(self.layer, x)
+
+
+def _is_switch(parameter: inspect.Parameter) -> bool:
+    return parameter.name in TRAINING
+
+
+def run_forward(layer: Any, *args: Any) -> Any:
+    """The result of ``forward``, in training mode if an argument without a default selects it."""
+    switches = [p for p in _arguments(layer.forward) if _is_switch(p) and p.default is p.empty]
+    result = layer.forward(*args, **{p.name: True for p in switches})
+    return _result_or_attribute(layer, "forward", result, OUTPUTS)
+
+
+def run_backward(layer: Any, *args: Any) -> Any:
+    """The result of ``backward``."""
+    return _result_or_attribute(layer, "backward", layer.backward(*args), GRAD_INPUTS)
+
+
+def _result_or_attribute(layer: Any, method: str, result: Any, attributes: Sequence[str]) -> Any:
+    """The result of a method or, if it is None, the attribute in which the layer keeps it."""
+    if result is not None:
+        return result
+    name = next((n for n in attributes if getattr(layer, n, None) is not None), None)
+    if name is None:
+        raise TypeError(
+            f"{type(layer).__name__}.{method} returned None, and the layer has no "
+            f".{attributes[0]}; is a return missing?"
+        )
+    return getattr(layer, name)
+
+
+def required_arguments(layer: Any, method: str) -> int:
+    """The number of arguments that a method needs, or −1 if it does not exist or cannot tell.
+
+    Arguments with a default are not counted, and neither is one of :data:`TRAINING`.
+    """
+    function: Callable[..., Any] | None = getattr(layer, method, None)
+    if function is None:
+        return -1
+    try:
+        inspect.signature(function)
+    except (TypeError, ValueError):
+        return -1
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(
+        p.default is p.empty and p.kind in positional and not _is_switch(p)
+        for p in _arguments(function)
+    )
+
+
+def _arguments(function: Callable[..., Any]) -> list[inspect.Parameter]:
+    """The arguments of a function; none if Python cannot tell them."""
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        return []
+
+
+def _is_collection(value: Any) -> bool:
+    return isinstance(value, (Mapping, Sequence)) and not isinstance(value, str)
+
+
+def _get(layer: Any, path: str) -> Any:
+    """The value at a path such as ``dW``, ``weight.grad`` or ``grads['W']``."""
+    value = layer
+    for step in _path(path):
+        value = getattr(value, step[1]) if step[0] == "." else value[step[1]]
+    return value
+
+
+def _path(path: str) -> list[tuple[str, Any]]:
+    pattern = r"\[(\d+)\]|\[['\"](.*?)['\"]\]|\.?([A-Za-z_]\w*)"
+    return [
+        ("[", int(index)) if index else ("[", key) if key else (".", attribute)
+        for index, key, attribute in re.findall(pattern, path)
+    ]
+
+
+def _has(layer: Any, path: str) -> bool:
+    try:
+        return _get(layer, path) is not None
+    except (AttributeError, KeyError, IndexError, TypeError):
+        return False

@@ -1,0 +1,405 @@
+"""Evaluating a homework of layer classes: each layer runs alone, with right inputs.
+
+Dropout's mask is random, but what follows from the mask is not: the layer gets an input without
+zeros, so that its mask can be read from its output. With that mask PyTorch's dropout is
+y = x m / (1 − p) and dx = dy m / (1 − p), and evaluation leaves x as it is. The share of the values
+that are kept must be 1 − p within what chance allows.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+
+from compare.backends.protocol import Arrays
+from compare.check.contract import ArrayLayout, Contract, ReturnValueError
+from compare.check.function_evaluation import NoResultError
+from compare.check.layer_classes import USUAL_ATTRIBUTES
+from compare.check.result import Observed, add_notes
+from compare.check.return_values import CallResult, ReturnValue
+from compare.check.sandbox import HomeworkHandle, ProcessEndedError
+from compare.mistakes.case import Case
+from experiments.errors import InputError
+
+# Modules that a list of layers may leave out, for they have no parameters and only reshape or
+# pass on, and the part of a class name that shows that the list does contain one.
+OPTIONAL = {"Flatten": "flat", "Identity": "ident", "Dropout": "drop"}
+WITH_PARAMETERS = ("Linear", "Conv", "BatchNorm", "LayerNorm")
+
+# The least number of values that a Dropout gets: the share that it keeps is then known to 0.005.
+DROPOUT_VALUES = 10_000
+# The deviation from 1 − p allowed to that share, in standard deviations of a right Dropout; it
+# exceeds 7 once in 10¹¹ times.
+DEVIATIONS = 7.0
+
+
+@dataclass(frozen=True)
+class LayerMatch:
+    """A layer of the homework, by its position, and the modules of the network that it matches."""
+
+    index: int
+    modules: tuple[str, ...]
+
+
+@dataclass
+class LayerEvaluation:
+    """Evaluates the layer classes of one homework.
+
+    Attributes:
+        quantities: The quantities that its layers should give, in order; empty before
+            :meth:`evaluate` and where ``network`` failed.
+
+    Args:
+        homework: The homework, in this process or its own.
+        contract: Its conventions.
+        layouts: The layouts of its arrays.
+        trainable: The reference's keys of parameters, without buffers.
+        leaves: Name and class of the network's modules, in order.
+    """
+
+    homework: HomeworkHandle
+    contract: Contract
+    layouts: Sequence[ArrayLayout]
+    trainable: frozenset[str]
+    leaves: list[tuple[str, str]]
+    quantities: dict[str, None] = field(default_factory=dict)
+
+    def evaluate(self, cases: Sequence[Case]) -> list[Observed]:
+        """The homework's values for each case; fewer than cases if its process ended."""
+        found: list[Observed] = []
+        for case in cases:
+            observed = Observed()
+            found.append(observed)
+            try:
+                self._evaluate(case, observed)
+            except (NoResultError, ReturnValueError, InputError) as error:
+                observed.problem = str(error)
+            except ProcessEndedError as error:
+                observed.problem = str(error)
+                return found
+        return found
+
+    def _evaluate(self, case: Case, observed: Observed) -> None:
+        arrays = {
+            f"params/{layout.name}": layout.to_homework(case.parameters[layout.key])
+            for layout in self.layouts
+        }
+        network = self._request("network", arrays, "network(params)").details
+        matches = match_layers(network["names"], network["classes"], self.leaves)
+        merged = any(len(match.modules) > 1 for match in matches)
+        if merged and not case.given["chained"]:
+            return
+        problems: list[str] = []
+        classes = dict(self.leaves)
+        dropouts = [
+            m for m in matches if all(classes[name].startswith("Dropout") for name in m.modules)
+        ]
+        for match in matches:
+            own_class = network["classes"][match.index]
+            try:
+                if match not in dropouts:
+                    self._evaluate_layer(match, own_class, case, observed)
+                elif [classes[name] for name in match.modules] == ["Dropout"]:
+                    self._evaluate_dropout(match, own_class, case, observed)
+            except (NoResultError, ReturnValueError) as error:
+                problems.append(str(error))
+        if network["loss"] is not None:
+            self._add_quantities("loss", "gradient/logits")
+        self._add_quantities("logits")
+        if problems:
+            raise NoResultError(problems[0])
+        if network["loss"] is not None:
+            self._evaluate_loss(case, observed, network["loss"])
+        self._request("network", arrays, "network(params)")  # with its first running statistics
+        x = {"x": self.contract.batches.to_homework(case.inputs)}
+        names = [name for name, _ in self.leaves]
+        matches = sorted(matches, key=lambda m: names.index(m.modules[0]))
+        order = [m.index for m in matches if m not in dropouts]
+        result = self._request("chain", x, "all layers in a row", order=order)
+        logits = _array(result.value, "the last layer")
+        shape = case.expected["logits"].shape
+        observed.values["logits"] = self.contract.batches.from_homework(logits, shape, "the logits")
+        observed.single = observed.single or logits.dtype == np.float32
+
+    def _evaluate_layer(
+        self, match: LayerMatch, own_class: str, case: Case, observed: Observed
+    ) -> None:
+        first, last = match.modules[0], match.modules[-1]
+        layouts = {layout.key: layout for layout in self.layouts}
+        keys = [key for key in layouts if key.rpartition(".")[0] in match.modules]
+        gradients = {k: self._attributes(layouts[k]) for k in keys if k in self.trainable}
+        buffers = {
+            k: self._attributes(layouts[k])
+            for k in keys
+            if k not in self.trainable and f"buffer/{k}" in case.expected
+        }
+        self._add_quantities(
+            f"activation/{last}",
+            *(f"buffer/{key}" for key in buffers),
+            *(f"gradient/{key}" for key in gradients),
+            f"gradient/{first}.input",
+        )
+        batches = self.contract.batches
+        arrays = {
+            "x": batches.to_homework(case.given[f"input/{first}"]),
+            "dy": batches.to_homework(case.given[f"grad_output/{last}"]),
+            **{k: layouts[k].to_homework(case.parameters[k]) for k in buffers},
+        }
+        layer = f"{own_class} ({', '.join(match.modules)})"
+        result = self._request(
+            "layer", arrays, layer, index=match.index, gradients=gradients, buffers=buffers
+        )
+        items = result.value.items
+        output = _array(items["output"], f"forward of {layer}")
+        shape = case.expected[f"activation/{last}"].shape
+        values = observed.values
+        values[f"activation/{last}"] = batches.from_homework(
+            output, shape, f"the output of {layer}"
+        )
+        for key in buffers:
+            if f"buffer {key}" in items:
+                buffer = _array(items[f"buffer {key}"], key)
+                shape = case.expected[f"buffer/{key}"].shape
+                values[f"buffer/{key}"] = layouts[key].from_homework(
+                    buffer, shape, f"{key} of {layer}"
+                )
+        for key in gradients:
+            gradient = _array(items[f"gradient {key}"], f"the gradient of {key}")
+            shape = case.parameters[key].shape
+            values[f"gradient/{key}"] = layouts[key].from_homework(
+                gradient, shape, f"the gradient of {layouts[key].name!r} ({key}) in {layer}"
+            )
+        grad_input = _array(items["grad_input"], f"backward of {layer}")
+        shape = case.expected[f"gradient/{first}.input"].shape
+        values[f"gradient/{first}.input"] = batches.from_homework(
+            grad_input, shape, f"what backward of {layer} returned"
+        )
+        observed.single = observed.single or output.dtype == np.float32
+        add_notes(observed.notes, [f"{layer}, {warning}" for warning in result.warnings])
+
+    def _evaluate_dropout(
+        self, match: LayerMatch, own_class: str, case: Case, observed: Observed
+    ) -> None:
+        batches, (module,) = self.contract.batches, match.modules
+        self._add_quantities(
+            f"activation/{module}", f"activation/{module}.kept", f"gradient/{module}.input"
+        )
+        inputs = dropout_inputs(case, module)
+        layer = f"{own_class} ({module})"
+        arrays = {"x": batches.to_homework(inputs.x), "dy": batches.to_homework(inputs.dy)}
+        result = self._request("dropout", arrays, layer, index=match.index)
+        found = {}
+        for part, value in result.value.items.items():
+            method = f"{'backward' if part == 'grad_input' else 'forward'} of {layer}"
+            array = _array(value, method)
+            found[part] = batches.from_homework(array, inputs.x.shape, f"what {method} returned")
+            observed.single = observed.single or array.dtype == np.float32
+        mask = dropout_mask(found["output"])
+        observed.values |= {
+            f"activation/{module}": found["output"],
+            f"activation/{module}.kept": np.array(mask.mean()),
+            f"gradient/{module}.input": found["grad_input"],
+        }
+        if "evaluation" in found:
+            self._add_quantities(f"activation/{module}.evaluation")
+            observed.values[f"activation/{module}.evaluation"] = found["evaluation"]
+        if 0 < mask.mean() < 1 and np.array_equal(mask, dropout_mask(found["again"])):
+            sentence = f"{layer} drew the same mask twice: draw a new one at each forward."
+            add_notes(observed.notes, [sentence])
+
+    def _evaluate_loss(self, case: Case, observed: Observed, own_class: str) -> None:
+        batches = self.contract.batches
+        logits = case.expected["logits"]
+        labels = batches.labels_to_homework(case.targets, logits.shape[-1])
+        arrays = {"x": batches.to_homework(logits), "y": labels}
+        items = self._request("layer_loss", arrays, own_class).value.items
+        loss = _array(items["loss"], f"forward of {own_class}")
+        if loss.size != 1:
+            raise ReturnValueError(
+                f"forward of {own_class} returned {items['loss'].in_words()}, but expected one "
+                "number, the loss of the batch."
+            )
+        observed.values["loss"] = np.array(float(loss.reshape(())))
+        gradient = _array(items["gradient"], f"backward of {own_class}")
+        observed.values["gradient/logits"] = batches.from_homework(
+            gradient, logits.shape, f"what backward of {own_class} returned"
+        )
+
+    def _add_quantities(self, *quantities: str) -> None:
+        self.quantities.update(dict.fromkeys(quantities))
+
+    def _attributes(self, layout: ArrayLayout) -> list[str]:
+        """The attributes that may hold an array's gradient or, of a buffer, its value."""
+        short = layout.key.rpartition(".")[2]
+        attributes = self.contract.attributes
+        for name in (layout.name, layout.key, short):
+            if name in attributes:
+                return [attributes[name]]
+        return list(USUAL_ATTRIBUTES.get(short, (short,)))
+
+    def _request(
+        self, action: str, arrays: dict[str, np.ndarray], description: str, **details: object
+    ) -> CallResult:
+        result = self.homework.request(action, arrays, description=description, **details)
+        if result.problem:
+            raise NoResultError(result.problem)
+        return result
+
+
+def _array(value: ReturnValue, subject: str) -> np.ndarray:
+    if value.array is None:
+        raise ReturnValueError(f"{subject} returned {value.in_words()}, but expected an array.")
+    return value.array
+
+
+def match_layers(
+    names: list[str], classes: list[str], leaves: list[tuple[str, str]]
+) -> list[LayerMatch]:
+    """Match each layer of the homework with modules of the network.
+
+    The keys of a dict name the modules: ``"0"``, or ``"0-1"`` for a layer that does the work of
+    two. A list has one layer for each module; or for each but Flatten, Identity and Dropout; or
+    for each module with parameters together with the modules that follow it.
+
+    Args:
+        names: The keys of the homework's layers, if they came in a dict.
+        classes: Their classes.
+        leaves: Name and class of the network's modules, in order.
+
+    Raises:
+        InputError: The layers match in none of these ways.
+    """
+    modules = [name for name, _ in leaves]
+    explicit = [_module_range(name, modules) for name in names]
+    if names and all(explicit):
+        return [LayerMatch(i, tuple(found)) for i, found in enumerate(explicit) if found]
+    count = len(classes)
+    if count == len(leaves):
+        return [LayerMatch(i, (name,)) for i, name in enumerate(modules)]
+    present = " ".join(classes).lower()
+    absent = tuple(module for module, part in OPTIONAL.items() if part not in present)
+    needed = [name for name, module in leaves if not module.startswith(absent)]
+    if count == len(needed):
+        return [LayerMatch(i, (name,)) for i, name in enumerate(needed)]
+    groups: list[list[str]] = []
+    for name, module in leaves:
+        if module.startswith(WITH_PARAMETERS) or not groups:
+            groups.append([])
+        groups[-1].append(name)
+    if count == len(groups):
+        return [LayerMatch(i, tuple(group)) for i, group in enumerate(groups)]
+    listed = ", ".join(f"{name} {module}" for name, module in leaves)
+    raise InputError(
+        f"network(params) made {count} layers ({', '.join(classes)}), which do not fit the modules "
+        f'of the network ({listed}): return a dict such as {{"0": Affine(…), "1": Relu()}}, with '
+        '"0-1" for a layer that does the work of both.'
+    )
+
+
+def _module_range(text: str, modules: list[str]) -> list[str]:
+    """The modules that a key names; none if it names none."""
+    if text in modules:
+        return [text]
+    first, dash, last = text.partition("-")
+    if dash and first in modules and last in modules:
+        return modules[modules.index(first) : modules.index(last) + 1]
+    return []
+
+
+class DropoutInputs(NamedTuple):
+    """The input and the output gradient that a Dropout gets, both of shape (rows, …)."""
+
+    x: np.ndarray
+    dy: np.ndarray
+
+
+def dropout_inputs(case: Case, name: str) -> DropoutInputs:
+    """The arrays for the Dropout called ``name``; no value of x is 0."""
+    row = case.given[f"input/{name}"].shape[1:]
+    rows = max(2, -(-DROPOUT_VALUES // int(np.prod(row))))
+    random = np.random.default_rng(zlib.crc32(name.encode()))
+    x, dy = (random.standard_normal((rows, *row)) for _ in range(2))
+    return DropoutInputs(np.where(np.abs(x) < 1e-3, 1.0, x), dy)
+
+
+def dropout_mask(output: np.ndarray) -> np.ndarray:
+    """The mask of a Dropout from its output, for an input without zeros."""
+    return output != 0
+
+
+def apply_dropout(x: np.ndarray, mask: np.ndarray, p: float) -> np.ndarray:
+    """PyTorch's dropout with a given mask: x m / (1 − p), which is 0 for p = 1."""
+    return x * mask / (1 - p) if p < 1 else np.zeros(x.shape)
+
+
+def share_tolerance(p: float, values: int) -> float:
+    """How far the share of values kept may be from 1 − p, for so many values."""
+    return DEVIATIONS * float(np.sqrt(p * (1 - p) / values)) + 1 / values
+
+
+def expect_dropout(
+    cases: Sequence[Case], observed: Sequence[Observed], probabilities: Mapping[str, float]
+) -> list[Case]:
+    """The cases with PyTorch's dropout for the masks that the homework has drawn.
+
+    Args:
+        cases: The cases that were evaluated.
+        observed: The homework's values, one for each case.
+        probabilities: Name of a Dropout → p.
+    """
+    return [
+        _expect_dropout(
+            case,
+            values,
+            {n: p for n, p in probabilities.items() if f"activation/{n}.kept" in values.values},
+        )
+        for case, values in zip(cases, observed, strict=True)
+    ]
+
+
+def _expect_dropout(case: Case, observed: Observed, probabilities: Mapping[str, float]) -> Case:
+    if not probabilities:
+        return case
+    exact: dict[str, Arrays] = {}
+    given, tolerances = dict(case.given), dict(case.tolerances)
+    for name, p in probabilities.items():
+        x, dy = dropout_inputs(case, name)
+        mask = dropout_mask(observed.values[f"activation/{name}"])
+        given |= {f"input/{name}": x, f"grad_output/{name}": dy, f"mask/{name}": mask}
+        tolerances[f"activation/{name}.kept"] = share_tolerance(p, mask.size)
+        exact[f"activation/{name}"] = {
+            f"activation/{name}": apply_dropout(x, mask, p),
+            f"activation/{name}.kept": np.array(1 - p),
+            f"activation/{name}.evaluation": x,
+        }
+        exact[f"gradient/{name}.input"] = {f"gradient/{name}.input": apply_dropout(dy, mask, p)}
+    sizes = {part: {k: _size(k, a) for k, a in arrays.items()} for part, arrays in exact.items()}
+    single = {part: {k: _rounded(a) for k, a in arrays.items()} for part, arrays in exact.items()}
+    return replace(
+        case,
+        expected=_replaced(case.expected, exact),
+        sizes=_replaced(case.sizes, sizes),
+        expected32=_replaced(case.expected32, single),
+        given=given,
+        tolerances=tolerances,
+    )
+
+
+def _size(quantity: str, value: np.ndarray) -> np.ndarray:
+    return np.ones(()) if quantity.endswith(".kept") else np.abs(value)
+
+
+def _rounded(value: np.ndarray) -> np.ndarray:
+    return value.astype(np.float32).astype(np.float64)
+
+
+def _replaced(arrays: Arrays, replacements: Mapping[str, Arrays]) -> Arrays:
+    """The arrays in their order, some replaced by one or more others."""
+    found: Arrays = {}
+    for quantity, array in arrays.items():
+        found |= replacements.get(quantity, {quantity: array})
+    return found

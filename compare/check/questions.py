@@ -1,0 +1,320 @@
+"""The cases that a homework is checked with: parameters, batches and PyTorch's values.
+
+Parameters and batches are drawn so that mistakes show: gammas that are not 1, biases that are not
+0, running statistics that are neither; rows that are classified wrongly with confidence; and no
+value so near to a kink that rounding decides between its sides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from compare.backends.protocol import Arrays, RecordedStep
+from compare.check.contract import Assignment
+from compare.check.reference import Reference, quantities, targets_in_dtype
+from compare.mistakes.case import Case
+from compare.parity.module_sizes import KINKS
+from compare.parity.tolerances import KINK_MARGIN
+from experiments.errors import InputError
+
+SEED = 20240601
+# Rows in a batch, and which of the two sets of parameters: small first, so that homeworks fail
+# early.
+BATCHES = ((5, 0), (1, 0), (23, 1), (4, 1))
+# How far apart the largest and the smallest logit of a row are in each set of parameters: with
+# 20, the probability of a wrong class is about e⁻²⁰ = 2e-9.
+SPREADS = (5.0, 20.0)
+IMAGE_SIZES = (8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64)
+# Attempts to draw rows away from kinks.
+ATTEMPTS = 200
+# The number of updates, whose gradients reach down to Adam's ε, so that its place shows.
+UPDATES = 3
+SMALLEST_EXPONENT = -9.0
+
+
+def make_cases(
+    assignment: Assignment, *, functions: bool = True, layers: bool = False
+) -> list[Case]:
+    """Draw several batches of different sizes from two sets of parameters.
+
+    Args:
+        assignment: The network, the loss and perhaps an optimizer.
+        functions: Whether to make cases for functions.
+        layers: Whether to make cases for layer classes, with inputs for each layer alone.
+
+    Raises:
+        InputError: PyTorch cannot build or run the network.
+    """
+    try:
+        return _make_cases(assignment, functions, layers)
+    except (RuntimeError, ValueError, IndexError, TypeError) as error:
+        message = " ".join(str(error).split())
+        raise InputError(
+            f"PyTorch cannot run {assignment.architecture} with the loss {assignment.loss}: "
+            f"{message}."
+        ) from None
+
+
+def _make_cases(assignment: Assignment, functions: bool, layers: bool) -> list[Case]:
+    reference = Reference(assignment)
+    random = np.random.default_rng(SEED)
+    shape = input_shape(reference)
+    sets = [draw_parameters(reference, random) for _ in SPREADS]
+    probe = random.standard_normal((64, *shape))
+    for params, spread in zip(sets, SPREADS, strict=True):
+        spread_logits(reference, params, assignment.loss, probe, spread)
+    classes = reference.exact.logits(probe[:2]).shape[-1]
+    cases = []
+    for number, (rows, which) in enumerate(batch_sizes(reference, classes, shape)):
+        params = sets[which]
+        x, y, step = draw_batch(reference, params, assignment.loss, shape, rows, random)
+        if functions:
+            case = _function_case(reference, params, x, y, step)
+            if assignment.optimizer and number == 0:
+                case = _with_updates(reference, case, random)
+            cases.append(case)
+        if layers and rows > 1:
+            cases.append(_layer_case(reference, params, x, y, step, random, chained=number > 0))
+    return cases
+
+
+def input_shape(reference: Reference) -> tuple[int, ...]:
+    """The shape of one row of the network's input."""
+    for module in reference.exact.modules():
+        if hasattr(module, "in_features"):
+            return (module.in_features,)
+        if hasattr(module, "in_channels"):
+            return _image_shape(reference, module.in_channels)
+    raise InputError(
+        "The network has no layer that says how many inputs it takes, such as Linear or Conv2d."
+    )
+
+
+def _image_shape(reference: Reference, channels: int) -> tuple[int, ...]:
+    for size in IMAGE_SIZES:
+        try:
+            reference.exact.logits(np.zeros((2, channels, size, size)))
+        except (RuntimeError, ValueError):
+            continue
+        return (channels, size, size)
+    sizes = ", ".join(map(str, IMAGE_SIZES))
+    raise InputError(f"The network takes no square image of {sizes} pixels a side.")
+
+
+def draw_parameters(reference: Reference, random: np.random.Generator) -> Arrays:
+    """A set of parameters and buffers, none of them 0 or 1."""
+    found: Arrays = {}
+    for name, array in reference.exact.state().model.items():
+        short, shape = name.rpartition(".")[2], array.shape
+        if array.dtype.kind != "f":
+            found[name] = np.full(shape, 3, array.dtype)
+        elif short == "running_var":
+            found[name] = random.uniform(0.5, 2.0, shape)
+        elif short == "running_mean":
+            found[name] = 0.5 * random.standard_normal(shape)
+        elif len(shape) > 1:
+            fan_in = int(np.prod(shape[1:]))
+            found[name] = random.standard_normal(shape) * np.sqrt(2.0 / fan_in)
+        elif short == "weight":
+            found[name] = random.uniform(0.5, 1.5, shape) * random.choice((1, 1, 1, -1), shape)
+        else:
+            found[name] = 0.3 * random.standard_normal(shape)
+    return found
+
+
+def spread_logits(
+    reference: Reference, params: Arrays, loss: str, x: np.ndarray, spread: float
+) -> None:
+    """Scale the last Linear so that the logits of a row lie ``spread`` apart; not for mse."""
+    if loss == "mse":
+        return
+    linear = [n for n, m in reference.exact.model.named_modules() if isinstance(m, torch.nn.Linear)]
+    if not linear:
+        return
+    step = reference.step(reference.exact, params, x, _any_targets(reference, loss, x))
+    z = next(call.output for call in step.calls if call.name == linear[-1])
+    now = np.ptp(z, axis=1) if z.shape[1] > 1 else 2.0 * np.abs(z)
+    for key in ("weight", "bias"):
+        name = f"{linear[-1]}.{key}"
+        if name in params:
+            params[name] = params[name] * (spread / np.median(now))
+
+
+def _any_targets(reference: Reference, loss: str, x: np.ndarray) -> np.ndarray:
+    shape = reference.exact.logits(x).shape
+    return np.zeros(len(x), np.int64) if loss == "cross_entropy" else np.zeros(shape)
+
+
+def batch_sizes(
+    reference: Reference, classes: int, shape: tuple[int, ...]
+) -> list[tuple[int, int]]:
+    """The number of rows of each batch, and which set of parameters it goes with.
+
+    A number of rows that is also a number of features or classes could hide a wrong axis.
+    """
+    taken = {classes, *shape}
+    found = []
+    for rows, which in BATCHES:
+        if rows == 1 and not _takes_one_row(reference, shape):
+            rows = 3
+        while rows != 1 and rows in taken:
+            rows += 1
+        found.append((rows, which))
+    return found
+
+
+def _takes_one_row(reference: Reference, shape: tuple[int, ...]) -> bool:
+    """Whether the network takes a batch of one row; BatchNorm1d does not in training mode."""
+    try:
+        with torch.no_grad():
+            reference.exact.model(torch.zeros((1, *shape), dtype=torch.float64))
+    except (ValueError, RuntimeError):
+        return False
+    return True
+
+
+def draw_batch(
+    reference: Reference,
+    params: Arrays,
+    loss: str,
+    shape: tuple[int, ...],
+    rows: int,
+    random: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, RecordedStep]:
+    """Inputs, targets and PyTorch's step with them.
+
+    Raises:
+        InputError: No batch away from the kinks was found.
+    """
+    x = random.standard_normal((rows, *shape)) * random.uniform(0.5, 1.5, (rows, *[1] * len(shape)))
+    for _ in range(ATTEMPTS):
+        reference.load(params)
+        targets = draw_targets(reference, loss, x, random)
+        step = reference.step(reference.exact, params, x, targets)
+        near = rows_near_kinks(step)
+        if not near.any():
+            return x, targets, step
+        x[near] = random.standard_normal((int(near.sum()), *shape))
+    raise InputError("No batch was found whose values all keep away from the kinks of the network.")
+
+
+def draw_targets(
+    reference: Reference, loss: str, x: np.ndarray, random: np.random.Generator
+) -> np.ndarray:
+    """Targets of the form that the loss takes; every third row is wrong with confidence."""
+    output = reference.exact.logits(x)
+    wrong = np.arange(len(x)) % 3 == 0
+    if loss == "cross_entropy":
+        if output.ndim != 2:
+            raise ValueError(f"expected logits of shape (N, classes), but got {output.shape}")
+        drawn = random.integers(0, output.shape[1], len(x))
+        return np.where(wrong, output.argmin(axis=1), drawn)
+    if loss == "mse":
+        return random.standard_normal(output.shape)
+    middle = 0.5 if loss == "bce" else 0.0
+    drawn = random.integers(0, 2, output.shape)
+    opposite = (output < middle).astype(np.int64)
+    wrong_rows = wrong.reshape(-1, *[1] * (output.ndim - 1))
+    return np.where(wrong_rows, opposite, drawn).astype(np.float64)
+
+
+def rows_near_kinks(step: RecordedStep) -> np.ndarray:
+    """Which rows of the batch have a value within rounding of a kink."""
+    near = np.zeros(len(step.inputs), bool)
+    for call in step.calls:
+        for kink in KINKS.get(call.kind, ()):
+            typical = np.sqrt(np.mean(call.input**2))
+            close = np.abs(call.input - kink) < KINK_MARGIN * typical
+            near |= close.reshape(len(near), -1).any(axis=1)
+    return near
+
+
+def _function_case(
+    reference: Reference, params: Arrays, x: np.ndarray, y: np.ndarray, step: RecordedStep
+) -> Case:
+    single = quantities(reference.step(reference.single, params, x, y))
+    sizes = reference.sizes(step, y)
+    evaluation = None
+    if any(key.startswith("buffer/") for key in sizes):
+        reference.exact.load(step.before)
+        evaluation = reference.exact.logits(x)
+    return Case(params, x, y, quantities(step), sizes, expected32=single, evaluation=evaluation)
+
+
+def _with_updates(reference: Reference, case: Case, random: np.random.Generator) -> Case:
+    def draw(shape: tuple[int, ...]) -> np.ndarray:
+        return random.standard_normal(shape) * 10.0 ** random.uniform(SMALLEST_EXPONENT, 0.0, shape)
+
+    steps = tuple(
+        {name: draw(case.parameters[name].shape) for name in reference.trainable}
+        for _ in range(UPDATES)
+    )
+    exact, single, sizes = reference.updates(case.parameters, steps)
+    for name in reference.trainable:
+        quantity = f"update/{name}"
+        case.expected[quantity] = exact[name]
+        case.expected32[quantity] = single[name]
+        case.sizes[quantity] = sizes[name]
+    return replace(case, update_gradients=steps)
+
+
+def _layer_case(
+    reference: Reference,
+    params: Arrays,
+    x: np.ndarray,
+    y: np.ndarray,
+    step: RecordedStep,
+    random: np.random.Generator,
+    chained: bool,
+) -> Case:
+    """The input, an output gradient and the resulting values of each layer alone.
+
+    Either the output gradient of each layer is drawn at random; or, if ``chained``, only that of
+    the last, and the others follow from it by backpropagation, so that one layer of the homework
+    can match several modules of the network.
+    """
+    case = Case(params, x, y, {}, {})
+    whole, whole32 = quantities(step), quantities(reference.step(reference.single, params, x, y))
+    whole_sizes = reference.sizes(step, y)
+
+    def put(quantity: str, triple: tuple[np.ndarray, np.ndarray, np.ndarray]) -> None:
+        case.expected[quantity], case.expected32[quantity], case.sizes[quantity] = triple
+
+    calls = step.calls[:-1]
+    dy = random.standard_normal(calls[-1].output.shape)
+    parts = {}
+    for call in reversed(calls):
+        if not chained:
+            dy = random.standard_normal(call.output.shape)
+        parts[call.name] = reference.run_module(call, step, dy)
+        case.given[f"input/{call.name}"], case.given[f"grad_output/{call.name}"] = call.input, dy
+        dy = parts[call.name][0].grad_input
+    case.given["chained"] = np.array(chained)
+    for call in calls:
+        name, part = call.name, parts[call.name]
+        put(f"activation/{name}", _triple(part, "output"))
+        for key, buffer in part[0].buffers.items():
+            if buffer.dtype.kind == "f":
+                put(f"buffer/{name}.{key}", _triple(part, "buffers", key))
+    put("logits", (whole["logits"], whole32["logits"], whole_sizes["logits"]))
+    loss = step.calls[-1]
+    exact = reference.exact.loss_stage(loss.input, y, 1.0)
+    single = reference.single.loss_stage(loss.input, targets_in_dtype(y, "float32"), 1.0)
+    sizes = reference.stage_sizes(loss, step)
+    put("loss", (exact.output, single.output, sizes.output))
+    put("gradient/logits", (exact.grad_input, single.grad_input, sizes.grad_input))
+    for call in reversed(calls):
+        for key in parts[call.name][0].gradients:
+            put(f"gradient/{call.name}.{key}", _triple(parts[call.name], "gradients", key))
+        put(f"gradient/{call.name}.input", _triple(parts[call.name], "grad_input"))
+    return case
+
+
+def _triple(stages: tuple, part: str, key: str | None = None) -> tuple:
+    """One part of a stage: float64 values, float32 values and sizes."""
+    return tuple(
+        getattr(stage, part) if key is None else getattr(stage, part)[key] for stage in stages
+    )

@@ -1,0 +1,290 @@
+"""The result of checking a homework, in sentences, as a table and as JSON.
+
+A quantity is named by a key: ``logits``, ``loss``, ``gradient/0.weight``, ``update/0.weight`` or,
+for a homework of layer classes, ``activation/1`` and ``buffer/1.running_mean``. Arrays are float64
+in the reference's layout: the homework's conventions (transposed weights, batches in columns,
+one-hot labels, own names) have been undone.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from compare.backends.protocol import Arrays
+from compare.check.contract import Assignment
+from compare.mistakes.case import Diagnosis
+
+# The version of the JSON, which docs/checking.md describes.
+SCHEMA = 1
+
+QUANTITIES = {
+    "activation": "output of layer",
+    "buffer": "running statistic",
+    "logits": "logits",
+    "loss": "loss",
+    "gradient": "gradient of",
+    "update": "update of",
+}
+
+
+@dataclass
+class Observed:
+    """What a homework computed for one case.
+
+    Attributes:
+        values: Quantity → value, in the order of evaluation.
+        problem: Why there are no more values, in one sentence, or None.
+        notes: Sentences about the homework's behaviour, such as an argument changed in place.
+        single: Whether the homework computes in float32 inside.
+    """
+
+    values: Arrays = field(default_factory=dict)
+    problem: str | None = None
+    notes: list[str] = field(default_factory=list)
+    single: bool = False
+
+
+def add_notes(notes: list[str], sentences: Iterable[str]) -> None:
+    """Append the sentences that are not among the notes yet."""
+    for sentence in sentences:
+        if sentence not in notes:
+            notes.append(sentence)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One quantity compared over all cases.
+
+    Attributes:
+        quantity: The first part of its key, such as ``gradient``.
+        name: The second part, such as ``0.weight``; for ``logits`` and ``loss`` the same word.
+        passed: Whether the error is within the tolerance in every case.
+        relative_error: The largest error relative to the size of the quantity, in the case that
+            is furthest beyond its tolerance.
+        tolerance: The error allowed in that case.
+        worst: The index of the element with this error.
+        found_there: The homework's value at it.
+        expected_there: PyTorch's value at it.
+        diagnosis: The named mistake, if one is found.
+    """
+
+    quantity: str
+    name: str
+    passed: bool
+    relative_error: float
+    tolerance: float
+    worst: tuple[int, ...] = ()
+    found_there: float = float("nan")
+    expected_there: float = float("nan")
+    diagnosis: Diagnosis | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """The comparisons of one homework and what was seen beside them.
+
+    Attributes:
+        checks: In the order of execution: forwards, loss, gradients from the last layer to the
+            first, updates.
+        invariants: Violated invariants, in sentences that need no reference.
+        notes: Other sentences for the reader.
+        error: Why the homework could not be checked, or None.
+    """
+
+    checks: tuple[Check, ...] = ()
+    invariants: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    error: str | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether it could be checked and every check passed."""
+        return self.error is None and bool(self.checks) and all(c.passed for c in self.checks)
+
+    @property
+    def first_divergence(self) -> Check | None:
+        """The first check that failed."""
+        return next((check for check in self.checks if not check.passed), None)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The result of one homework with its name, its assignment and its output.
+
+    Attributes:
+        name: The homework's file name.
+        result: The comparisons.
+        assignment: What it was to compute; None if that could not be found out.
+        required: The keys of the quantities that it should have given.
+        printed: The end of what it printed.
+        printed_characters: The number of characters that it printed.
+    """
+
+    name: str
+    result: Result
+    assignment: Assignment | None = None
+    required: tuple[str, ...] = ()
+    printed: str = ""
+    printed_characters: int = 0
+
+    @property
+    def status(self) -> int:
+        """The exit status: 0 agrees, 1 differs, 2 could not be checked."""
+        if self.result.error is not None or not self.result.checks:
+            return 2
+        return 0 if self.result.passed else 1
+
+
+def title(check: Check) -> str:
+    """The quantity in words: ``gradient of 4.weight``."""
+    words = QUANTITIES[check.quantity]
+    if check.name == check.quantity:
+        return words
+    if check.quantity == "logits":
+        return f"{words} in {check.name} mode"
+    if check.quantity == "activation" and check.name.endswith(".kept"):
+        return f"share of values kept by layer {check.name.removesuffix('.kept')}"
+    if check.quantity == "activation" and check.name.endswith(".evaluation"):
+        return f"output of layer {check.name.removesuffix('.evaluation')} in evaluation mode"
+    if check.quantity == "gradient" and check.name == "logits":
+        return "gradient of the logits"
+    if check.quantity == "gradient" and check.name.endswith(".input"):
+        return f"gradient of the input of layer {check.name.removesuffix('.input')}"
+    return f"{words} {check.name}"
+
+
+def verdict(outcome: Outcome) -> str:
+    """One line: agrees, differs, or could not be checked."""
+    result = outcome.result
+    passed = sum(check.passed for check in result.checks)
+    total = len(result.checks)
+    if result.error is not None:
+        return f"{outcome.name} could not be checked: {result.error}"
+    if result.passed:
+        return f"{outcome.name} agrees with PyTorch in all {_count(total, 'check')}."
+    first = result.first_divergence
+    assert first is not None
+    return (
+        f"{outcome.name} differs from PyTorch in {total - passed} of {_count(total, 'check')}, "
+        f"first in the {title(first)}."
+    )
+
+
+def where(check: Check) -> str:
+    """The place of the worst element: ``element [3, 17]``."""
+    return f"element [{', '.join(map(str, check.worst))}]" if check.worst else "its value"
+
+
+def distance(check: Check) -> str:
+    """The error, the error allowed, and the smallest tolerance that would pass."""
+    if not math.isfinite(check.relative_error) and math.isfinite(check.found_there):
+        return "relative error: infinite, as only zeros are summed there; no tolerance would pass"
+    if not math.isfinite(check.relative_error):
+        return f"relative error: not finite; allowed {check.tolerance:.1e}; no tolerance would pass"
+    return (
+        f"relative error {check.relative_error:.2e}; allowed {check.tolerance:.1e}; the smallest "
+        f"tolerance that would pass is {check.relative_error:.2e}"
+    )
+
+
+def number(value: float) -> str:
+    """A number with all digits that distinguish it from its neighbours."""
+    return repr(float(value))
+
+
+def mistakes(outcome: Outcome) -> list[str]:
+    """A sentence for each named mistake, and one if the first divergence has no name."""
+    first = outcome.result.first_divergence
+    if first is None:
+        return []
+    found: dict[tuple[str, str], list[str]] = {}
+    for check in outcome.result.checks:
+        if check.diagnosis is not None:
+            key = (check.diagnosis.code, check.diagnosis.explanation)
+            found.setdefault(key, []).append(title(check))
+    lines = [
+        f"Mistake: {code}. {_sentence(explanation)} (Seen in the {_listed(titles)}.)"
+        for (code, explanation), titles in found.items()
+    ]
+    if first.diagnosis is None:
+        lines.insert(0, "Mistake: none of the known mistakes gives exactly these values.")
+    return lines
+
+
+def as_text(outcome: Outcome) -> str:
+    """Everything but the table, as plain text."""
+    result, first = outcome.result, outcome.result.first_divergence
+    lines = [verdict(outcome), *result.invariants]
+    if first is not None:
+        lines += [
+            "",
+            f"First divergence: the {title(first)}, worst at {where(first)}",
+            f"  expected  {number(first.expected_there)}",
+            f"  found     {number(first.found_there)}",
+            f"  {distance(first)}",
+            *mistakes(outcome),
+        ]
+    lines += [f"Note: {note}" for note in result.notes if note != result.error]
+    return "\n".join(lines)
+
+
+def table_as_text(outcome: Outcome) -> str:
+    """The checks as plain text, one per line."""
+    rows = [
+        (title(check), "agrees" if check.passed else "DIFFERS",
+         f"{check.relative_error:.1e}", f"{check.tolerance:.1e}")
+        for check in outcome.result.checks
+    ]  # fmt: skip
+    width = max((len(row[0]) for row in rows), default=0)
+    return "\n".join(f"{row[0]:{width}}  {row[1]:7}  {row[2]:>8}  {row[3]:>8}" for row in rows)
+
+
+def _sentence(text: str) -> str:
+    if len(text.split(maxsplit=1)[0]) > 1:  # "ε stands inside the root" keeps its ε
+        text = text[:1].upper() + text[1:]
+    return text if text.endswith(".") else f"{text}."
+
+
+def _listed(names: list[str]) -> str:
+    if len(names) > 4:
+        return f"{', '.join(names[:3])} and {len(names) - 3} more"
+    return ", ".join(names)
+
+
+def _count(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def as_json(result: Result) -> str:
+    """The text of the file that ``--json`` writes."""
+    first = result.first_divergence
+    tree: dict[str, Any] = {
+        "schema": SCHEMA,
+        "passed": result.passed,
+        "checks": [_check_as_json(check) for check in result.checks],
+        "first_divergence": first and {"quantity": first.quantity, "name": first.name},
+        "error": result.error,
+    }
+    return json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _check_as_json(check: Check) -> dict[str, Any]:
+    diagnosis = check.diagnosis
+    return {
+        "quantity": check.quantity,
+        "name": check.name,
+        "passed": check.passed,
+        "relative_error": _finite(check.relative_error),
+        "tolerance": _finite(check.tolerance),
+        "diagnosis": diagnosis and {"code": diagnosis.code, "explanation": diagnosis.explanation},
+    }
+
+
+def _finite(value: float) -> float:
+    """JSON has no infinity; the largest number stands for it."""
+    return value if math.isfinite(value) else sys.float_info.max

@@ -1,0 +1,211 @@
+"""Return values as plain data: described, sent between processes, and compared.
+
+A homework's return value is described once, in the homework's process, as an array, None, a dict
+or a tuple of such values, or something else of which only the type is kept. Between processes it
+travels as a tree for JSON beside a list of plain arrays, never as a pickle.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from compare.parity.tolerances import FUNCTIONS
+
+
+@dataclass
+class ReturnValue:
+    """The description of one returned object.
+
+    Attributes:
+        kind: ``array``, ``none``, ``dict``, ``tuple`` or ``other``.
+        type_name: Its Python type, for messages.
+        array: A copy, if it is an array, a number or a list of numbers.
+        items: The values in a dict or tuple, by key or position.
+    """
+
+    kind: str
+    type_name: str
+    array: np.ndarray | None = None
+    items: dict[str, ReturnValue] = field(default_factory=dict)
+
+    def in_words(self) -> str:
+        """What it is, for messages: ``an array of shape (2, 3)``."""
+        match self.kind:
+            case "none":
+                return "None"
+            case "array" if self.array is not None and self.array.ndim:
+                return f"an array of shape {self.array.shape}"
+            case "dict":
+                return f"a dict with {', '.join(map(repr, self.items)) or 'nothing in it'}"
+            case "tuple":
+                return f"a {self.type_name} of {len(self.items)}"
+        return f"a value of type {self.type_name}"
+
+
+@dataclass
+class CallResult:
+    """The result of one request to a homework.
+
+    Attributes:
+        value: What the homework returned.
+        problem: Why it returned nothing, in one sentence, or None.
+        changed: The arguments that it changed in place, by name, with their new values.
+        warnings: NumPy's warnings, with their lines.
+        details: Results that are no arrays.
+    """
+
+    value: ReturnValue = field(default_factory=lambda: ReturnValue("none", "NoneType"))
+    problem: str | None = None
+    changed: dict[str, np.ndarray] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def describe(value: Any, depth: int = 0) -> ReturnValue:
+    """Describe an object; arrays are copied."""
+    name = type(value).__name__
+    if value is None:
+        return ReturnValue("none", name)
+    if depth < 4 and isinstance(value, Mapping):
+        items = {str(k): describe(v, depth + 1) for k, v in value.items()}
+        return ReturnValue("dict", name, items=items)
+    array = _as_array(value)
+    if array is not None:
+        return ReturnValue("array", name, array)
+    if depth < 4 and isinstance(value, (list, tuple)) and len(value) <= 1000:
+        items = {str(i): describe(v, depth + 1) for i, v in enumerate(value)}
+        return ReturnValue("tuple", name, items=items)
+    if isinstance(value, np.ndarray):
+        return ReturnValue("other", f"{name} of {value.dtype}")
+    return ReturnValue("other", name)
+
+
+def _as_array(value: Any) -> np.ndarray | None:
+    if hasattr(value, "detach"):  # a tensor of PyTorch
+        value = value.detach().cpu().numpy()
+    if isinstance(value, (str, bytes)):
+        return None
+    # A tuple is a sequence of results, never an array; a list of numbers is an array.
+    if isinstance(value, tuple):
+        return None
+    try:
+        array = np.array(value)
+    except ValueError:  # rows of different lengths
+        return None
+    return array if array.dtype.kind in "biuf" else None
+
+
+def flatten(value: ReturnValue, arrays: list[np.ndarray]) -> dict[str, Any]:
+    """The tree of a value for JSON; its arrays are appended to ``arrays``."""
+    tree: dict[str, Any] = {"kind": value.kind, "type": value.type_name}
+    if value.array is not None:
+        tree["array"] = len(arrays)
+        arrays.append(value.array)
+    if value.items:
+        tree["items"] = [[key, flatten(item, arrays)] for key, item in value.items.items()]
+    return tree
+
+
+def restore(tree: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> ReturnValue:
+    """The value of a tree, with its arrays by their number."""
+    return ReturnValue(
+        tree["kind"],
+        tree["type"],
+        arrays[str(tree["array"])] if "array" in tree else None,
+        {key: restore(item, arrays) for key, item in tree.get("items", [])},
+    )
+
+
+def computed_in_float32(value: ReturnValue) -> bool:
+    """Whether an array in it is float32, or float64 with values that float32 has, too."""
+    if value.array is not None:
+        array = value.array
+        if array.dtype in (np.float32, np.float16):
+            return True
+        if array.dtype != np.float64 or not np.isfinite(array).all():
+            return False
+        with np.errstate(over="ignore"):
+            short = array.astype(np.float16).astype(np.float64) == array
+        # Zeros and other numbers of few digits are in float32 however they were computed.
+        return bool(np.any(~short)) and bool(np.all(array.astype(np.float32) == array))
+    return any(computed_in_float32(item) for item in value.items.values())
+
+
+def compare_functions(
+    function: Callable[..., Any],
+    reference: Callable[..., Any],
+    inputs: tuple[Any, ...],
+    tolerance: float | None = None,
+) -> str | None:
+    """Call two functions with copies of the same inputs and compare what they return.
+
+    Args:
+        function: The function to check.
+        reference: The function that is right.
+        inputs: Their positional arguments.
+        tolerance: The largest |found − expected| allowed, relative to the largest |expected|.
+
+    Returns:
+        The first difference in words, or None.
+    """
+    arguments = copy.deepcopy(inputs)
+    found = describe(function(*arguments))
+    name = getattr(function, "__name__", "ours")
+    for position, (before, after) in enumerate(zip(inputs, arguments, strict=True)):
+        if isinstance(before, np.ndarray) and not np.array_equal(before, after, equal_nan=True):
+            return f"{name} changed its argument {position} in place: work on a copy."
+    expected = describe(reference(*copy.deepcopy(inputs)))
+    return _difference(name, found, expected, tolerance)
+
+
+def _difference(
+    subject: str, found: ReturnValue, expected: ReturnValue, tolerance: float | None
+) -> str | None:
+    if expected.array is not None and found.array is not None:
+        return _array_difference(subject, found.array, expected.array, tolerance)
+    if (
+        expected.kind != found.kind
+        or expected.kind == "other"
+        or found.items.keys() != expected.items.keys()
+    ):
+        return f"{subject} returned {found.in_words()}, but expected {expected.in_words()}."
+    for key, item in expected.items.items():
+        index = f"[{key!r}]" if expected.kind == "dict" else f"[{key}]"
+        difference = _difference(f"{subject}{index}", found.items[key], item, tolerance)
+        if difference is not None:
+            return difference
+    return None
+
+
+def _array_difference(
+    subject: str, found: np.ndarray, expected: np.ndarray, tolerance: float | None
+) -> str | None:
+    if found.shape != expected.shape:
+        return f"{subject} has the shape {found.shape}, but expected {expected.shape}."
+    if found.size == 0:
+        return None
+    if tolerance is None:
+        single = np.float32 in (found.dtype, expected.dtype)
+        tolerance = FUNCTIONS["float32" if single else "float64"]
+    a, b = found.astype(np.float64), expected.astype(np.float64)
+    with np.errstate(all="ignore"):
+        size = np.abs(b[np.isfinite(b)]).max(initial=0.0) or 1.0
+        error = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b) / size)
+    error = np.where(np.isnan(error), np.inf, error)
+    worst = np.unravel_index(int(error.argmax()), error.shape)
+    if error[worst] <= tolerance:
+        return None
+    place = f" at element [{', '.join(str(int(i)) for i in worst)}]" if worst else ""
+    outside = int((error > tolerance).sum())
+    return (
+        f"{subject} differs from the reference{place}:\n"
+        f"  expected  {float(b[worst])!r}\n"
+        f"  found     {float(a[worst])!r}\n"
+        f"relative error {error[worst]:.2e}; allowed {tolerance:.1e}; {outside} of {error.size} "
+        "elements are outside"
+    )

@@ -1,0 +1,96 @@
+"""The outcome of ``nncompare check`` on a terminal: the verdict first, the table last."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import wrap
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from compare.check.grading import STATUS
+from compare.check.result import Outcome, distance, mistakes, number, title, verdict, where
+
+STYLES = {0: "bold green", 1: "bold red", 2: "bold yellow"}
+
+
+def show_outcome(outcome: Outcome, console: Console | None = None, prints: bool = False) -> None:
+    """Print the whole outcome of one homework.
+
+    Args:
+        outcome: The outcome.
+        console: Where to print; standard output by default.
+        prints: Whether to show what the homework printed.
+    """
+    console = console or Console(highlight=False)
+    result = outcome.result
+    _print(console, verdict(outcome), STYLES[outcome.status])
+    for sentence in result.invariants:
+        _print(console, f"• {sentence}", indent="  ")
+    first = result.first_divergence
+    if first is not None:
+        console.print()
+        _print(console, f"First divergence: the {title(first)}, at {where(first)}", "bold")
+        values = Table(show_header=False, box=None, pad_edge=False)
+        values.add_column()
+        values.add_column(overflow="fold")
+        values.add_row("  expected", Text(number(first.expected_there), "green"))
+        values.add_row("  found", Text(number(first.found_there), "red"))
+        console.print(values)
+        _print(console, f"  {distance(first)}", indent="  ")
+        for line in mistakes(outcome):
+            _print(console, line, indent="  ")
+    for note in result.notes:
+        if note != result.error:
+            _print(console, f"Note: {note}", indent="  ")
+    if result.checks:
+        console.print()
+        console.print(_table(outcome))
+    if outcome.printed_characters:
+        console.print()
+        count = f"{outcome.name} printed {outcome.printed_characters:,} characters"
+        if prints:
+            _print(console, f"{count}; the last of them:")
+            console.print(Text(outcome.printed.rstrip()), soft_wrap=True)
+        else:
+            _print(console, f"{count}, not shown; --prints shows them.")
+
+
+def show_verdict(outcome: Outcome, console: Console) -> None:
+    """Print the line of one submission."""
+    console.print(Text(verdict(outcome), STYLES[outcome.status]), soft_wrap=True)
+
+
+def show_counts(outcomes: Sequence[Outcome], console: Console) -> None:
+    """Print how many submissions agree, differ and could not be checked."""
+    statuses = [outcome.status for outcome in outcomes]
+    counts = ", ".join(f"{statuses.count(s)} {STATUS[s]}" for s in STATUS if s in statuses)
+    console.print(f"{len(outcomes)} submissions: {counts}.")
+
+
+def _print(console: Console, text: str, style: str = "", indent: str = "") -> None:
+    """Print a sentence: broken between words on a terminal, on one line elsewhere."""
+    lines = [text]
+    if console.is_terminal:
+        lines = wrap(text, console.width, subsequent_indent=indent, break_on_hyphens=False)
+    for line in lines:
+        console.print(Text(line, style), soft_wrap=True)
+
+
+def _table(outcome: Outcome) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("compared", overflow="fold")
+    table.add_column("", no_wrap=True)
+    table.add_column("error", justify="right", no_wrap=True)
+    table.add_column("allowed", justify="right", no_wrap=True)
+    table.add_column("mistake", overflow="fold")
+    for check in outcome.result.checks:
+        table.add_row(
+            title(check),
+            Text("agrees", "green") if check.passed else Text("DIFFERS", "bold red"),
+            f"{check.relative_error:.1e}",
+            f"{check.tolerance:.1e}",
+            check.diagnosis.code if check.diagnosis else "",
+        )
+    return table
