@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 endif
 READY := $(VENV)/.ready
 
-.PHONY: setup report test check clean
+.PHONY: setup report test test-all check clean
 
 setup: $(READY)
 
@@ -21,8 +21,12 @@ $(READY): pyproject.toml constraints.txt
 report: setup
 	$(BIN)/nncompare run mnist_bn_mlp --sample
 
+# Without the tests that are marked slow.
 test: setup
 	$(BIN)/python -m pytest
+
+test-all: setup
+	$(BIN)/python -m pytest -m ""
 
 check: setup
 	PATH="$(CURDIR)/$(BIN):$$PATH" scripts/check

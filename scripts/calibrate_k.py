@@ -50,7 +50,7 @@ def certified(name: str, optimizer: str, seed: int, steps: int) -> list[ParityRo
     changes = [] if name == "mnist_bn_mlp" else [adam]
     _, experiment = load_experiment(name, [*changes, "parity.replicas=0", "parity.every=10"])
     splits, _, _ = load_splits(experiment.data, sample=True, data_dir=None)
-    plan = next(plan for plan in experiment.plans if plan.label == optimizer)
+    plan = next(plan for plan in experiment.configurations if plan.label == optimizer)
     made = model_spec(plan.experiment, plan.optimizer)
     splits, log = laid_out(splits, experiment.data.layout), TrainingLog(optimizer, seed)
     for _ in LockStep(plan, made, seed, splits, log, Nobody(), steps).train():

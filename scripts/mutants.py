@@ -51,7 +51,7 @@ source_paths = ["compare"]
 only_mutate = {files}
 also_copy = ["numpy_nn", "torch_nn", "experiments", "reports", "examples", "scripts", "README.md"]
 pytest_add_cli_args_test_selection = {tests}
-pytest_add_cli_args = ["-x", "-q", "-p", "no:cacheprovider"]
+pytest_add_cli_args = ["-x", "-q", "-p", "no:cacheprovider", "-n", "0"]
 use_setproctitle = false
 """
 

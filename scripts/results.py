@@ -133,7 +133,7 @@ def _facts(run: Run) -> Iterator[str]:
 def _table(run: Run) -> Iterator[str]:
     record = run.record
     rows = [_reported_row(run, figure) for figure in record.experiment.reported]
-    plans = record.experiment.plans
+    plans = record.experiment.configurations
     told = {(figure.label, figure.quantity) for figure in record.experiment.reported}
     last = "test accuracy" if record.data.test_rows else "training-set accuracy"
     if len(plans) <= MOST_PLANS:

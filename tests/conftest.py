@@ -1,13 +1,58 @@
-"""Settings of every test: one thread (results do not depend on it, speed on a busy machine does),
-no window, and Ctrl-C at work."""
+"""Settings of every test, and the command line called in the process of the test."""
+
+from __future__ import annotations
 
 import os
 import signal
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Each of pytest's processes has a core: libraries with a thread for every core would fight for
+# them. Set before NumPy and PyTorch load; processes that the tests start inherit it.
+for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_variable, "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 # A shell starts what it puts in the background with SIGINT ignored, and processes inherit that;
 # those that the tests start are to be interrupted.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+import pytest  # noqa: E402
+
+
+class Completed(NamedTuple):
+    """How a command ended, as ``subprocess.CompletedProcess`` has it."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture
+def command(monkeypatch, capfd) -> Callable[..., Completed]:
+    """Call ``nncompare`` with these arguments in this process: PyTorch is loaded once, not again."""
+
+    def call(*arguments: object) -> Completed:
+        from compare import cli
+
+        monkeypatch.setattr(sys, "argv", ["nncompare", *map(str, arguments)])
+        before = signal.getsignal(signal.SIGTERM)
+        capfd.readouterr()
+        try:
+            with pytest.raises(SystemExit) as ending:
+                cli.main()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+        captured = capfd.readouterr()
+        return Completed(ending.value.code, captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture
+def markdown_alone(monkeypatch) -> None:
+    """Reports are written without pandoc and typst: report.html and report.pdf stay empty."""
+    monkeypatch.setattr("pypandoc.convert_text", lambda *_, **__: "")
+    monkeypatch.setattr("typst.compile", lambda *_, **__: b"")
