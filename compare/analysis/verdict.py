@@ -42,7 +42,7 @@ def verdict(rows: Sequence[ParityRow]) -> Verdict:
         failed=len(failures),
         first_divergence=failures[0] if failures else None,
         worst=max(ratios, default=0.0),
-        steps=tuple(sorted({row.step for row in rows})),
+        steps=tuple(sorted({r.step for r in rows if not r.site.startswith("schedule/")})),
     )
 
 
@@ -51,6 +51,12 @@ def explain(row: ParityRow) -> str:
     if row.site.startswith("initial/"):
         name = row.site.removeprefix("initial/")
         return f"step 0: {name} starts with {row.numpy_error:.0f} bits different"
+    if row.site.startswith("schedule/"):
+        name = row.site.removeprefix("schedule/")
+        return (
+            f"step {row.step}: the two schedules set values of {name} that are "
+            f"{row.numpy_error:.2e} apart"
+        )
     if row.site == "shuffle":
         return f"step {row.step}: the two generators shuffle the rows in different orders"
     way_out = (

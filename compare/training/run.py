@@ -98,7 +98,14 @@ def run_experiment(
             experiment=experiment,
             data=data,
             environment=describe_environment(),
-            sources=sources_of(list(model_specs.values())),
+            sources=sources_of(
+                list(model_specs.values()),
+                {
+                    schedule.name: None
+                    for configuration in experiment.configurations
+                    if (schedule := configuration.experiment.training.schedule) is not None
+                },
+            ),
             tolerances=recorded_tolerances(),
             trainings=[],
         )
