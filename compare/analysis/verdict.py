@@ -34,7 +34,7 @@ class Verdict(NamedTuple):
 
 
 def verdict(rows: Sequence[ParityRow]) -> Verdict:
-    """Sum up comparisons that stand in the order of execution."""
+    """The verdict on comparisons, which come in the order of execution."""
     failures = [row for row in rows if not row.passed]
     ratios = [row.numpy_error / row.tolerance for row in rows if row.passed and row.tolerance > 0]
     return Verdict(
@@ -72,7 +72,7 @@ def explain(row: ParityRow) -> str:
 
 
 def departures(record: RunRecord) -> list[str]:
-    """What the run did otherwise, as verbs that ``this run`` goes before; empty for a full run."""
+    """How a run differs from its experiment, as verbs after ``this run``; empty for a full run."""
     found = []
     other = record.data.name != record.experiment.data.name
     if record.sample and other:
