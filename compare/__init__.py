@@ -1,1 +1,1 @@
-"""The harness: both sides in lock step, compared at every step; records; the command line."""
+"""The harness: both backends in lock step, compared at every step; records; the command line."""

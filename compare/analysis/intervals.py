@@ -147,7 +147,7 @@ class Equality(NamedTuple):
 
 
 def compared_quantity(run: Run) -> str:
-    """What is compared: that of the form, on the training set where no row is tested on."""
+    """The quantity compared: the experiment's, on the training set where there are no test rows."""
     name = run.record.experiment.equivalence.quantity
     if run.record.data.test_rows:
         return name
@@ -186,7 +186,7 @@ def _equality(run: Run, label: str, differences: Sequence[float | None]) -> Equa
     test = equivalence_test(known, form.margin)
     reason = ""
     if not known:
-        reason = f"no {name} was measured on both sides"
+        reason = f"no {name} was measured on both backends"
     elif not all(map(math.isfinite, known)):
         reason = f"a {name} is not a finite number"
     elif len(known) == 1:

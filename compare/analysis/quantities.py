@@ -125,7 +125,7 @@ SPECIAL: dict[str, Callable[[Run, str, TrainingRecord, int | None], float | None
 
 
 class StepTime(NamedTuple):
-    """Time of a training step on either side, and PyTorch's time over NumPy's."""
+    """Time of a training step on either backend, and PyTorch's time over NumPy's."""
 
     numpy: Spread
     torch: Spread

@@ -13,7 +13,7 @@ import numpy as np
 
 RESAMPLES = 1000
 STRETCH = 10
-"""Steps that a side of a lock-step training makes, at most, before it is the other's turn."""
+"""Steps that a backend makes in a lock-step training, at most, before the other's turn."""
 # An interval from fewer blocks would say little.
 FEWEST_BLOCKS = 5
 # A median of so many blocks is known well enough; drawing more would only take time.
@@ -76,7 +76,7 @@ def ratio_of_medians(above: np.ndarray, below: np.ndarray, seed: int = 0) -> Rat
         seed: For the draws.
 
     Raises:
-        ValueError: if there are no rounds, or not equally many on both sides.
+        ValueError: if there are no rounds, or not equally many of both.
     """
     rounds = len(above)
     if not rounds or rounds != len(below):

@@ -34,7 +34,7 @@ class Verdict(NamedTuple):
 
 
 def verdict(rows: Sequence[ParityRow]) -> Verdict:
-    """Sum up comparisons that stand in the order of execution."""
+    """The verdict on comparisons, which come in the order of execution."""
     failures = [row for row in rows if not row.passed]
     ratios = [row.numpy_error / row.tolerance for row in rows if row.passed and row.tolerance > 0]
     return Verdict(
@@ -42,7 +42,7 @@ def verdict(rows: Sequence[ParityRow]) -> Verdict:
         failed=len(failures),
         first_divergence=failures[0] if failures else None,
         worst=max(ratios, default=0.0),
-        steps=tuple(sorted({row.step for row in rows})),
+        steps=tuple(sorted({r.step for r in rows if not r.site.startswith("schedule/")})),
     )
 
 
@@ -51,6 +51,12 @@ def explain(row: ParityRow) -> str:
     if row.site.startswith("initial/"):
         name = row.site.removeprefix("initial/")
         return f"step 0: {name} starts with {row.numpy_error:.0f} bits different"
+    if row.site.startswith("schedule/"):
+        name = row.site.removeprefix("schedule/")
+        return (
+            f"step {row.step}: the two schedules set values of {name} that are "
+            f"{row.numpy_error:.2e} apart"
+        )
     if row.site == "shuffle":
         return f"step {row.step}: the two generators shuffle the rows in different orders"
     way_out = (
@@ -66,7 +72,7 @@ def explain(row: ParityRow) -> str:
 
 
 def departures(record: RunRecord) -> list[str]:
-    """What the run did otherwise, as verbs that ``this run`` goes before; empty for a full run."""
+    """How a run differs from its experiment, as verbs after ``this run``; empty for a full run."""
     found = []
     other = record.data.name != record.experiment.data.name
     if record.sample and other:

@@ -32,11 +32,11 @@ def default_threads(model: Any = None) -> int:
     next to other work the main job took 89 s with two threads and 40 s with one.
 
     Args:
-        model: A network of either side.
+        model: A network of either backend.
     """
-    said = os.environ.get("OMP_NUM_THREADS", "")
-    if said.isdigit() and int(said) > 0:
-        return int(said)
+    variable = os.environ.get("OMP_NUM_THREADS", "")
+    if variable.isdigit() and int(variable) > 0:
+        return int(variable)
     convolutions = model is not None and any(hasattr(m, "in_channels") for m in model.modules())
     return usable_cores() if convolutions else 1
 

@@ -34,7 +34,7 @@ def run_command(
     """Run an experiment, show its progress and its table, and write its report.
 
     Returns:
-        0 when every training was made and every comparison passed, else 1.
+        0 when every training was finished and every comparison passed, else 1.
     """
     for option, value in (("--max-steps", max_steps), ("--threads", threads), ("--jobs", jobs)):
         if value is not None and value < 1:

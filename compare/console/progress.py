@@ -1,4 +1,4 @@
-"""Progress: live bars on a terminal, plain lines elsewhere."""
+"""Progress of a run: live bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def observer(
     Args:
         experiment: What is to be run.
         console: Where to show it; by default standard output.
-        elsewhere: The trainings are made by other processes, several at once.
+        elsewhere: The trainings are performed by other processes, several at once.
     """
     console = console or Console()
     if not console.is_terminal:
@@ -64,12 +64,12 @@ class _Lines:
         self._console = console
         self._training = ""
 
-    def expect(self, made: int, trainings: int) -> None:
+    def expect(self, finished: int, trainings: int) -> None:
         pass
 
-    def begin(self, optimizer: str, seed: int, steps: int) -> None:
-        self._training = f"{optimizer}, seed {seed}"
-        self._print(f"{steps} steps on each side")
+    def begin(self, label: str, seed: int, steps: int) -> None:
+        self._training = f"{label}, seed {seed}"
+        self._print(f"{steps} steps on each backend")
 
     def step(self, backend: str, step: int, loss: float, accuracy: float) -> None:
         pass
@@ -100,10 +100,10 @@ class _Endings:
         self._ended, self._all = 0, 0
         self._losses: dict[str, str] = {}
 
-    def expect(self, made: int, trainings: int) -> None:
-        self._ended, self._all = made, trainings
+    def expect(self, finished: int, trainings: int) -> None:
+        self._ended, self._all = finished, trainings
 
-    def begin(self, optimizer: str, seed: int, steps: int) -> None:
+    def begin(self, label: str, seed: int, steps: int) -> None:
         self._losses = {}
 
     def step(self, backend: str, step: int, loss: float, accuracy: float) -> None:
@@ -113,8 +113,8 @@ class _Endings:
         self._losses[backend] = f"{BACKENDS[backend]} {split} loss {loss:.4f}"
 
     def end(self, training: TrainingRecord) -> None:
-        told = ", ".join(["", *self._losses.values()])
-        self._print(training, f"done in {training.wall_s:.1f} s{told}")
+        losses = ", ".join(["", *self._losses.values()])
+        self._print(training, f"done in {training.wall_s:.1f} s{losses}")
 
     def failed(self, failure: FailureRecord) -> None:
         self._print(failure, f"failed: {failure.error}")
@@ -157,12 +157,12 @@ def _progress(console: Console, **settings: Any) -> Progress:
     )
 
 
-# A bar that is told more often than it can be seen costs time that a step does not have.
+# A bar that is updated more often than it can be seen costs time that a step does not have.
 LEAST_BETWEEN_UPDATES_S = 0.05
 
 
 class _Display:
-    """What both kinds of bars share: the losses of the sides, shown now and then."""
+    """What both kinds of bars share: the losses of the backends, shown now and then."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -173,7 +173,7 @@ class _Display:
         """Leave the bars as they are."""
         self._progress.stop()
 
-    def expect(self, made: int, trainings: int) -> None:
+    def expect(self, finished: int, trainings: int) -> None:
         pass
 
     def step(self, backend: str, step: int, loss: float, accuracy: float) -> None:
@@ -202,7 +202,7 @@ class _Display:
 
 
 class TrainingBars(_Display):
-    """One bar a side and training; all are there from the first training on."""
+    """One bar for each backend and training; all are there from the first training on."""
 
     def __init__(self, console: Console, experiment: Experiment) -> None:
         super().__init__(_progress(console))
@@ -220,8 +220,8 @@ class TrainingBars(_Display):
         }
         self._current = ("", 0)
 
-    def begin(self, optimizer: str, seed: int, steps: int) -> None:
-        self._current = (optimizer, seed)
+    def begin(self, label: str, seed: int, steps: int) -> None:
+        self._current = (label, seed)
         trainings = [training for _, *training in self._tasks]
         for (_, *training), task in self._tasks.items():
             if tuple(training) == self._current:
@@ -229,8 +229,8 @@ class TrainingBars(_Display):
             # Steps are known only now, and mostly the same for all.
             self._progress.update(task, total=steps)
         if not self._progress.live.is_started:
-            # What comes before the first training was made by an earlier run.
-            for task in list(self._tasks.values())[: trainings.index([optimizer, seed])]:
+            # What comes before the first training was finished by an earlier run.
+            for task in list(self._tasks.values())[: trainings.index([label, seed])]:
                 self._progress.update(task, visible=False)
             self._progress.start()  # not earlier: bad input leaves no bars
 
@@ -245,7 +245,7 @@ class RunBars(_Display):
 
     Args:
         console: The terminal.
-        elsewhere: The trainings are made by other processes; else two bars show the current one.
+        elsewhere: The trainings are performed by other processes; else two bars show one.
     """
 
     def __init__(self, console: Console, *, elsewhere: bool) -> None:
@@ -257,20 +257,20 @@ class RunBars(_Display):
         self._losses: dict[str, float] = {}
         self._failures = 0
 
-    def expect(self, made: int, trainings: int) -> None:
-        self._progress.update(self._all, completed=made, total=trainings)
+    def expect(self, finished: int, trainings: int) -> None:
+        self._progress.update(self._all, completed=finished, total=trainings)
         self._progress.start()
 
-    def begin(self, optimizer: str, seed: int, steps: int) -> None:
+    def begin(self, label: str, seed: int, steps: int) -> None:
         if self._elsewhere:
             return
         room = LONGEST_NAME - len(f" seed {seed}")
-        label = optimizer if len(optimizer) <= room else optimizer[: room - 1] + "…"
+        shown = label if len(label) <= room else label[: room - 1] + "…"
         for task in self._tasks.values():
             self._progress.remove_task(task)
         self._tasks = {
             backend: self._progress.add_task(
-                f"{name:7s} {label} seed {seed}", total=steps, figures=""
+                f"{name:7s} {shown} seed {seed}", total=steps, figures=""
             )
             for backend, name in BACKENDS.items()
         }

@@ -17,7 +17,7 @@ from compare.records.run import Run, TrainingRecord
 from compare.spec.experiment import OPTIMIZER
 
 MOST_ALONE = 8
-"""So many trainings have two rows each, a row a side; of more each configuration has one row."""
+"""So many trainings have a row for each backend; of more each configuration has one row."""
 MOST_ROWS = 16
 """Of more configurations the best are shown."""
 MOST_SENTENCES = 5
@@ -25,9 +25,9 @@ MOST_AXES = 2
 
 
 def show_summary(run: Run, console: Console | None = None) -> bool:
-    """Print losses, accuracies, time and verdict of both sides, and a line for each claim.
+    """Print losses, accuracies, time and verdict of both backends, and a line for each claim.
 
-    A few trainings have a row for each side; of many, the best have a row each, with means over
+    A few trainings have a row for each backend; of many, the best have a row each, with means over
     the seeds.
 
     Returns:
@@ -37,7 +37,7 @@ def show_summary(run: Run, console: Console | None = None) -> bool:
     trainings = run.record.trainings
     verdicts = [verdict(run.parity_of(training)) for training in trainings]
     if len(trainings) <= MOST_ALONE:
-        console.print(_a_row_each_side(run, verdicts))
+        console.print(_backend_table(run, verdicts))
     else:
         _print_best(run, verdicts, console)
     for sentence in _failures(run, verdicts):
@@ -47,12 +47,12 @@ def show_summary(run: Run, console: Console | None = None) -> bool:
     return bool(trainings) and all(found.passed for found in verdicts)
 
 
-def _a_row_each_side(run: Run, verdicts: Sequence[Verdict]) -> Table:
+def _backend_table(run: Run, verdicts: Sequence[Verdict]) -> Table:
     several = _several_seeds(run)
     rows = run.record.data
     split = "test" if rows.test_rows else "training-set"
     table = _table(run)
-    table.add_column("side", no_wrap=True)
+    table.add_column("backend", no_wrap=True)
     table.add_column("training" if run.record.experiment.vary else "optimizer", overflow="fold")
     # Two-line headings: the table fits into 80 columns with nothing cut off.
     short = split.replace("training-set", "set")
@@ -93,12 +93,12 @@ def _print_best(run: Run, verdicts: Sequence[Verdict], console: Console) -> None
     table = _table(run)
     for axis in axes:
         table.add_column(axis, overflow="fold")
-    # With three axes and more there is room for one figure of each side.
+    # With three axes and more there is room for one figure of each backend.
     figures = ["train loss", name] if len(axes) <= MOST_AXES else [name]
     for figure in figures:
         column = figure.replace("training-set", "set").replace(" ", "\n")
-        for side in BACKENDS.values():
-            table.add_column(f"{column}\n{side}", justify="right", no_wrap=True)
+        for title in BACKENDS.values():
+            table.add_column(f"{column}\n{title}", justify="right", no_wrap=True)
     table.add_column("parity", no_wrap=True)
     for label in labels[:MOST_ROWS]:
         variant = run.configurations[label].variant
@@ -126,20 +126,22 @@ def _of_all(
     of = f"the best {shown} of {len(groups)}" if shown < len(groups) else f"all {shown}"
     means = f", means over {seeds} seeds" if seeds > 1 else ""
     diverged = {
-        side: sum(quantity(run, backend, training, "finite") == 0 for training in trainings)
-        for backend, side in BACKENDS.items()
+        title: sum(quantity(run, backend, training, "finite") == 0 for training in trainings)
+        for backend, title in BACKENDS.items()
     }
-    made = sum(found.compared for found in verdicts)
+    compared = sum(found.compared for found in verdicts)
     failed = sum(found.failed for found in verdicts)
     parity = (
-        f"{failed:,} of {made:,} comparisons fail" if failed else f"all {made:,} comparisons pass"
+        f"{failed:,} of {compared:,} comparisons fail"
+        if failed
+        else f"all {compared:,} comparisons pass"
     )
     lines = [
         f"Shown: {of} by NumPy's final {name}{means}.",
         f"{len(trainings)} trainings: {parity}"
         + (
             "; a loss is not a finite number in "
-            + " and ".join(f"{number} with {side}" for side, number in diverged.items())
+            + " and ".join(f"{number} with {title}" for title, number in diverged.items())
             if any(diverged.values())
             else ""
         )
@@ -186,19 +188,20 @@ def _few(sentences: list[str], what: str) -> list[str]:
 
 
 def _claims(run: Run) -> list[str]:
-    """A line a claim: the answer, and the claim."""
-    answers = claim_results(run)
+    """A line a claim: the decision, and the claim."""
+    results = claim_results(run)
     lines = []
-    for found in answers:
-        sides = ""
+    for found in results:
+        differing = ""
         if len(set(found.decisions.values())) > 1:
-            told = [
-                f"{BACKENDS[backend]} {side.value}" for backend, side in found.decisions.items()
+            each = [
+                f"{BACKENDS[backend]} {decision.value}"
+                for backend, decision in found.decisions.items()
             ]
-            sides = f" ({', '.join(told)})"
-        lines.append(f"Claim {found.decision.value}: “{found.claim.says}”{sides}.")
-    if answers and departures(run.record):
-        lines.append("The claims are about the full experiment; these answers, about this run.")
+            differing = f" ({', '.join(each)})"
+        lines.append(f"Claim {found.decision.value}: “{found.claim.says}”{differing}.")
+    if results and departures(run.record):
+        lines.append("The claims are about the full experiment; these decisions, about this run.")
     return lines
 
 

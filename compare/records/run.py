@@ -3,12 +3,12 @@
 A run directory holds
 
 - ``run.json``: the whole experiment, data, environment, and a summary of each training;
-- ``history.csv``: losses and accuracies of both sides;
+- ``history.csv``: losses and accuracies of both backends;
 - ``parity.csv``: every comparison that was made, with its error, its bound and its verdict;
 - ``drift.csv``: distances between right runs that differ in rounding alone;
 - ``timing.csv``: seconds of each training step, side by side;
-- ``gradients.csv``: lengths of the gradients, where the experiment asks for them;
-- ``weights/*.safetensors``: the final weights of both sides;
+- ``gradients.csv``: lengths of the gradients, where the experiment has them recorded;
+- ``weights/*.safetensors``: the final weights of both backends;
 - ``predictions.safetensors`` and ``pictures.safetensors``: predicted classes, and the inputs
   that the report shows;
 - ``report/``: the report, made from all of the above and from nothing else.
@@ -96,7 +96,7 @@ class Initial(Record):
 
 
 class KinkCount(Record):
-    """Places where NumPy's float32 and the float64 referee are on different sides of a kink."""
+    """Places where NumPy's float32 and the float64 referee lie on different sides of a kink."""
 
     step: int
     places: int
@@ -130,7 +130,7 @@ class Tolerances(Record):
 
 
 class TrainingRecord(Record):
-    """The summary of one training, both sides.
+    """The summary of one training with both backends.
 
     Attributes:
         label: The optimizer's, and those of the cases that are varied beside it.
@@ -198,7 +198,7 @@ class RunRecord(Record):
 
 
 def predicted_key(backend: str, training: TrainingRecord) -> str:
-    """The name of a side's test predictions in ``predictions.safetensors``."""
+    """The name of a backend's test predictions in ``predictions.safetensors``."""
     return f"{backend}/{training.label}/{training.seed}"
 
 
@@ -275,12 +275,12 @@ class Run:
 
 
 def tables_of(experiment: Experiment) -> list[str]:
-    """The tables that a run of an experiment has: gradients only where it asks for them."""
-    asked = any(
+    """The tables that a run of an experiment has: gradients only where it records them."""
+    recorded = any(
         configuration.experiment.training.gradient_norms
         for configuration in experiment.configurations
     )
-    return [name for name in TABLES if name != "gradients" or asked]
+    return [name for name in TABLES if name != "gradients" or recorded]
 
 
 def read_run_record(path: Path) -> RunRecord:

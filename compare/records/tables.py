@@ -1,4 +1,4 @@
-"""The tables of a run: what their rows hold, and how they are written and read."""
+"""The tables of a run: their rows, how they are written and read, and a training's log of them."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class DriftRow(NamedTuple):
 
 
 class TimingRow(NamedTuple):
-    """Seconds that each side took for one training step, measured in turn."""
+    """Seconds that each backend took for one training step, measured in turn."""
 
     label: str
     seed: int

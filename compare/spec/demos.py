@@ -32,7 +32,7 @@ class ActivationHistograms(Settings):
         activations: What follows every layer's product.
         spreads: Standard deviations of the normal weights: numbers, ``xavier`` for √(1/n) and
             ``he`` for √(2/n), n being ``units``.
-        dtype: What both sides compute in.
+        dtype: The precision of both backends.
         seeds: Each seed draws inputs and weights anew; the same ones for every activation, and
             for every spread the same up to the factor.
     """
@@ -84,7 +84,7 @@ class OptimizerPaths(Settings):
         divisors: p and q. Divisors and not factors: 20 is exact in every precision, 0.05 in none.
         start: The first point (x, y).
         steps: How many steps each optimizer makes.
-        dtype: What both sides compute in.
+        dtype: The precision of both backends.
         optimizers: Label → algorithm and settings, as in every experiment.
     """
 

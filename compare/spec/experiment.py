@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from compare.spec.optimizers import OptimizerSettings
 from compare.spec.report import Claim, EquivalenceSettings, FigureSettings, ReportedValue, Selection
+from compare.spec.schedules import ScheduleSettings
 from compare.spec.settings import Fraction, Positive, Settings
 from compare.spec.vary import AxisSettings, Changes, changed, check_label, combinations, setting
 from experiments.initialisation import Scheme
@@ -91,6 +92,9 @@ class TrainingSettings(Settings):
             on weights of two and more dimensions alone.
         gradient_norms: Whether the length of every parameter's gradient is recorded, at each
             step.
+        schedule: How the learning rate changes along the training; constant if absent. A table
+            with the ``name`` of a class of both ``lr_scheduler`` modules, its settings, and
+            ``every = "epoch"`` or ``"step"``, after which the schedule goes on.
     """
 
     epochs: Annotated[int, Field(gt=0)]
@@ -114,6 +118,18 @@ class TrainingSettings(Settings):
     evaluate_rows: Annotated[int, Field(gt=0)] | None = None
     decay_biases: bool = True
     gradient_norms: bool = False
+    schedule: ScheduleSettings | None = None
+
+    @field_validator("schedule", mode="before")
+    @classmethod
+    def _no_metric_is_followed(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("name") == "ReduceLROnPlateau":
+            raise ValueError(
+                "training.schedule: ReduceLROnPlateau follows a metric of the run, which rounding "
+                "makes another one for each backend, so that both would be trained at different "
+                "rates: use another schedule"
+            )
+        return value
 
     @field_validator("seeds")
     @classmethod

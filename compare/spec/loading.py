@@ -110,14 +110,16 @@ def _one_sentence(error: ValidationError, source: str, form: type[Settings] = Ex
     problem = error.errors(include_url=False)[0]
     more = f" ({error.error_count() - 1} more after that.)" if error.error_count() > 1 else ""
     path = [str(part) for part in problem["loc"]]
-    algorithm = None
+    tag = None
     if len(path) > 3 and path[0] == "optimizers":
-        algorithm = path.pop(2)  # a discriminated union adds its tag: optimizers.Adam.Adam.lr
+        tag = path.pop(2)  # a discriminated union adds its tag: optimizers.Adam.Adam.lr
+    if len(path) > 2 and path[:2] == ["training", "schedule"]:
+        tag = path.pop(2)
     key = ".".join(path)
     found = problem["input"]
     match problem["type"]:
         case "extra_forbidden":
-            known = _known_keys(path, algorithm, form)
+            known = _known_keys(path, tag, form)
             near = difflib.get_close_matches(path[-1], known, n=1)
             if not near and len(path) == 1:  # a key that belongs into a table
                 inner = _keys_of_tables(form)
@@ -129,6 +131,13 @@ def _one_sentence(error: ValidationError, source: str, form: type[Settings] = Ex
             return f"{source}: {whole} should have more items, but is {list(found)!r}.{more}"
         case "missing":
             return f"{source}: the key {key!r} is missing.{more}"
+        case "union_tag_not_found":
+            return f"{source}: the key '{key}.name' is missing.{more}"
+        case "union_tag_invalid" if path[0] == "training":
+            return (
+                f"{source}: {key} has the name {found.get('name')!r}, but expected one of "
+                f"{problem['ctx']['expected_tags']}.{more}"
+            )
         case "union_tag_invalid":
             return (
                 f"{source}: {key} has the algorithm {found.get('algorithm')!r}, but expected one "
@@ -167,12 +176,12 @@ LISTS = ("vary", "figures", "claims", "reported")
 """Tables that hold others, which have the keys."""
 
 
-def _known_keys(path: list[str], algorithm: str | None, form: type[Settings]) -> list[str]:
+def _known_keys(path: list[str], tag: str | None, form: type[Settings]) -> list[str]:
     """The keys that the form knows beside the last one of ``path``."""
     schema = form.model_json_schema()
     if len(path) == 1:
         return sorted(schema["properties"])
-    table = f"{algorithm}Settings" if algorithm else TABLES[path[0]]
+    table = f"{tag}Settings" if tag else TABLES[path[0]]
     if path[0] == "vary" and len(path) > 3:
         table = "LogSteps" if path[2] == "log_steps" else "ExponentRange"
     return sorted(schema["$defs"][table]["properties"])

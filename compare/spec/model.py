@@ -1,4 +1,4 @@
-"""One training of an experiment, as both sides are to build it."""
+"""The model of a configuration: network, loss and optimizer, as both backends build them."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class ModelSpec:
 
 
 def model_spec(experiment: Experiment, label: str, folder: Path = Path()) -> ModelSpec:
-    """The model_spec of the training with the optimizer ``label``.
+    """The model of the training with the optimizer ``label``.
 
     Args:
         experiment: The experiment.

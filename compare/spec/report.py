@@ -135,7 +135,7 @@ class FigureSettings(Settings):
 
 
 class EquivalenceSettings(Settings):
-    """When both sides count as equally good, over seeds.
+    """When both backends count as equally good, over seeds.
 
     Attributes:
         quantity: What is compared.

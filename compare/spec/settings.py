@@ -1,4 +1,4 @@
-"""What the tables of an experiment's form are made of."""
+"""The base of all tables of an experiment's file, and the kinds of numbers in them."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from compare.spec.experiment import Experiment
 from compare.spec.model import ModelSpec
 from compare.training.data import Splits
 from compare.training.lockstep import batches, total_steps
+from compare.training.schedule import Schedule
 from experiments.errors import InputError
 
 REFUSALS = (ValueError, TypeError, RuntimeError, IndexError)
@@ -27,9 +28,11 @@ def dry_run(
         InputError: The network cannot be built, does not take the rows, has other outputs than
             its loss and the data need, or cannot be trained on one of the batches.
     """
-    NumpyBackend(model_spec)
-    torch = TorchBackend(model_spec)
+    numpy, torch = NumpyBackend(model_spec), TorchBackend(model_spec)
     inputs, targets = splits.train
+    schedule = Schedule(model_spec, experiment.training, len(targets))
+    for backend in (numpy, torch):
+        schedule.scheduler(backend)
     shape, name = inputs.shape[1:], experiment.model.architecture
     try:
         output = torch.logits(inputs[:2])

@@ -1,6 +1,6 @@
-"""Both sides trained on the same batches in the same order, and certified on the way.
+"""Both backends trained on the same batches in the same order, and certified on the way.
 
-Between two steps at which something is looked at, each side makes a stretch of steps by itself:
+Between two steps at which something is compared, each backend makes a stretch of steps by itself:
 it then finds its own weights in the caches of the processor and not those of the other. Within
 a stretch neither has anything of the other's but the batches and the masks of dropout.
 """
@@ -29,26 +29,33 @@ from compare.spec.experiment import Configuration, Experiment
 from compare.spec.model import ModelSpec
 from compare.training.data import Rows, Splits
 from compare.training.replicas import Replicas
+from compare.training.schedule import (
+    Hyperparameters,
+    Schedule,
+    ScheduleComparison,
+    hyperparameters,
+    set_hyperparameters,
+)
 
 
 class Observer(Protocol):
-    """Somebody who watches.
+    """Follows a run as it goes on, to show its progress.
 
-    Of a training that is made in another process he hears when it is finished: that it begins,
-    its last evaluations, and that it ends.
+    Of a training that is performed in another process it is told when that is finished: that it
+    begins, its last evaluations, and that it ends.
     """
 
-    def expect(self, made: int, trainings: int) -> None:
-        """The run has so many trainings, of which so many were made before."""
+    def expect(self, finished: int, trainings: int) -> None:
+        """The run has so many trainings, of which so many were finished before."""
 
-    def begin(self, optimizer: str, seed: int, steps: int) -> None:
+    def begin(self, label: str, seed: int, steps: int) -> None:
         """A training of so many steps begins."""
 
     def step(self, backend: str, step: int, loss: float, accuracy: float) -> None:
-        """A side has made a step; loss and accuracy are those of the batch."""
+        """A backend has made a step; loss and accuracy are those of the batch."""
 
     def epoch(self, backend: str, epoch: int, split: str, loss: float, accuracy: float) -> None:
-        """A side has been evaluated."""
+        """A backend has been evaluated."""
 
     def end(self, training: TrainingRecord) -> None:
         """The training has ended."""
@@ -61,13 +68,22 @@ Batch = tuple[int, np.ndarray]
 """The number of a step, from 0, and the rows that it is made with."""
 
 
-class Made(NamedTuple):
-    """What a side's step leaves behind; ``seconds`` is None where it was recorded as well."""
+class StepResult(NamedTuple):
+    """What a step of one backend leaves behind.
+
+    Attributes:
+        history: Its loss and accuracy.
+        gradients: The lengths of its gradients, where they are recorded.
+        masks: What its dropouts kept.
+        seconds: Its time; None where it was recorded for the certificate.
+        scheduled: The hyperparameters that the schedule set after it; None where it set none.
+    """
 
     history: list[HistoryRow]
     gradients: list[GradientRow]
     masks: Arrays
     seconds: float | None
+    scheduled: Hyperparameters | None
 
 
 def batches(order: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
@@ -94,12 +110,12 @@ class LockStep:
     """One training, NumPy and PyTorch side by side.
 
     Args:
-        configuration: What is to be done.
-        model_spec: What is to be built.
+        configuration: The configuration to train.
+        model_spec: Its network, loss and optimizer.
         seed: Where both generators start.
         splits: The data, laid out for the network.
         log: Where rows, weights and predictions go.
-        observer: Who is told of the progress.
+        observer: Is told of the progress.
         max_steps: Stop after so many updates.
     """
 
@@ -122,12 +138,18 @@ class LockStep:
         self.references = References.build(model_spec)
         self.steps = total_steps(experiment, len(splits.train.targets), max_steps)
         parity = experiment.parity
+        self.schedule = Schedule(model_spec, experiment.training, len(splits.train.targets))
         self.replicas = Replicas(
-            model_spec, parity.replicas, min(parity.replica_steps, self.steps), dtype, seed
+            model_spec,
+            parity.replicas,
+            min(parity.replica_steps, self.steps),
+            dtype,
+            seed,
+            self.schedule,
         )
         self.numpy: Backend = NumpyBackend(model_spec, dtype, seed)
         self.torch: Backend = TorchBackend(model_spec, dtype, seed)
-        self.sides = (self.numpy, self.torch)
+        self.backends = (self.numpy, self.torch)
         initial, rows = compare_initial(self.numpy, self.torch, label, seed)
         self._evaluated_rows = experiment.training.evaluate_rows
         self._diverged = False
@@ -147,6 +169,12 @@ class LockStep:
             wall_s=0.0,
         )
         self._add_parity(rows)
+        self._schedulers = {b.name: self.schedule.scheduler(b) for b in self.backends}
+        self._compared_schedules = ScheduleComparison(label, seed)
+        self._scheduled: Hyperparameters | None = None
+        if experiment.training.schedule is not None:
+            self._scheduled = hyperparameters(self.numpy)
+            self._compare_schedules(0, self._scheduled, hyperparameters(self.torch))
 
     def train(self) -> Iterator[None]:
         """Train to the end, pausing after each epoch so that the caller can save the records."""
@@ -156,8 +184,8 @@ class LockStep:
             lambda rows: Rows(rows.inputs, self.target_type.targets(rows.targets))
         )
         held = {
-            side.name: {name: side.rows(*rows) for name, rows in splits.named().items()}
-            for side in self.sides
+            backend.name: {name: backend.rows(*rows) for name, rows in splits.named().items()}
+            for backend in self.backends
         }
         self.replicas.start(self.torch.state(), held["torch"]["train"])
         self.observer.begin(self.label, self.seed, self.steps)
@@ -189,7 +217,7 @@ class LockStep:
         return step < self.experiment.parity.first_steps or step % self._every == 0
 
     def _stretches(self, steps: Iterable[Batch]) -> Iterator[list[Batch]]:
-        """Cut steps where the sides are looked at: a certified step is a stretch of its own."""
+        """Cut steps where something is compared: a certified step is a stretch of its own."""
         stretch: list[Batch] = []
         for step, indices in steps:
             certified = self._certified(step)
@@ -204,37 +232,44 @@ class LockStep:
             yield stretch
 
     def _advance(self, epoch: int, stretch: list[Batch], held: dict[str, Any]) -> None:
-        """Make the steps of a stretch on both sides."""
-        # Sides take turns at going first. A network with dropout has NumPy go first, and both
-        # sides use the masks that it draws.
+        """Make the steps of a stretch on both backends."""
+        # Backends take turns at going first. A network with dropout has NumPy go first, and both
+        # use the masks that it draws.
         swapped = self._turns % 2 and not self.numpy.masks()
         self._turns += 1
-        made: dict[str, list[Made]] = {}
-        for side in self.sides[::-1] if swapped else self.sides:
-            made[side.name] = []
+        results: dict[str, list[StepResult]] = {}
+        for backend in self.backends[::-1] if swapped else self.backends:
+            results[backend.name] = []
             for place, (step, indices) in enumerate(stretch):
-                if side is self.torch and not swapped:
-                    side.give_masks(made["numpy"][place].masks)
-                made[side.name].append(self._step(side, epoch, step, indices, held))
-        for (step, _), numpy, torch in zip(stretch, made["numpy"], made["torch"], strict=True):
+                if backend is self.torch and not swapped:
+                    backend.give_masks(results["numpy"][place].masks)
+                result = self._step(backend, epoch, step, indices, held)
+                results[backend.name].append(result)
+        for (step, _), numpy, torch in zip(
+            stretch, results["numpy"], results["torch"], strict=True
+        ):
             self.log.add("history", *numpy.history, *torch.history)
             self.log.add("gradients", *numpy.gradients, *torch.gradients)
             if numpy.seconds is not None and torch.seconds is not None:
                 row = TimingRow(self.label, self.seed, step, numpy.seconds, torch.seconds)
                 self.log.add("timing", row)
-        masks = [numpy.masks for numpy in made["numpy"]]
+            if numpy.scheduled is not None and torch.scheduled is not None:
+                self._compare_schedules(step + 1, numpy.scheduled, torch.scheduled)
+        masks = [numpy.masks for numpy in results["numpy"]]
         self.log.add(
             "drift", *self.replicas.follow(self.label, stretch, masks, self.numpy, self.torch)
         )
 
     def _step(
-        self, side: Backend, epoch: int, step: int, indices: np.ndarray, held: dict[str, Any]
-    ) -> Made:
-        """Make a step on one side, and certify it if it is NumPy's turn to be."""
+        self, backend: Backend, epoch: int, step: int, indices: np.ndarray, held: dict[str, Any]
+    ) -> StepResult:
+        """Make a step on one backend; certify NumPy's where the experiment says so."""
         seconds = None
-        batch = side.batch(held[side.name]["train"], indices)
-        if side is self.numpy and self._certified(step):
-            recorded = side.record_step(batch)
+        batch = backend.batch(held[backend.name]["train"], indices)
+        if backend is self.numpy and self._certified(step):
+            if self._scheduled is not None:
+                set_hyperparameters(self.references, self._scheduled)
+            recorded = backend.record_step(batch)
             loss, logits = float(recorded.calls[-1].output), recorded.calls[-1].input
             comparisons, kinks = certify(recorded, self.references, seed=step)
             self._add_parity(
@@ -244,20 +279,31 @@ class LockStep:
             self._diagnose(recorded, comparisons)
         else:
             begun = time.perf_counter()
-            loss, logits = side.train_step(batch)
+            loss, logits = backend.train_step(batch)
             seconds = time.perf_counter() - begun
+        scheduled = None
+        if self.schedule.due(step):
+            self._schedulers[backend.name].step()
+            scheduled = hyperparameters(backend)
+            if backend is self.numpy:
+                self._scheduled = scheduled
         targets = self.splits.train.targets[indices]
         accuracy = float(np.mean(self.target_type.predicted_classes(logits) == targets))
-        self.observer.step(side.name, step + 1, loss, accuracy)
-        return Made(
-            self._history(side.name, epoch, step, "step", "train", loss, accuracy),
-            self._gradients(side, step) if self.experiment.training.gradient_norms else [],
-            side.masks(),
+        self.observer.step(backend.name, step + 1, loss, accuracy)
+        return StepResult(
+            self._history(backend.name, epoch, step, "step", "train", loss, accuracy),
+            self._gradients(backend, step) if self.experiment.training.gradient_norms else [],
+            backend.masks(),
             seconds,
+            scheduled,
         )
 
+    def _compare_schedules(self, step: int, numpy: Hyperparameters, torch: Hyperparameters) -> None:
+        """Compare what both schedules have set for a step and those after it."""
+        self._add_parity(self._compared_schedules.rows(step, numpy, torch))
+
     def _diagnose(self, recorded: RecordedStep, comparisons: list[Comparison]) -> None:
-        """Name what is behind the first divergence of the run."""
+        """Name the mistake behind the first divergence of the run."""
         failure = next((c for c in comparisons if not c.passed), None)
         if failure is None or self._diverged:
             return
@@ -268,22 +314,22 @@ class LockStep:
                 site=failure.site, code=found.code, explanation=found.explanation
             )
 
-    def _gradients(self, side: Backend, step: int) -> list[GradientRow]:
+    def _gradients(self, backend: Backend, step: int) -> list[GradientRow]:
         return [
-            GradientRow(side.name, self.label, self.seed, step, name, norm)
-            for name, norm in side.gradient_norms().items()
+            GradientRow(backend.name, self.label, self.seed, step, name, norm)
+            for name, norm in backend.gradient_norms().items()
         ]
 
     def _evaluate(self, epoch: int, held: dict[str, Any]) -> None:
-        for side in self.sides:
+        for backend in self.backends:
             for split, rows in self.splits.named().items():
-                result = side.evaluate(held[side.name][split], self._evaluated_rows)
+                result = backend.evaluate(held[backend.name][split], self._evaluated_rows)
                 predicted = self.target_type.predicted_classes(result.outputs)
                 accuracy = float(np.mean(predicted == rows.targets[: len(predicted)]))
                 self.log.add(
                     "history",
                     *self._history(
-                        side.name,
+                        backend.name,
                         epoch,
                         self.record.steps,
                         "evaluation",
@@ -292,15 +338,15 @@ class LockStep:
                         accuracy,
                     ),
                 )
-                self.observer.epoch(side.name, epoch, split, result.loss, accuracy)
+                self.observer.epoch(backend.name, epoch, split, result.loss, accuracy)
 
     def _keep_results(self, held: dict[str, Any]) -> None:
-        for side in self.sides:
-            self.log.weights[side.name] = side.state().model
+        for backend in self.backends:
+            self.log.weights[backend.name] = backend.state().model
             if self.splits.test is not None:
-                outputs = side.evaluate(held[side.name]["test"], self._evaluated_rows).outputs
+                outputs = backend.evaluate(held[backend.name]["test"], self._evaluated_rows).outputs
                 predicted = self.target_type.predicted_classes(outputs).astype(np.int32)
-                self.log.predictions[side.name] = predicted
+                self.log.predictions[backend.name] = predicted
 
     def _shuffles_differ(self, step: int) -> None:
         infinite = float("inf")

@@ -1,6 +1,6 @@
 """How far right runs drift apart by rounding alone.
 
-Two trainings that are both right part ways: rounding differs, Adam turns noise into steps, an
+Two trainings that are both right drift apart: rounding differs, Adam turns noise into steps, an
 activation changes its sign. The distance proves nothing about either; it is drawn beside that of
 PyTorch runs which are the same training by construction.
 """
@@ -17,6 +17,7 @@ from compare.backends.protocol import Arrays
 from compare.backends.torch_backend import TorchBackend
 from compare.records.tables import DriftRow
 from compare.spec.model import ModelSpec
+from compare.training.schedule import Schedule
 
 
 class Replicas:
@@ -31,10 +32,17 @@ class Replicas:
         steps: How many steps they follow; 0 for no replicas at all.
         dtype: The precision of the replicas.
         seed: For the random orders.
+        schedule: The schedule of their learning rate.
     """
 
     def __init__(
-        self, model_spec: ModelSpec, count: int, steps: int, dtype: str, seed: int
+        self,
+        model_spec: ModelSpec,
+        count: int,
+        steps: int,
+        dtype: str,
+        seed: int,
+        schedule: Schedule | None = None,
     ) -> None:
         self.steps = steps if count else 0
         self._seed = seed
@@ -45,13 +53,22 @@ class Replicas:
             self._replicas = [TorchBackend(model_spec, dtype) for _ in range(count)]
         self._random = [np.random.default_rng([seed, number]) for number in range(count)]
         self._rows: Any = None
+        self._schedule = schedule
+        self._schedulers: dict[int, Any] = {}
 
     def start(self, state: State, rows: Any) -> None:
         """Begin from the state of the main run, on its rows."""
         self._rows = rows
-        for side in (self._reference, *self._replicas):
-            if side is not None:
-                side.load(state)
+        for backend in (self._reference, *self._replicas):
+            if backend is not None:
+                backend.load(state)
+                if self._schedule is not None:
+                    self._schedulers[id(backend)] = self._schedule.scheduler(backend)
+
+    def _train_step(self, backend: Backend, step: int, indices: np.ndarray) -> None:
+        backend.train_step(backend.batch(self._rows, indices))
+        if self._schedule is not None and self._schedule.due(step):
+            self._schedulers[id(backend)].step()
 
     def measured(self, step: int) -> bool:
         """Whether the runs are measured after a step: after 1 to 10 steps and each tenth."""
@@ -72,25 +89,25 @@ class Replicas:
             label: The training's label.
             steps: The number of each step and the rows of its batch.
             masks: The masks of dropout of each step.
-            numpy: NumPy's side after the last of them.
-            torch: PyTorch's.
+            numpy: The NumPy backend after the last of them.
+            torch: The PyTorch backend.
         """
         if self._reference is None:
             return []
-        wanted = [
-            (indices, mask)
+        followed = [
+            (step, indices, mask)
             for (step, indices), mask in zip(steps, masks, strict=True)
             if step < self.steps
         ]
-        for indices, mask in wanted:
+        for step, indices, mask in followed:
             self._reference.give_masks(mask)
-            self._reference.train_step(self._reference.batch(self._rows, indices))
-        for number, side in enumerate(self._replicas):
-            for indices, mask in wanted:
+            self._train_step(self._reference, step, indices)
+        for number, replica in enumerate(self._replicas):
+            for step, indices, mask in followed:
                 places = np.arange(len(indices))
                 places = places[::-1] if number == 0 else self._random[number].permutation(places)
-                side.give_masks({name: values[places] for name, values in mask.items()})
-                side.train_step(side.batch(self._rows, indices[places]))
+                replica.give_masks({name: values[places] for name, values in mask.items()})
+                self._train_step(replica, step, indices[places])
         last = steps[-1][0]
         if not self.measured(last):
             return []
@@ -100,7 +117,7 @@ class Replicas:
         size = np.linalg.norm(exact)
         return [
             DriftRow(
-                label, self._seed, last + 1, name, float(np.linalg.norm(s.weights() - exact) / size)
+                label, self._seed, last + 1, name, float(np.linalg.norm(b.weights() - exact) / size)
             )
-            for name, s in runs.items()
+            for name, b in runs.items()
         ]

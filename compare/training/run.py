@@ -98,7 +98,14 @@ def run_experiment(
             experiment=experiment,
             data=data,
             environment=describe_environment(),
-            sources=sources_of(list(model_specs.values())),
+            sources=sources_of(
+                list(model_specs.values()),
+                {
+                    schedule.name: None
+                    for configuration in experiment.configurations
+                    if (schedule := configuration.experiment.training.schedule) is not None
+                },
+            ),
             tolerances=recorded_tolerances(),
             trainings=[],
         )
@@ -211,7 +218,7 @@ def _distinct(configurations: list[Configuration]) -> list[Configuration]:
 def _keep_pictures(
     directory: RunDirectory, experiment: Experiment, splits: Splits, pictures: np.ndarray
 ) -> None:
-    """Keep the pictures that the report shows: samples, and what each side took for another."""
+    """Keep the pictures that the report shows: samples, and test rows that were misclassified."""
     if splits.test is None:
         return
     targets = splits.test.targets[: experiment.training.evaluate_rows]

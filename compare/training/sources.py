@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,8 +12,10 @@ import numpy_nn
 from compare.spec.model import ModelSpec
 
 
-def sources_of(model_specs: Sequence[ModelSpec]) -> dict[str, str]:
+def sources_of(model_specs: Sequence[ModelSpec], schedules: Iterable[str] = ()) -> dict[str, str]:
     """File → source: the architecture function, the layers that matter most, the optimizers.
+
+    Schedules, by their names, have theirs too.
 
     Of the layers that is batch normalisation, which people get wrong most often; where a network
     has none, its affine and convolutional layers.
@@ -27,6 +29,8 @@ def sources_of(model_specs: Sequence[ModelSpec]) -> dict[str, str]:
         _add(files, getattr(numpy_nn, kind))
     for model_spec in model_specs:
         _add(files, getattr(numpy_nn.optim, model_spec.algorithm))
+    for name in schedules:
+        _add(files, getattr(numpy_nn.optim.lr_scheduler, name))
     sources = {name: inspect.getsource(module) for name, module in files.items()}
     return {**_architecture(model_specs[0]), **sources}
 

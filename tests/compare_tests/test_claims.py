@@ -248,7 +248,7 @@ def test_what_equality_cannot_be_tested() -> None:
     one = equalities(planted_run(lambda *_: 0.5, seeds=(0,)))[0][0]
     assert (one.test, one.reason) == (None, "there is only one seed")
     other = equalities(planted_run(lambda *_: 0.5, quantity="test loss"))[0][0]
-    assert (other.test, other.reason) == (None, "no test accuracy was measured on both sides")
+    assert (other.test, other.reason) == (None, "no test accuracy was measured on both backends")
     nan = equalities(planted_run(lambda *_: math.nan))[0][0]
     assert (nan.test, nan.reason) == (None, "a test accuracy is not a finite number")
     assert equalities(planted_run(lambda *_: None))[0] == []

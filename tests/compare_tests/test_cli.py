@@ -164,7 +164,7 @@ def test_a_whole_run(nncompare, tiny_arguments, tmp_path):
     ended = nncompare("run", *tiny_arguments, "--seed", 7, "--max-steps", 2, "--out", out)
     assert ended.status == 0
     assert ended.err == ""
-    assert "SGD, seed 7: 2 steps on each side" in ended.out  # plain lines: this is no terminal
+    assert "SGD, seed 7: 2 steps on each backend" in ended.out  # plain lines: this is no terminal
     assert "\x1b" not in ended.out
     assert ended.out.splitlines()[-1] == f"Report: {out / 'report' / 'report.md'}"
     assert max(map(len, ended.out.splitlines()[:-1])) <= 80

@@ -49,7 +49,7 @@ def test_lines_where_there_is_no_terminal(tiny):
         tell(watching, "SGD", 4294967295)
         watching.end(ended("SGD"))
     assert out.getvalue().splitlines() == [
-        "SGD, seed 4294967295: 3 steps on each side",
+        "SGD, seed 4294967295: 3 steps on each backend",
         "SGD, seed 4294967295: epoch   0  NumPy    test loss 2.3000  test accuracy 0.1000",
         "SGD, seed 4294967295: epoch   0  PyTorch  test loss 2.3000  test accuracy 0.1000",
         "SGD, seed 4294967295: epoch   1  NumPy    test loss 1.2500  test accuracy 0.7500",
