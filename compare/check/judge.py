@@ -13,7 +13,7 @@ from compare.check.evidence import Answer, Assignment, Check, Result
 from compare.check.invariants import invariants
 from compare.check.recorded import Recorded
 from compare.mistakes.case import Case
-from compare.mistakes.search import Network, Search
+from compare.mistakes.search import Network, explain
 from compare.parity import tolerances
 
 PHASES = ("activation", "buffer", "logits", "loss", "gradient", "update")
@@ -135,8 +135,7 @@ def _explained(
         return not _check_in(quantity, case, found, right[quantity], single).passed
 
     values = [answer.values for answer in answers]
-    search = Search(network, cases[: len(answers)], values, differs, quantities)
-    findings = search.explain()
+    findings = explain(network, cases[: len(answers)], values, differs, quantities)
     named = {
         quantity: finding.diagnosis for finding in findings for quantity in finding.accounts_for
     }
