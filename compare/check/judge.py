@@ -13,7 +13,7 @@ from compare.check.contract import LOSS_CLASSES, Assignment
 from compare.check.invariants import violated_invariants
 from compare.check.result import Check, Observed, Result
 from compare.mistakes.case import Case
-from compare.mistakes.search import Network, Search
+from compare.mistakes.search import Network, explain
 from compare.parity import tolerances
 
 
@@ -145,8 +145,7 @@ def _with_diagnoses(
         return not _check_in(quantity, case, found, right[quantity], single).passed
 
     values = [one.values for one in observed]
-    search = Search(network, cases[: len(observed)], values, differs, quantities)
-    findings = search.explain()
+    findings = explain(network, cases[: len(observed)], values, differs, quantities)
     named = {
         quantity: finding.diagnosis for finding in findings for quantity in finding.accounts_for
     }

@@ -123,7 +123,9 @@ class Search:
             if any(self.differs(quantity, number, a) for number, a in enumerate(answers))
         ]
 
-    def best(self, failing: Sequence[str], quantities: Sequence[str]) -> Finding | None:
+    def best(
+        self, failing: Sequence[str], quantities: Sequence[str]
+    ) -> tuple[Finding, Candidate] | None:
         """The mistake behind the first of some quantities that has one; it is not kept.
 
         Of those that reproduce the quantity in every case and change nothing that agrees, the one
@@ -134,33 +136,6 @@ class Search:
             failing: All quantities that differ.
             quantities: Those of them that are looked at.
         """
-        found = self._best(failing, quantities)
-        return None if found is None else found[0]
-
-    def explain(self) -> list[Finding]:
-        """Name one mistake after the other.
-
-        Each then stays in, so that the quantities after it are judged as if it had been mended.
-        Where nothing explains the first quantity that differs, the next is looked at all the
-        same: layers that are run alone and updates do not depend on each other.
-
-        Returns:
-            The findings, first divergence first; empty where nothing is named.
-        """
-        findings: list[Finding] = []
-        while len(findings) < MOST:
-            failing = self.failing()
-            found = self._best(failing, failing) if failing else None
-            if found is None:
-                break
-            finding, candidate = found
-            self.subject.keep(candidate)
-            findings.append(finding)
-        return sorted(findings, key=lambda finding: self.order.index(finding.quantity))
-
-    def _best(
-        self, failing: Sequence[str], quantities: Sequence[str]
-    ) -> tuple[Finding, Candidate] | None:
         agreeing = set(self.order).difference(failing)
         in_first_case = [
             (candidate, there)
@@ -198,6 +173,42 @@ class Search:
                     return frozenset()
                 same -= {quantity for quantity in same if self.differs(quantity, number, answer)}
         return frozenset(same)
+
+
+def explain(
+    subject: Subject,
+    cases: Sequence[Any],
+    found: Sequence[Arrays],
+    differs: Differs,
+    order: Sequence[str],
+) -> list[Finding]:
+    """Name one mistake after the other.
+
+    Each then stays in, so that the quantities after it are judged as if it had been mended. Where
+    nothing explains the first quantity that differs, the next is looked at all the same: layers
+    that are run alone and updates do not depend on each other.
+
+    Args:
+        subject: The right network; the mistakes that are named stay in it.
+        cases: What it is run on.
+        found: The values that were found, of each case.
+        differs: The rule of equality.
+        order: The quantities in the order of execution.
+
+    Returns:
+        The findings, first divergence first; empty where nothing is named.
+    """
+    search = Search(subject, cases, found, differs, order)
+    findings: list[Finding] = []
+    while len(findings) < MOST:
+        failing = search.failing()
+        best = search.best(failing, failing) if failing else None
+        if best is None:
+            break
+        finding, candidate = best
+        subject.keep(candidate)
+        findings.append(finding)
+    return sorted(findings, key=lambda finding: order.index(finding.quantity))
 
 
 # ---- A homework
@@ -459,9 +470,8 @@ def diagnose_step(
     if kind in ("update", "optimizer"):
         place, shape = "optimizer", ()
     else:
-        place = (
-            rest.rpartition(".")[0] if kind in ("gradient", "buffer") else rest.partition("/")[0]
-        )
+        parts = rest.rpartition(".") if kind in ("gradient", "buffer") else rest.partition("/")
+        place = parts[0]
         call = next((call for call in step.calls if call.name == place), None)
         if call is None:
             return None
@@ -475,9 +485,9 @@ def diagnose_step(
 
     search = Search(stage, [dy], [found], differs, list(right))
     if failing := search.failing():
-        finding = search.best(failing, failing[:1])
-        if finding is not None:
-            return finding.diagnosis
+        best = search.best(failing, failing[:1])
+        if best is not None:
+            return best[0].diagnosis
     if place == "loss":
         return penalty_in_loss(step, references)
     if place == "optimizer":

@@ -13,7 +13,7 @@ import pytest
 
 from compare.backends.protocol import Arrays
 from compare.mistakes.case import Case
-from compare.mistakes.search import Finding, Network, Search
+from compare.mistakes.search import Finding, Network, explain
 from compare.parity.tolerances import componentwise_error
 from experiments.architectures import bn_mlp, softmax_mlp
 
@@ -144,7 +144,7 @@ def named(network: Network, cases: list[Case], answers: list[Arrays]) -> list[Fi
         size = np.max(np.abs(right[quantity]), initial=1e-12)
         return componentwise_error(answers[number][quantity], right[quantity], size) > 1e-9
 
-    return Search(network, cases, answers, differs, order).explain()
+    return explain(network, cases, answers, differs, order)
 
 
 PLANTED = {
