@@ -1,4 +1,8 @@
-"""A small homework that is right, and ways to change, write and check it."""
+"""A small homework that is right, and ways to change, write and check it.
+
+Most tests check it in this process (``check``, ``nncompare``), with the requests that a sandbox
+would get. Those in which the process matters start one (``check_in_sandbox``, ``command_line``).
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+from planted.in_process import check_in_process
 
-from compare.check.checking import Options, Outcome, check_homework
+from compare.check.checking import Options, check_homework
+from compare.check.result import Outcome
 
 RIGHT = """
 import numpy as np
@@ -86,7 +92,17 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def check(write) -> Callable[..., Outcome]:
-    """Write a homework and check it."""
+    """Write a homework and check it in this process."""
+
+    def run(*changes: tuple[str, str], text: str = RIGHT, **options) -> Outcome:
+        return check_in_process(write(*changes, text=text), Options(**options))
+
+    return run
+
+
+@pytest.fixture
+def check_in_sandbox(write) -> Callable[..., Outcome]:
+    """Write a homework and check it in a process of its own."""
 
     def run(*changes: tuple[str, str], text: str = RIGHT, **options) -> Outcome:
         settings = {"timeout_s": 20.0, **options}
@@ -102,8 +118,8 @@ class Ended(NamedTuple):
 
 
 @pytest.fixture
-def nncompare(monkeypatch, capfd) -> Callable[..., Ended]:
-    """Call the command line in this process."""
+def command_line(monkeypatch, capfd) -> Callable[..., Ended]:
+    """Call the command line in this process; homeworks run in processes of their own."""
 
     def call(*arguments: object) -> Ended:
         from compare import cli
@@ -122,22 +138,27 @@ def nncompare(monkeypatch, capfd) -> Callable[..., Ended]:
     return call
 
 
+@pytest.fixture
+def nncompare(command_line, monkeypatch) -> Callable[..., Ended]:
+    """The command line, with homeworks run in this process."""
+    monkeypatch.setattr("compare.commands.check.check_homework", check_in_process)
+    return command_line
+
+
 @pytest.fixture(scope="session")
 def golden(tmp_path_factory) -> Path:
     """A golden file of the right homework's network, with updates."""
-    from compare.check.assignment import recorded_architecture
-    from compare.check.cases import Wanted, make_cases
-    from compare.check.evidence import Assignment
+    from compare.check.architecture import load_architecture
+    from compare.check.contract import Assignment
     from compare.check.golden import Golden, write_golden
+    from compare.check.questions import make_cases
 
     folder = tmp_path_factory.mktemp("golden")
     source = folder / "net.py"
     source.write_text(
         "def net(nn):\n    return nn.Sequential(nn.Linear(12, 9), nn.ReLU(), nn.Linear(9, 5))\n"
     )
-    build = recorded_architecture(f"{source}:net")
+    build = load_architecture(f"{source}:net")
     assignment = Assignment("net", build, "cross_entropy", "Adam", {"lr": 0.01})
-    write_golden(
-        folder / "net.npz", Golden(assignment, make_cases(assignment, Wanted(layers=True)))
-    )
+    write_golden(folder / "net.npz", Golden(assignment, make_cases(assignment, layers=True)))
     return folder / "net.npz"

@@ -1,4 +1,8 @@
-"""Whatever a homework does, there is one clear sentence, and it does no harm."""
+"""A homework that misbehaves gives one clear sentence, and does no harm.
+
+What a function returns, raises or changes is seen in the request's result: those tests run in this
+process. Tests of the end of a process, of limits, output and files start one.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,9 @@ import time
 
 import numpy as np
 import pytest
+from planted.in_process import check_in_process
+
+from compare.check.checking import check_homework
 
 IN_FORWARD = 'return hidden(params, x) @ params["W2"] + params["b2"]'
 IN_GRADIENTS = "    h = hidden(params, x)\n"
@@ -159,37 +166,52 @@ BAD = {
 }  # fmt: skip
 
 
+# What needs a process: it ends one, meets its limits, reads its input, or closes its streams.
+IN_SANDBOX = {
+    "exits hard", "crashes", "aborts", "kills itself", "eats memory", "eats memory with NumPy",
+    "asks the keyboard", "exits on import", "is interrupted",
+}  # fmt: skip
 # What only some systems can do or show.
 POSIX = {"crashes", "aborts", "kills itself"}
 LINUX = {"eats memory", "eats memory with NumPy"}
 
 
+@pytest.mark.parametrize("name", [name for name in BAD if name not in IN_SANDBOX])
+def test_one_clear_sentence(check, name) -> None:
+    changes, sentence = BAD[name]
+    assert_one_clear_sentence(check(*changes), sentence)
+
+
 @pytest.mark.parametrize(
-    ("changes", "sentence"),
+    "name",
     [
+        # One that raises, too: its line and message have to come through the process.
         pytest.param(
-            *bad,
-            id=name,
+            name,
             marks=pytest.mark.skipif(
                 (name in POSIX and os.name == "nt")
                 or (name in LINUX and not sys.platform.startswith("linux")),
                 reason="another system",
             ),
         )
-        for name, bad in BAD.items()
+        for name in ("raises", *sorted(IN_SANDBOX))
     ],
 )
-def test_one_clear_sentence(check, changes, sentence) -> None:
-    outcome = check(*changes)
+def test_one_clear_sentence_from_a_process(check_in_sandbox, name) -> None:
+    changes, sentence = BAD[name]
+    assert_one_clear_sentence(check_in_sandbox(*changes), sentence)
+
+
+def assert_one_clear_sentence(outcome, sentence) -> None:
     assert re.search(sentence, outcome.result.error or "")
     assert outcome.status == 2
     assert "\n" not in outcome.result.error
     assert len(outcome.result.error) < 600
 
 
-def test_out_of_time_keeps_what_was_answered_before(check) -> None:
+def test_out_of_time_keeps_what_was_answered_before(check_in_sandbox) -> None:
     began = time.monotonic()
-    outcome = check(*before_gradients("while True: pass"), timeout_s=1.5)
+    outcome = check_in_sandbox(*before_gradients("while True: pass"), timeout_s=1.5)
     assert outcome.result.error == (
         "gradients(params, x, y) had not returned when the time limit of 1.5 s was over; it was at "
         "line 30."
@@ -199,35 +221,35 @@ def test_out_of_time_keeps_what_was_answered_before(check) -> None:
     assert time.monotonic() - began < 15
 
 
-def test_out_of_time_on_import(check) -> None:
-    outcome = check((NUMPY, f"{NUMPY}import time; time.sleep(60)\n"), timeout_s=1.0)
+def test_out_of_time_on_import(check_in_sandbox) -> None:
+    outcome = check_in_sandbox((NUMPY, f"{NUMPY}import time; time.sleep(60)\n"), timeout_s=1.0)
     assert "on being imported, had not returned" in outcome.result.error
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no ps")
-def test_processes_that_it_started_end_with_it(check) -> None:
+def test_processes_that_it_started_end_with_it(check_in_sandbox) -> None:
     mark = f"import time; time.sleep(654.{int(time.time())})"
     code = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {mark!r}])"
-    check(*before_gradients(f"{code}; raise SystemExit"))
+    check_in_sandbox(*before_gradients(f"{code}; raise SystemExit"))
     listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
     assert mark not in listed.stdout
 
 
 @pytest.mark.skipif(os.name == "nt", reason="there are no sessions")
-def test_a_process_that_detaches_does_not_hold_the_check(check) -> None:
+def test_a_process_that_detaches_does_not_hold_the_check(check_in_sandbox) -> None:
     code = (
         "import subprocess; "
         "subprocess.Popen(['sleep', '20'], start_new_session=True) if len(x) == 1 else None"
     )
     began = time.monotonic()
-    assert check(*before_gradients(code)).status == 0
+    assert check_in_sandbox(*before_gradients(code)).status == 0
     assert time.monotonic() - began < 15
 
 
-def test_threads_do_not_keep_it_alive(check) -> None:
+def test_threads_do_not_keep_it_alive(check_in_sandbox) -> None:
     code = "import threading, time; threading.Thread(target=time.sleep, args=(60,)).start()"
     began = time.monotonic()
-    assert check((NUMPY, f"{NUMPY}{code}\n")).status == 0
+    assert check_in_sandbox((NUMPY, f"{NUMPY}{code}\n")).status == 0
     assert time.monotonic() - began < 15
 
 
@@ -260,44 +282,42 @@ def test_an_empty_network_of_constants(check) -> None:
     assert outcome.status == 1
 
 
-def test_prints_are_kept_apart(check, capfd) -> None:
+def test_prints_are_kept_apart(check_in_sandbox, capfd) -> None:
     noisy = "print('out', flush=True); import sys; sys.stderr.write('err'); __import__('os').system('echo shell')"
-    outcome = check(*before_gradients(noisy))
+    outcome = check_in_sandbox(*before_gradients(noisy))
     assert outcome.status == 0
     assert all(word in outcome.printed for word in ("out", "err", "shell"))
     captured = capfd.readouterr()
     assert captured.out == captured.err == ""
 
 
-def test_megabytes_of_prints_are_not_kept(check) -> None:
-    outcome = check(*before_gradients("print('x' * 5_000_000)"))
+def test_megabytes_of_prints_are_not_kept(check_in_sandbox) -> None:
+    outcome = check_in_sandbox(*before_gradients("print('x' * 5_000_000)"))
     assert outcome.status == 0
     assert outcome.printed_characters > 20_000_000
     assert len(outcome.printed) <= 20_000
 
 
-def test_closing_the_streams_is_noticed(check) -> None:
-    outcome = check(*before_gradients("__import__('os').closerange(0, 100)"), timeout_s=3.0)
+def test_closing_the_streams_is_noticed(check_in_sandbox) -> None:
+    outcome = check_in_sandbox(
+        *before_gradients("__import__('os').closerange(0, 100)"), timeout_s=3.0
+    )
     assert outcome.status == 2
     assert outcome.result.error.startswith("gradients(params, x, y)")
 
 
-def test_warnings_of_numpy_are_told_with_their_line(check) -> None:
+def test_warnings_of_numpy_come_with_their_line(check) -> None:
     outcome = check(*before_gradients("np.log(np.zeros(1))"))
     assert any("gradients, line 30: divide by zero" in note for note in outcome.result.notes)
     assert outcome.status == 0
 
 
 def test_no_such_file(tmp_path) -> None:
-    from compare.check.checking import check_homework
-
     outcome = check_homework(tmp_path / "nothing.py")
     assert (outcome.status, "does not exist" in outcome.result.error) == (2, True)
 
 
-def test_a_notebook_is_told_what_to_do(tmp_path) -> None:
-    from compare.check.checking import check_homework
-
+def test_a_notebook_is_refused_with_the_way_out(tmp_path) -> None:
     (tmp_path / "homework.ipynb").write_text("{}")
     outcome = check_homework(tmp_path / "homework.ipynb")
     assert (outcome.status, "jupyter nbconvert" in outcome.result.error) == (2, True)
@@ -305,32 +325,30 @@ def test_a_notebook_is_told_what_to_do(tmp_path) -> None:
 
 @pytest.mark.parametrize("content", [b"\x00", b"\xff\xfe", b"# coding: nonsense"])
 def test_files_that_are_no_python(write, content) -> None:
-    from compare.check.checking import check_homework
-
     path = write()
     path.write_bytes(content)
-    outcome = check_homework(path)
+    outcome = check_in_process(path)
     assert outcome.status == 2
     assert "homework.py" in outcome.result.error
 
 
-def test_a_memory_limit_below_what_python_needs(check) -> None:
-    outcome = check(memory_mb=1)
+def test_a_memory_limit_below_what_python_needs(check_in_sandbox) -> None:
+    outcome = check_in_sandbox(memory_mb=1)
     assert outcome.status == 2
     assert "\n" not in outcome.result.error
 
 
-def test_the_homework_folder_stays_as_it_was(check, tmp_path) -> None:
-    check()
+def test_the_homework_folder_stays_as_it_was(check_in_sandbox, tmp_path) -> None:
+    check_in_sandbox()
     assert [p.name for p in tmp_path.iterdir()] == ["homework.py"]
 
 
-def test_arrays_are_float64_copies(check) -> None:
+def test_arrays_are_float64_copies(check_in_sandbox) -> None:
     code = (
         "assert x.dtype == params['W1'].dtype == np.float64 and y.dtype.kind == 'i'; "
         "assert x.flags.writeable and x.flags.owndata and x.flags.c_contiguous"
     )
-    assert check(*before_gradients(code)).result.error is None
+    assert check_in_sandbox(*before_gradients(code)).result.error is None
 
 
 def test_a_wrong_value_in_one_batch_only_is_found(check) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from compare.check.watch import stamps
+from compare.commands.check import file_stamps
 
 SUM = ("dz / len(y)", "dz")
 KEYS = {"quantity", "name", "passed", "relative_error", "tolerance", "diagnosis"}
@@ -55,8 +55,8 @@ def test_json_has_no_infinity(nncompare, write, tmp_path) -> None:
     json.loads(text, parse_constant=refuse)
 
 
-def test_what_is_printed(nncompare, write) -> None:
-    ended = nncompare("check", write(SUM))
+def test_what_is_printed(command_line, write) -> None:
+    ended = command_line("check", write(SUM))
     lines = ended.out.splitlines()
     assert lines[0] == (
         "homework.py differs from PyTorch in 4 of 6 checks, first in the gradient of 2.weight."
@@ -76,9 +76,9 @@ def test_a_value_far_off_is_found_where_it_is(nncompare, write) -> None:
     assert "gradient of 0.weight, at element [4, 3]" in ended.out
 
 
-def test_prints_are_shown_on_demand(nncompare, write) -> None:
+def test_prints_are_shown_on_demand(command_line, write) -> None:
     homework = write(("    h = hidden", "    print('seen from inside')\n    h = hidden"))
-    quiet, loud = nncompare("check", homework), nncompare("check", homework, "--prints")
+    quiet, loud = command_line("check", homework), command_line("check", homework, "--prints")
     assert "seen from inside" not in quiet.out
     assert "homework.py printed" in quiet.out
     assert "seen from inside" in loud.out
@@ -139,13 +139,18 @@ def test_arguments_that_do_not_fit(nncompare, write, arguments, sentence) -> Non
         (["--require", "forward,update"], "defines no update(params, grads, state)"),
         (["--optimizer", "SGD", "--set", "lr=0.1"], "defines no update(params, grads, state)"),
         (["--architecture", "nothing"], "There is no architecture 'nothing'"),
-        (["--mapping", "nowhere.py"], "the mapping file does not exist"),
     ],
 )
 def test_homeworks_that_do_not_fit(nncompare, write, arguments, sentence) -> None:
     ended = nncompare("check", write(), *arguments)
     assert ended.status == 2
     assert sentence in ended.out.splitlines()[0]
+
+
+def test_a_mapping_file_that_does_not_exist(command_line, write) -> None:
+    ended = command_line("check", write(), "--mapping", "nowhere.py")
+    assert ended.status == 2
+    assert "the mapping file does not exist" in ended.out.splitlines()[0]
 
 
 def test_an_unknown_optimizer(nncompare, write) -> None:
@@ -155,8 +160,8 @@ def test_an_unknown_optimizer(nncompare, write) -> None:
     assert "PyTorch has no such optimizer" in ended.out
 
 
-def test_no_such_file(nncompare, tmp_path) -> None:
-    ended = nncompare("check", tmp_path / "nothing.py", "--json", tmp_path / "out.json")
+def test_no_such_file(command_line, tmp_path) -> None:
+    ended = command_line("check", tmp_path / "nothing.py", "--json", tmp_path / "out.json")
     assert ended.status == 2
     assert "does not exist" in json.loads((tmp_path / "out.json").read_text())["error"]
 
@@ -174,15 +179,15 @@ def test_gradescope_gives_partial_credit_by_site(nncompare, write, tmp_path) -> 
     assert "sum-not-mean" in tree["tests"][2]["output"]
 
 
-def test_gradescope_counts_what_never_came(nncompare, write, tmp_path) -> None:
+def test_gradescope_counts_what_never_came(command_line, write, tmp_path) -> None:
     out = tmp_path / "results.json"
     homework = write(("    h = hidden", "    while True: pass\n    h = hidden"))
-    nncompare("check", homework, "--gradescope", out, "--timeout", "1")
+    command_line("check", homework, "--gradescope", out, "--timeout", "1")
     tree = json.loads(out.read_text(encoding="utf-8"))
     assert tree["score"] == pytest.approx(100 * 2 / 6)
     assert [t["status"] for t in tree["tests"]] == ["passed"] * 2 + ["failed"] * 4
     assert "time limit" in tree["tests"][-1]["output"]
-    nncompare("check", write(("import numpy", "import nump")), "--gradescope", out)
+    command_line("check", write(("import numpy", "import nump")), "--gradescope", out)
     tree = json.loads(out.read_text(encoding="utf-8"))
     assert (tree["score"], len(tree["tests"]), tree["tests"][0]["max_score"]) == (0, 1, 100)
 
@@ -240,11 +245,11 @@ def test_watch_checks_again_and_ends_with_130(write, golden) -> None:
     assert "Traceback" not in err
 
 
-def test_stamps_see_a_module_beside_the_homework(write) -> None:
+def test_file_stamps_see_a_module_beside_the_homework(write) -> None:
     homework = write()
-    before = stamps([homework])
+    before = file_stamps([homework])
     write(text="x = 1", name="layers.py")
-    assert stamps([homework]) != before
+    assert file_stamps([homework]) != before
 
 
 def test_help_names_every_option(nncompare) -> None:
@@ -253,9 +258,9 @@ def test_help_names_every_option(nncompare) -> None:
         assert option in out
 
 
-def test_mapping(nncompare) -> None:
+def test_mapping(command_line) -> None:
     examples = Path(__file__).parents[2] / "examples"
-    ended = nncompare(
+    ended = command_line(
         "check", examples / "two_layer_net.py", "--mapping", examples / "two_layer_net_mapping.py"
     )
     assert ended.status == 0

@@ -1,10 +1,11 @@
-"""Right homeworks, in whatever way they are written, agree."""
+"""Right homeworks agree in every convention that the contract allows."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+from planted.in_process import check_in_process
 
 from compare.check.checking import Options, check_homework
 
@@ -279,9 +280,9 @@ def test_running_statistics_are_compared_where_they_change(check) -> None:
     assert outcome.result.first_divergence.name == "1.running_var"
 
 
-def test_a_homework_may_have_modules_of_its_own(write, check) -> None:
+def test_a_homework_may_have_modules_of_its_own(write, check_in_sandbox) -> None:
     write(text="def rectified(a):\n    return a * (a > 0)\n", name="compare.py")
-    outcome = check(
+    outcome = check_in_sandbox(
         ("import numpy as np", "import numpy as np\nfrom compare import rectified"),
         ('np.maximum(x @ params["W1"] + params["b1"], 0)',
          'rectified(x @ params["W1"] + params["b1"])'),
@@ -318,7 +319,7 @@ def test_an_error_in_the_search_does_not_touch_the_verdict(check, monkeypatch, r
     assert [w.category for w in recwarn] == [RuntimeWarning]
 
 
-def test_evaluation_mode_is_said(check) -> None:
+def test_evaluation_mode_is_noted(check) -> None:
     outcome = check(text=BATCH_NORM.replace("TRAINING", "False"))
     assert any("evaluation mode" in note for note in outcome.result.notes)
 
@@ -333,11 +334,17 @@ EXAMPLES_THAT_AGREE = {
 
 @pytest.mark.parametrize(("name", "options"), EXAMPLES_THAT_AGREE.items(), ids=EXAMPLES_THAT_AGREE)
 def test_example(name, options) -> None:
-    assert check_homework(EXAMPLES / name, options).status == 0
+    assert check_in_process(EXAMPLES / name, options).status == 0
+
+
+def test_example_in_a_process_of_its_own() -> None:
+    """Updates of several steps, and a mapping file, keep what they need from call to call."""
+    for name in ("rows.py", "two_layer_net.py"):
+        assert check_homework(EXAMPLES / name, EXAMPLES_THAT_AGREE[name]).status == 0
 
 
 def test_example_with_a_mistake() -> None:
-    outcome = check_homework(EXAMPLES / "mistake.py")
+    outcome = check_in_process(EXAMPLES / "mistake.py")
     assert outcome.status == 1
     assert outcome.result.first_divergence.quantity == "loss"
 

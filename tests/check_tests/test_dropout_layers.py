@@ -8,15 +8,19 @@ import numpy as np
 import pytest
 import torch
 
-from compare.check import dropped
-from compare.check.assignment import recorded_architecture
-from compare.check.cases import Wanted, make_cases
-from compare.check.checking import Options, check_homework
-from compare.check.evidence import Assignment
-from compare.check.folder import row
+from compare.check.architecture import load_architecture
+from compare.check.contract import Assignment
 from compare.check.golden import Golden, read_golden, write_golden
+from compare.check.grading import grade
+from compare.check.layer_evaluation import (
+    DROPOUT_VALUES,
+    apply_dropout,
+    dropout_mask,
+    share_tolerance,
+)
+from compare.check.questions import make_cases
 
-RIGHT = (Path(__file__).parent.parent / "planted" / "dropped.py").read_text(encoding="utf-8")
+RIGHT = (Path(__file__).parent.parent / "planted" / "dropout.py").read_text(encoding="utf-8")
 START, END = RIGHT.index("class Dropout:"), RIGHT.index("class SoftmaxWithLoss:")
 SCALED = "return x * self.mask / (1 - self.dropout_ratio)"
 BACK = "return dout * self.mask / (1 - self.dropout_ratio)"
@@ -94,7 +98,7 @@ def test_right_in_every_style(check, text, checks) -> None:
     assert (outcome.status, outcome.result.error) == (0, None)
     assert (outcome.result.invariants, outcome.result.notes) == ((), ())
     assert len(outcome.result.checks) == checks
-    assert row(outcome)["score"] == "1.0000"
+    assert grade(outcome)["score"] == "1.0000"
 
 
 def test_in_columns(check) -> None:
@@ -183,13 +187,13 @@ def test_one_clear_sentence(check, change, sentence) -> None:
     assert sentence in outcome.result.error
 
 
-def test_with_a_golden_file(tmp_path, write) -> None:
+def test_with_a_golden_file(tmp_path, write, check) -> None:
     homework = write(text=RIGHT)
-    build = recorded_architecture(f"{homework}:architecture")
+    build = load_architecture(f"{homework}:architecture")
     assignment = Assignment("net", build)
-    golden = Golden(assignment, make_cases(assignment, Wanted(layers=True)))
+    golden = Golden(assignment, make_cases(assignment, layers=True))
     write_golden(tmp_path / "net.npz", golden)
-    outcome = check_homework(homework, Options(golden=read_golden(tmp_path / "net.npz")))
+    outcome = check(text=RIGHT, golden=read_golden(tmp_path / "net.npz"))
     assert (outcome.status, len(outcome.result.checks)) == (0, ALL)
 
 
@@ -198,7 +202,7 @@ def test_it_is_what_pytorch_makes_of_the_mask() -> None:
     x = np.random.default_rng(0).standard_normal((50, 7))
     for p in (0.0, 0.3, 0.9, 1.0):
         expected = torch.nn.functional.dropout(torch.tensor(x), p).numpy()
-        found = dropped.dropped(x, dropped.kept(expected), p)
+        found = apply_dropout(x, dropout_mask(expected), p)
         np.testing.assert_allclose(found, expected, rtol=1e-15)
 
 
@@ -206,6 +210,6 @@ def test_chance_alone_is_no_mistake() -> None:
     """A thousand right layers of each p, and not one beyond the bound."""
     random = np.random.default_rng(0)
     for p in (0.0, 0.05, 0.5, 0.9, 1.0):
-        shares = random.binomial(dropped.VALUES, 1 - p, 1000) / dropped.VALUES
-        assert np.abs(shares - (1 - p)).max() < dropped.share_bound(p, dropped.VALUES)
-        assert dropped.share_bound(p, dropped.VALUES) < 0.04
+        shares = random.binomial(DROPOUT_VALUES, 1 - p, 1000) / DROPOUT_VALUES
+        assert np.abs(shares - (1 - p)).max() < share_tolerance(p, DROPOUT_VALUES)
+        assert share_tolerance(p, DROPOUT_VALUES) < 0.04

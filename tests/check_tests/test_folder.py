@@ -6,7 +6,7 @@ import csv
 
 import pytest
 
-from compare.check.folder import as_csv, submissions
+from compare.check.grading import as_csv, find_submissions
 
 LOOP = ("    h = hidden", "    while True: pass\n    h = hidden")
 CRASH = ("    h = hidden", "    __import__('os').abort()\n    h = hidden")
@@ -30,8 +30,8 @@ def handed_in(write, tmp_path):
     return folder
 
 
-def test_a_line_for_each(nncompare, handed_in, tmp_path) -> None:
-    ended = nncompare(
+def test_a_line_for_each(command_line, handed_in, tmp_path) -> None:
+    ended = command_line(
         "check", handed_in, "--csv", tmp_path / "grades.csv", "--timeout", "3", "--jobs", "3"
     )
     assert ended.status == 2
@@ -61,16 +61,18 @@ def test_folders_of_folders(tmp_path) -> None:
                  "dan/notes.txt", ".git/x.py", "_old.py"):  # fmt: skip
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    found = {s.name: s.file and s.file.name for s in submissions(tmp_path)}
+    found = {s.name: s.file and s.file.name for s in find_submissions(tmp_path)}
     assert found == {"ada": "hw.py", "bob": "homework.py", "cyd": None, "dan": None}
-    assert submissions(tmp_path)[3].problem == (
+    assert find_submissions(tmp_path)[3].problem == (
         "the folder holds no Python file; expected --file NAME, or one file only."
     )
-    named = {s.name: s.file and s.file.name for s in submissions(tmp_path, "b.py")}
+    named = {s.name: s.file and s.file.name for s in find_submissions(tmp_path, "b.py")}
     assert named["cyd"] == "b.py"
     assert named["ada"] is None
     (tmp_path / "eve.py").touch()
-    assert "dan" not in {s.name for s in submissions(tmp_path)}  # beside files it may be anything
+    assert "dan" not in {
+        s.name for s in find_submissions(tmp_path)
+    }  # beside files it may be anything
 
 
 def test_an_empty_folder(nncompare, tmp_path) -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from compare.check.architecture import RecordedArchitecture, record_architecture
 from compare.check.golden import read_golden
-from compare.check.recorded import record
 from experiments.errors import InputError
 
 BLOCK = """
@@ -140,14 +140,12 @@ def test_another_schema(tmp_path, golden) -> None:
 def test_networks_are_written_down_with_all_their_words() -> None:
     import torch
 
-    from compare.check.recorded import Recorded
-
     def net(nn):
         inner = nn.Sequential(nn.Linear(in_features=4, out_features=np.int64(3), bias=False))
         inner.append(nn.Dropout(0.5))
         return nn.Sequential(inner, nn.LeakyReLU(negative_slope=0.2), nn.Flatten(1))
 
-    recorded = Recorded(record(net), "net")
+    recorded = RecordedArchitecture(record_architecture(net), "net")
     assert recorded.leaves() == [
         ("0.0", "Linear"), ("0.1", "Dropout"), ("1", "LeakyReLU"), ("2", "Flatten"),
     ]  # fmt: skip

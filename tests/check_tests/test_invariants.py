@@ -1,4 +1,4 @@
-"""What must hold whatever the reference says."""
+"""What must hold whatever the reference says, and agreement of a homework with itself."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from compare.check.evidence import Answer, Assignment
-from compare.check.invariants import invariants
+from compare.check.contract import Assignment
+from compare.check.invariants import violated_invariants
+from compare.check.result import Observed
 from compare.mistakes.case import Case
 from experiments.architectures import softmax_mlp
 
@@ -32,8 +33,8 @@ def case() -> Case:
 
 
 def said(case: Case, **values) -> str:
-    answer = Answer({key: np.asarray(value) for key, value in values.items()})
-    return " ".join(invariants([case], [answer], Assignment("net", small)))
+    answer = Observed({key: np.asarray(value) for key, value in values.items()})
+    return " ".join(violated_invariants([case], [answer], Assignment("net", small)))
 
 
 def probabilities(z: np.ndarray) -> np.ndarray:
@@ -53,7 +54,7 @@ def test_right_answers_break_nothing(case):
         "gradient/logits": gradient / 6,
         "gradient/2.bias": gradient.mean(axis=0),
     }
-    found = invariants([case], [Answer(answer)], Assignment("net", small))
+    found = violated_invariants([case], [Observed(answer)], Assignment("net", small))
     assert found == ()
 
 
@@ -79,16 +80,18 @@ def test_impossible_losses(case, loss, words):
 
 
 def test_a_squared_error_may_be_what_it_likes(case):
-    found = invariants([case], [Answer({"loss": np.array(-0.5)})], Assignment("net", small, "mse"))
+    found = violated_invariants(
+        [case], [Observed({"loss": np.array(-0.5)})], Assignment("net", small, "mse")
+    )
     assert found == ()
 
 
 def test_gradients_whose_rows_do_not_sum_to_zero(case):
-    answer = Answer({"gradient/2.bias": np.array([0.1, 0.2, 0.0, 0.0, 0.0])})
-    found = invariants([case], [answer], Assignment("net", small))
+    answer = Observed({"gradient/2.bias": np.array([0.1, 0.2, 0.0, 0.0, 0.0])})
+    found = violated_invariants([case], [answer], Assignment("net", small))
     assert "gradient of 2.bias sums to 0.3" in found[0]
-    answer = Answer({"gradient/logits": np.ones((6, 5))})
-    assert "sums to 5" in invariants([case], [answer], Assignment("net", small))[0]
+    answer = Observed({"gradient/logits": np.ones((6, 5))})
+    assert "sums to 5" in violated_invariants([case], [answer], Assignment("net", small))[0]
 
 
 def test_a_bias_before_a_normalisation(case):
@@ -97,10 +100,10 @@ def test_a_bias_before_a_normalisation(case):
         "gradient/0.weight": np.ones((3, 4)),
         "gradient/0.bias": np.array([0.0, 0.2, 0.0]),
     }
-    found = invariants([case], [Answer(values)], Assignment("net", normalised))
+    found = violated_invariants([case], [Observed(values)], Assignment("net", normalised))
     assert "0.bias is up to 0.2: it must be 0" in found[0]
     values["gradient/0.bias"] = np.array([1e-17, 0.0, 0.0])
-    assert invariants([case], [Answer(values)], Assignment("net", normalised)) == ()
+    assert violated_invariants([case], [Observed(values)], Assignment("net", normalised)) == ()
 
 
 # ---------------------------------------------------------------------- what is no offence
@@ -182,11 +185,11 @@ def test_sums_are_relative(case, scale):
 
 
 def test_each_offence_is_named_once_and_all_are_named(case):
-    answer = Answer({"loss": np.array(-1.0), "gradient/2.bias": np.ones(5)})
-    found = invariants([case, case], [answer, answer], Assignment("net", small))
+    answer = Observed({"loss": np.array(-1.0), "gradient/2.bias": np.ones(5)})
+    found = violated_invariants([case, case], [answer, answer], Assignment("net", small))
     assert len(found) == 2
     # A homework that ended early has fewer answers than there are cases.
-    assert len(invariants([case, case], [answer], Assignment("net", small))) == 2
+    assert len(violated_invariants([case, case], [answer], Assignment("net", small))) == 2
 
 
 def two_norms(nn):
@@ -202,7 +205,7 @@ def test_only_biases_right_before_a_normalisation_are_looked_at(case):
         for name in ("0", "2", "4"):
             values[f"gradient/{name}.weight"] = np.full((3, 3), 2.0)
         values |= {f"gradient/{k[1:]}.bias": v for k, v in gradients.items()}
-        return invariants([case], [Answer(values)], Assignment("net", two_norms))
+        return violated_invariants([case], [Observed(values)], Assignment("net", two_norms))
 
     assert found(_0=np.ones(3)) == ()
     assert "2.bias is up to 0.001" in found(_2=np.array([0.0, 1e-3, 0.0]))[0]
@@ -220,7 +223,7 @@ def test_a_bias_before_a_normalisation_is_small_beside_the_weights(case, weight,
         "gradient/0.weight": np.full((3, 4), weight),
         "gradient/0.bias": np.array([0.0, bias, 0.0]),
     }
-    found = invariants([case], [Answer(values)], Assignment("net", normalised))
+    found = violated_invariants([case], [Observed(values)], Assignment("net", normalised))
     assert bool(found) is said_so
 
 
@@ -236,11 +239,15 @@ def test_layers_asked_alone_have_gradients_of_their_own(case):
         "gradient/2.bias": np.ones(5),
     }
     alone = replace(alone, expected={"logits": 10 * z})
-    assert invariants([alone], [Answer(values)], Assignment("net", normalised)) == ()
+    assert violated_invariants([alone], [Observed(values)], Assignment("net", normalised)) == ()
     rows = {**values, "gradient/logits": np.ones((6, 5))}
-    assert "A row" in invariants([alone], [Answer(rows)], Assignment("net", normalised))[0]
+    assert (
+        "A row" in violated_invariants([alone], [Observed(rows)], Assignment("net", normalised))[0]
+    )
     large = {**values, "loss": values["loss"] + 100}
-    assert "allow" in invariants([alone], [Answer(large)], Assignment("net", normalised))[0]
+    assert (
+        "allow" in violated_invariants([alone], [Observed(large)], Assignment("net", normalised))[0]
+    )
 
 
 @pytest.mark.parametrize("missing", ["logits", "gradient/0.weight", "gradient/0.bias"])
@@ -251,4 +258,50 @@ def test_without_its_neighbours_a_bias_says_nothing(case, missing):
         "gradient/0.bias": np.ones(3),
     }
     del values[missing]
-    assert invariants([case], [Answer(values)], Assignment("net", normalised)) == ()
+    assert violated_invariants([case], [Observed(values)], Assignment("net", normalised)) == ()
+
+
+# ---------------------------------------------------------------------- agreement with itself
+
+
+FORWARD = 'return hidden(params, x) @ params["W2"] + params["b2"]'
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ([(FORWARD, f"z = {FORWARD[7:]}\n    z[0, 2] = np.nan\n    return z")],
+         "The logits hold 1 of 30 values that are infinite or no number, the first at [0, 2]."),
+        ([("dz / len(y)", "dz")],
+         "The gradients are not the derivative of this homework's own loss"),
+        ([("-np.log(", "-np.log(0.1 + ")], "The gradients are not the derivative"),
+        ([("]).mean()", "]).mean() * 2"), ("dz / len(y)", "2 * dz / len(y)")],
+         "The gradients are the derivative of this homework's own loss"),
+        ([(FORWARD, f"{FORWARD} + x.mean()")],
+         "The logits of a row depend on the rows beside it in the batch."),
+        ([("e.sum(axis=1, keepdims=True)", "e.sum()")], "The loss of a batch of 6 rows is"),
+    ],
+    ids=["nan", "gradient", "loss", "both", "rows of the logits", "rows of the loss"],
+)  # fmt: skip
+def test_in_plain_words(check, changes, sentence) -> None:
+    outcome = check(*changes)
+    assert outcome.status == 1
+    assert any(seen.startswith(sentence) for seen in outcome.result.invariants)
+
+
+def test_a_right_homework_agrees_with_itself(check) -> None:
+    assert check().result.invariants == ()
+
+
+def test_a_wrong_update_alone_says_nothing_of_the_gradients(check, adam) -> None:
+    outcome = check(adam, ("+ 1e-8", "+ 1e-6"), optimizer="Adam", settings={"lr": 0.01})
+    assert outcome.result.first_divergence.quantity == "update"
+    assert outcome.result.invariants == ()
+
+
+def test_a_wrong_loss_beside_right_gradients_is_not_wrong_in_both(check) -> None:
+    """With log(p + 1e-7), as in a well-known textbook, only confidently wrong rows tell."""
+    outcome = check(("-np.log(", "-np.log(1e-7 + "))
+    assert outcome.result.first_divergence.quantity == "loss"
+    assert not [c for c in outcome.result.checks if c.quantity == "gradient" and not c.passed]
+    assert not [seen for seen in outcome.result.invariants if "wrong in both" in seen]

@@ -1,4 +1,4 @@
-"""From answers to a verdict: what passes, what does not, where it is worst, in which order."""
+"""From observed values to a verdict: what passes, what fails, where it is worst, in which order."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from compare.check.cases import Wanted, make_cases
-from compare.check.evidence import Answer, Assignment
-from compare.check.recorded import Recorded, record
 
 from compare.backends.protocol import Arrays
-from compare.check import dropped
+from compare.check.architecture import RecordedArchitecture, record_architecture
+from compare.check.contract import Assignment
 from compare.check.judge import judge
+from compare.check.layer_evaluation import dropout_inputs, expect_dropout
+from compare.check.questions import make_cases
+from compare.check.result import Observed
 from compare.mistakes.case import Case
 from compare.mistakes.search import Network
 from compare.parity.tolerances import FLOOR_ULP, HOMEWORK, UNIT_ROUNDOFF, K
@@ -30,7 +31,7 @@ def one(found, expected, size=None, **more):
     sizes = None if size is None else {"logits": np.asarray(size, float)}
     single = more.pop("single", False)
     asked = case({"logits": expected}, sizes, **more)
-    answer = Answer({"logits": np.asarray(found, float)}, single=single)
+    answer = Observed({"logits": np.asarray(found, float)}, single=single)
     (check,) = judge([asked], [answer]).checks
     return check
 
@@ -76,7 +77,7 @@ def test_equal_infinities_are_equal():
 
 def test_the_worst_case_counts():
     cases = [case({"loss": np.array(1.0)}) for _ in range(3)]
-    answers = [Answer({"loss": np.array(v)}) for v in (1.1, 1.3, 1.2)]
+    answers = [Observed({"loss": np.array(v)}) for v in (1.1, 1.3, 1.2)]
     (check,) = judge(cases, answers).checks
     assert check.relative_error == pytest.approx(0.3)
     assert check.found_there == 1.3
@@ -86,7 +87,7 @@ def test_the_case_furthest_beyond_its_own_tolerance_counts():
     """In float32 each case has its own."""
     rounded = [{"loss": np.array(1.0 + e)} for e in (1e-4, 1e-6)]
     cases = [case({"loss": np.array(1.0)}, expected32=r) for r in rounded]
-    answers = [Answer({"loss": np.array(1.0 + e)}, single=True) for e in (2e-4, 1e-5)]
+    answers = [Observed({"loss": np.array(1.0 + e)}, single=True) for e in (2e-4, 1e-5)]
     (check,) = judge(cases, answers).checks
     assert check.tolerance == pytest.approx(K * 1e-6)
     assert not check.passed
@@ -108,7 +109,7 @@ def test_float32_has_the_bound_of_float32():
 def test_one_answer_in_float32_is_enough_for_all():
     rounded = {"loss": np.array(1.0 + 1e-7)}
     cases = [case({"loss": np.array(1.0)}, expected32=rounded)] * 2
-    answers = [Answer({"loss": np.array(1.0 + 1e-7)}, single=s) for s in (False, True)]
+    answers = [Observed({"loss": np.array(1.0 + 1e-7)}, single=s) for s in (False, True)]
     assert judge(cases, answers).passed
 
 
@@ -121,7 +122,7 @@ def test_a_quantity_may_have_a_tolerance_of_its_own():
 def test_the_order_is_that_of_execution():
     names = ["update/0", "gradient/3", "gradient/0", "loss", "logits", "buffer/1", "activation/0"]
     values = {name: np.ones(2) for name in names}
-    checks = judge([case(values)], [Answer(values)]).checks
+    checks = judge([case(values)], [Observed(values)]).checks
     found = [c.quantity if c.quantity == c.name else f"{c.quantity}/{c.name}" for c in checks]
     # Forwards in the order in which they were asked, then loss, gradients, updates.
     assert found == [
@@ -131,18 +132,20 @@ def test_the_order_is_that_of_execution():
 
 def test_what_was_not_answered_is_no_check():
     asked = case({"logits": np.ones(2), "loss": np.ones(())})
-    found = judge([asked, asked], [Answer({"loss": np.ones(())}), Answer({"extra": np.ones(1)})])
+    found = judge(
+        [asked, asked], [Observed({"loss": np.ones(())}), Observed({"extra": np.ones(1)})]
+    )
     assert [check.quantity for check in found.checks] == ["loss"]
-    assert judge([asked, asked], [Answer({"loss": np.ones(())})]).passed
-    assert not judge([asked], [Answer()]).passed
+    assert judge([asked, asked], [Observed({"loss": np.ones(())})]).passed
+    assert not judge([asked], [Observed()]).passed
 
 
 def test_problems_and_notes():
     asked = case({"loss": np.ones(())})
     answers = [
-        Answer({"loss": np.ones(())}, notes=["one", "two"]),
-        Answer(problem="It raised.", notes=["two", "three"]),
-        Answer(problem="It ended."),
+        Observed({"loss": np.ones(())}, notes=["one", "two"]),
+        Observed(problem="It raised.", notes=["two", "three"]),
+        Observed(problem="It ended."),
     ]
     found = judge([asked] * 3, answers)
     assert (found.error, found.notes) == ("It raised.", ("one", "two", "three"))
@@ -153,7 +156,13 @@ def build(nn):
     return nn.Sequential(nn.Linear(4, 3), nn.LeakyReLU(0.1), nn.Linear(3, 3))
 
 
-ASSIGNMENT = Assignment("net", Recorded(record(build), "net"), "cross_entropy", "SGD", {"lr": 0.1})
+ASSIGNMENT = Assignment(
+    "net",
+    RecordedArchitecture(record_architecture(build), "net"),
+    "cross_entropy",
+    "SGD",
+    {"lr": 0.1},
+)
 
 
 @pytest.fixture
@@ -173,11 +182,11 @@ def asked() -> list[Case]:
     return found
 
 
-def answers_of(cases: list[Case], **changed) -> list[Answer]:
+def answers_of(cases: list[Case], **changed) -> list[Observed]:
     """The right answers, with some changed by a function of the value and the case."""
     names = {name.replace("__", "/").replace("_", "."): f for name, f in changed.items()}
     return [
-        Answer({k: names[k](v, c) if k in names else np.array(v) for k, v in c.expected.items()})
+        Observed({k: names[k](v, c) if k in names else np.array(v) for k, v in c.expected.items()})
         for c in cases
     ]
 
@@ -287,8 +296,8 @@ def test_a_dropout_is_named_with_the_mask_that_it_drew():
     given = {"input/1": x, "grad_output/1": dy, "mask/1": mask}
     parameters = {"0.weight": np.ones((3, 4)), "0.bias": np.zeros(3)}
     asked = replace(case(expected, given=given), parameters=parameters, inputs=np.ones((2, 4)))
-    answer = Answer({"activation/1": x * mask, "gradient/1.input": dy * mask})
-    assignment = Assignment("net", Recorded(record(dropping), "net"))
+    answer = Observed({"activation/1": x * mask, "gradient/1.input": dy * mask})
+    assignment = Assignment("net", RecordedArchitecture(record_architecture(dropping), "net"))
     assert set(codes(judge([asked], [answer], assignment)).values()) == {"unscaled-dropout"}
 
 
@@ -304,32 +313,32 @@ def layers(nn):
     )
 
 
-LAYERS = Assignment("layers", Recorded(record(layers), "layers"))
+LAYERS = Assignment("layers", RecordedArchitecture(record_architecture(layers), "layers"))
 
 
 @pytest.fixture(scope="module")
 def alone() -> list[Case]:
     """Every layer alone, with PyTorch's answers."""
-    return make_cases(LAYERS, Wanted(functions=False, layers=True))
+    return make_cases(LAYERS, functions=False, layers=True)
 
 
-def answers_of_layers(cases: list[Case], **factors: float) -> list[Answer]:
+def answers_of_layers(cases: list[Case], **factors: float) -> list[Observed]:
     """Right answers, with the Dropout's numbers times some factors."""
     found = []
     for number, one in enumerate(cases):
-        asked = dropped.question(one, "3")
-        mask = np.random.default_rng(number).random(asked.x.shape) >= 0.3
+        inputs = dropout_inputs(one, "3")
+        mask = np.random.default_rng(number).random(inputs.x.shape) >= 0.3
         values = {k: np.array(v) for k, v in one.expected.items()}
-        values["activation/3"] = asked.x * mask / 0.7 * factors.get("forward", 1)
+        values["activation/3"] = inputs.x * mask / 0.7 * factors.get("forward", 1)
         values["activation/3.kept"] = np.array(mask.mean())
-        values["activation/3.evaluation"] = asked.x * factors.get("evaluation", 1)
-        values["gradient/3.input"] = asked.dy * mask / 0.7 * factors.get("backward", 1)
-        found.append(Answer(values))
+        values["activation/3.evaluation"] = inputs.x * factors.get("evaluation", 1)
+        values["gradient/3.input"] = inputs.dy * mask / 0.7 * factors.get("backward", 1)
+        found.append(Observed(values))
     return found
 
 
-def judged(cases: list[Case], answers: list[Answer]) -> dict[str, str | None]:
-    return codes(judge(dropped.with_masks(cases, answers, {"3": 0.3}), answers, LAYERS))
+def judged(cases: list[Case], answers: list[Observed]) -> dict[str, str | None]:
+    return codes(judge(expect_dropout(cases, answers, {"3": 0.3}), answers, LAYERS))
 
 
 def test_right_layers_have_nothing_to_name(alone):
@@ -403,7 +412,11 @@ def test_what_numpy_nn_lacks_costs_the_names_alone(asked):
 
     found = answers_of(asked, gradient__0_bias=lambda v, c: 0 * v, loss=lambda v, c: -1 + 0 * v)
     found[0].notes.append("seen before")
-    result = judge(asked, found, replace(ASSIGNMENT, build=Recorded(record(mish), "mish")))
+    result = judge(
+        asked,
+        found,
+        replace(ASSIGNMENT, build=RecordedArchitecture(record_architecture(mish), "mish")),
+    )
     assert codes(result) == {"loss/loss": None, "gradient/0.bias": None}
     before, note = result.notes
     assert before == "seen before"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from compare.check.folder import row
-from compare.check.layered import spans_of
+from compare.check.grading import grade
+from compare.check.layer_evaluation import match_layers
 
 LAYERS = """
 import numpy as np
@@ -113,7 +113,7 @@ def test_right_layers(check, changes, checks) -> None:
     outcome = check(*changes, text=LAYERS)
     assert (outcome.status, outcome.result.error) == (0, None)
     assert outcome.result.invariants == ()
-    assert row(outcome)["score"] == "1.0000"
+    assert grade(outcome)["score"] == "1.0000"
     assert len(outcome.result.checks) == checks
 
 
@@ -196,7 +196,7 @@ LEAVES = [("0", "Conv2d"), ("1", "ReLU"), ("2", "Flatten"), ("3", "Linear"), ("4
 
 
 @pytest.mark.parametrize(
-    ("names", "classes", "spans"),
+    ("names", "classes", "modules"),
     [
         ([], "Conv Relu Flat Lin Drop Relu Lin", "0 1 2 3 4 5 6"),
         ([], "Conv Relu Affine Relu Affine", "0 1 3 5 6"),
@@ -206,6 +206,6 @@ LEAVES = [("0", "Conv2d"), ("1", "ReLU"), ("2", "Flatten"), ("3", "Linear"), ("4
         (["0-1", "3", "6"], "A B C", "0-1 3 6"),
     ],
 )
-def test_which_layer_stands_for_which_modules(names, classes, spans) -> None:
-    found = spans_of(names, classes.split(), LEAVES)
-    assert " ".join("-".join(span.modules) for span in found) == spans
+def test_which_layer_stands_for_which_modules(names, classes, modules) -> None:
+    found = match_layers(names, classes.split(), LEAVES)
+    assert " ".join("-".join(match.modules) for match in found) == modules

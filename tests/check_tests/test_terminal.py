@@ -7,7 +7,7 @@ import io
 import pytest
 from rich.console import Console
 
-from compare.check.terminal import show
+from compare.console.check import show_outcome
 
 MISTAKES = [("dz = dz / len(y)", "dz = dz"), ("dh.sum(axis=0)", "0 * params['b1']")]
 
@@ -19,7 +19,7 @@ def outcome(check):
 
 def test_lines_are_broken_between_words(outcome):
     text = io.StringIO()
-    show(outcome, Console(file=text, width=80, force_terminal=True, color_system=None))
+    show_outcome(outcome, Console(file=text, width=80, force_terminal=True, color_system=None))
     lines = text.getvalue().splitlines()
     assert max(map(len, lines)) <= 80
     words = " ".join(text.getvalue().split())
@@ -33,7 +33,7 @@ def test_lines_are_broken_between_words(outcome):
 
 def test_a_sentence_is_one_line_of_a_file(outcome):
     text = io.StringIO()
-    show(outcome, Console(file=text, width=80))
+    show_outcome(outcome, Console(file=text, width=80))
     lines = text.getvalue().splitlines()
     assert outcome.result.invariants[0] in lines[1]
     assert any(line.startswith("Mistake: sum-not-mean.") and len(line) > 80 for line in lines)

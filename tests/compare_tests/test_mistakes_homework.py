@@ -38,7 +38,7 @@ def test_every_mistake_is_planted_in_a_layer_and_in_a_homework():
 
 
 @pytest.mark.parametrize(
-    "base", ["softmax", "norm", "squared", "images", "layers", "pooled", "dropped"]
+    "base", ["softmax", "norm", "squared", "images", "layers", "pooled", "dropout"]
 )
 def test_the_homeworks_are_right_without_a_mistake(base, tmp_path):
     found = outcome(tmp_path, base, [], options_for(base, ""))

@@ -131,7 +131,7 @@ NAMED: dict[str, tuple[str, list[tuple[str, str]], tuple[str, str]]] = {
         ("gradient", "2.input"),
     ),
     "unscaled-dropout": (
-        "dropped",
+        "dropout",
         [("x * self.mask / (1 - self.dropout_ratio)", "x * self.mask"),
          ("dout * self.mask / (1 - self.dropout_ratio)", "dout * self.mask")],
         ("activation", "2"),
