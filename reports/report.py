@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from compare.demos.records import kind_of_run
 from compare.records.atomic import write_atomically
-from compare.records.run import read_run
+from compare.records.run import DemoRecord, read_run
 from experiments.errors import InputError
 from reports.contents import contents
+from reports.demos import demo_documents
 from reports.documents import html_document, pdf_document
 from reports.figures import Figure, draw_figures
 from reports.markdown import markdown
@@ -30,11 +30,9 @@ def write_report(run_dir: Path) -> list[Path]:
             be written to.
     """
     run_dir = Path(run_dir)
-    if kind_of_run(run_dir) is not None:
-        from reports.kinds import kind_documents
-
-        return write_documents(run_dir / "report", *kind_documents(run_dir))
     run = read_run(run_dir)
+    if isinstance(run.record, DemoRecord):
+        return write_documents(run_dir / "report", *demo_documents(run))
     figures = draw_figures(run)
     told = contents(run, figures)
     return write_documents(run_dir / "report", run.record.experiment.title, told, figures)

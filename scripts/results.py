@@ -20,10 +20,9 @@ from compare.analysis.claims import claim_results
 from compare.analysis.intervals import mean_interval
 from compare.analysis.quantities import BACKENDS, quantity
 from compare.analysis.verdict import verdict
-from compare.demos.answers import findings_of
-from compare.demos.records import KindRun, kind_of_run, read_kind_run
+from compare.demos.claims import demo_answers
 from compare.records.atomic import write_atomically
-from compare.records.run import Run, TrainingRecord, read_run
+from compare.records.run import DemoRecord, Run, TrainingRecord, read_run
 from compare.spec.loading import experiment_names, load_form
 from compare.spec.report import ReportedValue
 from experiments.errors import InputError
@@ -76,9 +75,6 @@ def section(name: str, folder: Path) -> Iterator[str]:
     """One experiment."""
     yield f"## {name}\n"
     try:
-        if kind_of_run(folder) is not None:
-            yield from _without_training(read_kind_run(folder))
-            return
         run = read_run(folder)
     except InputError:
         yield f"{load_form(name)[1].summary}. Not run.\n"
@@ -86,18 +82,19 @@ def section(name: str, folder: Path) -> Iterator[str]:
     record = run.record
     yield f"{record.experiment.summary.rstrip('?')}.\n"
     yield f"```\n{_without_folders(record.command)}\n```\n"
+    if isinstance(record, DemoRecord):
+        yield from _demo(run)
+        return
     yield from _facts(run)
     yield from _table(run)
     yield from _answers(run)
 
 
-def _without_training(run: KindRun) -> Iterator[str]:
-    compared = verdict(run.tables["parity"])
-    yield f"{run.record.experiment.summary.rstrip('?')}.\n"
-    yield f"```\n{_without_folders(run.record.command)}\n```\n"
+def _demo(run: Run) -> Iterator[str]:
+    compared = verdict(run.parity)
     yield f"{compared.compared:,} comparisons, {compared.failed} fail.\n"
-    for found in findings_of(run):
-        yield f"- “{found.claim}” ({found.by}): **{found.decision}**. {found.reason}"
+    for found in demo_answers(run):
+        yield f"- “{found.says}” ({found.by}): **{found.answer}**. {found.reason}"
     yield ""
 
 

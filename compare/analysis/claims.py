@@ -102,12 +102,15 @@ def combine(decisions: Sequence[Decision], *, every: bool) -> Decision:
     return decisions[0] if len(set(decisions)) == 1 else Decision.UNDECIDED
 
 
-def decide(claim: Claim, values: Sequence[float]) -> tuple[Interval | None, Decision, str]:
-    """The interval of a claim's values, the decision, and its reason where it needs one.
+def decide(
+    values: Sequence[float], relation: str, bound: float
+) -> tuple[Interval | None, Decision, str]:
+    """The interval of some values, the decision, and the reason for it where it needs one.
 
     Args:
-        claim: Of it, the relation and the bound.
         values: For each seed the difference, or the value that is compared with the bound.
+        relation: ``higher than``, ``lower than``, ``at least`` or ``at most``.
+        bound: What the values are compared with; 0 for differences.
     """
     if not values:
         return None, Decision.UNDECIDED, "no seed has all of its trainings"
@@ -117,11 +120,10 @@ def decide(claim: Claim, values: Sequence[float]) -> tuple[Interval | None, Deci
     if not found.known:
         return found, Decision.UNDECIDED, "some trainings diverged and others did not"
     same = f"the same in all {found.values} seeds" if found.low == found.high else ""
-    bound = 0.0 if claim.value is None else claim.value
     # From here on, more is better for the claim.
-    sign = 1.0 if claim.relation in ("higher than", "at least") else -1.0
+    sign = 1.0 if relation in ("higher than", "at least") else -1.0
     low, high = sorted((sign * (found.low - bound), sign * (found.high - bound)))
-    strict = claim.value is None
+    strict = relation in ("higher than", "lower than")
     if low > 0 or (low == 0 and not strict):
         return found, Decision.SUPPORTED, same
     if high < 0 or (high == 0 and strict):
@@ -218,7 +220,8 @@ def _comparison(
                 ]
             )
         )
-    return ClaimComparison(compared, *decide(claim, values), diverged)
+    bound = 0.0 if claim.value is None else claim.value
+    return ClaimComparison(compared, *decide(values, claim.relation, bound), diverged)
 
 
 def _read(run: Run, claim: Claim, backend: str, training: TrainingRecord | None) -> float | None:

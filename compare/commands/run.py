@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compare.spec.demos import ActivationHistograms
 from compare.spec.experiment import Experiment
 from compare.spec.loading import load_experiment, load_form, parse_seeds
 from experiments.errors import InputError
@@ -52,9 +53,7 @@ def run_command(
                 f"--{'dask' if jobs is None else 'jobs'}: {experiment} trains no network and takes "
                 "seconds: it is run in this process alone."
             )
-        from compare.commands.run_kind import run_kind_command
-
-        return run_kind_command(
+        return _run_demo(
             experiment, max_steps=max_steps, threads=threads, changes=changes, seeds=chosen,
             data_dir=data_dir, out=out, resume=resume,
         )  # fmt: skip
@@ -104,6 +103,54 @@ def run_command(
     if record.failures:
         _show_failures(record, directory)
     return 0 if passed and record.status == "complete" else 1
+
+
+def _run_demo(
+    experiment: str,
+    *,
+    max_steps: int | None,
+    threads: int | None,
+    changes: list[str],
+    seeds: list[int] | None,
+    data_dir: Path | None,
+    out: Path | None,
+    resume: bool,
+) -> int:
+    """The same for a demonstration, which has no data to make small and takes seconds.
+
+    ``--sample`` changes nothing, nor does ``--max-steps`` where nothing is trained, or ``--seed``
+    and ``--seeds`` where nothing is drawn.
+    """
+    name, settings = load_form(experiment)
+    if resume:
+        raise InputError(
+            f"--resume: a run of {name} takes seconds and is not resumed: run it anew."
+        )
+    if data_dir is not None:
+        raise InputError(
+            f"--data-dir: {name} uses no data set: expected no data folder, found {data_dir}."
+        )
+    if seeds is not None and isinstance(settings, ActivationHistograms):
+        changes = [*changes, f"seeds={seeds}"]
+    _, settings = load_form(experiment, changes)
+    assert not isinstance(settings, Experiment)
+
+    from compare.console.demos import show_demo
+    from compare.demos.run import run_demo
+    from compare.records.directory import RunDirectory, new_folder
+    from compare.records.run import read_run
+    from reports.report import write_report
+
+    directory = RunDirectory(out or new_folder(name))
+    command = shlex.join(["nncompare", *sys.argv[1:]])
+    run_demo(
+        name, settings, directory, max_steps=max_steps, threads=threads, command=command,
+        progress=print,
+    )  # fmt: skip
+    paths = write_report(directory.path)
+    passed = show_demo(read_run(directory.path))
+    print(f"Report: {' '.join(str(path) for path in paths[:3])}")
+    return 0 if passed else 1
 
 
 def _resume(directory: RunDirectory) -> str:

@@ -141,7 +141,7 @@ class RunDirectory:
             lines = "".join(log.text(name) for log in found)
             write_atomically(self.path / f"{name}.csv", header(name) + lines)
         self._write_predictions(record)
-        if record.status == "complete" or self.pictures:
+        if record.has_arrays or self.pictures:
             write_arrays(self.path / "pictures.safetensors", self.pictures)
         for log in found:
             self._write_weights(log)
@@ -157,7 +157,7 @@ class RunDirectory:
         }
         if predictions and self.targets is not None:
             predictions["targets"] = self.targets
-        if predictions or record.status == "complete":
+        if predictions or record.has_arrays:
             write_arrays(self.path / "predictions.safetensors", predictions)
 
     def _of(self, training: TrainingRecord) -> TrainingLog:

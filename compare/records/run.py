@@ -8,6 +8,8 @@ A run directory holds
 - ``drift.csv``: distances between right runs that differ in rounding alone;
 - ``timing.csv``: seconds of each training step, side by side;
 - ``gradients.csv``: lengths of the gradients, where the experiment has them recorded;
+- of a demonstration, beside ``parity.csv``, only ``paths.csv``, or ``layers.csv`` and
+  ``histogram.csv``;
 - ``weights/*.safetensors``: the final weights of both backends;
 - ``predictions.safetensors`` and ``pictures.safetensors``: predicted classes, and the inputs
   that the report shows;
@@ -31,11 +33,15 @@ from compare.records.tables import (
     TABLES,
     DriftRow,
     GradientRow,
+    HistogramRow,
     HistoryRow,
+    LayerRow,
     ParityRow,
+    PathRow,
     TimingRow,
     read_table,
 )
+from compare.spec.demos import Demo
 from compare.spec.experiment import Configuration, Experiment
 from experiments.errors import InputError
 
@@ -196,6 +202,36 @@ class RunRecord(Record):
     trainings: list[TrainingRecord]
     failures: list[FailureRecord] = Field(default_factory=list)
 
+    @property
+    def has_arrays(self) -> bool:
+        """Whether predictions and pictures must be there: those of a finished training run."""
+        return self.status == "complete" and isinstance(self.experiment, Experiment)
+
+
+NO_DATA = DataRecord(
+    name="none",
+    title="no data set",
+    source="",
+    licence="",
+    digests={},
+    class_names=[],
+    input_shape=[],
+    train_rows=0,
+    validation_rows=0,
+    test_rows=0,
+)
+
+
+class DemoRecord(RunRecord):
+    """The content of a demonstration's run.json.
+
+    A training is an optimizer's path, or a network of one activation and one spread of the weights
+    with one seed.
+    """
+
+    experiment: Demo = Field(discriminator="kind")  # type: ignore[assignment]
+    data: DataRecord = NO_DATA
+
 
 def predicted_key(backend: str, training: TrainingRecord) -> str:
     """The name of a backend's test predictions in ``predictions.safetensors``."""
@@ -215,6 +251,9 @@ class Run:
     predictions: dict[str, np.ndarray]
     pictures: dict[str, np.ndarray]
     gradients: list[GradientRow] = field(default_factory=list)
+    paths: list[PathRow] = field(default_factory=list)
+    layers: list[LayerRow] = field(default_factory=list)
+    histogram: list[HistogramRow] = field(default_factory=list)
 
     @cached_property
     def curves(self) -> dict[tuple[str, str, int, str, str], list[HistoryRow]]:
@@ -274,13 +313,22 @@ class Run:
         return self._rows.get(("parity", training.label, training.seed), [])
 
 
-def tables_of(experiment: Experiment) -> list[str]:
+TRAINING_TABLES = ["history", "parity", "drift", "timing", "gradients"]
+DEMO_TABLES = {
+    "optimizer_paths": ["parity", "paths"],
+    "activation_histograms": ["parity", "layers", "histogram"],
+}
+
+
+def tables_of(experiment: Experiment | Demo) -> list[str]:
     """The tables that a run of an experiment has: gradients only where it records them."""
+    if not isinstance(experiment, Experiment):
+        return DEMO_TABLES[experiment.kind]
     recorded = any(
         configuration.experiment.training.gradient_norms
         for configuration in experiment.configurations
     )
-    return [name for name in TABLES if name != "gradients" or recorded]
+    return [name for name in TRAINING_TABLES if name != "gradients" or recorded]
 
 
 def read_run_record(path: Path) -> RunRecord:
@@ -307,8 +355,10 @@ def read_run_record(path: Path) -> RunRecord:
         newer = isinstance(version, int) and version > SCHEMA
         way_out = "use a newer nncompare" if newer else "make the run again"
         raise InputError(f"{file} has schema {version!r}, expected {SCHEMA}: {way_out}.")
+    experiment = tree.get("experiment")
+    demo = isinstance(experiment, dict) and "kind" in experiment
     try:
-        return RunRecord.model_validate_json(json.dumps(tree))
+        return (DemoRecord if demo else RunRecord).model_validate_json(json.dumps(tree))
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in problem["loc"])
@@ -324,12 +374,14 @@ def read_run(path: Path) -> Run:
         InputError: Not a run directory, or a file of it is missing or damaged.
     """
     record = read_run_record(path)
-    tables = {name: read_table(path / f"{name}.csv", name) for name in tables_of(record.experiment)}
+    tables: dict[str, list[Any]] = {name: [] for name in TABLES}
+    for name in tables_of(record.experiment):
+        tables[name] = read_table(path / f"{name}.csv", name)
     _check_complete(path / "parity.csv", record, tables["parity"])
     arrays: dict[str, dict[str, np.ndarray]] = {}
     for name in ARRAYS:
         file = path / f"{name}.safetensors"
-        needed = record.status == "complete" or file.exists()
+        needed = record.has_arrays or file.exists()
         arrays[name] = read_arrays(file) if needed else {}
     return Run(
         path,

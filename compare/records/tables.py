@@ -82,12 +82,60 @@ class GradientRow(NamedTuple):
     norm: float
 
 
+class PathRow(NamedTuple):
+    """Where an optimizer stands on f(x, y) after so many steps, and the value there."""
+
+    backend: str
+    label: str
+    seed: int
+    step: int
+    x: float
+    y: float
+    value: float
+
+
+class LayerRow(NamedTuple):
+    """The activations of one layer, over all rows and units.
+
+    ``outer`` is the share in the outer tenth of the activation's range, 5% at either end (of 0 to
+    1 for the sigmoid, of −1 to 1 for tanh), and for ReLU the share that is 0. ``middle`` is the
+    share in the middle fifth of the range; 0 for ReLU, whose range has no middle.
+    """
+
+    backend: str
+    label: str
+    seed: int
+    layer: int
+    mean: float
+    std: float
+    outer: float
+    middle: float
+
+
+class HistogramRow(NamedTuple):
+    """How many activations of a layer lie from ``low`` to ``high``, which is excluded.
+
+    The last bin of a layer includes it.
+    """
+
+    backend: str
+    label: str
+    seed: int
+    layer: int
+    low: float
+    high: float
+    values: int
+
+
 TABLES: dict[str, type] = {
     "history": HistoryRow,
     "parity": ParityRow,
     "drift": DriftRow,
     "timing": TimingRow,
     "gradients": GradientRow,
+    "paths": PathRow,
+    "layers": LayerRow,
+    "histogram": HistogramRow,
 }
 
 

@@ -1,6 +1,6 @@
-"""Experiments that train no network: ``optimizer_paths`` and ``activation_histograms``.
+"""The settings of the demonstrations: ``optimizer_paths`` and ``activation_histograms``.
 
-An experiment file with the key ``kind`` is one of these.
+They train no network. An experiment file with the key ``kind`` describes one of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class ActivationHistograms(Settings):
     """Normal inputs pass through equal layers without bias, for each activation and each spread.
 
     Attributes:
-        kind: Says that the file follows this form.
+        kind: Says that the file describes this demonstration.
         title: The report's.
         summary: One line for the list.
         task: What is to be shown.
@@ -52,7 +52,9 @@ class ActivationHistograms(Settings):
     @field_validator("activations", "spreads", "seeds")
     @classmethod
     def _each_once(cls, value: list) -> list:
-        if len(set(value)) < len(value):
+        # Two spreads that records write alike would be one.
+        written = {spread_label(v) if isinstance(v, float) else v for v in value}
+        if len(written) < len(value):
             raise ValueError(f"activations, spreads and seeds should differ, but are {value}")
         return value
 
@@ -64,20 +66,21 @@ class ActivationHistograms(Settings):
 
 
 def spread_label(spread: float | str) -> str:
-    """How a spread is called in records: ``1``, ``0.01``, ``xavier`` or ``he``."""
+    """A spread as records write it: ``1``, ``0.01``, ``xavier`` or ``he``."""
     return spread if isinstance(spread, str) else f"{spread:g}"
 
 
-def network_label(activation: str, spread: str) -> str:
-    """How a network is called from its two labels: ``Tanh, std 0.01`` or ``ReLU, He``."""
-    return f"{activation}, {spread.capitalize() if spread.isalpha() else f'std {spread}'}"
+def network_label(activation: str, spread: float | str) -> str:
+    """The label of a network: ``Tanh, std 0.01`` or ``ReLU, He``."""
+    written = spread_label(spread)
+    return f"{activation}, {written.capitalize() if written.isalpha() else f'std {written}'}"
 
 
 class OptimizerPaths(Settings):
     """Every optimizer starts at one point of f(x, y) = x²/p + y²/q and makes some steps.
 
     Attributes:
-        kind: Says that the file follows this form.
+        kind: Says that the file describes this demonstration.
         title: The report's.
         summary: One line for the list.
         task: What is to be shown.
@@ -124,32 +127,30 @@ class OptimizerPaths(Settings):
         return self
 
 
-AnyKind = OptimizerPaths | ActivationHistograms
+Demo = OptimizerPaths | ActivationHistograms
 
-FORMS: dict[str, type[OptimizerPaths] | type[ActivationHistograms]] = {
+DEMOS: dict[str, type[Demo]] = {
     "optimizer_paths": OptimizerPaths,
     "activation_histograms": ActivationHistograms,
 }
 
 
-def form_of(
-    tree: dict[str, Any], source: str
-) -> type[OptimizerPaths] | type[ActivationHistograms] | None:
-    """The form that an experiment's file follows; None for one that trains a network.
+def demo_type(tree: dict[str, Any], source: str) -> type[Demo] | None:
+    """The demonstration that a file describes; None for an experiment that trains a network.
 
     Args:
         tree: The file's content.
         source: What to call it in an error.
 
     Raises:
-        InputError: Its ``kind`` is none that there is.
+        InputError: There is no demonstration of its ``kind``.
     """
     if "kind" not in tree:
         return None
     kind = tree["kind"]
-    if not isinstance(kind, str) or kind not in FORMS:
+    if not isinstance(kind, str) or kind not in DEMOS:
         raise InputError(
-            f"{source}: kind should be one of {', '.join(FORMS)}, but is {kind!r}. (An experiment "
+            f"{source}: kind should be one of {', '.join(DEMOS)}, but is {kind!r}. (An experiment "
             "that trains a network has no key 'kind'.)"
         )
-    return FORMS[kind]
+    return DEMOS[kind]

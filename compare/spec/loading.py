@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from compare.spec.demos import AnyKind, form_of
+from compare.spec.demos import Demo, demo_type
 from compare.spec.experiment import Experiment
 from compare.spec.settings import Settings
 from experiments.errors import InputError
@@ -42,7 +42,7 @@ def load_experiment(name_or_path: str, changes: Iterable[str] = ()) -> tuple[str
     return name, form
 
 
-def load_form(name_or_path: str, changes: Iterable[str] = ()) -> tuple[str, Experiment | AnyKind]:
+def load_form(name_or_path: str, changes: Iterable[str] = ()) -> tuple[str, Experiment | Demo]:
     """Read an experiment and check every key of it.
 
     Args:
@@ -97,8 +97,8 @@ def _read(name_or_path: str) -> tuple[str, str, str]:
         raise InputError(f"{path} could not be read: {error.strerror}.") from None
 
 
-def _check(tree: dict[str, Any], source: str) -> Experiment | AnyKind:
-    form = form_of(tree, source) or Experiment
+def _check(tree: dict[str, Any], source: str) -> Experiment | Demo:
+    form = demo_type(tree, source) or Experiment
     try:
         return form.model_validate(tree)
     except ValidationError as error:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from compare.bench.records import BenchRecord
-from compare.demos.records import KindRecord
 from compare.records.run import Run, RunRecord
 from compare.spec.experiment import ModelSettings
 from compare.spec.vary import AxisSettings
@@ -22,7 +21,7 @@ MOST_LISTED = 4
 MOST_CASES = 12
 
 
-def environment(record: RunRecord | KindRecord | BenchRecord) -> str:
+def environment(record: RunRecord | BenchRecord) -> str:
     """Hardware, system and versions."""
     found, commit = record.environment, record.commit
 

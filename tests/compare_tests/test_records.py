@@ -16,9 +16,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from compare.records.run import SCHEMA, KinkCount, read_arrays, read_run, read_run_record
+from compare.records.run import (
+    SCHEMA,
+    TRAINING_TABLES,
+    KinkCount,
+    read_arrays,
+    read_run,
+    read_run_record,
+)
 from compare.records.tables import (
-    TABLES,
     DriftRow,
     HistoryRow,
     ParityRow,
@@ -161,14 +167,14 @@ def test_a_whole_run_reads_back(finished):
     assert [t.label for t in run.record.trainings] == ["SGD", "Adam"]
     assert all(t.finished for t in run.record.trainings)
     assert sum(t.parity_rows for t in run.record.trainings) == len(run.parity)
-    for name in TABLES:
+    for name in TRAINING_TABLES:
         text = (finished / f"{name}.csv").read_text(encoding="utf-8")
         assert table_text(name, getattr(run, name)) == text
     text = (finished / "run.json").read_text(encoding="utf-8")
     assert run.record.model_dump_json(indent=2, by_alias=True) + "\n" == text
 
 
-@pytest.mark.parametrize("name", [*(f"{t}.csv" for t in TABLES), "predictions.safetensors",
+@pytest.mark.parametrize("name", [*(f"{t}.csv" for t in TRAINING_TABLES), "predictions.safetensors",
                                   "pictures.safetensors", "run.json"])  # fmt: skip
 def test_every_file_is_needed(copy, name):
     (copy / name).unlink()
@@ -177,7 +183,7 @@ def test_every_file_is_needed(copy, name):
     assert "missing" in said or "is not a run directory" in said
 
 
-@pytest.mark.parametrize("name", [*(f"{t}.csv" for t in TABLES), "predictions.safetensors",
+@pytest.mark.parametrize("name", [*(f"{t}.csv" for t in TRAINING_TABLES), "predictions.safetensors",
                                   "pictures.safetensors", "run.json"])  # fmt: skip
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.9])
 def test_every_cut_off_file_is_noticed(copy, name, share):

@@ -7,9 +7,9 @@ import json
 import shutil
 
 import pytest
+from compare.demos.records import kind_of_run, read_kind_run
 
 import numpy_nn
-from compare.demos.records import kind_of_run, read_kind_run
 from compare.spec.experiment import Experiment
 from compare.spec.loading import experiment_names, load_experiment, load_form
 from experiments.errors import InputError

@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from compare.demos.running import run_kind
+
 from compare.records import tables
 from compare.records.tables import ParityRow
 from compare.spec.loading import load_form

@@ -1,0 +1,89 @@
+"""The tables at the end of a demonstration's run."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from compare.analysis.claims import Decision
+from compare.analysis.quantities import BACKENDS
+from compare.analysis.verdict import explain, verdict
+from compare.demos.claims import demo_answers, measure_paths
+from compare.records.run import Run
+from compare.records.tables import ParityRow
+
+COLOURS = {Decision.SUPPORTED: "green", Decision.NOT_SUPPORTED: "red", Decision.UNDECIDED: "yellow"}
+
+
+def show_demo(run: Run, console: Console | None = None) -> bool:
+    """Print the table, the first divergences and the answers to the claims.
+
+    Returns:
+        Whether every comparison passed.
+    """
+    console = console or Console()
+    parity: dict[str, list[ParityRow]] = {}
+    for training in run.record.trainings:
+        parity.setdefault(training.label, []).extend(run.parity_of(training))
+    console.print(_paths(run, parity) if run.paths else _layers(run, parity))
+    verdicts = {label: verdict(rows) for label, rows in parity.items()}
+    for label, found in verdicts.items():
+        if found.first_divergence is not None:
+            console.print(
+                f"{label}: {found.failed:,} of {found.compared:,} comparisons fail; the first "
+                f"divergence is at {explain(found.first_divergence)}.",
+                soft_wrap=True,
+                markup=False,
+            )
+    for answer in demo_answers(run):
+        colour = COLOURS[answer.answer]
+        console.print(f"[{colour}]{answer.answer}[/]: {answer.says}", highlight=False)
+    return all(found.passed for found in verdicts.values())
+
+
+def _paths(run: Run, parity: dict[str, list[ParityRow]]) -> Table:
+    """Where each path ends, and how long it is."""
+    paths = measure_paths(run.paths)
+    table = Table(title=run.record.experiment.title, title_justify="left")
+    table.add_column("backend", no_wrap=True)
+    table.add_column("optimizer", overflow="fold")
+    for column in ("last value", "path length", "crossings"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("parity", no_wrap=True)
+    for label, rows in parity.items():
+        for backend, name in BACKENDS.items():
+            path = paths[backend, label]
+            table.add_row(
+                name,
+                label,
+                f"{path.values[-1]:.2e}",
+                f"{path.length:.2f}" if path.length < 1e5 else f"{path.length:.2e}",
+                str(path.crossings),
+                _parity(rows) if backend == "numpy" else "reference",
+            )
+        table.add_section()
+    return table
+
+
+def _layers(run: Run, parity: dict[str, list[ParityRow]]) -> Table:
+    """The spread of the first, the middle and the last layer, of the first seed."""
+    seed = run.layers[0].seed
+    stds = {(r.label, r.layer): r.std for r in run.layers if (r.backend, r.seed) == ("numpy", seed)}
+    layers = max(row.layer for row in run.layers)
+    shown = sorted({1, (1 + layers) // 2, layers})
+    table = Table(
+        title=f"{run.record.experiment.title}: standard deviation of a layer's activations, NumPy",
+        title_justify="left",
+    )
+    table.add_column("activation, weights", overflow="fold")
+    for layer in shown:
+        table.add_column(f"layer {layer}", justify="right", no_wrap=True)
+    table.add_column("parity", no_wrap=True)
+    for label, rows in parity.items():
+        table.add_row(label, *(f"{stds[label, layer]:.4g}" for layer in shown), _parity(rows))
+    return table
+
+
+def _parity(rows: list[ParityRow]) -> str:
+    found = verdict(rows)
+    return f"[green]pass[/] {found.compared}" if found.passed else f"[red]FAIL[/] {found.failed}"
