@@ -7,9 +7,9 @@ from typing import Any
 from compare.bench.records import BenchRecord
 from reports.bench import sentences as say
 from reports.bench import tables
-from reports.figures.canvas import Figure
-from reports.tabulated.setting import environment
-from reports.wording import command_line, day
+from reports.figures.style import Figure
+from reports.tables import environment
+from reports.text import command_line, day
 
 TITLE = "The speed of NumPy and PyTorch, side by side"
 

@@ -10,13 +10,12 @@ import numpy as np
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullFormatter
 
 from compare.bench.records import BenchRecord, Case, Measured, Profile
-from reports.figures.boxes import READING, Box, draw_boxes
-from reports.figures.canvas import (
+from reports.figures.style import (
+    BACKEND_COLOURS,
     BLUE,
     GREEN,
     GREY,
     ORANGE,
-    SIDE_COLOURS,
     VERMILLION,
     Drawing,
     Figure,
@@ -24,6 +23,7 @@ from reports.figures.canvas import (
     rendered,
     style,
 )
+from reports.figures.timing import READING, Box, draw_boxes
 
 # Colour, marker and line of a contender, told apart in grey too.
 LOOKS: dict[str, tuple[str, str, str]] = {
@@ -193,7 +193,7 @@ def _layers(profile: Profile, number: int) -> Drawing:
     for offset, name, title in ((-0.19, "numpy", "NumPy"), (0.19, "torch", "PyTorch")):
         forward = 1e3 * np.array([layer.forward_s.get(name, 0.0) for layer in layers])
         backward = 1e3 * np.array([layer.backward_s.get(name, 0.0) for layer in layers])
-        look = {"height": 0.36, "color": SIDE_COLOURS[name], "edgecolor": "white", "lw": 0.4}
+        look = {"height": 0.36, "color": BACKEND_COLOURS[name], "edgecolor": "white", "lw": 0.4}
         axis.barh(places + offset, forward, **look, label=f"{title}, forward")
         axis.barh(
             places + offset, backward, left=forward, alpha=0.5, hatch="////", **look,

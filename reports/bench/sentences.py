@@ -7,7 +7,7 @@ from collections.abc import Callable
 from compare.analysis.timings import Ratio
 from compare.bench.aims import aims
 from compare.bench.records import BenchRecord, Case
-from reports.wording import count, escaped, plural
+from reports.text import count, escaped, plural
 
 
 def in_short(record: BenchRecord) -> list[str]:

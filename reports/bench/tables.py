@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from compare.bench.aims import aims
 from compare.bench.records import BenchRecord, Case, Measured, Profile
-from reports.tables import pipe_table
-from reports.times import milliseconds, ratio_cells
-from reports.wording import code, count, escaped, fixed, number
+from reports.tables import pipe_table, ratio_cells
+from reports.text import code, count, escaped, fixed, milliseconds, number
 
 MEBIBYTE = 2**20
 NONE = "–"

@@ -7,7 +7,7 @@ from typing import Any
 
 from compare.demos.records import read_kind_run
 from reports.figures import Figure
-from reports.figures.canvas import Drawing, rendered, style
+from reports.figures.style import Drawing, rendered, style
 from reports.kinds import layers, paths
 from reports.kinds.layers_figures import draw_layers
 from reports.kinds.paths_figures import draw_paths

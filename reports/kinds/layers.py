@@ -13,7 +13,7 @@ from compare.records.tables import ParityRow
 from compare.spec.demos import ActivationHistograms, spread_label
 from reports.kinds.shared import shared
 from reports.tables import pipe_table
-from reports.wording import count, joined, number, percent, plural
+from reports.text import count, joined, number, percent, plural
 
 SPREADS = {"xavier": "√(1/n) (Xavier)", "he": "√(2/n) (He)"}
 

@@ -11,9 +11,9 @@ from matplotlib.ticker import MaxNLocator
 from compare.analysis.intervals import mean_interval
 from compare.demos.records import BinRow, KindRun, LayerRow
 from compare.spec.demos import ActivationHistograms, spread_label
-from reports.figures.canvas import BLUE, GREEN, ORANGE, SIDE_COLOURS, VERMILLION, Drawing, paper
+from reports.figures.style import BACKEND_COLOURS, BLUE, GREEN, ORANGE, VERMILLION, Drawing, paper
 from reports.kinds.layers import name
-from reports.wording import number
+from reports.text import number
 
 COLOURS = (BLUE, VERMILLION, GREEN, ORANGE)
 DASHES = ("-", "--", "-.", ":")
@@ -84,9 +84,9 @@ def _histogram(axis: Any, activation: str, bins: Sequence[BinRow]) -> float:
         held = np.array([b.values for b in own])
         heights[backend] = held / max(held.sum(), 1)
     edges = np.array([b.low for b in bins if b.backend == "numpy"] + [bins[-1].high])
-    axis.stairs(heights["numpy"], edges, fill=True, color=SIDE_COLOURS["numpy"], alpha=0.45,
+    axis.stairs(heights["numpy"], edges, fill=True, color=BACKEND_COLOURS["numpy"], alpha=0.45,
                 label="NumPy")  # fmt: skip
-    axis.plot((edges[:-1] + edges[1:]) / 2, heights["torch"], "o", color=SIDE_COLOURS["torch"],
+    axis.plot((edges[:-1] + edges[1:]) / 2, heights["torch"], "o", color=BACKEND_COLOURS["torch"],
               mfc="none", ms=2, mew=0.5, label="PyTorch")  # fmt: skip
     axis.set_xlim(edges[0], edges[-1])
     axis.xaxis.set_major_locator(MaxNLocator(2))

@@ -12,10 +12,8 @@ from compare.demos.path_facts import PathFacts, all_facts, largest_gap
 from compare.demos.records import KindRun
 from compare.spec.demos import OptimizerPaths
 from reports.kinds.shared import shared
-from reports.method import latex
-from reports.tables import pipe_table
-from reports.tabulated.setting import settings_of
-from reports.wording import code, count, escaped, number, plural
+from reports.tables import pipe_table, settings_of
+from reports.text import code, count, escaped, latex, number, plural
 
 
 def contents(run: KindRun) -> dict[str, Any]:

@@ -11,17 +11,17 @@ from matplotlib.ticker import MaxNLocator
 from compare.demos.path_facts import PathFacts, all_facts, gaps
 from compare.demos.records import KindRun
 from compare.spec.demos import OptimizerPaths
-from reports.figures.canvas import (
+from reports.figures.style import (
+    BACKEND_COLOURS,
     BLUE,
     GREEN,
     GREY,
     ORANGE,
-    SIDE_COLOURS,
     VERMILLION,
     Drawing,
     paper,
 )
-from reports.wording import joined, number, plural
+from reports.text import joined, number, plural
 
 Facts = Mapping[tuple[str, str], PathFacts]
 
@@ -58,8 +58,8 @@ def _contours(form: OptimizerPaths, facts: Facts) -> Drawing:
         axis.grid(visible=False)
         axis.plot(0, 0, "+", color="black", ms=8, mew=1.2, label="minimum")
         numpy, torch = facts["numpy", label].points, facts["torch", label].points
-        axis.plot(*numpy.T, ".-", color=SIDE_COLOURS["numpy"], lw=1.1, ms=3.5, label="NumPy")
-        axis.plot(*torch.T, "o", color=SIDE_COLOURS["torch"], mfc="none", ms=6, mew=0.8,
+        axis.plot(*numpy.T, ".-", color=BACKEND_COLOURS["numpy"], lw=1.1, ms=3.5, label="NumPy")
+        axis.plot(*torch.T, "o", color=BACKEND_COLOURS["torch"], mfc="none", ms=6, mew=0.8,
                   label="PyTorch")  # fmt: skip
         axis.plot(*numpy[0], "s", color="black", ms=4.5, label="start")
         axis.set_title(f"{label}: length {number(facts['numpy', label].length)}")

@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from compare.analysis.verdict import verdict
 from compare.demos.answers import findings_of
 from compare.demos.claim import Finding
 from compare.demos.records import KindRun
 from compare.records.tables import ParityRow
-from reports import sentences as say
-from reports.method import bounds_in_words, bounds_of
-from reports.tabulated.outcome import parity_table
-from reports.tabulated.setting import environment
-from reports.wording import code, command_line, count, day, escaped, joined, number, plural
+from reports.markdown import say
+from reports.tables import environment, parity_table
+from reports.text import code, command_line, count, day, escaped, joined, latex, number, plural
 
 FENCE = "`````"
 
@@ -110,3 +110,41 @@ def _reason(finding: Finding) -> str:
 
 def _two_digits(bound: float | None) -> float | None:
     return None if bound is None else float(f"{bound:.2g}")
+
+
+class Bounds(NamedTuple):
+    """The bounds that a run was judged by, read off its comparisons; None where it has none."""
+
+    k: float | None
+    floor_ulp: float | None
+    stage: float | None
+    whole: float | None
+
+
+def bounds_of(rows: list[ParityRow]) -> Bounds:
+    """Recover K, its floor and the float64 bounds from the recorded tolerances."""
+    judged = [row for row in rows if not row.site.startswith(("initial/", "shuffle"))]
+    single = [row for row in judged if row.dtype == "float32" and row.tolerance > 0]
+    factors = [row.tolerance / row.torch_error for row in single if 0 < row.torch_error < np.inf]
+    k = float(f"{min(factors):.6g}") if factors else None
+    floor = min(row.tolerance for row in single) / 2.0**-24 if single else 0.0
+
+    def double(whole: bool) -> float | None:
+        found = {
+            row.tolerance
+            for row in judged
+            if row.dtype == "float64" and row.site.startswith("whole/") == whole
+        }
+        return max(found, default=None)
+
+    return Bounds(k, float(f"{floor / k:.6g}") if k else None, double(False), double(True))
+
+
+def bounds_in_words(bounds: Bounds) -> dict[str, str | None]:
+    """For formulas: K and its floor plainly, the float64 bounds as powers of 10."""
+    return {
+        "k": f"{bounds.k:g}" if bounds.k else None,
+        "floor_ulp": f"{bounds.floor_ulp:g}" if bounds.floor_ulp else None,
+        "stage": f"${latex(bounds.stage)}$" if bounds.stage else None,
+        "whole": f"${latex(bounds.whole)}$" if bounds.whole else None,
+    }

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from compare.records.run import Run, read_run
-from compare.spec.report import FigureForm
 from reports.figures.asked import KINDS, best_trials, draw
 from reports.figures.asked.near_misses import shares
 from reports.figures.asked.series import Series, series, together
 from reports.figures.canvas import Drawing, rendered, style
+
+from compare.records.run import Run, read_run
+from compare.spec.report import FigureForm
 
 MakeRun = Callable[..., Path]
 
@@ -42,7 +42,7 @@ def asked(make_run: MakeRun, name: str = "run", **choices: Any) -> Run:
 def drawn(run: Run, **form: Any) -> Drawing:
     found = FigureForm.model_validate(form)
     with style():
-        drawing = KINDS[found.kind](run, found, "own-1")
+        drawing = KINDS[found.kind](run, found, "custom-1")
     assert drawing is not None
     return drawing
 
@@ -256,6 +256,6 @@ def test_every_kind_can_be_drawn_where_everything_diverged(make_run: MakeRun, ki
     )
     form = FigureForm.model_validate({"kind": kind, "quantity": "test loss", "across": "std"})
     with style():
-        drawing = KINDS[kind](run, form, "own-1")
+        drawing = KINDS[kind](run, form, "custom-1")
         if drawing is not None:
             assert rendered(drawing, 1).png.startswith(b"\x89PNG")

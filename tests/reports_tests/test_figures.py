@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from reports.figures.canvas import rendered, style
+from reports.parity_grid import MOST_COLUMNS, MOST_ROWS, parity_grid
 
 from compare.records.run import read_run
 from compare.records.tables import ParityRow
 from reports.figures import confusion, curves, differences, draw_figures, mistakes, parity, samples
-from reports.figures.canvas import rendered, style
-from reports.parity_grid import MOST_COLUMNS, MOST_ROWS, parity_grid
 
 MakeRun = Callable[..., Path]
 

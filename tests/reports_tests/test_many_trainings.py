@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from reports.contents import contents
+from reports.figures.canvas import Drawing, Figure, style
+from reports.tabulated.results import MOST_ROWS
 
 from compare.records.run import Run, read_run
 from reports import figures
-from reports.contents import contents
 from reports.figures import parity
-from reports.figures.canvas import Drawing, Figure, style
 from reports.markdown import markdown
 from reports.method import method_of
 from reports.network import chain, modules_of, networks, printed
-from reports.tabulated.results import MOST_ROWS
 from reports.trainings import MOST_SHOWN, choice, ranked, shown
 
 MakeRun = Callable[..., Path]

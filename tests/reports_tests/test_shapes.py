@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from reports.contents import contents
+from reports.figures.canvas import Drawing, Figure
 
 from compare.records.run import read_run
 from reports import figures
-from reports.contents import contents
-from reports.figures.canvas import Drawing, Figure
 from reports.markdown import markdown
 
 MakeRun = Callable[..., Path]

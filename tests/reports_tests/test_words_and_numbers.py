@@ -8,13 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-from compare.records.run import read_run
-from compare.records.tables import ParityRow
 from reports.facts import confusions, mcnemar, wilson
-from reports.method import INITIALISATIONS, bounds_of, latex, method_of
-from reports.network import has_defaults, module_kinds, modules_of
-from reports.tables import pipe_table
 from reports.wording import (
     capitalised,
     code,
@@ -26,6 +20,12 @@ from reports.wording import (
     percent,
     plural,
 )
+
+from compare.records.run import read_run
+from compare.records.tables import ParityRow
+from reports.method import INITIALISATIONS, bounds_of, latex, method_of
+from reports.network import has_defaults, module_kinds, modules_of
+from reports.tables import pipe_table
 
 MakeRun = Callable[..., Path]
 

@@ -1,11 +1,14 @@
-"""Numbers and names as words of a sentence."""
+"""Numbers and names as words: for sentences, cells of tables, and figures.
+
+Most of these are filters of the templates, too (:mod:`reports.markdown`).
+"""
 
 from __future__ import annotations
 
 import math
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import PurePosixPath, PureWindowsPath
 
@@ -68,13 +71,35 @@ def fixed(value: float | None, digits: int = 4) -> str:
     return f"{value:.{digits}f}".replace("-", "−") if math.isfinite(value) else number(value)
 
 
+def probability(p: float) -> str:
+    """``p = 0.012`` or ``p < 0.001``."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def milliseconds(seconds: float) -> str:
+    """``0.00123`` → ``1.23``."""
+    return number(1e3 * seconds)
+
+
+def latex(value: float | int | str | None) -> str:
+    """A number for a formula: ``1e-05`` → ``10^{-5}``."""
+    if not isinstance(value, int | float):
+        return str(value)
+    mantissa, _, exponent = f"{value:e}".partition("e")
+    power, factor = int(exponent), f"{float(mantissa):g}"
+    if -4 < power < 4:
+        return f"{value:g}"
+    return f"10^{{{power}}}" if factor == "1" else f"{factor}\\cdot10^{{{power}}}"
+
+
 def class_name(names: Sequence[str], predicted: int) -> str:
     """The name of a predicted class; the number itself where it is a rounded output and none."""
     return names[predicted] if 0 <= predicted < len(names) else f"{predicted}".replace("-", "−")
 
 
-def joined(words: Sequence[str], conjunction: str = "and") -> str:
+def joined(words: Iterable[str], conjunction: str = "and") -> str:
     """``["a", "b", "c"]`` → ``a, b and c``."""
+    words = list(words)
     if len(words) < 2:
         return "".join(words)
     return f"{', '.join(words[:-1])} {conjunction} {words[-1]}"
@@ -83,6 +108,21 @@ def joined(words: Sequence[str], conjunction: str = "and") -> str:
 def capitalised(text: str) -> str:
     """The text with a capital at its beginning, the rest as it is."""
     return text[:1].upper() + text[1:]
+
+
+def one_line(text: str) -> str:
+    """The text without its line breaks, with one space between words."""
+    return " ".join(text.split())
+
+
+def emphasised(text: str) -> str:
+    """Markdown in italics."""
+    return f"*{text}*"
+
+
+def quoted(text: str) -> str:
+    """The text in quotation marks."""
+    return f"“{text}”"
 
 
 def escaped(text: str) -> str:
@@ -101,6 +141,12 @@ def code(text: str) -> str:
     quotes = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
     pad = " " if text.startswith("`") or text.endswith("`") else ""
     return f"{quotes}{pad}{text}{pad}{quotes}".replace("|", "\\|")
+
+
+def listing(source: str, language: str = "") -> str:
+    """Source code as a Markdown listing."""
+    fence = "`````"
+    return f"{fence}{language}\n{source.rstrip()}\n{fence}"
 
 
 def command_line(command: str) -> str:

@@ -1,4 +1,4 @@
-"""How lines, marks and legends look in the figures that an experiment asks for."""
+"""Panels, lines, marks and legends of the figures that an experiment's file describes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from reports.figures.asked.series import Band, thinned
-from reports.figures.canvas import BLUE, GREEN, ORANGE, VERMILLION, paper
+from reports.figures.series import Band, thinned
+from reports.figures.style import BLUE, GREEN, ORANGE, VERMILLION, paper
 
 # Okabe and Ito's, in an order in which neighbours differ in lightness too.
 COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, "#CC79A7", "#56B4E9", "#000000")

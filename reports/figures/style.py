@@ -1,4 +1,4 @@
-"""Paper, pens and ink: how every figure looks, and how it becomes bytes."""
+"""How every figure looks, and how it becomes bytes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WIDTH_CM = 17.0
 # Okabe and Ito's colours, told apart by colour-blind readers; in grey, line style and marker do
 # that. https://jfly.uni-koeln.de/color/
 BLUE, VERMILLION, GREEN, ORANGE, GREY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#767676"
-SIDE_COLOURS = {"numpy": BLUE, "torch": VERMILLION}
+BACKEND_COLOURS = {"numpy": BLUE, "torch": VERMILLION}
 
 STYLE = {
     "font.family": "DejaVu Sans",

@@ -1,4 +1,7 @@
-"""A quantity along a training, and along several of them together."""
+"""The series that the figures of an experiment's file draw.
+
+Which trainings share a panel and which a line, and a quantity along several of them together.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,75 @@ import numpy as np
 
 from compare.analysis.quantities import batch_values, evaluations
 from compare.records.run import Run, TrainingRecord
+from compare.spec.experiment import Configuration
+from compare.spec.report import FigureForm
+from reports.trainings import short_case
 
+MOST_PANELS = 25
+MOST_LINES = 16
 POINTS = 300
 BATCH = ("train loss", "train accuracy", "loss rises", "finite")
 """Quantities that every batch has, in training mode."""
+
+
+def trained(run: Run, configurations: Sequence[Configuration]) -> list[TrainingRecord]:
+    """The finished trainings of some configurations, all seeds."""
+    labels = {configuration.label for configuration in configurations}
+    return [t for t in run.record.trainings if t.finished and t.label in labels]
+
+
+def trained_configurations(run: Run) -> list[Configuration]:
+    """The configurations that have a finished training."""
+    labels = {training.label for training in run.record.trainings if training.finished}
+    return [
+        configuration
+        for configuration in run.configurations.values()
+        if configuration.label in labels
+    ]
+
+
+def by_case(
+    configurations: Sequence[Configuration], axis: str | None
+) -> dict[str, list[Configuration]]:
+    """Case → configurations, in order; all under one empty case where there is no axis."""
+    found: dict[str, list[Configuration]] = {}
+    for configuration in configurations:
+        found.setdefault("" if axis is None else configuration.variant[axis], []).append(
+            configuration
+        )
+    return found
+
+
+def panels_of(run: Run, form: FigureForm) -> dict[str, list[Configuration]]:
+    """Case → the configurations of a panel; at most as many panels as a page has room for."""
+    found = by_case(trained_configurations(run), form.panels)
+    return dict(list(found.items())[:MOST_PANELS])
+
+
+def lines_of(
+    configurations: Sequence[Configuration], form: FigureForm
+) -> dict[str, list[Configuration]]:
+    """Name → the configurations of a line.
+
+    Where the form names no axis for the lines, each configuration of the panel has one, named by
+    what differs within the panel.
+    """
+    if form.lines is not None:
+        return {
+            short_case(form.lines, case): p
+            for case, p in by_case(configurations, form.lines).items()
+        }
+    axes = [
+        axis
+        for axis in configurations[0].variant
+        if axis != form.panels
+        and len({configuration.variant[axis] for configuration in configurations}) > 1
+    ]
+    names = {
+        " ".join(configuration.variant[axis] for axis in axes): [configuration]
+        for configuration in configurations
+    }
+    return dict(list(names.items())[:MOST_LINES])
 
 
 class Series(NamedTuple):
