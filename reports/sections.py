@@ -254,7 +254,7 @@ def _answer(run: Run, answer: ClaimAnswer) -> dict[str, Any]:
     return {
         "claim": claim,
         "together": answer.together.value,
-        "sides": {backend: found.value for backend, found in answer.sides.items()},
+        "by_backend": {backend: found.value for backend, found in answer.sides.items()},
         "in_words": (in_words(claim.of), [in_words(other) for other in others]),
     }
 

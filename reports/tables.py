@@ -172,7 +172,7 @@ def setup(run: Run, trainings: Sequence[TrainingStatistics]) -> str:
         ("batch size", _batches(run, [form.batch_size for form in training])),
         ("updates made", _updates(trainings) or "none"),
         ("seed" if len(seeds) == 1 else "seeds", joined([str(seed) for seed in seeds])),
-        ("order of the rows", "drawn anew for each epoch, the same on both sides"),
+        ("order of the rows", "drawn anew for each epoch, the same on both backends"),
     ]
     if any(form.steps for form in training):
         rows.insert(6, ("steps at most", _each([_limit(form.steps) for form in training])))
@@ -364,7 +364,7 @@ def _a_row_each_backend(run: Run, groups: dict[str, Group]) -> str:
             seeds = [str(len(group))] if several else []
             figures = [_figure(group, backend, quantity) for quantity in quantities]
             rows.append((name, *cells, *seeds, *figures))
-    head = ["side", *(column.head for column in columns), *(["seeds"] if several else [])]
+    head = ["backend", *(column.head for column in columns), *(["seeds"] if several else [])]
     return pipe_table([*head, *quantities], rows, "l" * len(head) + "r" * len(quantities))
 
 
@@ -572,7 +572,7 @@ def claims(answers: Sequence[ClaimAnswer]) -> str:
                         f"**{verdict}**" if finding.answer is not Answer.UNDECIDED else verdict,
                     )
                 )
-    columns = ("claim", "side", "compared", "mean", "95% interval", "seeds", "answer")
+    columns = ("claim", "backend", "compared", "mean", "95% interval", "seeds", "answer")
     return pipe_table(columns, rows, "lllrrrl")
 
 

@@ -49,8 +49,8 @@ def draw_curves(run: Run) -> list[Drawing]:
         Drawing(
             "curves",
             canvas,
-            "Loss and accuracy of both sides. Lines are NumPy's and open marks PyTorch's; where "
-            "every mark sits on its line, the two sides train alike. The grey line is the running "
+            "Loss and accuracy of both backends. Lines are NumPy's and open marks PyTorch's; where "
+            "every mark sits on its line, the two backends train alike. The grey line is the running "
             "mean over NumPy's batches in training mode, before each update; everything else is "
             "measured in evaluation mode at the end of an epoch.",
             "Curves of loss and accuracy against the epoch, one column for each optimizer, with "
@@ -131,11 +131,11 @@ def draw_differences(run: Run) -> list[Drawing]:
         Drawing(
             "differences",
             canvas,
-            "The curves of the two sides subtracted, on a logarithmic axis. The dotted line is the "
+            "The curves of the two backends subtracted, on a logarithmic axis. The dotted line is the "
             "unit roundoff of float32, 2⁻²⁴, below which nothing of size 1 can agree; losses that "
             "are equal to the bit have no point. Where there are more batches than the paper has "
             "room for, the largest difference in each group is drawn.",
-            "The absolute difference of the two sides' losses against the epoch, on a logarithmic "
+            "The absolute difference of the two backends' losses against the epoch, on a logarithmic "
             "axis.",
         )
     ]
@@ -211,7 +211,7 @@ def draw_drift(run: Run) -> list[Drawing]:
             "drift",
             canvas,
             "Relative distance ‖θ − θ₆₄‖ / ‖θ₆₄‖ of the weights from PyTorch's float64 run, for "
-            "both sides and for PyTorch replicas that see the same batches with their rows in "
+            "both backends and for PyTorch replicas that see the same batches with their rows in "
             "another order. All of them are right; they part by rounding alone. The figure is "
             "shown, not judged.",
             "Relative distance of the weights from a float64 run against the training step, on "

@@ -269,7 +269,7 @@ def _draw_points(
     *,
     joined_up: bool,
 ) -> bool:
-    """Draw one side's line; return whether there was anything to draw."""
+    """Draw one backend's line; return whether there was anything to draw."""
     ink = colour(place, of)
     means = np.array([np.mean(p.values) if p.values else math.nan for p in points])
     if backend == "numpy":
@@ -531,7 +531,7 @@ def near_misses(run: Run, form: FigureForm, name: str) -> Drawing | None:
         whole_numbers(axis)
     label_edges(axes, columns, "predicted class − true class", "share of the test rows")
     drawn = dict(zip(*reversed(axes[0].get_legend_handles_labels()), strict=True))
-    in_rows(canvas, [[drawn[side] for side in BACKENDS.values()]])
+    in_rows(canvas, [[drawn[label] for label in BACKENDS.values()]])
     caption = f"{escaped(form.caption)} " if form.caption else ""
     return Drawing(
         name,
@@ -562,7 +562,7 @@ def _draw_distances(
 ) -> None:
     places = np.arange(-furthest, furthest + 1)
     right = []
-    for backend, side in BACKENDS.items():
+    for backend, label in BACKENDS.items():
         found = np.mean(
             [
                 distance_shares(
@@ -572,13 +572,13 @@ def _draw_distances(
             ],
             axis=0,
         )
-        right.append(f"{side} {percent(float(found[furthest]), 1)}")
+        right.append(f"{label} {percent(float(found[furthest]), 1)}")
         found[furthest] = np.nan
         ink = BACKEND_COLOURS[backend]
         if backend == "numpy":
-            axis.bar(places, found, width=0.8, color=ink, alpha=0.6, label=side)
+            axis.bar(places, found, width=0.8, color=ink, alpha=0.6, label=label)
         else:
-            axis.plot(places, found, "o", mfc="none", mec=ink, ms=4, mew=1.0, label=side)
+            axis.plot(places, found, "o", mfc="none", mec=ink, ms=4, mew=1.0, label=label)
     axis.text(
         0.02, 0.97, "right:\n" + "\n".join(right), transform=axis.transAxes, va="top", fontsize=7
     )

@@ -47,7 +47,7 @@ def draw_samples(run: Run) -> list[Drawing]:
 
 
 def draw_mistakes(run: Run) -> list[Drawing]:
-    """A row for each side and training: the first pictures of the test set that it gets wrong."""
+    """A row for each backend and training: the first pictures of the test set that it gets wrong."""
     trainings = [t for t in shown(run) if predicted_key("numpy", t) in run.predictions]
     if "targets" not in run.predictions or "images" not in run.pictures:
         return []
@@ -55,13 +55,13 @@ def draw_mistakes(run: Run) -> list[Drawing]:
     rows = [_mistakes(run, training, backend) for training in trainings for backend in BACKENDS]
     if not any(rows):
         return []
-    titles = [f"{heading(run, t, 14)}\n{side}" for t in trainings for side in BACKENDS.values()]
+    titles = [f"{heading(run, t, 14)}\n{name}" for t in trainings for name in BACKENDS.values()]
     return [
         Drawing(
             "mistakes",
             gallery(rows, titles),
-            "The first test pictures that each side gets wrong, in the order of the test set: true "
-            "class → predicted class. A frame marks a picture to which the other side gives "
+            "The first test pictures that each backend gets wrong, in the order of the test set: true "
+            "class → predicted class. A frame marks a picture to which the other backend gives "
             "another answer.",
             "Rows of misclassified test pictures with their true and predicted classes.",
         )
@@ -69,10 +69,10 @@ def draw_mistakes(run: Run) -> list[Drawing]:
 
 
 def _mistakes(run: Run, training: TrainingRecord, backend: str) -> list[Tile]:
-    """What a side gets wrong, framed where the other side answers otherwise."""
+    """What a backend gets wrong, framed where the other answers otherwise."""
     targets, names = run.predictions["targets"], run.record.data.class_names
     other = next(name for name in BACKENDS if name != backend)
-    own, others = (run.predictions[predicted_key(side, training)] for side in (backend, other))
+    own, others = (run.predictions[predicted_key(name, training)] for name in (backend, other))
     return [
         Tile(
             picture, f"{names[targets[i]]} → {class_name(names, own[i])}", bool(own[i] != others[i])
@@ -133,7 +133,7 @@ def confusion_matrix(targets: np.ndarray, predicted: np.ndarray, classes: int) -
 
 
 def draw_confusion(run: Run) -> list[Drawing]:
-    """A matrix for each side and training, the sides beside each other."""
+    """A matrix for each backend and training, the backends beside each other."""
     targets = run.predictions.get("targets")
     trainings = [t for t in shown(run) if predicted_key("numpy", t) in run.predictions]
     if len(trainings) > MOST_MATRICES:  # more would not fit on a page
@@ -144,10 +144,10 @@ def draw_confusion(run: Run) -> list[Drawing]:
     names = run.record.data.class_names
     canvas, axes = paper(7.4 * len(trainings), len(trainings), 2)
     for row, training in zip(axes, trainings, strict=True):
-        for axis, (backend, side) in zip(row, BACKENDS.items(), strict=True):
+        for axis, (backend, name) in zip(row, BACKENDS.items(), strict=True):
             predicted = run.predictions[predicted_key(backend, training)]
             _draw_matrix(axis, confusion_matrix(targets, predicted, len(names)), names)
-            axis.set_title(f"{label(run, training)}: {side}")
+            axis.set_title(f"{label(run, training)}: {name}")
             axis.set_xlabel("predicted class")
             axis.set_ylabel("true class")
     return [

@@ -31,7 +31,7 @@ def colour(place: int, of: int) -> Any:
 
 
 def mark(place: int) -> str:
-    """The mark of a line's PyTorch side."""
+    """The mark of PyTorch's values on a line."""
     return MARKS[place % len(MARKS)]
 
 
@@ -64,12 +64,12 @@ def label_edges(axes: Sequence[Any], columns: int, x: str, y: str) -> None:
 def draw_line(
     axis: Any, band: Band, backend: str, place: int, of: int, *, dashed: bool, scale: float
 ) -> None:
-    """One side's line: NumPy's as a line with its range, PyTorch's as open marks.
+    """One backend's line: NumPy's as a line with its range, PyTorch's as open marks.
 
     Args:
         axis: Where to.
         band: What.
-        backend: Which side it is.
+        backend: Which backend it is.
         place: The number of the line.
         of: How many lines there are.
         dashed: Whether it is the second quantity.
@@ -112,24 +112,24 @@ def draw_line(
 
 
 def legend(canvas: Any, lines: Sequence[str], quantity: str, also: str | None) -> None:
-    """What the colours are, and which side and quantity a line or a mark is."""
+    """What the colours are, and which backend and quantity a line or a mark is."""
     cases = [
         Line2D([], [], color=colour(k, len(lines)), marker=mark(k), mfc="none", ms=3.6, mew=0.8,
                label=name)
         for k, name in enumerate(lines)
         if name
     ]  # fmt: skip
-    sides = [Line2D([], [], color="black", label="NumPy: line")]
+    backends = [Line2D([], [], color="black", label="NumPy: line")]
     if also is not None:
-        sides = [
+        backends = [
             Line2D([], [], color="black", label=f"NumPy, {quantity}"),
             Line2D([], [], color="black", ls="--", label=f"NumPy, {also}"),
         ]
-    sides.append(
+    backends.append(
         Line2D([], [], color="black", ls="none", marker="o", mfc="none", ms=3.6,
                label="PyTorch: open marks")
     )  # fmt: skip
-    in_rows(canvas, [cases, sides])
+    in_rows(canvas, [cases, backends])
 
 
 def in_rows(canvas: Any, rows: Sequence[Sequence[Any]]) -> None:

@@ -72,7 +72,7 @@ def draw_timing(run: Run) -> list[Drawing]:
         Drawing(
             "timing",
             canvas,
-            f"Time of a training step, measured in turn on the two sides within one run. {READING}",
-            "Box plots of the time of a training step for each optimizer and side.",
+            f"Time of a training step, measured in turn on the two backends within one run. {READING}",
+            "Box plots of the time of a training step for each optimizer and backend.",
         )
     ]
