@@ -50,9 +50,9 @@ def draw_curves(run: Run) -> list[Drawing]:
             "curves",
             canvas,
             "Loss and accuracy of both backends. Lines are NumPy's and open marks PyTorch's; where "
-            "every mark sits on its line, the two backends train alike. The grey line is the running "
-            "mean over NumPy's batches in training mode, before each update; everything else is "
-            "measured in evaluation mode at the end of an epoch.",
+            "every mark sits on its line, the two backends train alike. The grey line is the "
+            "running mean over NumPy's batches in training mode, before each update; everything "
+            "else is measured in evaluation mode at the end of an epoch.",
             "Curves of loss and accuracy against the epoch, one column for each optimizer, with "
             "NumPy as lines and PyTorch as marks.",
         )
@@ -131,12 +131,12 @@ def draw_differences(run: Run) -> list[Drawing]:
         Drawing(
             "differences",
             canvas,
-            "The curves of the two backends subtracted, on a logarithmic axis. The dotted line is the "
-            "unit roundoff of float32, 2⁻²⁴, below which nothing of size 1 can agree; losses that "
-            "are equal to the bit have no point. Where there are more batches than the paper has "
-            "room for, the largest difference in each group is drawn.",
-            "The absolute difference of the two backends' losses against the epoch, on a logarithmic "
-            "axis.",
+            "The curves of the two backends subtracted, on a logarithmic axis. The dotted line is "
+            "the unit roundoff of float32, 2⁻²⁴, below which nothing of size 1 can agree; losses "
+            "that are equal to the bit have no point. Where there are more batches than the paper "
+            "has room for, the largest difference in each group is drawn.",
+            "The absolute difference of the two backends' losses against the epoch, on a "
+            "logarithmic axis.",
         )
     ]
 

@@ -67,7 +67,10 @@ def draw_custom(run: Run) -> list[Drawing]:
 
 
 def curves(run: Run, form: FigureForm, name: str) -> Drawing | None:
-    """Draw it; None where the run has no such curve."""
+    """A quantity along the training, lines and panels for the cases of two axes.
+
+    None where the run has no such curve.
+    """
     quantities = [form.quantity, *([form.also] if form.also else [])]
     panels = panels_of(run, form)
     if not panels:
@@ -152,7 +155,10 @@ class Point(NamedTuple):
 
 
 def final_values(run: Run, form: FigureForm, name: str) -> Drawing | None:
-    """Draw it; None where the run has no such figure, or the form names no axis for it."""
+    """A quantity at the end of the training, against the cases of an axis.
+
+    None where the run has no such figure, or the form names no axis for it.
+    """
     across = form.across or form.lines
     panels = panels_of(run, form)
     if across is None or not panels:
@@ -316,8 +322,11 @@ def _final_values_caption(run: Run, form: FigureForm, *, broken: bool) -> str:
 
 
 def best_trials(run: Run, form: FigureForm, name: str) -> Drawing | None:
-    """Draw it; None where the run has no such curve."""
-    best = ranking(run, form)[: form.count]
+    """The curves of the trainings that ended best, a panel each.
+
+    None where the run has no such curve.
+    """
+    best = trial_ranking(run, form)[: form.count]
     if not best:
         return None
     quantities = [form.quantity, *([form.also] if form.also else [])]
@@ -351,7 +360,7 @@ def best_trials(run: Run, form: FigureForm, name: str) -> Drawing | None:
     )
 
 
-def ranking(run: Run, form: FigureForm) -> list[tuple[Configuration, float]]:
+def trial_ranking(run: Run, form: FigureForm) -> list[tuple[Configuration, float]]:
     """(configuration, NumPy's mean over seeds of the final quantity), the best first.
 
     A configuration with a training that did not end with a finite figure is left out.
@@ -395,7 +404,10 @@ def _best_trials_caption(run: Run, form: FigureForm, drawn: int, of: int) -> str
 
 
 def gradient_norms(run: Run, form: FigureForm, name: str) -> Drawing | None:
-    """Draw it; None where no gradient was recorded."""
+    """How long the gradient of each layer's weight is, along the training.
+
+    None where no gradient was recorded.
+    """
     if not run.gradients:
         return None
     panels = _norm_panels(run, form)
@@ -509,7 +521,10 @@ def _gradient_norms_caption(run: Run, form: FigureForm) -> str:
 
 
 def near_misses(run: Run, form: FigureForm, name: str) -> Drawing | None:
-    """Draw it; None where no prediction was recorded."""
+    """How far the predicted class is from the right one.
+
+    None where no prediction was recorded.
+    """
     targets = run.predictions.get("targets")
     if targets is None:
         return None

@@ -47,7 +47,7 @@ def draw_samples(run: Run) -> list[Drawing]:
 
 
 def draw_mistakes(run: Run) -> list[Drawing]:
-    """A row for each backend and training: the first pictures of the test set that it gets wrong."""
+    """A row for each backend and training: the first test pictures that it gets wrong."""
     trainings = [t for t in shown(run) if predicted_key("numpy", t) in run.predictions]
     if "targets" not in run.predictions or "images" not in run.pictures:
         return []
@@ -60,9 +60,9 @@ def draw_mistakes(run: Run) -> list[Drawing]:
         Drawing(
             "mistakes",
             gallery(rows, titles),
-            "The first test pictures that each backend gets wrong, in the order of the test set: true "
-            "class → predicted class. A frame marks a picture to which the other backend gives "
-            "another answer.",
+            "The first test pictures that each backend gets wrong, in the order of the test set: "
+            "true class → predicted class. A frame marks a picture to which the other backend "
+            "gives another answer.",
             "Rows of misclassified test pictures with their true and predicted classes.",
         )
     ]

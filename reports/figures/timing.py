@@ -72,7 +72,8 @@ def draw_timing(run: Run) -> list[Drawing]:
         Drawing(
             "timing",
             canvas,
-            f"Time of a training step, measured in turn on the two backends within one run. {READING}",
+            "Time of a training step, measured in turn on the two backends within one run. "
+            f"{READING}",
             "Box plots of the time of a training step for each optimizer and backend.",
         )
     ]

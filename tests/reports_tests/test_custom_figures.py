@@ -1,4 +1,4 @@
-"""The figures that an experiment's file asks for hold what the records say."""
+"""The figures that an experiment's file describes hold what the records say."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from reports.figures.asked import KINDS, best_trials, draw
-from reports.figures.asked.near_misses import shares
-from reports.figures.asked.series import Series, series, together
-from reports.figures.canvas import Drawing, rendered, style
 
 from compare.records.run import Run, read_run
 from compare.spec.report import FigureForm
+from reports.figures.custom import KINDS, distance_shares, draw_custom, trial_ranking
+from reports.figures.series import Series, series, together
+from reports.figures.style import Drawing, rendered, style
 
 MakeRun = Callable[..., Path]
 
@@ -34,7 +33,7 @@ def by_norm(variant: dict[str, str]) -> Callable[[int], float]:
     return lambda step: 2.0
 
 
-def asked(make_run: MakeRun, name: str = "run", **choices: Any) -> Run:
+def varied_run(make_run: MakeRun, name: str = "run", **choices: Any) -> Run:
     settings = {"optimizers": ("SGD",), "vary": VARY, "losses": by_norm}
     return read_run(make_run(name, **{**settings, **choices}))
 
@@ -58,7 +57,7 @@ def lines(axis: Any, style_: str) -> list[Any]:
 
 
 def test_curves_have_a_panel_each_and_a_line_each(make_run: MakeRun) -> None:
-    run = asked(make_run)
+    run = varied_run(make_run)
     drawing = drawn(run, kind="curves", quantity="test loss", panels="std", lines="norm")
     found = panels(drawing)
     assert list(found) == ["std 1", "std 0.1", "std 0.01", "std 0.001"]
@@ -75,7 +74,7 @@ def test_curves_have_a_panel_each_and_a_line_each(make_run: MakeRun) -> None:
 
 def test_a_curve_that_ends_in_nan_is_marked(make_run: MakeRun) -> None:
     drawing = drawn(
-        asked(make_run), kind="curves", quantity="test loss", panels="std", lines="norm"
+        varied_run(make_run), kind="curves", quantity="test loss", panels="std", lines="norm"
     )
     crosses = {
         title: sum(line.get_gid() == "diverged" for line in axis.lines)
@@ -87,7 +86,7 @@ def test_a_curve_that_ends_in_nan_is_marked(make_run: MakeRun) -> None:
 
 def test_a_second_quantity_is_dashed_and_batches_go_by_step(make_run: MakeRun) -> None:
     drawing = drawn(
-        asked(make_run),
+        varied_run(make_run),
         kind="curves",
         quantity="training-set accuracy",
         also="test accuracy",
@@ -97,7 +96,9 @@ def test_a_second_quantity_is_dashed_and_batches_go_by_step(make_run: MakeRun) -
     axis = panels(drawing)["std 0.01"]
     assert len(lines(axis, "-")) == len(lines(axis, "--")) == 2
     assert "test accuracy is dashed" in drawing.caption
-    by_step = drawn(asked(make_run, "two"), kind="curves", quantity="train loss", panels="norm")
+    by_step = drawn(
+        varied_run(make_run, "two"), kind="curves", quantity="train loss", panels="norm"
+    )
     axes = panels(by_step)
     assert list(axes) == ["with", "without"]
     assert len(lines(axes["with"], "-")) == 4
@@ -105,14 +106,14 @@ def test_a_second_quantity_is_dashed_and_batches_go_by_step(make_run: MakeRun) -
 
 
 def test_seeds_are_a_mean_and_a_band(make_run: MakeRun) -> None:
-    run = asked(make_run, seeds=(0, 1))
+    run = varied_run(make_run, seeds=(0, 1))
     drawing = drawn(run, kind="curves", quantity="test loss", panels="std", lines="norm")
     assert "Means over 2 seeds" in drawing.caption
     assert len(lines(panels(drawing)["std 0.1"], "-")) == 2
 
 
-def test_what_is_averaged_over_is_said(make_run: MakeRun) -> None:
-    drawing = drawn(asked(make_run), kind="curves", quantity="test loss", lines="norm")
+def test_the_caption_says_what_is_averaged_over(make_run: MakeRun) -> None:
+    drawing = drawn(varied_run(make_run), kind="curves", quantity="test loss", lines="norm")
     assert "Each is the mean over std." in drawing.caption
 
 
@@ -137,14 +138,14 @@ def test_a_mean_with_something_that_is_not_finite_is_a_gap() -> None:
     ],
 )
 def test_series(make_run: MakeRun, quantity: str, expected: list[float]) -> None:
-    run = asked(make_run)
+    run = varied_run(make_run)
     found = series(run, "numpy", run.record.trainings[0], quantity)
     assert found.values.tolist() == pytest.approx(expected)
     assert len(found.steps) == len(expected)
 
 
 def test_rises_and_what_is_not_finite_along_a_training(make_run: MakeRun) -> None:
-    run = asked(make_run)
+    run = varied_run(make_run)
     training = next(t for t in run.record.trainings if t.label == "SGD without std 1")
     assert series(run, "numpy", training, "finite").values.tolist() == [1, 1, 1, 0, 0, 0]
     assert series(run, "numpy", training, "loss rises").values.tolist() == [0, 0, 0, 1, 2, 3]
@@ -152,7 +153,7 @@ def test_rises_and_what_is_not_finite_along_a_training(make_run: MakeRun) -> Non
 
 def test_final_values_show_what_diverged(make_run: MakeRun) -> None:
     drawing = drawn(
-        asked(make_run), kind="final values", quantity="test loss", across="std", lines="norm"
+        varied_run(make_run), kind="final values", quantity="test loss", across="std", lines="norm"
     )
     (axis,) = panels(drawing).values()
     assert axis.get_xscale() == "log"
@@ -166,7 +167,7 @@ def test_final_values_show_what_diverged(make_run: MakeRun) -> None:
 
 
 def test_final_values_against_names_stand_side_by_side(make_run: MakeRun) -> None:
-    drawing = drawn(asked(make_run), kind="final values", quantity="test loss", across="norm")
+    drawing = drawn(varied_run(make_run), kind="final values", quantity="test loss", across="norm")
     (axis,) = panels(drawing).values()
     assert [tick.get_text() for tick in axis.get_xticklabels()] == ["with", "without"]
     assert len(lines(axis, "-")) == 0
@@ -186,20 +187,20 @@ def by_trial(variant: dict[str, str]) -> Callable[[int], float]:
 
 
 def test_the_best_trials_are_the_best(make_run: MakeRun) -> None:
-    run = asked(make_run, vary=SEARCH, losses=by_trial)
+    run = varied_run(make_run, vary=SEARCH, losses=by_trial)
     drawing = drawn(run, kind="best trials", quantity="test accuracy", also="test loss", count=5)
     found = panels(drawing)
     assert [title.split(":")[0] for title in found] == ["1", "2", "3", "4", "5"]
     rate = run.configurations["SGD trial 6"].experiment.optimizers["SGD"].lr
     assert next(iter(found.values())).get_xlabel() == f"lr {rate:.2g}"
     form = FigureForm(kind="best trials", quantity="test loss")
-    labels = [configuration.label for configuration, _ in best_trials.ranking(run, form)]
+    labels = [configuration.label for configuration, _ in trial_ranking(run, form)]
     assert labels == [f"SGD trial {number}" for number in (6, 5, 4, 3, 2, 1)]
 
 
 def test_gradient_norms_are_of_weights_with_two_axes(make_run: MakeRun) -> None:
     experiment = {"training": {"epochs": 2, "batch_size": 10, "gradient_norms": True}}
-    run = asked(make_run, gradients=True, experiment=experiment)
+    run = varied_run(make_run, gradients=True, experiment=experiment)
     drawing = drawn(run, kind="gradient norms", panels="norm", lines="std")
     found = panels(drawing)
     assert len(found) == 8
@@ -218,13 +219,13 @@ def test_gradient_norms_are_of_weights_with_two_axes(make_run: MakeRun) -> None:
 
 def test_near_misses_count_distances() -> None:
     targets = np.array([0, 1, 2, 3])
-    found = shares(np.array([1, 1, 0, 12]), targets, 3)
+    found = distance_shares(np.array([1, 1, 0, 12]), targets, 3)
     assert found.tolist() == [0, 1 / 4, 0, 1 / 4, 1 / 4, 0, 1 / 4]
     assert found.sum() == 1
 
 
 def test_near_misses_have_bars_and_marks(make_run: MakeRun) -> None:
-    drawing = drawn(asked(make_run, wrong=(4, 6)), kind="near misses", lines="norm")
+    drawing = drawn(varied_run(make_run, wrong=(4, 6)), kind="near misses", lines="norm")
     axis = panels(drawing)["with"]
     heights = [bar.get_height() for bar in axis.patches]
     assert np.nansum(heights) == pytest.approx(4 / 40)
@@ -240,18 +241,18 @@ def test_what_a_run_has_no_numbers_for_is_left_out(make_run: MakeRun) -> None:
         {"kind": "final values", "quantity": "validation loss", "across": "std"},
         {"kind": "best trials", "quantity": "validation loss"},
     ]
-    run = asked(make_run, experiment={"figures": figures})
+    run = varied_run(make_run, experiment={"figures": figures})
     with style():
-        assert draw(run) == []
-    empty = asked(make_run, "empty", record={"trainings": []}, experiment={"figures": figures})
+        assert draw_custom(run) == []
+    empty = varied_run(make_run, "empty", record={"trainings": []}, experiment={"figures": figures})
     with style():
-        assert draw(empty) == []
+        assert draw_custom(empty) == []
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_every_kind_can_be_drawn_where_everything_diverged(make_run: MakeRun, kind: str) -> None:
     experiment = {"training": {"epochs": 2, "batch_size": 10, "gradient_norms": True}}
-    run = asked(
+    run = varied_run(
         make_run, losses=lambda _: lambda step: math.nan, gradients=True, experiment=experiment
     )
     form = FigureForm.model_validate({"kind": kind, "quantity": "test loss", "across": "std"})

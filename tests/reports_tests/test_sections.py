@@ -273,8 +273,6 @@ def test_data_without_test_rows(make_run: MakeRun) -> None:
     assert "test accuracy" not in text
     assert "Confusions" not in text
     assert "No row is held out" in text
-    assert (
-        "| backend | optimizer | seeds | train loss | training-set loss | training-set acc" in text
-    )
+    assert "| backend | optimizer | seeds | train loss | training-set loss | training-set" in text
     assert "two backends' final training-set accuracy is **equivalent**" in text
     assert "### 7.7 Reported figures" in text
