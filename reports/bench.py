@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from compare.bench.records import BenchRecord, CaseRecord, ContenderRecord, RatioRecord
 from compare.records.atomic import write_atomically
-from reports.figures.canvas import (
+from reports.figures.style import (
     BLUE,
     GREEN,
     GREY,
@@ -22,10 +22,8 @@ from reports.figures.canvas import (
     style,
 )
 from reports.report import write_documents
-from reports.tables import pipe_table
-from reports.tabulated.setting import environment
-from reports.times import milliseconds
-from reports.wording import command_line, count, day, escaped, fixed, number, plural
+from reports.tables import environment, pipe_table
+from reports.text import command_line, count, day, escaped, fixed, milliseconds, number, plural
 
 TITLE = "The speed of NumPy and PyTorch, side by side"
 MEBIBYTE = 2**20

@@ -23,13 +23,21 @@ from compare.demos.claims import (
 from compare.records.run import Run
 from compare.records.tables import LayerRow, ParityRow
 from compare.spec.demos import ActivationHistograms, OptimizerPaths, network_label
-from reports.figures.canvas import Figure, rendered, style
 from reports.figures.demos import SPREADS, draw, spread_name
-from reports.method import latex
-from reports.tables import pipe_table
-from reports.tabulated.outcome import parity_table
-from reports.tabulated.setting import environment, settings_of
-from reports.wording import code, command_line, count, day, escaped, joined, number, percent, plural
+from reports.figures.style import Figure, rendered, style
+from reports.tables import environment, parity_table, pipe_table, settings_of
+from reports.text import (
+    code,
+    command_line,
+    count,
+    day,
+    escaped,
+    joined,
+    latex,
+    number,
+    percent,
+    plural,
+)
 
 FENCE = "`````"
 DESCRIBED = ("SGD", "Adagrad", "Adam")

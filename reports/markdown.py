@@ -1,37 +1,50 @@
-"""The template filled in: Markdown for a reader, or for pandoc."""
+"""The templates filled in: Markdown for a reader, or for pandoc."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import jinja2
 
+from reports import text
 from reports.references import Bibliography
-from reports.wording import joined
 
 TEMPLATES = Path(__file__).parent / "templates"
 
 Target = Literal["reader", "pandoc"]
 
+FILTERS: dict[str, Callable[..., Any]] = {
+    name: getattr(text, name)
+    for name in (
+        *("capitalised", "code", "count", "emphasised", "escaped", "fixed", "joined", "listing"),
+        *("number", "one_line", "percent", "plural", "points", "probability", "quoted"),
+    )
+}
+"""Names in templates → functions of :mod:`reports.text`; ``count`` takes the place of Jinja's."""
 
-def markdown(told: dict[str, Any], target: Target, template: str = "report.md.j2") -> str:
-    """Fill in the template.
+
+def markdown(content: dict[str, Any], target: Target, template: str = "report.md.j2") -> str:
+    """Fill in a template.
 
     For a reader, captions are paragraphs, and pictures are the PNG files beside the report. For
     pandoc they are its own captions, and pictures are the SVG files.
 
     Args:
-        told: The names that :func:`reports.contents.contents` gives.
+        content: The names that the template uses. ``figures`` and ``tables`` are drawn on by the
+            functions ``figure``, ``table`` and ``see``, which are added here; so are ``cite`` and
+            ``references``.
         target: Who is going to read it.
         template: Which of the templates.
     """
-    tables: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     cited = Bibliography()
 
     def figure(name: str) -> str:
-        found = told["figures"].get(name)
+        found = content["figures"].get(name)
         if found is None:
             return ""
         caption = f"**Figure {found.number}.** {found.caption}"
@@ -40,18 +53,19 @@ def markdown(told: dict[str, Any], target: Target, template: str = "report.md.j2
         return f"![{found.alt}](figures/{name}.png)\n\n{caption}"
 
     def table(name: str, caption: str) -> str:
-        if name not in told["tables"]:
+        if name not in content["tables"]:
             return ""
-        number = tables.setdefault(name, len(tables) + 1)
-        said, body = f"**Table {number}.** {caption}", told["tables"][name]
-        return f"{body}\n\n: {said}" if target == "pandoc" else f"{said}\n\n{body}"
+        number = numbers.setdefault(name, len(numbers) + 1)
+        caption = f"**Table {number}.** {text.one_line(caption)}"
+        body = content["tables"][name]
+        return f"{body}\n\n: {caption}" if target == "pandoc" else f"{caption}\n\n{body}"
 
     def see(*names: str) -> str:
         """`` See Figure 3.``, after a sentence; nothing where no such figure exists."""
-        numbers = [str(told["figures"][name].number) for name in names if name in told["figures"]]
-        if not numbers:
+        found = [str(content["figures"][n].number) for n in names if n in content["figures"]]
+        if not found:
             return ""
-        return f" See Figure{'s' if len(numbers) > 1 else ''} {joined(numbers)}."
+        return f" See Figure{'s' if len(found) > 1 else ''} {text.joined(found)}."
 
     names = {
         "figure": figure,
@@ -60,11 +74,27 @@ def markdown(told: dict[str, Any], target: Target, template: str = "report.md.j2
         "cite": cited.cite,
         "references": cited.listed,
     }
-    return _tidied(_template(template).render({**told, **names}))
+    return _tidied(_environment().get_template(template).render({**content, **names}))
+
+
+class Sentences:
+    """The sentences of ``sentences.md.j2``: ``say.parity(10, 0)`` is one line of Markdown.
+
+    Templates use them by the same name.
+    """
+
+    def __getattr__(self, name: str) -> Callable[..., str]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        macro = getattr(_environment().get_template("sentences.md.j2").module, name)
+        return lambda *arguments: text.one_line(macro(*arguments))
+
+
+say = Sentences()
 
 
 @cache
-def _template(name: str) -> jinja2.Template:
+def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         trim_blocks=True,
@@ -72,14 +102,17 @@ def _template(name: str) -> jinja2.Template:
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
-    return environment.get_template(name)
+    environment.filters |= {**FILTERS, "paragraph": lambda lines: f"{text.one_line(lines)}\n"}
+    environment.tests |= {"finite": math.isfinite, "nan": math.isnan}
+    environment.globals["say"] = say
+    return environment
 
 
-def _tidied(text: str) -> str:
+def _tidied(markdown: str) -> str:
     """Outside listings never more than one empty line, and one newline at the end."""
     lines: list[str] = []
     listing = False
-    for line in text.split("\n"):
+    for line in markdown.split("\n"):
         listing ^= line.startswith("```")
         if listing or line.strip() or (lines and lines[-1]):
             lines.append(line if listing else line.rstrip())

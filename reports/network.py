@@ -1,26 +1,14 @@
-"""What the network is made of, read from its recorded source, sites and weights."""
+"""The networks of a run: their modules, and the sites where values of these are compared."""
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from compare.records.run import Run, RunRecord, TrainingRecord, read_arrays
+from compare.records.run import Run, TrainingRecord, read_arrays
+from compare.records.tables import ParityRow
 from compare.spec.experiment import Configuration
-from reports.parity_grid import site_of
-
-# Classes by what their parameters look like: (number of axes of the weight, running statistics).
-PARAMETRIC = {
-    "Linear": (2, False),
-    "Conv1d": (3, False),
-    "Conv2d": (4, False),
-    "BatchNorm1d": (1, True),
-    "BatchNorm2d": (1, True),
-    "LayerNorm": (1, False),
-}
-CONTAINERS = {"Sequential", "ModuleList"}
 
 DEFAULTS = {
     *("bias=True", "eps=1e-05", "momentum=0.1", "affine=True", "track_running_stats=True"),
@@ -28,8 +16,42 @@ DEFAULTS = {
     *("inplace=False", "start_dim=1", "end_dim=-1", "dilation=(1, 1)", "groups=1"),
 }
 
-# A source that is worth showing only where the run uses what it defines.
-USED_FOR = {"batchnorm": "BatchNorm", "adam": "Adam", "sgd": "SGD"}
+COMPARISONS = {
+    "start": "bits at the start",
+    "float32": "float32, each stage alone",
+    "float64": "float64, each stage alone",
+    "whole": "float64, the whole step",
+}
+"""Kind of comparison → its name in tables and figures."""
+
+
+class Site(NamedTuple):
+    """The name of a place where values are compared, taken apart.
+
+    Attributes:
+        kind: The kind of comparison: ``float32``, ``float64`` or ``whole``.
+        part: ``forward``, ``gradient`` and so on.
+        module: The module that it belongs to, or an empty text.
+        name: The rest of its name.
+    """
+
+    kind: str
+    part: str
+    module: str
+    name: str
+
+
+def site_of(row: ParityRow) -> Site:
+    """Take the name of a site apart: ``gradient/1.weight`` is the gradients' module 1."""
+    words = row.site.split("/")
+    kind = row.dtype
+    if words[0] == "whole":
+        kind, words = "whole", words[1:]
+    part, name = words[0], "/".join(words[1:])
+    module = words[1] if len(words) > 1 else ""
+    if part in ("initial", "buffer", "gradient", "update", "optimizer"):
+        module = module.rpartition(".")[0]
+    return Site(kind, part, module, name)
 
 
 class Module(NamedTuple):
@@ -37,115 +59,38 @@ class Module(NamedTuple):
 
     Attributes:
         name: Its name in the state_dict.
-        kind: Its class, empty where the records do not tell.
-        shapes: Parameter → shape; buffers are left out.
-        said: Its class with its settings, where they were recorded.
+        printed: Its class with its settings.
+        shapes: Parameter → shape, where the weights were kept; buffers are left out.
     """
 
     name: str
-    kind: str
+    printed: str
     shapes: dict[str, tuple[int, ...]]
-    said: str
 
 
-def architecture_source(record: RunRecord) -> str:
-    """The source of the architecture function: the first that is recorded."""
-    return next(iter(record.sources.values()), "")
-
-
-def module_kinds(source: str) -> list[str]:
-    """The classes that an architecture function takes from its namespace, in order of appearance.
-
-    ``def net(nn): return nn.Sequential(nn.Linear(2, 1))`` gives Sequential and Linear.
-    """
-    return list(dict.fromkeys(name for name, _ in _calls(source)))
-
-
-def has_defaults(source: str, kind: str) -> bool:
-    """Whether each module of a kind is made from its first argument alone."""
-    calls = [call for name, call in _calls(source) if name.startswith(kind)]
-    return all(len(call.args) == 1 and not call.keywords for call in calls)
-
-
-def _calls(source: str) -> list[tuple[str, ast.Call]]:
-    """(class, call) of every module that an architecture function makes."""
-    try:
-        function = next(n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef))
-    except (SyntaxError, StopIteration):
-        return []
-    namespace = function.args.args[0].arg if function.args.args else ""
-    found = [
-        (node.func.attr, node)
-        for node in ast.walk(function)
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and isinstance(node.func.value, ast.Name)
-        and node.func.value.id == namespace
-    ]
-    return sorted(found, key=lambda call: (call[1].lineno, call[1].col_offset))
-
-
-def class_of(training: TrainingRecord, module: str) -> str:
-    """The class of a module, as it was recorded; empty where it was not."""
-    return training.modules.get(module, "").partition("(")[0]
-
-
-def weights_with_axes(run: Run, training: TrainingRecord, least: int) -> set[str]:
-    """The parameters whose value was kept and has so many axes or more."""
-    return {name for name, shape in _weights(run, training).items() if len(shape) >= least}
-
-
-def used_kinds(run: Run) -> list[str]:
-    """The classes of the modules of all networks, in order of appearance."""
-    recorded = [
-        class_of(training, name) for training in run.record.trainings for name in training.modules
-    ]
-    return list(dict.fromkeys(recorded)) or module_kinds(architecture_source(run.record))
-
-
-def networks(run: Run) -> list[tuple[str, TrainingRecord]]:
-    """The different networks of a run: (by which cases they are told apart, a training)."""
-    configurations: dict[str, list[Configuration]] = {}
-    for configuration in run.configurations.values():
-        model = configuration.experiment.model
-        configurations.setdefault(repr((model.architecture, model.arguments)), []).append(
-            configuration
-        )
-    trainings = {training.label: training for training in reversed(run.record.trainings)}
-    every = list(run.configurations.values())
+def modules_of(run: Run, training: TrainingRecord) -> list[Module]:
+    """The modules that hold no others, in the order in which they compute."""
+    sites = [site_of(row) for row in run.parity_of(training)]
+    order = dict.fromkeys(site.module for site in sites if site.part == "forward")
+    trained = dict.fromkeys(site.name for site in sites if site.part == "gradient")
+    shapes = weight_shapes(run, training)
+    names = [name for name in order if name in training.modules]
+    names += [name for name in training.modules if name not in order]
     found = []
-    for members in configurations.values():
-        training = next((trainings[p.label] for p in members if p.label in trainings), None)
-        if training is None:
-            continue
-        cases = []
-        for axis in members[0].variant:
-            own = list(dict.fromkeys(configuration.variant[axis] for configuration in members))
-            if len(own) < len({configuration.variant[axis] for configuration in every}):
-                cases.append(" or ".join(own))
-        found.append((", ".join(cases), training))
+    for name in names:
+        own = [parameter for parameter in trained if parameter.rpartition(".")[0] == name]
+        found.append(
+            Module(
+                name,
+                printed(training.modules[name]),
+                {
+                    parameter.rpartition(".")[2]: shapes[parameter]
+                    for parameter in own
+                    if parameter in shapes
+                },
+            )
+        )
     return found
-
-
-def chain(kinds: Sequence[str]) -> str:
-    """``Linear, ReLU, Linear, ReLU, Linear`` → ``2 × (Linear, ReLU), Linear``."""
-    parts: list[str] = []
-    place = 0
-    while place < len(kinds):
-        best = (1, 1)  # (repetitions, length) of what is repeated from here on
-        for length in range(1, (len(kinds) - place) // 2 + 1):
-            first = kinds[place : place + length]
-            times = 1
-            while kinds[place + times * length :][:length] == first:
-                times += 1
-            if times > 1 and times * length > best[0] * best[1]:
-                best = (times, length)
-        times, length = best
-        words = ", ".join(kinds[place : place + length])
-        bracketed = f"({words})" if length > 1 else words
-        parts.append(f"{times} × {bracketed}" if times > 1 else words)
-        place += times * length
-    return ", ".join(parts)
 
 
 def printed(module: str) -> str:
@@ -157,49 +102,24 @@ def printed(module: str) -> str:
     return f"{kind}{bracket}{', '.join(kept)})" if kept else kind
 
 
-def modules_of(run: Run, training: TrainingRecord) -> list[Module]:
-    """The modules in the order in which they compute; shapes only where weights were kept."""
-    sites = [site_of(row) for row in run.parity_of(training)]
-    names = list(dict.fromkeys(site.module for site in sites if site.part == "forward"))
-    weights = _weights(run, training)
-    calls = [kind for kind, _ in _calls(architecture_source(run.record)) if kind not in CONTAINERS]
-    kinds = list(dict.fromkeys(calls))
-    names = [name for name in names if name not in ("", "loss")]
-    modules = []
-    for place, name in enumerate(names):
-        prefix = f"{name}."
-        own = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
-        parameters = dict.fromkeys(
-            f"{site.part}/{site.name}" for site in sites if site.module == name
+def class_of(training: TrainingRecord, module: str) -> str:
+    """The class of a module, empty where the network has no such module."""
+    return training.modules.get(module, "").partition("(")[0]
+
+
+def classes_of(run: Run) -> list[str]:
+    """The classes of the modules of all networks, in order of appearance."""
+    return list(
+        dict.fromkeys(
+            class_of(training, name)
+            for training in run.record.trainings
+            for name in training.modules
         )
-        tracked = f"buffer/{prefix}running_mean" in parameters
-        learned = any(found.startswith("gradient/") for found in parameters)
-        kind = _kind(kinds, own.get("weight"), learned=learned, tracked=tracked)
-        if len(calls) == len(names):  # no loop: the calls stand in the order of the modules
-            kind = calls[place]
-        trained = [name.removeprefix(f"gradient/{prefix}") for name in parameters]
-        shapes = {name: own[name] for name in trained if name in own}
-        recorded = class_of(training, name)
-        said = printed(training.modules[name]) if recorded else ""
-        modules.append(Module(name, recorded or kind, shapes, said or recorded or kind))
-    return modules
+    )
 
 
-def _kind(kinds: list[str], weight: tuple[int, ...] | None, *, learned: bool, tracked: bool) -> str:
-    """The class that alone fits what is known of a module."""
-    if learned:
-        fitting = [
-            kind
-            for kind, (axes, statistics) in PARAMETRIC.items()
-            if statistics == tracked and (weight is None or axes == len(weight))
-        ]
-        found = [kind for kind in kinds if kind in fitting]
-    else:
-        found = [kind for kind in kinds if kind not in PARAMETRIC]
-    return found[0] if len(found) == 1 else ""
-
-
-def _weights(run: Run, training: TrainingRecord) -> dict[str, tuple[int, ...]]:
+def weight_shapes(run: Run, training: TrainingRecord) -> dict[str, tuple[int, ...]]:
+    """Name in the state_dict → shape, of NumPy's final weights; empty where none were kept."""
     name = f"numpy-{training.label}-seed{training.seed}.safetensors"
     file = run.path / "weights" / name
     if not file.exists():
@@ -207,13 +127,45 @@ def _weights(run: Run, training: TrainingRecord) -> dict[str, tuple[int, ...]]:
     return {key: value.shape for key, value in read_arrays(file).items()}
 
 
-def used_sources(record: RunRecord) -> list[tuple[str, str]]:
-    """(name, source) of the recorded sources, without layers and optimizers that are not used."""
-    used = module_kinds(architecture_source(record))
-    used += [settings.algorithm for settings in record.experiment.optimizers.values()]
+def networks(run: Run) -> list[tuple[str, TrainingRecord]]:
+    """The different networks of a run: (by which cases they are told apart, a training)."""
+    configurations: dict[str, list[Configuration]] = {}
+    for configuration in run.configurations.values():
+        model = configuration.experiment.model
+        key = repr((model.architecture, model.arguments))
+        configurations.setdefault(key, []).append(configuration)
+    trainings = {training.label: training for training in reversed(run.record.trainings)}
+    every = list(run.configurations.values())
+    found = []
+    for members in configurations.values():
+        training = next((trainings[c.label] for c in members if c.label in trainings), None)
+        if training is None:
+            continue
+        cases = []
+        for axis in members[0].variant:
+            own = list(dict.fromkeys(configuration.variant[axis] for configuration in members))
+            if len(own) < len({configuration.variant[axis] for configuration in every}):
+                cases.append(" or ".join(own))
+        found.append((", ".join(cases), training))
+    return found
 
-    def belongs(name: str) -> bool:
-        wanted = [kind for part, kind in USED_FOR.items() if name.endswith(f"/{part}.py")]
-        return not wanted or any(kind.startswith(wanted[0]) for kind in used)
 
-    return [(name, source) for name, source in record.sources.items() if belongs(name)]
+def chain(classes: Sequence[str]) -> str:
+    """``Linear, ReLU, Linear, ReLU, Linear`` → ``2 × (Linear, ReLU), Linear``."""
+    parts: list[str] = []
+    place = 0
+    while place < len(classes):
+        best = (1, 1)  # (repetitions, length) of what is repeated from here on
+        for length in range(1, (len(classes) - place) // 2 + 1):
+            first = classes[place : place + length]
+            times = 1
+            while classes[place + times * length :][:length] == first:
+                times += 1
+            if times > 1 and times * length > best[0] * best[1]:
+                best = (times, length)
+        times, length = best
+        words = ", ".join(classes[place : place + length])
+        bracketed = f"({words})" if length > 1 else words
+        parts.append(f"{times} × {bracketed}" if times > 1 else words)
+        place += times * length
+    return ", ".join(parts)

@@ -9,11 +9,11 @@ from typing import Any
 from compare.records.atomic import write_atomically
 from compare.records.run import DemoRecord, read_run
 from experiments.errors import InputError
-from reports.contents import contents
 from reports.demos import demo_documents
 from reports.documents import html_document, pdf_document
 from reports.figures import Figure, draw_figures
 from reports.markdown import markdown
+from reports.sections import contents
 
 
 def write_report(run_dir: Path) -> list[Path]:
@@ -34,21 +34,21 @@ def write_report(run_dir: Path) -> list[Path]:
     if isinstance(run.record, DemoRecord):
         return write_documents(run_dir / "report", *demo_documents(run))
     figures = draw_figures(run)
-    told = contents(run, figures)
-    return write_documents(run_dir / "report", run.record.experiment.title, told, figures)
+    title = run.record.experiment.title
+    return write_documents(run_dir / "report", title, contents(run, figures), figures)
 
 
 def write_documents(
     folder: Path,
     title: str,
-    told: dict[str, Any],
+    content: dict[str, Any],
     figures: Sequence[Figure],
     template: str = "report.md.j2",
 ) -> list[Path]:
     """Fill in a template and write the three documents and the figures into a folder."""
-    for_pandoc = markdown(told, "pandoc", template)
+    for_pandoc = markdown(content, "pandoc", template)
     files: dict[Path, bytes] = {
-        folder / "report.md": markdown(told, "reader", template).encode(),
+        folder / "report.md": markdown(content, "reader", template).encode(),
         folder / "report.html": html_document(for_pandoc, figures, title),
         folder / "report.pdf": pdf_document(for_pandoc, figures, title),
     }
@@ -59,6 +59,6 @@ def write_documents(
         (folder / "figures").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder} could not be made into a folder: {error.strerror}.") from None
-    for path, content in files.items():
-        write_atomically(path, content)
+    for path, written in files.items():
+        write_atomically(path, written)
     return list(files)

@@ -1,21 +1,105 @@
-"""The numbers of the sections, which depend on what a run has."""
+"""What the sections of a run's report are filled in with: numbers, texts, tables and figures."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from compare.analysis.claims import ClaimResult, alternatives, claim_results, in_words
+from compare.analysis.intervals import Equality, compared_quantity, equalities
+from compare.analysis.quantities import BACKENDS
+from compare.analysis.verdict import departures
+from compare.records.run import Run
+from reports.figures import Figure
+from reports.method import method_of
+from reports.statistics import (
+    TrainingStatistics,
+    compared_pairs,
+    in_detail,
+    over_seeds,
+    ranking,
+    reported_here,
+    together,
+)
+from reports.tables import BEST, MOST_EQUALITIES, MOST_ROWS, WORST, tables_of
+from reports.text import code, command_line, day, escaped, plural
+from reports.trainings import (
+    axis_of_two,
+    many,
+    measure,
+    of_first_seed,
+    ranking_measure,
+    several_seeds,
+    shown,
+)
+
+MOST_FAILURES = 10
+"""So many trainings that failed are listed."""
+MOST_LINES = 6
+"""So many lines, or names in one, can be read; what would be more is summed up."""
+
+
+def contents(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
+    """The names that ``report.md.j2`` and the templates that it includes use."""
+    record = run.record
+    detailed = {id(training) for training in shown(run)}
+    trainings = [TrainingStatistics(run, t, timed=id(t) in detailed) for t in record.trainings]
+    single, whole = equalities(run)
+    answers = claim_results(run)
+    parity_figures = [figure.name for figure in figures if figure.name.startswith("parity")]
+    custom_figures = [figure.name for figure in figures if figure.name.startswith("custom")]
+    classes = len(record.data.class_names)
+    return {
+        "title": escaped(record.experiment.title),
+        "name": code(record.name),
+        "date": day(record.created),
+        "task": escaped(record.experiment.task or record.experiment.summary),
+        "command": listing_of(record.command),
+        "sources": list(record.sources.items()),
+        "data": record.data,
+        "rows": _rows(run),
+        "classes": classes,
+        "ln_classes": f"{math.log(classes):.4f}" if classes else "",
+        "tables": tables_of(run, trainings, single, answers),
+        "figures": {figure.name: figure for figure in figures},
+        "parity_figures": parity_figures,
+        "custom_figures": custom_figures,
+        "sections": results_sections(
+            custom=bool(custom_figures),
+            equality=any(equality.test is not None for equality in [whole, *single]),
+            mistakes=bool(record.data.test_rows),
+            parity_map=bool(parity_figures),
+        ),
+        "backends": BACKENDS,
+        **method_of(run),
+        **_extent(run),
+        **_results(run, trainings),
+        **_starts(trainings),
+        "equality": Equalities(
+            whole, single, compared_quantity(run), record.experiment.equivalence.margin
+        ),
+        "answers": [_claim(run, answer) for answer in answers],
+        "departures": departures(record),
+        "reported": [
+            {"form": figure, **_means(run, figure)} for figure in record.experiment.reported
+        ],
+    }
+
 
 def results_sections(
-    *, own: bool, equality: bool, mistakes: bool, parity_map: bool
+    *, custom: bool, equality: bool, mistakes: bool, parity_map: bool
 ) -> dict[str, str]:
     """Key → number, of the sections of the results.
 
     Args:
-        own: Whether the experiment has figures of its own.
-        equality: Whether the equality of the sides can be tested.
+        custom: Whether the experiment's file describes figures.
+        equality: Whether the equality of the backends can be tested.
         mistakes: Whether there are test rows.
         parity_map: Whether a map of comparisons is drawn.
     """
     present = {
-        "own": own,
+        "custom": custom,
         "loss": True,
         "gaps": True,
         "equality": equality,
@@ -28,3 +112,180 @@ def results_sections(
     }
     keys = [key for key, is_there in present.items() if is_there]
     return {key: f"7.{place}" for place, key in enumerate(keys, 1)}
+
+
+def listing_of(command: str) -> str:
+    """The command of a run as a listing."""
+    return f"```\n{command_line(command) or '(not recorded)'}\n```"
+
+
+def _extent(run: Run) -> dict[str, Any]:
+    """How much of the experiment was done."""
+    record = run.record
+    experiment = record.experiment
+    return {
+        "complete": record.status == "complete",
+        "finished": sum(training.finished for training in record.trainings),
+        "planned": len(experiment.configurations) * len(experiment.training.seeds),
+        "sampled": record.sample and record.data.name != experiment.data.name,
+        "max_steps": record.max_steps,
+        "failures": record.failures,
+        "most_failures": MOST_FAILURES,
+    }
+
+
+def _results(run: Run, trainings: Sequence[TrainingStatistics]) -> dict[str, Any]:
+    """What the sections of the results say of each training, and of all together."""
+    experiment = run.record.experiment
+    detailed = in_detail(run, trainings)
+    paragraphs = {id(training) for training in detailed}
+    others = [training for training in trainings if id(training) not in paragraphs]
+    failed = [t for t in detailed if t.verdict.failed or not t.record.finished]
+    return {
+        "many": many(run),
+        "several_seeds": several_seeds(run),
+        "measure": measure(run),
+        "ranking_measure": ranking_measure(run),
+        "dtype": experiment.training.dtype,
+        "all": together(run, trainings),
+        "detailed": detailed,
+        "wrong": failed,
+        "others": together(run, others),
+        "ranking": ranking(run, trainings),
+        "choice": _choice(run),
+        "pairs": compared_pairs(run, trainings),
+        "over_seeds": over_seeds(run, trainings),
+        "predicted": "targets" in run.predictions and any(t.predicted for t in trainings),
+        "evaluated_rows": _evaluated_rows(run),
+        "configurations": len({training.record.label for training in trainings}),
+        "results_rows": {"most": MOST_ROWS, "best": BEST, "worst": WORST},
+        "most_equalities": MOST_EQUALITIES,
+    }
+
+
+class Equalities(NamedTuple):
+    """Whether NumPy and PyTorch end equally good.
+
+    Attributes:
+        whole: The test over all configurations together.
+        single: The test of each configuration.
+        quantity: What is compared.
+        margin: How large a difference counts as none.
+    """
+
+    whole: Equality
+    single: list[Equality]
+    quantity: str
+    margin: float
+
+
+class Choice(NamedTuple):
+    """Which of many trainings figures and paragraphs are about.
+
+    Attributes:
+        trainings: How many there are.
+        of_a_seed: How many of one seed.
+        seed: The seed that they are of; None where there is only one.
+        axis: The axis of two cases that they are the ends of; None where they are the ends of all.
+        measure: By what they are ranked.
+        labels: Theirs.
+    """
+
+    trainings: int
+    of_a_seed: int
+    seed: int | None
+    axis: str | None
+    measure: str
+    labels: list[str]
+
+
+def _choice(run: Run) -> Choice | None:
+    """Which trainings are shown of many; None where all of the first seed are."""
+    if not many(run):
+        return None
+    first = of_first_seed(run)
+    return Choice(
+        len(run.record.trainings),
+        len(first),
+        first[0].seed if several_seeds(run) else None,
+        axis_of_two(run),
+        ranking_measure(run),
+        [training.label for training in shown(run)],
+    )
+
+
+class Start(NamedTuple):
+    """Trainings of which the same is to be said at step 0.
+
+    Attributes:
+        values: How many parameter values were compared.
+        differing: How many of their bits differ.
+        copied: Whether PyTorch was then given NumPy's values.
+        labels: Those of the trainings.
+    """
+
+    values: int
+    differing: int
+    copied: bool
+    labels: list[str]
+
+
+def _starts(trainings: Sequence[TrainingStatistics]) -> dict[str, Any]:
+    """The comparisons at step 0, and their sums where they are too many to be listed."""
+    groups: dict[tuple[int, int, bool], list[str]] = {}
+    for training in trainings:
+        initial = training.record.initial
+        copied = initial.copied and initial.differing_bits > 0
+        key = (initial.values, initial.differing_bits, copied)
+        groups.setdefault(key, []).append(training.label)
+    initials = [training.record.initial for training in trainings]
+    return {
+        "starts": [Start(*key, labels) for key, labels in groups.items()],
+        "starting_bits": [initial.differing_bits for initial in initials],
+        "copied_starts": sum(initial.copied for initial in initials),
+        "most_lines": MOST_LINES,
+    }
+
+
+def _claim(run: Run, result: ClaimResult) -> dict[str, Any]:
+    """A claim, its decisions, and the trainings that it is about, in words."""
+    claim = result.claim
+    others = alternatives(run.record.experiment, claim.than or {})
+    return {
+        "claim": claim,
+        "together": result.decision.value,
+        "by_backend": {backend: found.value for backend, found in result.decisions.items()},
+        "in_words": (in_words(claim.of), [in_words(other) for other in others]),
+    }
+
+
+def _means(run: Run, figure: Any) -> dict[str, float | None]:
+    """Backend → the mean of a published figure's quantity in this run."""
+    found = reported_here(run, figure)
+    return {backend: None if one is None else one.mean for backend, one in found.items()}
+
+
+def _rows(run: Run) -> list[str]:
+    """How many rows each split has."""
+    data = run.record.data
+    splits = {
+        "training row": data.train_rows,
+        "validation row": data.validation_rows,
+        "test row": data.test_rows,
+    }
+    return [plural(number, name) for name, number in splits.items() if number]
+
+
+def _evaluated_rows(run: Run) -> list[str]:
+    """On how many rows of each split the figures of the results are measured."""
+    data = run.record.data
+    most = run.record.experiment.training.evaluate_rows
+    splits = {"test": data.test_rows, "validation": data.validation_rows}
+    if most is not None:
+        splits["training"] = data.train_rows
+    return [
+        ("the first " if most and most < number else "")
+        + plural(min(number, most or number), f"{split} row")
+        for split, number in splits.items()
+        if number
+    ]

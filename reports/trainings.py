@@ -1,14 +1,17 @@
-"""The trainings of a run, as the report orders, chooses and names them."""
+"""The trainings of a run: which of them figures and paragraphs show, and how they are named."""
 
 from __future__ import annotations
 
 import math
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from compare.analysis.quantities import quantity
 from compare.records.run import Run, TrainingRecord
-from reports.wording import escaped, joined, plural
+from compare.spec.experiment import OPTIMIZER, Configuration, Experiment
+from compare.spec.vary import AxisSettings, setting
+from reports.text import escaped
 
 MOST_SHOWN = 4
 """Figures and paragraphs about single trainings are about so many of them."""
@@ -49,7 +52,7 @@ def shown(run: Run) -> list[TrainingRecord]:
     trainings = of_first_seed(run)
     if len(trainings) <= MOST_SHOWN:
         return trainings
-    axis = _axis_of_two(run)
+    axis = axis_of_two(run)
     groups: dict[str, list[TrainingRecord]] = {}
     for training in trainings:
         case = "" if axis is None else training.variant.get(axis, "")
@@ -62,7 +65,7 @@ def shown(run: Run) -> list[TrainingRecord]:
     return [training for training in trainings if training.label in chosen]
 
 
-def _axis_of_two(run: Run) -> str | None:
+def axis_of_two(run: Run) -> str | None:
     """The first axis that has two cases, where it is not the only one that is varied."""
     configurations = list(run.configurations.values())
     cases = {
@@ -111,24 +114,65 @@ def ranked(run: Run, trainings: Sequence[TrainingRecord]) -> list[TrainingRecord
     return sorted(trainings, key=place)
 
 
-def choice(run: Run) -> str:
-    """Which trainings figures and paragraphs are about, where they are not about all."""
-    first, all_of_them = of_first_seed(run), run.record.trainings
-    if len(first) > MOST_SHOWN:
-        names = joined([f"*{escaped(training.label)}*" for training in shown(run)])
-        seed = f" of seed {first[0].seed}" if several_seeds(run) else ""
-        axis = _axis_of_two(run)
-        which = (
-            "taken at equal distances from the best to the worst"
-            if axis is None
-            else f"the best and the worst of either case of {escaped(axis)}"
-        )
-        return (
-            f"The run has {plural(len(all_of_them), 'training')}. Tables and the experiment's own "
-            "figures have them all; where a figure or a paragraph is about single trainings, it is "
-            f"about {len(shown(run))} of the {len(first)}{seed}, {which} by NumPy's final "
-            f"{ranking_measure(run)}: {names}."
-        )
-    if several_seeds(run):
-        return "The figures of this report and its paragraphs show the first seed."
-    return ""
+class Column(NamedTuple):
+    """A column: its name, and what stands in it for a configuration."""
+
+    head: str
+    cell: Callable[[Configuration], str]
+
+
+def columns_of(experiment: Experiment) -> list[Column]:
+    """A column for each axis that has more than one case; that of the optimizer if none has.
+
+    The trials of a random search are told apart by the settings that were drawn.
+    """
+    configurations = experiment.configurations
+    found: list[Column] = []
+    for axis in [OPTIMIZER, *experiment.vary]:
+        if len({configuration.variant[axis] for configuration in configurations}) > 1:
+            form = experiment.vary.get(axis)
+            if form is not None and form.powers_of_ten:
+                found += _settings(axis, form)
+            else:
+                found.append(_case(axis))
+    return found or [_case(OPTIMIZER)]
+
+
+def short_case(axis: str, case: str) -> str:
+    """A case without the name of its axis, which stands above it: ``std 0.01`` → ``0.01``."""
+    return case.removeprefix(f"{axis} ") or case
+
+
+def drawn_settings(experiment: Experiment, configuration: Configuration) -> list[tuple[str, float]]:
+    """(name, value) of what a random search drew for a configuration."""
+    tree = configuration.experiment.model_dump(mode="json")
+    found = []
+    for axis in experiment.vary.values():
+        for key in axis.powers_of_ten or {}:
+            value = setting(tree, key)
+            if isinstance(value, int | float):
+                found.append((_name(key), float(value)))
+    return found
+
+
+def _case(axis: str) -> Column:
+    return Column(
+        escaped(axis), lambda configuration: escaped(short_case(axis, configuration.variant[axis]))
+    )
+
+
+def _settings(axis: str, form: AxisSettings) -> list[Column]:
+    def cell(key: str) -> Callable[[Configuration], str]:
+        def setting_of(configuration: Configuration) -> str:
+            value = setting(configuration.experiment.model_dump(mode="json"), key)
+            return f"{value:.3g}" if isinstance(value, int | float) else "–"
+
+        return setting_of
+
+    keys = [Column(escaped(_name(key)), cell(key)) for key in form.powers_of_ten or {}]
+    return [_case(axis), *keys]
+
+
+def _name(key: str) -> str:
+    """``optimizers.SGD.weight_decay`` → ``weight decay``."""
+    return key.rpartition(".")[2].replace("_", " ")

@@ -26,7 +26,7 @@ from compare.records.run import DemoRecord, Run, TrainingRecord, read_run
 from compare.spec.loading import experiment_names, load_form
 from compare.spec.report import ReportedValue
 from experiments.errors import InputError
-from reports.wording import plural
+from reports.text import plural
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "results.md"
 

@@ -35,7 +35,7 @@ ROOMS = (
 )
 
 # Rooms of which a report reads the records, and nothing else.
-ALSO_READ_BY_REPORTS = ("bench", "demos", "parity")
+ALSO_READ_BY_REPORTS = ("bench", "demos")
 
 # The rooms that need neither NumPy layers nor PyTorch: reports are made from them alone.
 WITHOUT_BACKENDS = ("analysis", "records", "spec")

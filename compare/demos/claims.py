@@ -368,7 +368,8 @@ def _layer_result(
     answers, numbers = {}, {}
     for backend in BACKENDS:
         found = [
-            (part, *_decide_part(part, list(networks[backend, label].values()))) for part in claim.parts
+            (part, *_decide_part(part, list(networks[backend, label].values())))
+            for part in claim.parts
         ]
         answers[backend] = combine([answer for _, _, answer in found], every=True)
         # A quantity with two bounds is written once.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -103,7 +103,7 @@ def _networks(settings: ActivationHistograms, progress: Progress) -> Trainings:
         )
 
 
-def _sources(shown: list[Callable[..., Any]], algorithms: list[str]) -> dict[str, str]:
+def _sources(shown: Sequence[Callable[..., Any]], algorithms: Sequence[str]) -> dict[str, str]:
     """File → source for the report: functions and classes alone, then the optimizers' files."""
     found = {
         f"{f.__module__.replace('.', '/')}.py, {f.__name__}": inspect.getsource(f) for f in shown

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from compare.records.run import Run
-from reports.figures import (
-    asked,
-    confusion,
-    curves,
-    differences,
-    drift,
-    mistakes,
-    parity,
-    samples,
-    timing,
-)
-from reports.figures.canvas import Drawing, Figure, rendered, style
+from reports.figures.curves import draw_curves, draw_differences, draw_drift
+from reports.figures.custom import draw_custom
+from reports.figures.images import draw_confusion, draw_mistakes, draw_samples
+from reports.figures.parity import draw_parity
+from reports.figures.style import Figure, rendered, style
+from reports.figures.timing import draw_timing
 
 __all__ = ["Figure", "draw_figures"]
 
@@ -24,17 +18,16 @@ def draw_figures(run: Run) -> list[Figure]:
     figures: list[Figure] = []
     with style():
         for draw in (
-            samples.draw,
-            asked.draw,
-            curves.draw,
-            differences.draw,
-            drift.draw,
-            confusion.draw,
-            mistakes.draw,
-            timing.draw,
-            parity.draw,
+            draw_samples,
+            draw_custom,
+            draw_curves,
+            draw_differences,
+            draw_drift,
+            draw_confusion,
+            draw_mistakes,
+            draw_timing,
+            draw_parity,
         ):
-            drawings: list[Drawing] = draw(run)
-            for drawing in drawings:
+            for drawing in draw(run):
                 figures.append(rendered(drawing, len(figures) + 1))
     return figures

@@ -1,4 +1,4 @@
-"""Loss and accuracy along the trainings."""
+"""What changes along a training: losses and accuracies, their differences, and drift."""
 
 from __future__ import annotations
 
@@ -6,19 +6,27 @@ from typing import Any
 
 import numpy as np
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from compare.analysis.quantities import BACKENDS, batch_values, evaluations
 from compare.records.run import Run, TrainingRecord
-from reports.figures.canvas import GREY, SIDE_COLOURS, Drawing, paper
+from reports.figures.style import BACKEND_COLOURS, BLUE, GREY, VERMILLION, Drawing, paper
+from reports.statistics import gaps
 from reports.trainings import heading, shown
 
 POINTS = 300
+"""About so many points of a running mean are drawn."""
+GROUPS = 400
+"""Differences are drawn in at most so many groups, each with its largest."""
 FLATTENS = 20.0
+"""A loss so many times the first of another makes the axis logarithmic."""
+FLOAT32_ROUNDOFF = 2.0**-24
 MARKS = {"train": "o", "validation": "^", "test": "s"}
 DASHES = {"train": "-", "validation": ":", "test": "--"}
+REPLICA_DASHES = ["--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3))]
 
 
-def draw(run: Run) -> list[Drawing]:
+def draw_curves(run: Run) -> list[Drawing]:
     """One column a training, losses above and accuracies below."""
     trainings = [t for t in shown(run) if evaluations(run, "numpy", t, "train", "loss")]
     if not trainings:
@@ -41,10 +49,10 @@ def draw(run: Run) -> list[Drawing]:
         Drawing(
             "curves",
             canvas,
-            "Loss and accuracy of both sides. Lines are NumPy's and open marks PyTorch's; where "
-            "every mark sits on its line, the two sides train alike. The grey line is the running "
-            "mean over NumPy's batches in training mode, before each update; everything else is "
-            "measured in evaluation mode at the end of an epoch.",
+            "Loss and accuracy of both backends. Lines are NumPy's and open marks PyTorch's; where "
+            "every mark sits on its line, the two backends train alike. The grey line is the "
+            "running mean over NumPy's batches in training mode, before each update; everything "
+            "else is measured in evaluation mode at the end of an epoch.",
             "Curves of loss and accuracy against the epoch, one column for each optimizer, with "
             "NumPy as lines and PyTorch as marks.",
         )
@@ -103,4 +111,137 @@ def _draw_evaluations(
             if backend == "numpy"
             else {"ls": "none", "marker": MARKS[split], "mfc": "none", "mew": 0.9}
         )
-        axis.plot(epochs, values, color=SIDE_COLOURS[backend], label=f"{name}, {split}", **look)
+        axis.plot(epochs, values, color=BACKEND_COLOURS[backend], label=f"{name}, {split}", **look)
+
+
+def draw_differences(run: Run) -> list[Drawing]:
+    """|NumPy − PyTorch| of every loss, one panel a training."""
+    trainings = [t for t in shown(run) if len(gaps(run, t, "loss")[0])]
+    if not trainings:
+        return []
+    canvas, axes = paper(6.6, 1, len(trainings), sharey=True)
+    for axis, training in zip(axes[0], trainings, strict=True):
+        _draw_differences_of(axis, run, training)
+        axis.set_title(heading(run, training))
+        axis.set_xlabel("epoch")
+    axes[0, 0].set_ylabel("|loss NumPy − loss PyTorch| (nats)")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    canvas.legend(handles, labels, loc="outside upper center", ncols=len(labels))
+    return [
+        Drawing(
+            "differences",
+            canvas,
+            "The curves of the two backends subtracted, on a logarithmic axis. The dotted line is "
+            "the unit roundoff of float32, 2⁻²⁴, below which nothing of size 1 can agree; losses "
+            "that are equal to the bit have no point. Where there are more batches than the paper "
+            "has room for, the largest difference in each group is drawn.",
+            "The absolute difference of the two backends' losses against the epoch, on a "
+            "logarithmic axis.",
+        )
+    ]
+
+
+def _draw_differences_of(axis: Any, run: Run, training: TrainingRecord) -> None:
+    per_epoch = run.steps_per_epoch[training.label]
+    steps, largest = _thinned(*gaps(run, training, "loss"))
+    axis.plot(
+        (steps + 1) / per_epoch,
+        _positive(largest),
+        color=BLUE,
+        ls="none",
+        marker=".",
+        ms=2.5,
+        label="training batches",
+    )
+    numpy, torch = (
+        dict(evaluations(run, backend, training, "test", "loss")) for backend in ("numpy", "torch")
+    )
+    last = training.steps / per_epoch
+    epochs = [epoch for epoch in numpy if epoch in torch]
+    axis.plot(
+        [min(epoch, last) for epoch in epochs],
+        _positive(np.array([abs(numpy[e] - torch[e]) for e in epochs])),
+        color=VERMILLION,
+        ls="none",
+        marker="s",
+        mfc="white",
+        label="whole test set",
+    )
+    axis.axhline(FLOAT32_ROUNDOFF, color=GREY, ls=":", lw=1, label="float32 unit roundoff")
+    axis.set_yscale("log")
+
+
+def _thinned(steps: np.ndarray, gaps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """At most so many groups of neighbours, each with its largest value."""
+    size = -(-len(gaps) // GROUPS)
+    starts = np.arange(0, len(gaps), size)
+    return steps[starts], np.maximum.reduceat(gaps, starts)
+
+
+def _positive(values: np.ndarray) -> np.ndarray:
+    """What a logarithmic axis can show; the rest as gaps."""
+    return np.where(values > 0, values, np.nan)
+
+
+def draw_drift(run: Run) -> list[Drawing]:
+    """Distance of every run's weights from PyTorch's float64 run, one panel a training."""
+    panels = []
+    for training in shown(run):
+        rows = run.drift_of(training)
+        if rows:
+            panels.append((training, rows))
+    if not panels:
+        return []
+    canvas, axes = paper(7.2, 1, len(panels), sharey=True)
+    for axis, (training, rows) in zip(axes[0], panels, strict=True):
+        replicas = iter(REPLICA_DASHES * 2)
+        for name in dict.fromkeys(row.run for row in rows):
+            steps = [row.step for row in rows if row.run == name]
+            distances = [row.distance for row in rows if row.run == name]
+            axis.plot(steps, distances, **_drift_line(name, replicas))
+        _step_axis(axis, max(row.step for row in rows))
+        axis.set_yscale("log")
+        axis.set_title(heading(run, training))
+        axis.set_xlabel("training step")
+    axes[0, 0].set_ylabel("relative distance of the weights")
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    canvas.legend(handles, labels, loc="outside upper center", ncols=3)
+    return [
+        Drawing(
+            "drift",
+            canvas,
+            "Relative distance ‖θ − θ₆₄‖ / ‖θ₆₄‖ of the weights from PyTorch's float64 run, for "
+            "both backends and for PyTorch replicas that see the same batches with their rows in "
+            "another order. All of them are right; they part by rounding alone. The figure is "
+            "shown, not judged.",
+            "Relative distance of the weights from a float64 run against the training step, on "
+            "logarithmic axes: NumPy, PyTorch, and PyTorch replicas.",
+        )
+    ]
+
+
+def _step_axis(axis: Any, last: int) -> None:
+    """Logarithmic where the steps span more than a decade; whole numbers in any case."""
+    if last > 10:
+        axis.set_xscale("log")
+    else:
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:g}"))
+
+
+def _drift_line(name: str, replicas: Any) -> dict[str, Any]:
+    if name == "numpy":
+        return {"color": BACKEND_COLOURS["numpy"], "lw": 1.8, "label": "NumPy", "zorder": 3}
+    if name == "torch":
+        return {
+            "color": BACKEND_COLOURS["torch"],
+            "ls": "-",
+            "lw": 0.9,
+            "marker": "o",
+            "ms": 3,
+            "mfc": "white",
+            "markevery": 0.12,
+            "label": "PyTorch",
+            "zorder": 4,
+        }
+    return {"color": GREY, "ls": next(replicas), "lw": 1.0, "label": f"PyTorch, {name}"}

@@ -13,17 +13,17 @@ from compare.demos.claims import PathMeasures, PathsByBackend, distances, measur
 from compare.records.run import Run
 from compare.records.tables import HistogramRow, LayerRow
 from compare.spec.demos import ActivationHistograms, OptimizerPaths, network_label, spread_label
-from reports.figures.canvas import (
+from reports.figures.style import (
     BLUE,
     GREEN,
     GREY,
     ORANGE,
-    SIDE_COLOURS,
+    BACKEND_COLOURS,
     VERMILLION,
     Drawing,
     paper,
 )
-from reports.wording import joined, number, plural
+from reports.text import joined, number, plural
 
 COLOURS = (BLUE, VERMILLION, GREEN, ORANGE, GREY, "#CC79A7", "#56B4E9", "black")
 SPREAD_COLOURS = COLOURS[:4]
@@ -70,8 +70,8 @@ def _contours(settings: OptimizerPaths, paths: PathsByBackend) -> Drawing:
         axis.grid(visible=False)
         axis.plot(0, 0, "+", color="black", ms=8, mew=1.2, label="minimum")
         numpy, torch = paths["numpy", label].points, paths["torch", label].points
-        axis.plot(*numpy.T, ".-", color=SIDE_COLOURS["numpy"], lw=1.1, ms=3.5, label="NumPy")
-        axis.plot(*torch.T, "o", color=SIDE_COLOURS["torch"], mfc="none", ms=6, mew=0.8,
+        axis.plot(*numpy.T, ".-", color=BACKEND_COLOURS["numpy"], lw=1.1, ms=3.5, label="NumPy")
+        axis.plot(*torch.T, "o", color=BACKEND_COLOURS["torch"], mfc="none", ms=6, mew=0.8,
                   label="PyTorch")  # fmt: skip
         axis.plot(*numpy[0], "s", color="black", ms=4.5, label="start")
         axis.set_title(f"{label}: length {number(paths['numpy', label].length)}")
@@ -208,9 +208,9 @@ def _histogram(axis: Any, activation: str, bins: Sequence[HistogramRow]) -> floa
         counts = np.array([b.values for b in bins if b.backend == backend])
         heights[backend] = counts / max(counts.sum(), 1)
     edges = np.array([b.low for b in bins if b.backend == "numpy"] + [bins[-1].high])
-    axis.stairs(heights["numpy"], edges, fill=True, color=SIDE_COLOURS["numpy"], alpha=0.45,
+    axis.stairs(heights["numpy"], edges, fill=True, color=BACKEND_COLOURS["numpy"], alpha=0.45,
                 label="NumPy")  # fmt: skip
-    axis.plot((edges[:-1] + edges[1:]) / 2, heights["torch"], "o", color=SIDE_COLOURS["torch"],
+    axis.plot((edges[:-1] + edges[1:]) / 2, heights["torch"], "o", color=BACKEND_COLOURS["torch"],
               mfc="none", ms=2, mew=0.5, label="PyTorch")  # fmt: skip
     axis.set_xlim(edges[0], edges[-1])
     axis.xaxis.set_major_locator(MaxNLocator(2))

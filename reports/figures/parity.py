@@ -1,28 +1,99 @@
-"""Every comparison of a training in one picture."""
+"""Thousands of comparisons as one map, sites × steps, in units of each bound."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm, to_rgba
 
 from compare.records.run import Run, TrainingRecord
-from reports.figures.canvas import Drawing, paper
-from reports.network import modules_of
-from reports.parity_grid import PANELS, PARTS, Grid, parity_grid
+from compare.records.tables import ParityRow
+from reports.figures.style import Drawing, paper
+from reports.network import COMPARISONS, Site, class_of, site_of
+from reports.text import count, plural
 from reports.trainings import label, many, ranked, shown
-from reports.wording import count, plural
 
+MOST_ROWS = 64
+MOST_COLUMNS = 100
+
+PARTS = {
+    "initial": "start",
+    "shuffle": "shuffle",
+    "forward": "forward",
+    "buffer": "buffers",
+    "backward": "backward",
+    "gradient": "gradients",
+    "update": "update",
+    "optimizer": "optimizer state",
+}
 LEAST = 1e-6
 FAILURE, NOT_COMPARED = "#D7191C", "#e4e4e4"
 ROW_CM, MARGIN_CM = 0.27, 2.9
 LABEL_POINTS = 6.0
 
 
-def draw(run: Run) -> list[Drawing]:
+class Grid(NamedTuple):
+    """What a heatmap draws.
+
+    Attributes:
+        rows: (part, label) of each row.
+        steps: The first step of each column.
+        ratios: Panel → error / bound, the largest in each cell, NaN where nothing was compared.
+        failed: Panel → how many comparisons of each cell failed.
+    """
+
+    rows: list[tuple[str, str]]
+    steps: list[int]
+    ratios: dict[str, np.ndarray]
+    failed: dict[str, np.ndarray]
+
+
+# From fine to coarse: every site, every module, every outermost module, every part.
+LEVELS: list[Callable[[Site], str]] = [
+    lambda site: "" if site.part == "initial" else site.name.replace("/", " "),
+    lambda site: "" if site.part == "initial" else site.module,
+    lambda site: "" if site.part == "initial" else site.module.partition(".")[0],
+    lambda site: "",
+]
+
+
+def parity_grid(rows: Sequence[ParityRow]) -> Grid:
+    """Gather comparisons into the finest grid that can be read on a page."""
+    sites = [site_of(row) for row in rows]
+    for level in LEVELS:
+        names = dict.fromkeys((site.part, level(site)) for site in sites)
+        if len(names) <= MOST_ROWS:
+            break
+    order = {part: place for place, part in enumerate(PARTS)}
+    labels = sorted(names, key=lambda name: order.get(name[0], len(order)))
+    all_steps = sorted({row.step for row in rows})
+    size = max(1, -(-len(all_steps) // MOST_COLUMNS))
+    row_of = {name: place for place, name in enumerate(labels)}
+    column_of = {step: place // size for place, step in enumerate(all_steps)}
+    shape = (len(labels), len(all_steps[::size]))
+    kinds = [kind for kind in COMPARISONS if any(site.kind == kind for site in sites)]
+    ratios = {kind: np.full(shape, np.nan) for kind in kinds}
+    failed = {kind: np.zeros(shape, int) for kind in kinds}
+    for row, site in zip(rows, sites, strict=True):
+        cell = row_of[site.part, level(site)], column_of[row.step]
+        ratios[site.kind][cell] = np.fmax(ratios[site.kind][cell], _ratio(row))
+        failed[site.kind][cell] += not row.passed
+    return Grid(labels, all_steps[::size], ratios, failed)
+
+
+def _ratio(row: ParityRow) -> float:
+    if np.isnan(row.numpy_error):
+        return float("inf")
+    if row.tolerance > 0:
+        return row.numpy_error / row.tolerance
+    return 0.0 if row.passed else float("inf")
+
+
+def draw_parity(run: Run) -> list[Drawing]:
     """A heatmap for each training, its kinds of comparison beside each other.
 
     Where not all trainings are shown, the best and the worst of those that are have one.
@@ -44,9 +115,9 @@ def _drawing(run: Run, training: TrainingRecord, grid: Grid, name: str, compared
     colours = ScalarMappable(LogNorm(LEAST, 1.0), "cividis_r")
     for axis, panel in zip(axes[0], panels, strict=True):
         _draw_panel(axis, grid, panel, colours)
-        axis.set_title(PANELS[panel])
+        axis.set_title(COMPARISONS[panel])
         axis.set_xlabel("training step")
-    _label_rows(axes[0], grid, {m.name: m.kind for m in modules_of(run, training)})
+    _label_rows(axes[0], grid, {name: class_of(training, name) for name in training.modules})
     bar = canvas.colorbar(
         colours,
         ax=list(axes[0]),

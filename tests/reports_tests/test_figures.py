@@ -11,9 +11,16 @@ import pytest
 
 from compare.records.run import read_run
 from compare.records.tables import ParityRow
-from reports.figures import confusion, curves, differences, draw_figures, mistakes, parity, samples
-from reports.figures.canvas import rendered, style
-from reports.parity_grid import MOST_COLUMNS, MOST_ROWS, parity_grid
+from reports.figures import draw_figures
+from reports.figures.curves import draw_curves, draw_differences
+from reports.figures.images import (
+    confusion_matrix,
+    draw_confusion,
+    draw_mistakes,
+    draw_samples,
+)
+from reports.figures.parity import MOST_COLUMNS, MOST_ROWS, draw_parity, parity_grid
+from reports.figures.style import rendered, style
 
 MakeRun = Callable[..., Path]
 
@@ -32,7 +39,7 @@ def marked(drawing: object) -> int:
 def test_every_failing_cell_is_marked_and_no_other(make_run: MakeRun, failing: set) -> None:
     run = read_run(make_run(failing=failing))
     with style():
-        drawings = parity.draw(run)
+        drawings = draw_parity(run)
     assert [drawing.name for drawing in drawings] == ["parity-1", "parity-2"]
     for drawing in drawings:
         assert marked(drawing) == len(failing)
@@ -42,7 +49,7 @@ def test_every_failing_cell_is_marked_and_no_other(make_run: MakeRun, failing: s
 
 def test_a_heatmap_names_modules_with_their_class(make_run: MakeRun) -> None:
     with style():
-        drawing = parity.draw(read_run(make_run(optimizers=("SGD",))))[0]
+        drawing = draw_parity(read_run(make_run(optimizers=("SGD",))))[0]
     names = [label.get_text() for label in drawing.canvas.axes[0].get_yticklabels()]
     assert names[0] == ""  # the bits at the start
     assert "0 output" in names
@@ -90,7 +97,7 @@ def test_nan_and_zero_tolerance_in_a_grid() -> None:
 
 def test_confusion_matrix_counts() -> None:
     targets, predicted = np.array([0, 0, 1, 2]), np.array([0, 1, 1, 0])
-    matrix = confusion.confusion_matrix(targets, predicted, 3)
+    matrix = confusion_matrix(targets, predicted, 3)
     assert matrix.tolist() == [[1, 1, 0], [0, 1, 0], [1, 0, 0]]
 
 
@@ -102,14 +109,14 @@ def test_more_classes_than_can_be_numbered_are_drawn_without_numbers(make_run: M
     start, end = text.index('"class_names": [') + 16, text.index("]", text.index('"class_names"'))
     record.write_text(text[:start] + names + text[end:], encoding="utf-8")
     with style():
-        drawing = confusion.draw(read_run(path))[0]
+        drawing = draw_confusion(read_run(path))[0]
     assert not drawing.canvas.axes[0].texts
 
 
-def test_mistakes_are_framed_where_the_other_side_answers_otherwise(make_run: MakeRun) -> None:
+def test_mistakes_are_framed_where_the_other_backend_answers_otherwise(make_run: MakeRun) -> None:
     run = read_run(make_run(optimizers=("SGD",), wrong=(1, 3)))
     with style():
-        drawing = mistakes.draw(run)[0]
+        drawing = draw_mistakes(run)[0]
     axis = drawing.canvas.axes[0]
     assert len(axis.lines) == 2  # PyTorch's second and third mistake
     words = [text.get_text() for text in axis.texts]
@@ -120,14 +127,14 @@ def test_mistakes_are_framed_where_the_other_side_answers_otherwise(make_run: Ma
 def test_no_mistake_no_pictures_no_figure(make_run: MakeRun) -> None:
     right = read_run(make_run("right", optimizers=("SGD",), wrong=(0, 0)))
     blind = read_run(make_run("blind", optimizers=("SGD",), pictures=False))
-    assert mistakes.draw(right) == []
-    assert mistakes.draw(blind) == []
-    assert samples.draw(blind) == []
+    assert draw_mistakes(right) == []
+    assert draw_mistakes(blind) == []
+    assert draw_samples(blind) == []
 
 
 def test_curves_have_lines_for_numpy_and_marks_for_pytorch(make_run: MakeRun) -> None:
     with style():
-        canvas = curves.draw(read_run(make_run()))[0].canvas
+        canvas = draw_curves(read_run(make_run()))[0].canvas
     losses = canvas.axes[0]
     looks = {line.get_label(): (line.get_linestyle(), line.get_marker()) for line in losses.lines}
     assert looks["NumPy, train"] == ("-", "None")
@@ -140,8 +147,8 @@ def test_curves_have_lines_for_numpy_and_marks_for_pytorch(make_run: MakeRun) ->
 def test_long_runs_are_thinned(make_run: MakeRun) -> None:
     run = read_run(make_run(optimizers=("SGD",), steps=3000, experiment=None))
     with style():
-        (drawing,) = differences.draw(run)
-        (curve,) = curves.draw(run)
+        (drawing,) = draw_differences(run)
+        (curve,) = draw_curves(run)
     assert max(len(line.get_xdata()) for line in drawing.canvas.axes[0].lines[:1]) <= 400
     batches = next(x for x in curve.canvas.axes[0].lines if x.get_label() == "NumPy, batches")
     assert len(batches.get_xdata()) <= 600
@@ -156,6 +163,8 @@ def test_long_runs_are_thinned(make_run: MakeRun) -> None:
         {"loss": lambda step: 0.0},
         {"steps": 1},
         {"finished": False, "compared": False, "drift": False, "ratio": None},
+        {"record": {"trainings": []}},
+        {"modules": {}, "weights": False, "pictures": False},
         {"optimizers": ("SGD", "Adam", "RMS"), "experiment": {"optimizers": {
             "SGD": {"lr": 0.1}, "Adam": {"lr": 0.1}, "RMS": {"algorithm": "SGD", "lr": 0.1}}}},
     ],
@@ -171,7 +180,7 @@ def test_a_drawing_gives_the_same_bytes_again(make_run: MakeRun) -> None:
 
     def once() -> bytes:
         with style():
-            return rendered(curves.draw(run)[0], 1).svg
+            return rendered(draw_curves(run)[0], 1).svg
 
     assert once() == once()
     assert b"<dc:date>" not in once()

@@ -1,4 +1,4 @@
-"""The whole report: files, bytes, independence, and every shape of run."""
+"""The documents of a report: files, bytes, what is loaded, and what a reader's browser gets."""
 
 from __future__ import annotations
 
@@ -10,47 +10,47 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from reports_tests.synthetic_run import Rendered
 
 from experiments.errors import InputError
+from reports import report
 from reports.report import write_report
 
 MakeRun = Callable[..., Path]
 
 
-def text_of(run: Path) -> str:
-    write_report(run)
-    return (run / "report" / "report.md").read_text(encoding="utf-8")
+@pytest.fixture
+def _without_documents(monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTML and PDF are left out: they take seconds to make."""
+    for name in ("html_document", "pdf_document"):
+        monkeypatch.setattr(report, name, lambda *_: b"")
+    monkeypatch.setattr(report, "draw_figures", lambda run: [])
 
 
-def test_all_files_are_made_and_returned(make_run: MakeRun) -> None:
-    run = make_run()
-    paths = write_report(run)
-    names = [path.relative_to(run / "report").as_posix() for path in paths]
-    made = [path for path in (run / "report").rglob("*") if path.is_file()]
-    assert sorted(made) == sorted(paths)
+def test_all_files_are_written_and_returned(rendered_run: Rendered) -> None:
+    folder = rendered_run.run / "report"
+    names = [path.relative_to(folder).as_posix() for path in rendered_run.files]
+    found = [path for path in folder.rglob("*") if path.is_file()]
+    assert sorted(found) == sorted(rendered_run.files)
     assert names[:3] == ["report.md", "report.html", "report.pdf"]
     assert "figures/curves.png" in names
     assert "figures/parity-2.svg" in names
-    assert all(path.stat().st_size > 0 for path in paths)
-    assert (run / "report" / "report.pdf").read_bytes().startswith(b"%PDF")
+    assert all(path.stat().st_size > 0 for path in rendered_run.files)
+    assert (folder / "report.pdf").read_bytes().startswith(b"%PDF")
 
 
-def test_the_same_records_give_the_same_bytes_wherever_they_stand(make_run: MakeRun) -> None:
-    run = make_run(flips=1, failing={(1, "gradient/1.weight")})
-    first = {path.name: path.read_bytes() for path in write_report(run)}
-    moved = run.parent / "elsewhere" / "moved run"
-    shutil.copytree(run, moved)
+def test_a_second_rendering_elsewhere_overwrites_with_the_same_bytes(
+    rendered_run: Rendered, tmp_path: Path
+) -> None:
+    first = {path.name: path.read_bytes() for path in rendered_run.files}
+    moved = tmp_path / "elsewhere" / "moved run"
+    shutil.copytree(rendered_run.run, moved)
+    (moved / "report" / "report.md").write_text("of another day", encoding="utf-8")
     again = {path.name: path.read_bytes() for path in write_report(moved)}
     assert first == again
     for content in first.values():
-        assert str(run).encode() not in content
+        assert str(rendered_run.run).encode() not in content
         assert b"/somewhere/else" not in content
-
-
-def test_a_second_rendering_overwrites_with_the_same_bytes(make_run: MakeRun) -> None:
-    run = make_run(optimizers=("SGD",))
-    first = {path: path.read_bytes() for path in write_report(run)}
-    assert {path: path.read_bytes() for path in write_report(run)} == first
 
 
 def test_neither_torch_nor_numpy_nn_is_imported(make_run: MakeRun) -> None:
@@ -63,16 +63,17 @@ def test_neither_torch_nor_numpy_nn_is_imported(make_run: MakeRun) -> None:
         "            raise ImportError(f'{name} must not be imported')\n"
         "sys.meta_path.insert(0, Refuse())\n"
         "from pathlib import Path\n"
-        "from reports.report import write_report\n"
-        f"write_report(Path({str(run)!r}))\n"
+        "from reports import report\n"
+        "report.html_document = report.pdf_document = lambda *_: b''\n"
+        f"report.write_report(Path({str(run)!r}))\n"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert (run / "report" / "report.html").exists()
+    assert (run / "report" / "report.md").exists()
 
 
-def test_the_html_is_one_file_with_nothing_outside(reported_run: Path) -> None:
-    html = (reported_run / "report" / "report.html").read_text(encoding="utf-8")
+def test_the_html_is_one_file_with_nothing_outside(rendered_run: Rendered) -> None:
+    html = rendered_run.html
     assert not re.search(r'src="(?!data:)', html)
     assert "<link" not in html
     assert "<script" not in html
@@ -88,24 +89,45 @@ def test_the_html_is_one_file_with_nothing_outside(reported_run: Path) -> None:
     assert all(f'id="{anchor}"' in html for anchor in inside)
 
 
-def test_every_picture_has_words_for_those_who_do_not_see_it(reported_run: Path) -> None:
-    folder = reported_run / "report"
-    html = (folder / "report.html").read_text(encoding="utf-8")
-    text = (folder / "report.md").read_text(encoding="utf-8")
-    pictures = list((folder / "figures").glob("*.png"))
-    assert len(re.findall(r'<img [^>]*(alt|aria-label)="[^"]+', html)) == len(pictures)
-    assert len(re.findall(r"!\[[^\]]+\]\(figures/[\w-]+\.png\)", text)) == len(pictures)
+def test_every_picture_has_words_for_those_who_do_not_see_it(rendered_run: Rendered) -> None:
+    pictures = list((rendered_run.run / "report" / "figures").glob("*.png"))
+    named = re.findall(r'<img [^>]*(alt|aria-label)="[^"]+', rendered_run.html)
+    assert len(named) == len(pictures)
+    named = re.findall(r"!\[[^\]]+\]\(figures/[\w-]+\.png\)", rendered_run.markdown)
+    assert len(named) == len(pictures)
 
 
+def test_figures_and_tables_are_numbered_without_gaps(rendered_run: Rendered) -> None:
+    for kind in ("Figure", "Table"):
+        found = re.findall(rf"^\*\*{kind} (\d+)\.\*\*", rendered_run.markdown, re.M)
+        assert [int(number) for number in found] == list(range(1, len(found) + 1))
+        assert len(found) >= 8
+    assert "site by site and step by step. See Figures 8 and 9." in rendered_run.markdown
+
+
+def test_markup_in_a_record_stays_text(rendered_run: Rendered) -> None:
+    assert "<b>bold" not in rendered_run.html
+    assert "&lt;b&gt;bold&lt;/b&gt; $title$" in rendered_run.html
+
+
+def test_what_a_run_lacks_is_said_before_anything_else(rendered_run: Rendered) -> None:
+    html = rendered_run.html
+    notice = html.index("This run stopped each training after 6 steps")
+    assert html.index("<h1") < notice < html.index("<nav") < html.index("<h2")
+
+
+@pytest.mark.usefixtures("_without_documents")
 def test_a_damaged_record_leaves_the_earlier_report_alone(make_run: MakeRun) -> None:
     run = make_run(optimizers=("SGD",))
-    before = text_of(run)
+    write_report(run)
+    before = (run / "report" / "report.md").read_text(encoding="utf-8")
     (run / "parity.csv").write_text("nonsense\n", encoding="utf-8")
     with pytest.raises(InputError, match=r"parity\.csv"):
         write_report(run)
     assert (run / "report" / "report.md").read_text(encoding="utf-8") == before
 
 
+@pytest.mark.usefixtures("_without_documents")
 def test_a_complete_run_without_its_predictions_is_refused(make_run: MakeRun) -> None:
     run = make_run(optimizers=("SGD",))
     (run / "predictions.safetensors").unlink()
@@ -113,25 +135,9 @@ def test_a_complete_run_without_its_predictions_is_refused(make_run: MakeRun) ->
         write_report(run)
 
 
+@pytest.mark.usefixtures("_without_documents")
 def test_a_report_folder_that_cannot_be_made_is_one_sentence(make_run: MakeRun) -> None:
     run = make_run(optimizers=("SGD",))
     (run / "report").write_text("in the way", encoding="utf-8")
     with pytest.raises(InputError, match="could not be made into a folder"):
         write_report(run)
-
-
-def test_markup_in_a_record_stays_text(make_run: MakeRun) -> None:
-    title = 'A <b>bold</b> $title$ with "quotes" | _and_ # more \\ [x](y)'
-    run = make_run(optimizers=("SGD",), experiment={"title": title})
-    write_report(run)
-    html = (run / "report" / "report.html").read_text(encoding="utf-8")
-    assert "<b>bold" not in html
-    assert "&lt;b&gt;bold&lt;/b&gt; $title$" in html
-
-
-def test_an_incomplete_run_says_so_before_anything_else(make_run: MakeRun) -> None:
-    run = make_run(optimizers=("SGD",), finished=False)
-    write_report(run)
-    html = (run / "report" / "report.html").read_text(encoding="utf-8")
-    notice = html.index("This run is incomplete")
-    assert html.index("<h1") < notice < html.index("<nav") < html.index("<h2")

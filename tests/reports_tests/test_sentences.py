@@ -1,28 +1,51 @@
-"""Every claim with both of its outcomes, and with what has no outcome."""
+"""Every sentence with each of its outcomes, and with what has no outcome."""
 
 from __future__ import annotations
 
-import inspect
 import math
+import re
 
 import pytest
+from compare.analysis.equivalence import Equality
 
+from compare.analysis.intervals import equivalence_test
+from compare.analysis.timings import Ratio
 from compare.records.run import NamedMistake
 from compare.records.tables import ParityRow
-from reports import sentences as say
+from compare.spec.report import Claim, Reported
+from reports.markdown import TEMPLATES, say
 
 ROW = ParityRow("SGD", 0, 3, "float32", "gradient/1.weight", 2e-5, 1e-7, 8e-6, False)
+FIGURE = Reported(quantity="test accuracy", label="SGD", by="X", value=0.9)
+AFTER_TWO = FIGURE.model_copy(update={"epoch": 2})
+HIGHER = Claim(
+    says="A is best",
+    by="me",
+    quantity="test accuracy",
+    of={"x": "A"},
+    relation="higher than",
+    than={"x": "B"},
+)
+LEAST = Claim(
+    says="it works", by="me", quantity="test loss", relation="at most", value=0.5, epoch=3
+)
+SAME, APART, WIDE = [0.0, 0.0], [0.05, 0.051], [0.05, -0.05]
+
+
+def equal(differences: list[float], label: str = "") -> Equality:
+    return Equality(label, differences, equivalence_test(differences, 0.01), "there is only one")
+
 
 CASES: list[tuple[str, tuple, str]] = [
-    ("completeness", (True, 2, 2), ""),
-    ("completeness", (False, 1, 2), "**This run is incomplete**: 1 of 2 trainings was finished"),
-    ("completeness", (False, 0, 1), "0 of 1 training were finished"),
-    ("extent", (False, None, "data"), ""),
-    ("extent", (True, None, "a sample"), "used a sample instead of the full data set;"),
-    ("extent", (True, 1, "a sample"), "full data set and stopped each training after 1 step;"),
+    ("incomplete", (True, 2, 2), ""),
+    ("incomplete", (False, 1, 2), "**This run is incomplete**: 1 of 2 trainings was finished"),
+    ("incomplete", (False, 0, 1), "0 of 1 training were finished"),
+    ("smaller_run", (False, None, "data"), ""),
+    ("smaller_run", (True, None, "a sample"), "used a sample instead of the full data set;"),
+    ("smaller_run", (True, 1, "a sample"), "full data set and stopped each training after 1 step;"),
     ("broken_off", (True, 5), ""),
     ("broken_off", (False, 5), "broken off after 5 steps"),
-    ("initial_bits", (235146, 0, False), "235,146 values compared, 0 bits differ: both sides"),
+    ("initial_bits", (235146, 0, False), "235,146 values compared, 0 bits differ: both backends"),
     ("initial_bits", (10, 1, True), "1 bit differs, so PyTorch was given NumPy's values"),
     ("initial_bits", (10, 7, False), "7 bits differ, and nothing was copied"),
     ("initial_bits", (0, 0, False), "nothing is known of the start"),
@@ -81,14 +104,14 @@ CASES: list[tuple[str, tuple, str]] = [
     ("final_gaps", ([0.0, 0.0], "test accuracy"), "the same test accuracy in 2 of 2."),
     ("final_gaps", ([0.0, 0.01], "test accuracy"), "in 1 of 2, at most 1.00 points apart"),
     ("final_gaps", ([], "test accuracy"), "No test accuracy was measured"),
-    ("initial_of_many", ([0, 0], 0), "no bit differs in any of them"),
+    ("initial_bits_of_many", ([0, 0], 0), "no bit differs in any of them"),
     (
-        "initial_of_many",
+        "initial_bits_of_many",
         ([0, 7, 9], 2),
         "in 1 no bit differs; in 2 between 7 and 9 bits differ, and",
     ),
-    ("initial_of_many", ([7, 9], 2), "in each of them between 7 and 9 bits differ"),
-    ("initial_of_many", ([7, 9], 1), "NumPy's values in 1 of these, the others start apart"),
+    ("initial_bits_of_many", ([7, 9], 2), "in each of them between 7 and 9 bits differ"),
+    ("initial_bits_of_many", ([7, 9], 1), "NumPy's values in 1 of these, the others start apart"),
     ("speed_of_many", ([1.5, 2.0, 0.5],), "in 2 of 3; PyTorch's time over NumPy's is between 0.50"),
     ("speed_of_many", ([0.5],), "median time over NumPy's is 0.50."),
     (
@@ -101,38 +124,54 @@ CASES: list[tuple[str, tuple, str]] = [
         ("test accuracy", 9, ("B", 0.2, 0.2), ("A", 0.1, 0.1)),
         "Of the 9 trainings NumPy's best by final test accuracy is *B*",
     ),
-    ("diverged", ({"NumPy": 0, "PyTorch": 0},), "No training met"),
-    ("diverged", ({"NumPy": 2, "PyTorch": 1},), "2 with NumPy and 1 with PyTorch"),
-    ("failure", ("SGD", 3, "ValueError: no"), "**The training SGD with seed 3 failed** and is"),
-    ("failure", ("Adam", 0, "gone"), "missing here: gone"),
-    ("more_failures", (0,), ""),
-    ("more_failures", (2,), "**2 more trainings failed**"),
-    ("side_agreement", (0.95, 0.95, "test accuracy"), "same test accuracy, 95.00%"),
-    ("side_agreement", (0.95, 0.94, "test accuracy"), "end 1.00 points of test accuracy apart"),
-    ("side_agreement", (math.nan, 0.94, "test accuracy"), "not a number"),
-    ("side_agreement", (None, None, "test accuracy"), "No test accuracy was measured"),
+    ("diverged", (0, 0), "No training met"),
+    ("diverged", (2, 1), "2 with NumPy and 1 with PyTorch"),
+    (
+        "failed_training",
+        ("SGD", 3, "ValueError: no"),
+        "**The training SGD with seed 3 failed** and is",
+    ),
+    ("failed_training", ("Adam", 0, "gone"), "missing here: gone"),
+    ("more_failed_trainings", (0,), ""),
+    ("more_failed_trainings", (2,), "**2 more trainings failed**"),
+    ("final_accuracies", (0.95, 0.95, "test accuracy"), "same test accuracy, 95.00%"),
+    ("final_accuracies", (0.95, 0.94, "test accuracy"), "end 1.00 points of test accuracy apart"),
+    ("final_accuracies", (math.nan, 0.94, "test accuracy"), "not a number"),
+    ("final_accuracies", (None, None, "test accuracy"), "No test accuracy was measured"),
     ("accuracy_interval", (0.95, 0.93, 0.96, 1000), "between 93.0% and 96.0%"),
     ("accuracy_interval", (0.0, 0.0, 0.0, 0), "nothing is known"),
-    ("same_predictions", (0, 1000), "the same class for all 1,000 test rows"),
-    ("same_predictions", (3, 1000), "different classes for 3 of 1,000 test rows"),
-    ("same_predictions", (0, 0), "No test prediction"),
+    ("different_predictions", (0, 1000), "the same class for all 1,000 test rows"),
+    ("different_predictions", (3, 1000), "different classes for 3 of 1,000 test rows"),
+    ("different_predictions", (0, 0), "No test prediction"),
     ("generalisation", (0.99, 0.95), "4.00 points above"),
     ("generalisation", (0.95, 0.95), "not above"),
     ("generalisation", (0.90, 0.95), "not above"),
     ("generalisation", (math.nan, 0.95), "not a number"),
     (
-        "better_optimizer",
-        ("SGD", "Adam", (0.9, 0.97), (5, 75), 1e-9),
+        "compared_accuracies",
+        (("SGD", "Adam"), (0.9, 0.97), (5, 75), 1e-9),
         "Adam ends 7.00 points above",
     ),
-    ("better_optimizer", ("SGD", "Adam", (0.97, 0.9), (75, 5), 0.01), "SGD ends 7.00 points above"),
-    ("better_optimizer", ("SGD", "Adam", (0.97, 0.9), (75, 5), 0.01), "p = 0.010"),
-    ("better_optimizer", ("SGD", "Adam", (0.9, 0.91), (5, 6), 1.0), "No difference between"),
-    ("better_optimizer", ("SGD", "Adam", (0.9, 0.9), (0, 0), 1.0), "right on the same test rows"),
-    ("speed", (1.31, 1.28, 1.35, 500), "NumPy is 1.31 times as fast as PyTorch (95% interval 1.28"),
-    ("speed", (0.5, 0.4, 0.625, 500), "takes 2.00 times as long (95% interval 1.60 to 2.50"),
-    ("speed", (1.05, 0.98, 1.1, 500), "No difference in speed can be told"),
-    ("speed", (3.0, 3.0, 3.0, 1), "Only 1 step could be timed"),
+    (
+        "compared_accuracies",
+        (("SGD", "Adam"), (0.97, 0.9), (75, 5), 0.01),
+        "SGD ends 7.00 points above",
+    ),
+    ("compared_accuracies", (("SGD", "Adam"), (0.97, 0.9), (75, 5), 0.01), "p = 0.010"),
+    ("compared_accuracies", (("SGD", "Adam"), (0.9, 0.91), (5, 6), 1.0), "No difference between"),
+    (
+        "compared_accuracies",
+        (("SGD", "Adam"), (0.9, 0.9), (0, 0), 1.0),
+        "right on the same test rows",
+    ),
+    (
+        "speed",
+        (Ratio(1.31, 1.28, 1.35), 500),
+        "NumPy is 1.31 times as fast as PyTorch (95% interval 1.28",
+    ),
+    ("speed", (Ratio(0.5, 0.4, 0.625), 500), "takes 2.00 times as long (95% interval 1.60 to 2.50"),
+    ("speed", (Ratio(1.05, 0.98, 1.1), 500), "No difference in speed can be told"),
+    ("speed", (Ratio(3.0, 3.0, 3.0), 1), "Only 1 step could be timed"),
     ("nothing_timed", (), "No step was timed"),
     ("drift", (300, 2.0, 1.0, [3.0]), "NumPy lies among them"),
     ("drift", (300, 6.0, 1.0, [3.0]), "beyond the farthest of them, 2.00 times as far"),
@@ -140,40 +179,116 @@ CASES: list[tuple[str, tuple, str]] = [
     ("drift", (300, 0.5, 1.0, [3.0]), "nearer than any of them"),
     ("drift", (300, 1.0, 1.0, [3.0]), "level with one of them"),
     ("drift", (1, math.nan, 1.0, [3.0]), "not a finite number"),
-    ("reported_note", ([],), "figures are comparable"),
-    ("reported_note", (["used a sample"],), "**The figures are not comparable**: this run used a"),
-    ("reported_figure", ("accuracy", "X", 0.9, 0.91, 0.89), "NumPy here is 0.0100 above, PyTorch"),
-    ("reported_figure", ("accuracy", "X", 0.9, 0.91, 0.89), "here 0.0100 below"),
-    ("reported_figure", ("accuracy", "X", 0.9, 0.9, 0.9), "NumPy here is equal to it"),
-    ("reported_figure", ("accuracy", "X", 0.9, None, None), "has no accuracy"),
-    ("reported_figure", ("accuracy", "X", 0.9, math.nan, 0.9), "not a number"),
-    ("confusion", ("NumPy", [("4", "9", 12)], 50, 1000), "most often it takes 4 for 9 (12 times)"),
-    ("confusion", ("NumPy", [], 0, 1000), "classifies all 1,000 test rows rightly"),
-    ("confusion", ("NumPy", [], 0, 0), "no recorded predictions"),
-    ("over_seeds", ("accuracy", "NumPy", [0.9, 0.94]), "92.00% on average, from 90.00% to 94.00%"),
-    ("over_seeds", ("accuracy", "NumPy", [0.9, math.nan]), "not a number for at least one"),
+    ("comparable_figures", ([],), "figures are comparable"),
+    (
+        "comparable_figures",
+        (["used a sample"],),
+        "**The figures are not comparable**: this run used a",
+    ),
+    ("reported_figure", (FIGURE, False, 0.91, 0.89), "NumPy here is 0.0100 above, PyTorch"),
+    ("reported_figure", (FIGURE, False, 0.91, 0.89), "here 0.0100 below"),
+    ("reported_figure", (FIGURE, False, 0.9, 0.9), "NumPy here is equal to it"),
+    ("reported_figure", (FIGURE, False, None, None), "has no test accuracy with SGD"),
+    ("reported_figure", (FIGURE, False, math.nan, 0.9), "not a number"),
+    ("confusion", ("NumPy", 50, 1000, [("4", "9", 12)]), "most often it takes 4 for 9 (12 times)"),
+    ("confusion", ("NumPy", 0, 1000, []), "classifies all 1,000 test rows rightly"),
+    ("confusion", ("NumPy", 0, 0, []), "no recorded predictions"),
+    (
+        "over_seeds",
+        ("accuracy", "SGD", "NumPy", [0.9, 0.94]),
+        "92.00% on average, from 90.00% to 94.00%",
+    ),
+    ("over_seeds", ("accuracy", "SGD", "NumPy", [0.9, math.nan]), "not a number for at least one"),
     ("conclusion", (100, 0, True), "is the PyTorch network, trained the same way: all 100"),
     ("conclusion", (100, 0, False), "as far as the run went"),
     ("conclusion", (100, 2, True), "**not** the same network"),
     ("conclusion", (0, 0, True), "does not show"),
+    ("claims_of_the_full_experiment", ([],), ""),
+    (
+        "claims_of_the_full_experiment",
+        (["used a sample", "stopped"],),
+        "this run used a sample and stopped.",
+    ),
+    (
+        "claim_as_tested",
+        (HIGHER, "test accuracy", "A", ["B"]),
+        "the final test accuracy of “A” is higher than that of “B”.",
+    ),
+    (
+        "claim_as_tested",
+        (HIGHER, "test accuracy", "A", ["B", "C"]),
+        "that of “B” and “C”, each by itself.",
+    ),
+    (
+        "claim_as_tested",
+        (LEAST, "test loss", "", []),
+        "test loss after epoch 3 of all trainings is at most 0.5, on",
+    ),
+    ("claim_answer", ("supported", "supported", "supported"), "**Supported**, on both backends."),
+    (
+        "claim_answer",
+        ("not supported", "not supported", "not supported"),
+        "**Not supported**, on both backends.",
+    ),
+    (
+        "claim_answer",
+        ("undecided", "supported", "not supported"),
+        "NumPy: supported, PyTorch: not supported.",
+    ),
+    (
+        "claim_in_a_line",
+        (HIGHER, True, "supported", "supported", "supported"),
+        "“A is best” (me): **supported** (NumPy supp",
+    ),
+    (
+        "claim_in_a_line",
+        (HIGHER, False, *3 * ["not supported"]),
+        "**not supported** in this run, which is not",
+    ),
+    ("equality", (equal(SAME), "test accuracy", 0.01, 1), "is **equivalent**: NumPy's less"),
+    ("equality", (equal(SAME), "test accuracy", 0.01, 3), "in the mean of 3 trainings each"),
+    ("equality", (equal(APART), "test accuracy", 0.01, 1), "is **not equivalent**"),
+    ("equality", (equal(WIDE), "test accuracy", 0.01, 1), "is **not shown**"),
+    ("equality", (equal([0.0]), "test accuracy", 0.01, 1), "cannot be tested: there is only one"),
+    ("equalities", ([True, True],), "2 of 2 trainings are equivalent."),
+    ("equalities", ([True, False],), "1 of 2 trainings is equivalent, 1 is not."),
+    ("equalities", ([True, None],), "equivalent, and 1 is undecided."),
+    ("equalities", ([],), ""),
 ]
 
 
+COMPOSED = {
+    *("agreement", "all_trainings", "equality_of_all", "in_short", "parity_of_others", "ranking"),
+    *("speed_of", "what_went_wrong", "shown_trainings"),
+}
+"""Paragraphs of the sentences above; test_sections.py reads them in reports."""
+
+
 @pytest.mark.parametrize(("name", "arguments", "expected"), CASES)
-def test_a_claim_says_what_its_numbers_say(name: str, arguments: tuple, expected: str) -> None:
-    said = getattr(say, name)(*arguments)
-    assert expected in said if expected else said == ""
-    assert "nan" not in said.split()
+def test_a_sentence_says_what_its_numbers_say(name: str, arguments: tuple, expected: str) -> None:
+    sentence = getattr(say, name)(*arguments)
+    assert expected in sentence if expected else sentence == ""
+    assert "nan" not in sentence.split()
+    assert not re.search(r" [.,;:)]|\( |\.\.$", sentence)
 
 
 def test_every_sentence_has_cases() -> None:
-    own = {
-        name
-        for name, function in inspect.getmembers(say, inspect.isfunction)
-        if function.__module__.startswith(say.__name__)
-    }
-    assert own == {name for name, _, _ in CASES}
+    text = (TEMPLATES / "sentences.md.j2").read_text(encoding="utf-8")
+    named = {name for name in re.findall(r"macro (\w+)\(", text) if not name.startswith("_")}
+    assert named == {name for name, _, _ in CASES} | COMPOSED
     single = {"nothing_timed", "nearest_pass"}
-    for name in own - single:
-        said = {getattr(say, name)(*arguments) for other, arguments, _ in CASES if other == name}
-        assert len(said) > 1, f"{name} says the same whatever its numbers"
+    for name in named - single - COMPOSED:
+        found = {getattr(say, name)(*arguments) for other, arguments, _ in CASES if other == name}
+        assert len(found) > 1, f"{name} says the same whatever its numbers"
+
+
+def test_a_sentence_that_does_not_exist_is_an_error() -> None:
+    with pytest.raises(AttributeError):
+        say.something_else(1)
+
+
+def test_text_of_a_record_is_no_markup_in_a_sentence() -> None:
+    assert "\\*so\\*" in say.failed_training("*so*", 0, "an error")
+    assert "\\*so\\*" in say.failed_training("SGD", 0, "*so*")
+    assert "\\<b\\>" in say.over_seeds("accuracy", "<b>", "NumPy", [0.5, 0.5])
+    assert "\\_" in say.confusion("NumPy", 1, 2, [("a_b", "c", 1)])

@@ -1,0 +1,175 @@
+"""Numbers and names as words: for sentences, cells of tables, and figures.
+
+Most of these are filters of the templates, too (:mod:`reports.markdown`).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import PurePosixPath, PureWindowsPath
+
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+# Not strftime's, which speaks the reader's own language.
+MONTHS = (
+    *("January", "February", "March", "April", "May", "June", "July"),
+    *("August", "September", "October", "November", "December"),
+)
+
+
+def day(created: str) -> str:
+    """``2024-02-03T04:05:06+00:00`` → ``3 February 2024``."""
+    found = datetime.fromisoformat(created)
+    return f"{found.day} {MONTHS[found.month - 1]} {found.year}"
+
+
+def count(number: int) -> str:
+    """``12272`` → ``12,272``."""
+    return f"{number:,}"
+
+
+def plural(number: int, singular: str, several: str | None = None) -> str:
+    """``(3, "step")`` → ``3 steps``."""
+    return f"{count(number)} {singular if number == 1 else several or singular + 's'}"
+
+
+def number(value: float, digits: int = 3) -> str:
+    """A number with so many significant digits; very small and very large ones as a power of 10."""
+    if math.isnan(value):
+        return "not a number"
+    if math.isinf(value):
+        return "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    power = int(exponent)
+    if -4 < power < 5:
+        text = f"{float(f'{value:.{digits - 1}e}'):.{max(digits - 1 - power, 0)}f}"
+        return text.replace("-", "−")
+    factor = "" if float(mantissa) == 1 else f"{mantissa} × "
+    return f"{factor}10{str(power).translate(SUPERSCRIPTS)}".replace("-", "−")
+
+
+def percent(share: float, digits: int = 2) -> str:
+    """``0.9512`` → ``95.12%``."""
+    return "not a number" if math.isnan(share) else f"{100 * share:.{digits}f}%"
+
+
+def points(difference: float) -> str:
+    """A difference of two shares, in percentage points: ``0.002`` → ``0.20 points``."""
+    return f"{abs(100 * difference):.2f} points"
+
+
+def fixed(value: float | None, digits: int = 4) -> str:
+    """A number for a column of a table, a dash where there is none."""
+    if value is None:
+        return "–"
+    return f"{value:.{digits}f}".replace("-", "−") if math.isfinite(value) else number(value)
+
+
+def probability(p: float) -> str:
+    """``p = 0.012`` or ``p < 0.001``."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def milliseconds(seconds: float) -> str:
+    """``0.00123`` → ``1.23``."""
+    return number(1e3 * seconds)
+
+
+def latex(value: float | int | str | None) -> str:
+    """A number for a formula: ``1e-05`` → ``10^{-5}``."""
+    if not isinstance(value, int | float):
+        return str(value)
+    mantissa, _, exponent = f"{value:e}".partition("e")
+    power, factor = int(exponent), f"{float(mantissa):g}"
+    if -4 < power < 4:
+        return f"{value:g}"
+    return f"10^{{{power}}}" if factor == "1" else f"{factor}\\cdot10^{{{power}}}"
+
+
+def class_name(names: Sequence[str], predicted: int) -> str:
+    """The name of a predicted class; the number itself where it is a rounded output and none."""
+    return names[predicted] if 0 <= predicted < len(names) else f"{predicted}".replace("-", "−")
+
+
+def joined(words: Iterable[str], conjunction: str = "and") -> str:
+    """``["a", "b", "c"]`` → ``a, b and c``."""
+    words = list(words)
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} {conjunction} {words[-1]}"
+
+
+def capitalised(text: str) -> str:
+    """The text with a capital at its beginning, the rest as it is."""
+    return text[:1].upper() + text[1:]
+
+
+def one_line(text: str) -> str:
+    """The text without its line breaks, with one space between words."""
+    return " ".join(text.split())
+
+
+def emphasised(text: str) -> str:
+    """Markdown in italics."""
+    return f"*{text}*"
+
+
+def quoted(text: str) -> str:
+    """The text in quotation marks."""
+    return f"“{text}”"
+
+
+def escaped(text: str) -> str:
+    """Text of a record as literal Markdown, on one line: nothing in it is markup."""
+    text = re.sub(r"([\\`*_\[\]|$<>~^@]|-(?=-))", r"\\\1", " ".join(text.split()))
+    return re.sub(r"^([-+#:](?=\s)|#|\d+(?=[.)]\s))", _shielded, text)
+
+
+def _shielded(match: re.Match[str]) -> str:
+    """What would begin a list or a heading at the start of a line, so that it does not."""
+    return f"{match[1]}\\" if match[1].isdigit() else f"\\{match[1]}"
+
+
+def code(text: str) -> str:
+    """Text as Markdown code, also inside a table."""
+    quotes = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
+    pad = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{quotes}{pad}{text}{pad}{quotes}".replace("|", "\\|")
+
+
+def listing(source: str, language: str = "") -> str:
+    """Source code as a Markdown listing."""
+    fence = "`````"
+    return f"{fence}{language}\n{source.rstrip()}\n{fence}"
+
+
+def command_line(command: str) -> str:
+    """The command of a run without what belongs to one machine: ``--out`` and folders."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return command
+    kept: list[str] = []
+    skip = False
+    for word in words:
+        if skip:
+            skip = False
+        elif word == "--out":
+            skip = True
+        elif not word.startswith("--out=") and word != "--resume":
+            kept.append(word)
+    return shlex.join(_without_folders(word) for word in kept)
+
+
+def _without_folders(word: str) -> str:
+    option, equals, value = word.rpartition("=") if word.startswith("--") else ("", "", word)
+    for kind in (PurePosixPath, PureWindowsPath):
+        if kind(value).is_absolute():
+            return f"{option}{equals}{kind(value).name or 'DIR'}"
+    return word
