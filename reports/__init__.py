@@ -1,1 +1,1 @@
-"""The report of a run, made from its records alone: Markdown, one HTML file, and PDF."""
+"""The report of a run, from its records alone: Markdown, one HTML file, and PDF."""

@@ -1,4 +1,4 @@
-"""The HTML file and the PDF, both made by pandoc from the same Markdown."""
+"""The HTML file and the PDF, both by pandoc from the same Markdown."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def html_document(markdown: str, figures: Sequence[Figure], title: str) -> bytes
             "--syntax-highlighting=pygments",
         )
     # The contents stand after the summary, before the first section.
-    head, _, rest = text.partition("<!--contents-->")
+    before, _, rest = text.partition("<!--contents-->")
     contents, _, body = rest.partition("<!--/contents-->")
-    text = head + body.replace("<h2", f"{contents}\n<h2", 1)
+    text = before + body.replace("<h2", f"{contents}\n<h2", 1)
     # Wide tables scroll by themselves, so that the page does not.
     text = text.replace("<table>", '<div class="table"><table>')
     return text.replace("</table>", "</table></div>").encode()

@@ -27,14 +27,14 @@ FILTERS: dict[str, Callable[..., Any]] = {
 """Names in templates → functions of :mod:`reports.text`; ``count`` takes the place of Jinja's."""
 
 
-def markdown(content: dict[str, Any], target: Target, template: str = "report.md.j2") -> str:
+def markdown(values: dict[str, Any], target: Target, template: str = "report.md.j2") -> str:
     """Fill in a template.
 
     For a reader, captions are paragraphs, and pictures are the PNG files beside the report. For
     pandoc they are its own captions, and pictures are the SVG files.
 
     Args:
-        content: The names that the template uses. ``figures`` and ``tables`` are drawn on by the
+        values: The names that the template uses. ``figures`` and ``tables`` are drawn on by the
             functions ``figure``, ``table`` and ``see``, which are added here; so are ``cite`` and
             ``references``.
         target: Who is going to read it.
@@ -44,7 +44,7 @@ def markdown(content: dict[str, Any], target: Target, template: str = "report.md
     cited = Bibliography()
 
     def figure(name: str) -> str:
-        found = content["figures"].get(name)
+        found = values["figures"].get(name)
         if found is None:
             return ""
         caption = f"**Figure {found.number}.** {found.caption}"
@@ -53,28 +53,28 @@ def markdown(content: dict[str, Any], target: Target, template: str = "report.md
         return f"![{found.alt}](figures/{name}.png)\n\n{caption}"
 
     def table(name: str, caption: str) -> str:
-        if name not in content["tables"]:
+        if name not in values["tables"]:
             return ""
         number = numbers.setdefault(name, len(numbers) + 1)
         caption = f"**Table {number}.** {text.one_line(caption)}"
-        body = content["tables"][name]
+        body = values["tables"][name]
         return f"{body}\n\n: {caption}" if target == "pandoc" else f"{caption}\n\n{body}"
 
     def see(*names: str) -> str:
         """`` See Figure 3.``, after a sentence; nothing where no such figure exists."""
-        found = [str(content["figures"][n].number) for n in names if n in content["figures"]]
+        found = [str(values["figures"][n].number) for n in names if n in values["figures"]]
         if not found:
             return ""
         return f" See Figure{'s' if len(found) > 1 else ''} {text.joined(found)}."
 
-    names = {
+    functions = {
         "figure": figure,
         "table": table,
         "see": see,
         "cite": cited.cite,
         "references": cited.listed,
     }
-    return _tidied(_environment().get_template(template).render({**content, **names}))
+    return _tidied(_environment().get_template(template).render({**values, **functions}))
 
 
 class Sentences:

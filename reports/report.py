@@ -13,7 +13,7 @@ from reports.demos import demo_documents
 from reports.documents import html_document, pdf_document
 from reports.figures import Figure, draw_figures
 from reports.markdown import markdown
-from reports.sections import contents
+from reports.sections import template_values
 
 
 def write_report(run_dir: Path) -> list[Path]:
@@ -35,20 +35,20 @@ def write_report(run_dir: Path) -> list[Path]:
         return write_documents(run_dir / "report", *demo_documents(run))
     figures = draw_figures(run)
     title = run.record.experiment.title
-    return write_documents(run_dir / "report", title, contents(run, figures), figures)
+    return write_documents(run_dir / "report", title, template_values(run, figures), figures)
 
 
 def write_documents(
     folder: Path,
     title: str,
-    content: dict[str, Any],
+    values: dict[str, Any],
     figures: Sequence[Figure],
     template: str = "report.md.j2",
 ) -> list[Path]:
     """Fill in a template and write the three documents and the figures into a folder."""
-    for_pandoc = markdown(content, "pandoc", template)
+    for_pandoc = markdown(values, "pandoc", template)
     files: dict[Path, bytes] = {
-        folder / "report.md": markdown(content, "reader", template).encode(),
+        folder / "report.md": markdown(values, "reader", template).encode(),
         folder / "report.html": html_document(for_pandoc, figures, title),
         folder / "report.pdf": pdf_document(for_pandoc, figures, title),
     }
@@ -59,6 +59,6 @@ def write_documents(
         (folder / "figures").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder} could not be made into a folder: {error.strerror}.") from None
-    for path, written in files.items():
-        write_atomically(path, written)
+    for path, content in files.items():
+        write_atomically(path, content)
     return list(files)

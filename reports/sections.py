@@ -40,7 +40,7 @@ MOST_LINES = 6
 """So many lines, or names in one, can be read; what would be more is summed up."""
 
 
-def contents(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
+def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
     """The names that ``report.md.j2`` and the templates that it includes use."""
     record = run.record
     detailed = {id(training) for training in shown(run)}

@@ -165,9 +165,9 @@ def _draw_panel(axis: Any, grid: Grid, panel: str, colours: ScalarMappable) -> N
     axis.set_xticks(ticks, [str(grid.steps[tick]) for tick in ticks])
 
 
-def _label_rows(axes: Any, grid: Grid, kinds: dict[str, str]) -> None:
+def _label_rows(axes: Any, grid: Grid, classes: dict[str, str]) -> None:
     """Module names beside the rows, and the parts of a step beside those."""
-    names = [f"{name} {kinds[name]}" if kinds.get(name) else name for _, name in grid.rows]
+    names = [f"{name} {classes[name]}" if classes.get(name) else name for _, name in grid.rows]
     axes[0].set_yticks(range(len(names)), names, fontsize=LABEL_POINTS)
     axes[0].tick_params(axis="y", length=2)
     left = -0.58 * LABEL_POINTS * max(map(len, names)) - 12

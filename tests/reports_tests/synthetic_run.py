@@ -33,7 +33,7 @@ from compare.records.tables import (
 )
 from compare.spec.experiment import Experiment
 from reports.markdown import markdown
-from reports.sections import contents
+from reports.sections import template_values
 
 ARCHITECTURE = '''def tiny(nn, sizes=(4, 3, 2), negative_slope=0.01):
     """One hidden layer."""
@@ -145,7 +145,7 @@ def an_experiment(labels: tuple[str, ...], seeds: tuple[int, ...], **changes: An
             {
                 "quantity": "test accuracy",
                 "label": labels[0],
-                "by": "somebody",
+                "by": "an author",
                 "value": 0.5,
             }
         ],
@@ -318,7 +318,7 @@ def build_run(
 
 def text_of(run: Run | Path) -> str:
     """The Markdown of a report without its figures, which are what takes time."""
-    return markdown(contents(run if isinstance(run, Run) else read_run(run), []), "reader")
+    return markdown(template_values(run if isinstance(run, Run) else read_run(run), []), "reader")
 
 
 TITLE = 'A <b>bold</b> $title$ with "quotes" | _and_ # more \\ [x](y)'

@@ -204,7 +204,7 @@ def test_networks_that_differ_are_listed(make_run: MakeRun) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kinds", "expected"),
+    ("classes", "expected"),
     [
         ("A", "A"),
         ("AB", "A, B"),
@@ -214,8 +214,8 @@ def test_networks_that_differ_are_listed(make_run: MakeRun) -> None:
         ("", ""),
     ],
 )
-def test_chains(kinds: str, expected: str) -> None:
-    assert chain(list(kinds)) == expected
+def test_chains(classes: str, expected: str) -> None:
+    assert chain(list(classes)) == expected
 
 
 @pytest.mark.parametrize(
