@@ -285,11 +285,7 @@ def load(blocked: set[str], program: str) -> subprocess.CompletedProcess[str]:
             BACKENDS,
             "import compare.spec.experiment, compare.records.directory, compare.records.atomic",
         ),
-        (
-            BACKENDS,
-            "import compare.demos.records, compare.demos.path_facts, compare.demos.layer_facts",
-        ),
-        (BACKENDS, "import compare.demos.layer_claims, reports.kinds"),
+        (BACKENDS, "import compare.demos.claims, compare.console.demos, reports.demos"),
         (BACKENDS, "import experiments.architectures, experiments.initialisation"),
         (BACKENDS | {"numpy"}, "import compare.cli, compare.__init__"),
         (BACKENDS, "import reports.report"),

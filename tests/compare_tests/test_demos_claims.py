@@ -86,8 +86,8 @@ def test_optimizers_that_were_not_run():
 @pytest.mark.parametrize(
     ("values", "higher", "lower"),
     [
-        ([0.6, 0.7, 0.8], YES, NO),
-        ([0.1, 0.2, 0.3], NO, YES),
+        ([0.68, 0.7, 0.72], YES, NO),
+        ([0.28, 0.3, 0.32], NO, YES),
         ([0.2, 0.6, 0.9], OPEN, OPEN),
         ([2.0], OPEN, OPEN),
         ([1.0, math.inf], OPEN, OPEN),

@@ -1,4 +1,4 @@
-"""Experiments that train no network, from the command line to their records and back."""
+"""Demonstrations from the command line to their records and back."""
 
 from __future__ import annotations
 
@@ -7,22 +7,15 @@ import json
 import shutil
 
 import pytest
-from compare.demos.records import kind_of_run, read_kind_run
 
 import numpy_nn
+from compare.records.run import DemoRecord, read_run
 from compare.spec.experiment import Experiment
 from compare.spec.loading import experiment_names, load_experiment, load_form
 from experiments.errors import InputError
 
-KINDS = ("activation_histograms", "optimizer_paths")
-SMALL = ["--set", "rows=40", "--set", "units=20", "--set", "seeds=[0,1]"]
-
-
-@pytest.fixture
-def arguments():
-    """Kind → a small run of it on the command line."""
-    return {"optimizer_paths": ["optimizer_paths"],
-            "activation_histograms": ["activation_histograms", *SMALL]}  # fmt: skip
+DEMOS = ("activation_histograms", "optimizer_paths")
+SMALL = ["--set", "rows=40", "--set", "units=20", "--set", "spreads=[0.01,'xavier']"]
 
 
 def one_sentence(ended) -> str:
@@ -32,11 +25,16 @@ def one_sentence(ended) -> str:
     return ended.err
 
 
+def table(path):
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
 def test_they_are_listed(nncompare):
-    assert set(KINDS) <= set(experiment_names())
-    said = nncompare("list").out
-    for name in KINDS:
-        assert name in said
+    assert set(DEMOS) <= set(experiment_names())
+    printed = nncompare("list").out
+    for name in DEMOS:
+        assert name in printed
         assert len(load_form(name)[1].summary) < 80
 
 
@@ -46,10 +44,19 @@ def test_a_file_without_a_kind_trains_a_network():
         load_experiment("optimizer_paths")
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_whole_run(nncompare, arguments, tmp_path, kind):
-    out = tmp_path / "r"
-    ended = nncompare("run", *arguments[kind], "--sample", "--max-steps", 5, "--out", out)
+@pytest.mark.parametrize(
+    ("demo", "settings", "trainings", "tables"),
+    [
+        ("optimizer_paths", [], 4, {"parity", "paths"}),
+        ("activation_histograms", [*SMALL, "--seeds", "0,1"], 12,
+         {"parity", "layers", "histogram"}),
+    ],
+)  # fmt: skip
+def test_a_whole_run(nncompare, tmp_path, demo, settings, trainings, tables):
+    """Its records are those of every run, and the same when it is made again."""
+    words = ["run", demo, *settings, "--sample", "--max-steps", 4, "--out"]
+    out = tmp_path / "a"
+    ended = nncompare(*words, out)
     assert ended.status == 0, ended
     assert ended.err == ""
     assert ended.out.splitlines()[-1] == f"Report: {out / 'report' / 'report.md'}"
@@ -57,29 +64,36 @@ def test_a_whole_run(nncompare, arguments, tmp_path, kind):
     assert "…" not in ended.out
     assert "FAIL" not in ended.out
     tree = json.loads((out / "run.json").read_text())
-    assert tree["schema"] == 1
-    assert tree["kind"] == kind
+    assert tree["schema"] == 2
+    assert tree["experiment"]["kind"] == demo
     assert tree["status"] == "complete"
-    assert tree["max_steps"] == 5
-    assert tree["command"].startswith(f"nncompare run {kind} ")
-    with (out / "parity.csv").open() as file:
-        rows = list(csv.DictReader(file))
+    assert tree["max_steps"] == 4
+    assert tree["command"].startswith(f"nncompare run {demo} ")
+    assert {file.name for file in out.iterdir()} == {"run.json", *(f"{t}.csv" for t in tables)}
+    rows = table(out / "parity.csv")
     assert list(rows[0]) == [
-        "label", "seed", "step", "dtype", "site", "numpy_error", "torch_error", "tolerance", "passed",
+        "label", "seed", "step", "dtype", "site", "numpy_error", "torch_error", "tolerance",
+        "passed",
     ]  # fmt: skip
     assert {row["passed"] for row in rows} == {"true"}
-    assert kind_of_run(out) == kind
-    run = read_kind_run(out)
-    assert len(rows) == sum(part.parity_rows for part in run.record.parts)
-    assert sum(len(found) for found in run.parity_by_label().values()) == len(rows)
+    run = read_run(out)
+    assert isinstance(run.record, DemoRecord)
+    assert len(run.record.trainings) == trainings
+    assert run.history == [] == run.timing
+    assert sum(len(run.parity_of(training)) for training in run.record.trainings) == len(rows)
+    for training in run.record.trainings:
+        assert len(run.parity_of(training)) == training.parity_rows > 0
+    assert nncompare(*words, tmp_path / "b").status == 0
+    for name in tables:
+        file = f"{name}.csv"
+        assert (out / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 
 def test_max_steps_shortens_the_paths(nncompare, tmp_path):
     out = tmp_path / "r"
     assert nncompare("run", "optimizer_paths", "--max-steps", 5, "--out", out).status == 0
-    with (out / "paths.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["backend", "label", "step", "x", "y", "value"]
+    rows = table(out / "paths.csv")
+    assert list(rows[0]) == ["backend", "label", "seed", "step", "x", "y", "value"]
     assert len(rows) == 2 * 4 * 6
     sgd = [r for r in rows if (r["backend"], r["label"]) == ("numpy", "SGD")]
     assert [int(r["step"]) for r in sgd] == list(range(6))
@@ -89,28 +103,21 @@ def test_max_steps_shortens_the_paths(nncompare, tmp_path):
 
 
 def test_more_steps_than_there_are(nncompare, tmp_path):
+    """And a seed, which changes nothing where nothing is drawn."""
     out = tmp_path / "r"
-    arguments = ["optimizer_paths", "--set", "steps=3", "--max-steps", 9, "--out", out]
-    assert nncompare("run", *arguments).status == 0
-    assert len(read_kind_run(out).tables["paths"]) == 2 * 4 * 4
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_twice_the_same(nncompare, arguments, tmp_path, kind):
-    for out in ("a", "b"):
-        assert nncompare("run", *arguments[kind], "--out", tmp_path / out).status == 0
-    for table in (tmp_path / "a").glob("*.csv"):
-        assert table.read_bytes() == (tmp_path / "b" / table.name).read_bytes()
+    words = ["optimizer_paths", "--set", "steps=2", "--max-steps", 9, "--seed", 7, "--out", out]
+    assert nncompare("run", *words).status == 0
+    run = read_run(out)
+    assert len(run.paths) == 2 * 4 * 3
+    assert {row.seed for row in run.paths} == {0}
 
 
 def test_the_seed(nncompare, tmp_path):
-    arguments = ["activation_histograms", *SMALL, "--seed", 7, "--out", tmp_path / "r"]
-    assert nncompare("run", *arguments).status == 0
-    run = read_kind_run(tmp_path / "r")
+    words = ["activation_histograms", *SMALL, "--set", "layers=1", "--seed", 7]
+    assert nncompare("run", *words, "--out", tmp_path / "r").status == 0
+    run = read_run(tmp_path / "r")
     assert run.record.experiment.seeds == [7]
-    assert {part.seed for part in run.record.parts} == {7}
-    # Nothing is drawn there, and nothing changes.
-    assert nncompare("run", "optimizer_paths", "--seed", 7, "--out", tmp_path / "p").status == 0
+    assert {training.seed for training in run.record.trainings} == {7}
 
 
 def test_a_failed_comparison_is_status_1(nncompare, tmp_path, monkeypatch):
@@ -120,7 +127,7 @@ def test_a_failed_comparison_is_status_1(nncompare, tmp_path, monkeypatch):
         original(self, params, **{**settings, "eps": 1e-3})
 
     monkeypatch.setattr(numpy_nn.optim.Adam, "__init__", wrong)
-    ended = nncompare("run", "optimizer_paths", "--max-steps", 5, "--out", tmp_path / "r")
+    ended = nncompare("run", "optimizer_paths", "--max-steps", 2, "--out", tmp_path / "r")
     assert ended.status == 1
     assert "FAIL" in ended.out
     assert "the first divergence is at step 0, float32, update/point" in ended.out
@@ -153,6 +160,7 @@ def test_a_failed_comparison_is_status_1(nncompare, tmp_path, monkeypatch):
         (["activation_histograms", "--set", "activations=['GELU']"], "activations.0 should be"),
         (["activation_histograms", "--set", "spreads=[0.0]"], "spreads.0"),
         (["activation_histograms", "--set", "spreads=['lecun']"], "spreads.0"),
+        (["activation_histograms", "--set", "spreads=[1.0,1.0000001]"], "should differ"),
         (["activation_histograms", "--set", "units=1"], "units should be greater than or equal"),
     ],
 )  # fmt: skip
@@ -164,7 +172,7 @@ def test_bad_input(nncompare, tmp_path, monkeypatch, arguments, said):
 
 
 @pytest.mark.parametrize("kind", ["'walk'", "3", "['optimizer_paths']"])
-def test_a_file_of_no_kind_that_there_is(nncompare, tmp_path, kind):
+def test_a_file_of_an_unknown_kind(nncompare, tmp_path, kind):
     (tmp_path / "mine.toml").write_text(f"kind = {kind}\n")
     sentence = one_sentence(nncompare("run", tmp_path / "mine.toml"))
     assert "mine.toml: kind should be one of optimizer_paths, activation_histograms" in sentence
@@ -177,7 +185,7 @@ def test_a_file_of_one_s_own(nncompare, tmp_path):
     )
     ended = nncompare("run", tmp_path / "mine.toml", "--out", tmp_path / "r")
     assert ended.status == 0
-    assert read_kind_run(tmp_path / "r").record.name == "mine"
+    assert read_run(tmp_path / "r").record.name == "mine"
 
 
 @pytest.mark.parametrize("content", ["run.json", "something"])
@@ -191,11 +199,12 @@ def test_a_folder_that_is_taken(nncompare, tmp_path, content):
 @pytest.fixture(scope="module")
 def recorded(tmp_path_factory):
     """A run of two steps with two optimizers, not to be changed."""
-    from compare.demos.running import run_kind
+    from compare.demos.run import run_demo
+    from compare.records.directory import RunDirectory
 
-    out = tmp_path_factory.mktemp("kinds") / "r"
-    form = load_form("optimizer_paths", ["optimizers={SGD={lr=0.5},Adam={lr=0.3}}"])[1]
-    run_kind("optimizer_paths", form, out, max_steps=2)
+    out = tmp_path_factory.mktemp("demos") / "r"
+    settings = load_form("optimizer_paths", ["optimizers={SGD={lr=0.5},Adam={lr=0.3}}"])[1]
+    run_demo("optimizer_paths", settings, RunDirectory(out), max_steps=2)
     return out
 
 
@@ -203,25 +212,37 @@ def changed(tree, **changes):
     return json.dumps({**tree, **changes})
 
 
+def with_experiment(tree, **changes):
+    return changed(tree, experiment={**tree["experiment"], **changes})
+
+
+def with_first_training(tree, **changes):
+    first, *others = tree["trainings"]
+    return changed(tree, trainings=[{**first, **changes}, *others])
+
+
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
         (lambda t: "{", "is damaged"),
-        (lambda t: changed(t, schema=2), "has schema 2, expected 1: use a newer nncompare"),
-        (lambda t: changed(t, schema=0), "make the run again"),
-        (lambda t: changed(t, kind="walks"), "has kind 'walks', expected one of optimizer_paths"),
-        (lambda t: changed(t, kind="activation_histograms"), "its kind is 'activation_histograms'"),
-        (lambda t: changed(t, parts=[]), "parity.csv is damaged: it has"),
+        (lambda t: "[1]", "has schema None, expected 2"),
+        (lambda t: changed(t, schema=3), "has schema 3, expected 2: use a newer nncompare"),
+        (lambda t: changed(t, schema=1), "make the run again"),
+        (lambda t: with_experiment(t, kind="walks"), "is damaged: experiment: Input tag 'walks'"),
+        (lambda t: with_experiment(t, kind="activation_histograms"),
+         "is damaged: experiment.activation_histograms"),
+        (lambda t: with_first_training(t, parity_rows=10**6), "parity.csv is damaged: it has"),
         (lambda t: changed(t, more=1), "is damaged: more"),
-        (lambda t: json.dumps({k: v for k, v in t.items() if k != "k"}), "is damaged: k"),
+        (lambda t: json.dumps({k: v for k, v in t.items() if k != "tolerances"}),
+         "is damaged: tolerances"),
     ],
-)
+)  # fmt: skip
 def test_a_damaged_record(recorded, tmp_path, damage, said):
     out = shutil.copytree(recorded, tmp_path / "r")
     tree = json.loads((out / "run.json").read_text())
     (out / "run.json").write_text(damage(tree))
     with pytest.raises(InputError) as caught:
-        read_kind_run(out)
+        read_run(out)
     assert said in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -232,15 +253,7 @@ def test_a_table_that_is_gone_or_cut_off(recorded, tmp_path, table):
     text = (out / table).read_text()
     (out / table).write_text(text[:-9])
     with pytest.raises(InputError, match=rf"{table} is damaged"):
-        read_kind_run(out)
+        read_run(out)
     (out / table).unlink()
     with pytest.raises(InputError, match=rf"{table} is missing"):
-        read_kind_run(out)
-
-
-def test_what_is_no_run_has_no_kind(tmp_path):
-    assert kind_of_run(tmp_path) is None
-    (tmp_path / "run.json").write_text("[1]")
-    assert kind_of_run(tmp_path) is None
-    (tmp_path / "run.json").write_text("{")
-    assert kind_of_run(tmp_path) is None
+        read_run(out)
