@@ -35,7 +35,7 @@ def as_instance(wrong: type, right: Any) -> Any:
         wrong: The class, usually a subclass of the class of ``right``.
         right: A layer, loss or optimizer.
     """
-    new = object.__new__(wrong)
+    new: Any = object.__new__(wrong)
     new.__dict__.update(right.__dict__)
     return new
 
