@@ -1,4 +1,4 @@
-"""Measure how far an honest NumPy side is from the float64 referee, in units of PyTorch's error.
+"""Measure how far an honest NumPy backend is from the float64 referee, in units of PyTorch's error.
 
 For each network, optimizer and seed a training on the sample data is certified, and for every
 float32 comparison the ratio numpy_error / max(torch_error, floor) is taken. K in
@@ -23,6 +23,7 @@ from compare.backends.environment import default_threads, set_threads
 from compare.backends.synthetic import loss_of
 from compare.commands.parity import SETTINGS, parity_rows
 from compare.parity import tolerances
+
 from compare.records.run import FailureRecord, TrainingRecord
 from compare.records.tables import ParityRow, TrainingLog
 from compare.spec.loading import load_experiment
@@ -33,8 +34,8 @@ from compare.training.lockstep import LockStep
 DTYPES = ("float32", "float64")
 
 
-class Nobody:
-    """An observer that looks away."""
+class Silent:
+    """An observer that prints nothing."""
 
     def expect(self, made: int, trainings: int) -> None: ...
     def begin(self, optimizer: str, seed: int, steps: int) -> None: ...
@@ -50,10 +51,10 @@ def certified(name: str, optimizer: str, seed: int, steps: int) -> list[ParityRo
     changes = [] if name == "mnist_bn_mlp" else [adam]
     _, experiment = load_experiment(name, [*changes, "parity.replicas=0", "parity.every=10"])
     splits, _, _ = load_splits(experiment.data, sample=True, data_dir=None)
-    plan = next(plan for plan in experiment.configurations if plan.label == optimizer)
-    made = model_spec(plan.experiment, plan.optimizer)
+    configuration = next(c for c in experiment.configurations if c.label == optimizer)
+    built = model_spec(configuration.experiment, configuration.optimizer)
     splits, log = laid_out(splits, experiment.data.layout), TrainingLog(optimizer, seed)
-    for _ in LockStep(plan, made, seed, splits, log, Nobody(), steps).train():
+    for _ in LockStep(configuration, built, seed, splits, log, Silent(), steps).train():
         pass
     rows: list[ParityRow] = log.rows["parity"]
     return rows
@@ -75,14 +76,14 @@ def everything(
         function = find_architecture(name)
         for optimizer in optimizers:
             settings = SETTINGS[optimizer]
-            plan = ModelSpec(
+            built = ModelSpec(
                 function, loss=loss_of(function), algorithm=optimizer, settings=settings
             )
             for dtype in dtypes:
                 rows = []
                 for seed in seeds:
-                    rows += parity_rows(plan, optimizer, dtype, seed, steps, batch_size=8)[1]
-                    gc.collect()  # the sides of vgg16 take 5 GB, and refer to themselves
+                    rows += parity_rows(built, optimizer, dtype, seed, steps, batch_size=8)[1]
+                    gc.collect()  # the backends of vgg16 take 5 GB, and refer to themselves
                 show(f"{name}, {optimizer}, {dtype}", len(seeds), rows)
 
 
@@ -113,20 +114,20 @@ def main() -> None:
     parser.add_argument("--architecture", choices=architecture_names(), help="this one alone")
     parser.add_argument("--optimizer", choices=[*SETTINGS])
     parser.add_argument("--dtype", choices=DTYPES)
-    asked = parser.parse_args()
-    names = [asked.architecture] if asked.architecture else architecture_names()
-    if not (asked.architectures or asked.architecture) and (asked.optimizer or asked.dtype):
+    options = parser.parse_args()
+    names = [options.architecture] if options.architecture else architecture_names()
+    if not (options.architectures or options.architecture) and (options.optimizer or options.dtype):
         parser.error("--optimizer and --dtype choose rows of --architectures")
-    seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
     set_threads(default_threads())
     print(f"{'net':<32}{'seeds':>6}{'comparisons':>12}{'failed':>8}{'median':>8}{'99.9%':>7}"
           f"{'largest':>9}  where")  # fmt: skip
-    if asked.architectures or asked.architecture:
-        optimizers = [asked.optimizer] if asked.optimizer else [*SETTINGS]
-        dtypes = [asked.dtype] if asked.dtype else [*DTYPES]
-        everything(seeds, asked.steps, names, optimizers, dtypes)
+    if options.architectures or options.architecture:
+        optimizers = [options.optimizer] if options.optimizer else [*SETTINGS]
+        dtypes = [options.dtype] if options.dtype else [*DTYPES]
+        everything(seeds, options.steps, names, optimizers, dtypes)
     else:
-        digits(seeds, asked.steps)
+        digits(seeds, options.steps)
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Test the checker by mutation: change its code in one place at a time, and see the tests fail.
 
     python -m pip install mutmut
-    python scripts/mutants.py                                # every file, an hour or two
-    python scripts/mutants.py compare/parity/tolerances.py          # some of them
-    python scripts/mutants.py --folder mutants               # to go on there another time
+    python scripts/mutants.py                                   # every file, an hour or two
+    python scripts/mutants.py compare/parity/tolerances.py      # some of them
+    python scripts/mutants.py --folder mutants                  # to go on there another time
 
 In a folder of before only what has not been killed yet is tried, with the tests as they are now.
 
@@ -29,6 +29,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 COMPARE, CHECK = "tests/compare_tests/test_", "tests/check_tests/test_"
 CERTIFICATE = [f"{COMPARE}{name}.py" for name in ("certificate", "certificate_layers")]
+SEARCH = [
+    f"{COMPARE}mistakes_stage.py",
+    f"{COMPARE}mistakes_search.py",
+    f"{CHECK}judge.py",
+]
 
 # Which tests are to notice a change of which file.
 FILES = {
@@ -38,11 +43,10 @@ FILES = {
     "compare/check/invariants.py": [f"{CHECK}invariants.py"],
     "compare/parity/certificate.py": CERTIFICATE,
     "compare/parity/comparison.py": CERTIFICATE,
-    "compare/parity/whole_step.py": CERTIFICATE,
-    "compare/mistakes/stage.py": [f"{COMPARE}mistakes_stage.py"],
+    "compare/parity/stages.py": CERTIFICATE,
     "compare/check/judge.py": [f"{CHECK}judge.py"],
-    "compare/mistakes/network.py": [f"{COMPARE}mistakes_search.py", f"{CHECK}judge.py"],
-    "compare/mistakes/search.py": [f"{COMPARE}mistakes_search.py", f"{CHECK}judge.py"],
+    "compare/mistakes/search.py": SEARCH,
+    "compare/mistakes/penalty.py": SEARCH,
 }
 
 FORM = """
@@ -60,23 +64,23 @@ STATUS = {0: "survived", 1: "killed", 3: "killed", 5: "no tests", 33: "no tests"
 
 
 def main() -> int:
-    """Run mutmut for each file that was asked for, then print the counts and the survivors."""
+    """Run mutmut for each of the files, then print the counts and the survivors."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("files", nargs="*", default=list(FILES), choices=[*FILES, []])
     parser.add_argument("--folder", type=Path, help="where to work; a new one by default")
     parser.add_argument("--jobs", type=int, default=1)
-    asked = parser.parse_args()
-    folder = asked.folder or Path(mkdtemp(prefix="mutants-"))
+    options = parser.parse_args()
+    folder = options.folder or Path(mkdtemp(prefix="mutants-"))
     print(f"working in {folder}", flush=True)
-    for name in asked.files:
+    for name in options.files:
         place = folder / Path(name).stem
         _copy(place)
-        _run(place, name, asked.jobs)
+        _run(place, name, options.jobs)
     print("| file | mutants | killed | out of time | survived | not run |")
     print("|---|---|---|---|---|---|")
-    for name in asked.files:
+    for name in options.files:
         print(_counts(name, folder / Path(name).stem))
-    for name in asked.files:
+    for name in options.files:
         _survivors(name, folder / Path(name).stem)
     return 0
 

@@ -37,13 +37,13 @@ def test_bits_of_arrays_that_are_not_contiguous():
     assert differing_bits(a[:, ::2], a[:, 1::2].copy()) > 0
 
 
-def sides(form, seeds=(0, 0)):
+def backends(form, seeds=(0, 0)):
     plan = model_spec(form, "SGD")
     return NumpyBackend(plan, seed=seeds[0]), TorchBackend(plan, seed=seeds[1])
 
 
 def test_the_same_seed(tiny):
-    numpy, torch = sides(tiny())
+    numpy, torch = backends(tiny())
     found, rows = compare_initial(numpy, torch, "SGD", 0)
     assert (found.differing_bits, found.copied) == (0, False)
     assert found.values == sum(a.size for a in numpy.state().model.values())
@@ -53,7 +53,7 @@ def test_the_same_seed(tiny):
 
 
 def test_what_differs_is_copied(tiny):
-    numpy, torch = sides(tiny(), seeds=(0, 1))
+    numpy, torch = backends(tiny(), seeds=(0, 1))
     before = numpy.state().model
     found, rows = compare_initial(numpy, torch, "SGD", 0)
     assert found.copied
@@ -64,7 +64,7 @@ def test_what_differs_is_copied(tiny):
 
 
 def test_one_bit_is_enough(tiny):
-    numpy, torch = sides(tiny())
+    numpy, torch = backends(tiny())
     numpy.model.state_dict()["0.bias"][0] = -0.0
     found, _ = compare_initial(numpy, torch, "SGD", 0)
     assert (found.differing_bits, found.copied) == (1, True)
@@ -72,7 +72,7 @@ def test_one_bit_is_enough(tiny):
 
 
 def test_what_cannot_be_copied_fails(tiny, monkeypatch):
-    numpy, torch = sides(tiny(), seeds=(0, 1))
+    numpy, torch = backends(tiny(), seeds=(0, 1))
     monkeypatch.setattr(torch, "load", lambda state: None)
     _, rows = compare_initial(numpy, torch, "SGD", 0)
     failed = [r for r in rows if not r.passed]

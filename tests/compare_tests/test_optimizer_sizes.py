@@ -11,7 +11,7 @@ import numpy_nn
 from compare.backends import State
 from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.torch_backend import TorchBackend
-from compare.parity.certificate import certify
+from compare.parity.certificate import certify_update
 from compare.parity.comparison import Comparison, References
 from compare.parity.optimizer_sizes import update_sizes
 from compare.spec.model import ModelSpec
@@ -37,7 +37,7 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("RAdam", {"betas": (0.9, 0.9), "lr": 0.05, "weight_decay": 0.1}),
     ("Rprop", {"lr": 1e-3}),
 ]
-# What is set wrong on the NumPy side alone.
+# What is set wrong on the NumPy backend alone.
 MISTAKES = [
     (name, settings, wrong)
     for name, settings, mistakes in [
@@ -60,20 +60,19 @@ STEPS = 7  # RAdam rectifies from the sixth on
 def certified(
     name: str, settings: dict[str, Any], dtype: str, seed: int, wrong: dict[str, Any] | None = None
 ) -> list[Comparison]:
-    plan = ModelSpec(net, algorithm=name, settings=settings)
-    references = References(
-        NumpyBackend(plan, "float64"), TorchBackend(plan, "float32"), TorchBackend(plan, "float64")
-    )
-    side = NumpyBackend(plan, dtype, seed)
-    for spoiled in (side, references.numpy64):
+    model_spec = ModelSpec(net, algorithm=name, settings=settings)
+    references = References.build(model_spec)
+    backend = NumpyBackend(model_spec, dtype, seed)
+    for spoiled in (backend, references.numpy64):
         for group in spoiled.optimizer.param_groups:
             group |= wrong or {}
     random = np.random.default_rng(seed)
     found = []
-    for step in range(STEPS):
+    for _ in range(STEPS):
         inputs = random.standard_normal((8, FEATURES)).astype(np.float32)
-        rows = side.rows(inputs, random.integers(0, CLASSES, 8))
-        found += certify(side.record_step(side.batch(rows, np.arange(8))), references, seed=step)[0]
+        rows = backend.rows(inputs, random.integers(0, CLASSES, 8))
+        step = backend.record_step(backend.batch(rows, np.arange(8)))
+        found += certify_update(step, references)
     return found
 
 
@@ -115,8 +114,8 @@ def test_every_optimizer_has_a_case() -> None:
 def test_a_centered_step_that_cancels() -> None:
     """Gradients that hardly change: the step's size grows as √(v − a²) gets lost, and where
     float32 cannot know it the step is not judged."""
-    plan = ModelSpec(net, algorithm="RMSprop", settings={"alpha": 0.5, "centered": True})
-    referee = TorchBackend(plan, "float64")
+    model_spec = ModelSpec(net, algorithm="RMSprop", settings={"alpha": 0.5, "centered": True})
+    referee = TorchBackend(model_spec, "float64")
     random = np.random.default_rng(0)
     model = referee.state().model
     names = [name for name, _ in referee.model.named_parameters()]

@@ -27,7 +27,7 @@ def test_what_is_not_comparable_is_infinitely_far(measure):
     assert measure(np.array([1, np.nan, 1]), ONE, ONE) == np.inf
     assert measure(np.array([1, np.inf, 1]), ONE, ONE) == np.inf
     assert measure(ONE, np.array([1, np.nan, 1]), ONE) == np.inf
-    # NaN is unequal, also to NaN: two broken sides do not agree.
+    # NaN is unequal, also to NaN: two broken backends do not agree.
     assert measure(np.full(3, np.nan), np.full(3, np.nan), ONE) == np.inf
 
 
