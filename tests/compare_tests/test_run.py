@@ -190,8 +190,10 @@ def test_broken_off_and_resumed_is_as_if_never_broken_off(
         assert mine.model_copy(update={"wall_s": 0.0}) == whole.model_copy(update={"wall_s": 0.0})
 
 
-@pytest.mark.parametrize("error", [RuntimeError("boom\nand so on"), SystemExit(1), MemoryError()])
-@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+@pytest.mark.parametrize(
+    ("optimizer", "error"),
+    [("SGD", RuntimeError("boom\nand so on")), ("Adam", SystemExit(1)), ("SGD", MemoryError())],
+)
 def test_an_error_costs_one_training(tiny, train, timeless, tmp_path, optimizer, error):
     """The other one is made, also when it comes later; the first is made by going on."""
     out = train(tiny(), tmp_path / "r", observer=Breaking(optimizer, 5, error))
