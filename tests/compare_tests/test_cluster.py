@@ -112,9 +112,9 @@ def refusal(address: str) -> str:
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense", "", "http://localhost:8786"])
 def test_nobody_there(address, monkeypatch):
     monkeypatch.setattr(clusters, "CONNECT_S", 0.5)
-    said = refusal(address)
-    assert said.startswith(f"--dask {address}: no Dask scheduler answers there within ")
-    assert "expected an address such as tcp://127.0.0.1:8786" in said
+    message = refusal(address)
+    assert message.startswith(f"--dask {address}: no Dask scheduler answers there within ")
+    assert "expected an address such as tcp://127.0.0.1:8786" in message
 
 
 @pytest.mark.slow

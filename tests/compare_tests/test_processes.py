@@ -27,8 +27,8 @@ class Listening:
     def __init__(self) -> None:
         self.heard: list[tuple] = []
 
-    def expect(self, made, trainings):
-        self.heard.append(("expect", made, trainings))
+    def expect(self, finished, trainings):
+        self.heard.append(("expect", finished, trainings))
 
     def begin(self, optimizer, seed, steps):
         self.heard.append(("begin", optimizer, seed, steps))
@@ -178,14 +178,14 @@ def test_ending_the_run_ends_its_processes(tmp_path, number):
         wait_for(lambda: list(tmp_path.glob("sleeps *")))
         pids = [int(note.name.split()[1]) for note in tmp_path.glob("sleeps *")]
         (os.killpg if number == signal.SIGINT else os.kill)(run.pid, number)
-        _, said = run.communicate(timeout=60)
+        _, message = run.communicate(timeout=60)
         wait_for(lambda: all(map(ended, pids)), 30)
     finally:
         run.kill()
     if number == signal.SIGKILL:
         return
     assert run.returncode == 130
-    assert said.splitlines() == [
+    assert message.splitlines() == [
         f"nncompare: what was recorded is kept in {out} and marked incomplete; the same command "
         f"with --out {shlex.quote(str(out))} --resume goes on with it",
         "nncompare: interrupted",
