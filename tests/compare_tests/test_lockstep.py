@@ -40,9 +40,10 @@ def lockstep():
     def make(form, n=50, label="SGD", validation=0, **settings) -> LockStep:
         data = Splits(rows(n, 0), rows(validation, 1) if validation else None, rows(30, 2))
         configuration = next(c for c in form.configurations if c.label == label)
+        spec = model_spec(configuration.experiment, configuration.optimizer)
         seed = form.training.seeds[0]
         return LockStep(
-            configuration, model_spec(configuration.experiment, configuration.optimizer), seed, data,
+            configuration, spec, seed, data,
             TrainingLog(label, seed), settings.pop("observer", Watching()), **settings,
         )  # fmt: skip
 
