@@ -116,11 +116,11 @@ class RunDirectory:
                     log.predictions[backend] = predictions[key]
 
     def begin(self, label: str, seed: int) -> TrainingLog:
-        """A place for what a training finds."""
+        """A new log for a training."""
         return self.take(TrainingLog(label, seed))
 
     def take(self, log: TrainingLog) -> TrainingLog:
-        """Have what a training found elsewhere."""
+        """Keep the log of a training, to be written."""
         self.logs[log.key] = log
         return log
 

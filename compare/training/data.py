@@ -1,4 +1,4 @@
-"""The rows of an experiment, cut from a data set as its form says."""
+"""The rows of an experiment, cut from a data set as its settings say."""
 
 from __future__ import annotations
 

@@ -209,9 +209,9 @@ def _distinct(configurations: list[Configuration]) -> list[Configuration]:
     """One configuration of each network, loss and batch size; the others need no dry run."""
     seen: dict[str, Configuration] = {}
     for configuration in configurations:
-        form = configuration.experiment
-        key = f"{form.model!r} {form.data!r} {form.training!r}"
-        seen.setdefault(f"{key} {next(iter(form.optimizers.values())).algorithm}", configuration)
+        one = configuration.experiment
+        key = f"{one.model!r} {one.data!r} {one.training!r}"
+        seen.setdefault(f"{key} {next(iter(one.optimizers.values())).algorithm}", configuration)
     return list(seen.values())
 
 

@@ -30,7 +30,7 @@ NOISE = [0.001, -0.002, 0.0015]
 def by_case(**means: float):
     """Values with these means, and a little noise that differs by case and seed."""
 
-    def values(side: str, variant: dict[str, str], seed: int) -> float:
+    def values(backend: str, variant: dict[str, str], seed: int) -> float:
         case = variant["activation"]
         return means[case] + NOISE[(seed + ord(case)) % 3]
 
@@ -64,7 +64,7 @@ def test_comparisons(means: dict, relation: str, expected: Decision) -> None:
 def test_the_interval_is_the_paired_one_of_scipy() -> None:
     table = {"A": [0.9, 0.92, 0.87], "B": [0.85, 0.88, 0.84], "C": [0.1, 0.1, 0.1]}
     run = planted_run(
-        lambda side, variant, seed: table[variant["activation"]][seed],
+        lambda backend, variant, seed: table[variant["activation"]][seed],
         vary=ACTIVATION,
         claims=(HIGHER,),
     )
@@ -88,7 +88,7 @@ def test_the_interval_is_the_paired_one_of_scipy() -> None:
 )
 def test_bounds(values: list[float], relation: str, bound: float, expected: Decision) -> None:
     claim = {"quantity": "test accuracy", "relation": relation, "value": bound}
-    found = answer(planted_run(lambda side, variant, seed: values[seed], claims=(claim,)))
+    found = answer(planted_run(lambda backend, variant, seed: values[seed], claims=(claim,)))
     assert found.decision is expected
     assert found.comparisons["numpy"][0].interval == mean_interval(values)
 
@@ -100,7 +100,7 @@ def test_equal_in_every_seed_is_not_higher() -> None:
 
 
 def test_the_rounding_of_a_subtraction_is_no_difference() -> None:
-    def values(side: str, variant: dict[str, str], seed: int) -> float:
+    def values(backend: str, variant: dict[str, str], seed: int) -> float:
         return 0.1 + 0.2 if variant["activation"] == "A" else 0.3
 
     found = answer(planted_run(values, vary=ACTIVATION, claims=(HIGHER,)))
@@ -119,8 +119,8 @@ def test_one_seed_shows_its_number_and_decides_nothing() -> None:
 
 
 def test_backends_that_disagree_leave_it_undecided() -> None:
-    def values(side: str, variant: dict[str, str], seed: int) -> float:
-        return (variant["activation"] == "A") == (side == "numpy")
+    def values(backend: str, variant: dict[str, str], seed: int) -> float:
+        return (variant["activation"] == "A") == (backend == "numpy")
 
     found = answer(planted_run(values, vary=ACTIVATION, claims=(HIGHER,)))
     assert found.decisions == {"numpy": Decision.SUPPORTED, "torch": Decision.NOT_SUPPORTED}
@@ -144,7 +144,7 @@ LOSS = {**HIGHER, "quantity": "test loss", "relation": "lower than", "than": {"a
 def test_a_loss_that_is_no_number_counts_as_infinite(
     bad: float, diverged: dict[str, int], expected: Decision, difference: float
 ) -> None:
-    def values(side: str, variant: dict[str, str], seed: int) -> float:
+    def values(backend: str, variant: dict[str, str], seed: int) -> float:
         case = variant["activation"]
         return bad if seed < diverged.get(case, 0) else 1.0 + (case == "B")
 
@@ -156,7 +156,7 @@ def test_a_loss_that_is_no_number_counts_as_infinite(
 
 
 def test_an_accuracy_that_is_no_number_counts_as_0() -> None:
-    def values(side: str, variant: dict[str, str], seed: int) -> float:
+    def values(backend: str, variant: dict[str, str], seed: int) -> float:
         return math.nan if variant["activation"] == "C" else 0.4
 
     claim = {**HIGHER, "than": {"activation": "C"}}
@@ -168,9 +168,9 @@ def test_an_accuracy_that_is_no_number_counts_as_0() -> None:
 
 
 def test_a_seed_without_all_its_trainings_is_left_out() -> None:
-    def values(side: str, variant: dict[str, str], seed: int) -> float | None:
+    def values(backend: str, variant: dict[str, str], seed: int) -> float | None:
         return None if (seed, variant["activation"]) == (1, "B") else by_case(A=0.9, B=0.8, C=0.7)(
-            side, variant, seed
+            backend, variant, seed
         )  # fmt: skip
 
     found = answer(planted_run(values, vary=ACTIVATION, claims=(HIGHER,)))
@@ -186,7 +186,7 @@ SCALES = {"std": {"key": "model.std", "values": [1.0, 0.1]}}
 def test_case_by_case_on_the_other_axes() -> None:
     """What differs by std is larger than the effect, and falls out of the pairs."""
 
-    def values(side: str, variant: dict[str, str], seed: int) -> float:
+    def values(backend: str, variant: dict[str, str], seed: int) -> float:
         base = 0.9 if variant["std"] == "std 1" else 0.1 * seed
         return base + 0.01 * (variant["activation"] == "A")
 
@@ -197,7 +197,7 @@ def test_case_by_case_on_the_other_axes() -> None:
 
 
 def test_selections_of_other_cases_are_averaged() -> None:
-    def values(side: str, variant: dict[str, str], seed: int) -> float:
+    def values(backend: str, variant: dict[str, str], seed: int) -> float:
         return (0.8 if variant["std"] == "std 1" else 0.2) + NOISE[seed]
 
     claim: dict[str, Any] = {
@@ -233,8 +233,8 @@ def test_decisions_combined() -> None:
 def test_equality_over_plans_is_that_of_the_mean_of_each_seed() -> None:
     offsets = {"A": [0.002, -0.001, 0.001], "B": [0.05, 0.051, 0.052], "C": [0.0, 0.0, 0.0]}
 
-    def values(side: str, variant: dict[str, str], seed: int) -> float:
-        return 0.5 + (side == "numpy") * offsets[variant["activation"]][seed]
+    def values(backend: str, variant: dict[str, str], seed: int) -> float:
+        return 0.5 + (backend == "numpy") * offsets[variant["activation"]][seed]
 
     single, whole = equalities(planted_run(values, vary=ACTIVATION))
     assert [found.test.equivalent for found in single] == [True, False, True]

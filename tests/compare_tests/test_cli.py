@@ -53,7 +53,7 @@ def test_no_command(nncompare):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["frobnicate"], "No such command 'frobnicate'."),
         (["run"], "Missing argument 'experiment'."),
@@ -96,12 +96,12 @@ def test_no_command(nncompare):
         (["parity", "--architecture", "bn"], "There is no architecture 'bn'"),
     ],
 )  # fmt: skip
-def test_bad_input(nncompare, monkeypatch, tmp_path, arguments, said):
+def test_bad_input(nncompare, monkeypatch, tmp_path, arguments, message):
     monkeypatch.chdir(tmp_path)
     if arguments[0] == "report":
         monkeypatch.setattr(sys.modules["reports.report"], "write_report", read_run_record)
         arguments = ["report", Path(arguments[1])]
-    assert said in one_sentence(nncompare(*arguments))
+    assert message in one_sentence(nncompare(*arguments))
     assert os.listdir(tmp_path) == []  # not even an empty folder
 
 
@@ -128,7 +128,7 @@ def shorter(data: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("damage", "said"),
+    ("damage", "message"),
     [
         (lambda d: (d / TRAIN_IMAGES).unlink(), TRAIN_IMAGES),
         (lambda d: (d / TRAIN_IMAGES).write_bytes((d / TRAIN_IMAGES).read_bytes()[:5000]),
@@ -140,11 +140,11 @@ def shorter(data: Path) -> None:
         (lambda d: header(d, TEST_LABELS, 8, 0x0B0B0B0B), "expected 0 to 9, found 11"),
     ],
 )  # fmt: skip
-def test_bad_data(nncompare, data, tmp_path, damage, said):
+def test_bad_data(nncompare, data, tmp_path, damage, message):
     damage(data)
     out = tmp_path / "r"
     ended = nncompare("run", "mnist_bn_mlp", "--data-dir", data, "--out", out)
-    assert said in one_sentence(ended)
+    assert message in one_sentence(ended)
     assert not out.exists()
 
 
@@ -209,10 +209,10 @@ def test_a_failed_comparison_is_status_1(nncompare, tiny_arguments, tmp_path, mo
 def test_the_folder_of_another_run(nncompare, tiny_arguments, finished, tmp_path):
     out = shutil.copytree(finished, tmp_path / "r")
     before = {f: f.read_bytes() for f in out.rglob("*") if f.is_file()}
-    said = one_sentence(nncompare("run", *tiny_arguments, "--out", out))
-    assert "holds another run" in said
-    said = one_sentence(nncompare("run", *tiny_arguments, "--out", out, "--resume"))
-    assert "--resume: the run in the folder differs in 'name'" in said
+    message = one_sentence(nncompare("run", *tiny_arguments, "--out", out))
+    assert "holds another run" in message
+    message = one_sentence(nncompare("run", *tiny_arguments, "--out", out, "--resume"))
+    assert "--resume: the run in the folder differs in 'name'" in message
     assert {f: f.read_bytes() for f in out.rglob("*") if f.is_file()} == before
 
 
@@ -220,8 +220,8 @@ def test_resume_with_other_settings(nncompare, tiny_arguments, tmp_path):
     out = tmp_path / "r"
     assert nncompare("run", *tiny_arguments, "--max-steps", 1, "--out", out).status == 0
     again = ["run", *tiny_arguments, "--out", out, "--resume"]
-    said = one_sentence(nncompare(*again, "--max-steps", 2))
-    assert "'max_steps': it has 1, now 2 is asked for" in said
+    message = one_sentence(nncompare(*again, "--max-steps", 2))
+    assert "'max_steps': it has 1, now 2 is asked for" in message
     assert "'max_steps': it has 1, now None" in one_sentence(nncompare(*again))
     assert "'experiment'" in one_sentence(nncompare(*again, "--max-steps", 1, "--seed", 3))
     assert nncompare(*again, "--max-steps", 1).status == 0  # complete already
@@ -249,9 +249,9 @@ def test_own_experiment_from_another_folder(nncompare, tmp_path, monkeypatch):
     assert record.name == "mine"
     assert "nn.LeakyReLU(0.2)" in record.sources["net.py, net"]
     (home / "net.py").write_text("def net(nn, width):\n    return nn.Linear(784, widht)\n")
-    said = one_sentence(nncompare("run", "../home/mine.toml", "--out", "r2"))
-    assert "(line 2 of net.py)" in said
-    assert "NameError: name 'widht' is not defined" in said
+    message = one_sentence(nncompare("run", "../home/mine.toml", "--out", "r2"))
+    assert "(line 2 of net.py)" in message
+    assert "NameError: name 'widht' is not defined" in message
     assert not Path("r2").exists()
 
 

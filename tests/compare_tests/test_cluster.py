@@ -52,6 +52,7 @@ class Ending:
         self._act()
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_costs_nothing(cluster, moody, train, at_home, timeless, tmp_path):
     moods = ["dies once", "well", "warns"]
     form = moody(moods, tmp_path, "seeds=[0,1]")
@@ -62,6 +63,7 @@ def test_a_worker_that_dies_costs_nothing(cluster, moody, train, at_home, timele
     assert read_run_record(out).status == "complete"
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_costs_itself_alone(cluster, moody, train, at_home, timeless, tmp_path):
     form = moody(["dies", "raises", "well"], tmp_path)
     out = train(form, tmp_path / "r", dask=cluster.scheduler_address, **SETTINGS)
@@ -77,6 +79,7 @@ def test_what_goes_wrong_costs_itself_alone(cluster, moody, train, at_home, time
     assert timeless(out) == timeless(train(form, tmp_path / "alone", **SETTINGS))
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_frees_the_workers(cluster, moody, train, tmp_path):
     """Dask cannot end what a thread does; a training ends itself when nobody waits for it."""
 
@@ -109,11 +112,12 @@ def refusal(address: str) -> str:
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense", "", "http://localhost:8786"])
 def test_nobody_there(address, monkeypatch):
     monkeypatch.setattr(clusters, "CONNECT_S", 0.5)
-    said = refusal(address)
-    assert said.startswith(f"--dask {address}: no Dask scheduler answers there within ")
-    assert "expected an address such as tcp://127.0.0.1:8786" in said
+    message = refusal(address)
+    assert message.startswith(f"--dask {address}: no Dask scheduler answers there within ")
+    assert "expected an address such as tcp://127.0.0.1:8786" in message
 
 
+@pytest.mark.slow
 def test_a_scheduler_without_workers(monkeypatch):
     monkeypatch.setattr(clusters, "CONNECT_S", 2.0)
     with distributed.LocalCluster(
@@ -134,6 +138,7 @@ def test_without_distributed(monkeypatch):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gone", ["worker", "scheduler"])
 def test_a_cluster_that_goes_away(moody, train, tmp_path, monkeypatch, gone):
     """What was made is kept, what was not has failed, and the run comes to an end."""

@@ -21,9 +21,9 @@ def splits(rows: int, features: int = 784, classes: int = 10) -> Splits:
     return Splits(some(rows), None, some(20))
 
 
-def refusal(form, data: Splits, plan: ModelSpec | None = None, max_steps=None) -> str:
+def refusal(form, data: Splits, spec: ModelSpec | None = None, max_steps=None) -> str:
     with pytest.raises(InputError) as caught:
-        dry_run(plan or model_spec(form, "SGD"), form, data, max_steps)
+        dry_run(spec or model_spec(form, "SGD"), form, data, max_steps)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -36,10 +36,10 @@ def test_batches_that_can_be_trained(tiny, rows):
 @pytest.mark.parametrize("rows", [41, 1])
 def test_a_last_batch_of_one_row_with_batchnorm(tiny, rows):
     """PyTorch refuses a batch of one row in training; so it is said before the first step."""
-    said = refusal(tiny(), splits(rows))
-    assert f"With training.batch_size = 20 the {rows} training rows leave a batch of 1" in said
-    assert "Expected more than 1 value per channel when training" in said
-    assert said.endswith("Choose another batch size.")
+    message = refusal(tiny(), splits(rows))
+    assert f"With training.batch_size = 20 the {rows} training rows leave a batch of 1" in message
+    assert "Expected more than 1 value per channel when training" in message
+    assert message.endswith("Choose another batch size.")
 
 
 def test_batches_of_one_row_with_batchnorm(tiny):
@@ -57,14 +57,14 @@ def test_a_last_batch_of_one_row_without_batchnorm(tiny):
 
 
 def test_rows_of_another_width(tiny):
-    said = refusal(tiny(), splits(40, features=10))
-    assert "'bn_mlp' does not take the data, rows of shape (10,)" in said
-    assert "shapes cannot be multiplied" in said
+    message = refusal(tiny(), splits(40, features=10))
+    assert "'bn_mlp' does not take the data, rows of shape (10,)" in message
+    assert "shapes cannot be multiplied" in message
 
 
 def test_fewer_outputs_than_classes(tiny):
-    said = refusal(tiny("sizes=[784,8,5]"), splits(40))
-    assert "gives outputs of shape (5,) a row; expected one value for each of the 10" in said
+    message = refusal(tiny("sizes=[784,8,5]"), splits(40))
+    assert "gives outputs of shape (5,) a row; expected one value for each of the 10" in message
 
 
 def test_a_class_that_only_the_test_rows_have(tiny):
@@ -77,8 +77,8 @@ def test_outputs_that_are_no_row_of_logits(tiny):
     def cut(nn):
         return nn.Sequential(nn.Flatten(0), nn.Linear(2 * 784, 10))
 
-    plan = ModelSpec(cut, settings={"lr": 0.1})
-    assert "gives outputs of shape () a row" in refusal(tiny(), splits(40), plan)
+    spec = ModelSpec(cut, settings={"lr": 0.1})
+    assert "gives outputs of shape () a row" in refusal(tiny(), splits(40), spec)
 
 
 def test_what_pytorch_takes_and_numpy_refuses_is_not_blamed_on_the_person(tiny, monkeypatch):
@@ -94,16 +94,16 @@ def test_what_pytorch_takes_and_numpy_refuses_is_not_blamed_on_the_person(tiny, 
 
 def test_a_loss_for_one_output(tiny):
     form = tiny("training.loss=MSELoss")
-    said = refusal(form, splits(40))
-    assert said.endswith("of shape (10,) a row; training.loss = 'MSELoss' takes one value.")
+    message = refusal(form, splits(40))
+    assert message.endswith("of shape (10,) a row; training.loss = 'MSELoss' takes one value.")
     form = tiny("training.loss=MSELoss", "sizes=[784,8,1]")
     dry_run(model_spec(form, "SGD"), form, splits(40))
 
 
 def test_more_classes_than_a_loss_can_tell_apart(tiny):
     form = tiny("training.loss=BCEWithLogitsLoss", "sizes=[784,8,1]")
-    said = refusal(form, splits(40))
-    assert said == (
+    message = refusal(form, splits(40))
+    assert message == (
         "training.loss = 'BCEWithLogitsLoss' tells 2 classes apart, but the data has 10."
     )
     data = splits(40).map(lambda rows: rows._replace(targets=rows.targets % 2))

@@ -41,13 +41,13 @@ def test_threads():
 
 
 @pytest.mark.parametrize(
-    ("said", "threads"),
+    ("variable", "threads"),
     [("3", 3), ("0", None), ("", None), ("many", None), ("-1", None), (None, None)],
 )
-def test_default_threads(monkeypatch, said, threads):
+def test_default_threads(monkeypatch, variable, threads):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    if said is not None:
-        monkeypatch.setenv("OMP_NUM_THREADS", said)
+    if variable is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", variable)
     assert environment.default_threads() == (threads or 1)
     assert environment.default_threads(cnn(numpy_nn)) == (threads or environment.usable_cores())
     assert environment.default_threads(bn_mlp(numpy_nn)) == (threads or 1)
@@ -118,7 +118,7 @@ def test_another_system(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "expected"),
     [
         ("  - Intel(R) oneAPI Math Kernel Library Version 2024.2-Product Build\n"
          "  - Intel(R) MKL-DNN v3.7.1 (Git Hash x)\n  - BLAS_INFO=mkl,",
@@ -127,5 +127,5 @@ def test_another_system(monkeypatch):
         ("", "unknown"),
     ],
 )  # fmt: skip
-def test_blas_of_torch(config, said):
-    assert environment._torch_blas(config) == said
+def test_blas_of_torch(config, expected):
+    assert environment._torch_blas(config) == expected

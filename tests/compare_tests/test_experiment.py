@@ -89,7 +89,7 @@ def test_what_must_be_there(key):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ("epohcs=1", "unknown key 'epohcs'. Did you mean 'training.epochs'?"),
         ("batchsize=1", "unknown key 'batchsize'. Did you mean 'training.batch_size'?"),
@@ -107,8 +107,8 @@ def test_what_must_be_there(key):
         ("a..b=1", "unknown key 'a'."),
     ],
 )  # fmt: skip
-def test_unknown_keys_are_named_with_the_nearest(change, said):
-    assert said in refusal(change)
+def test_unknown_keys_are_named_with_the_nearest(change, message):
+    assert message in refusal(change)
 
 
 NUMBERS = ("nan", "inf", "-inf", "-1", "0")
@@ -147,7 +147,7 @@ def test_betas(betas):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ("data.validation=1.0", "data.validation should be less than 1, but is 1.0."),
         ("data.validation=-0.1", "data.validation should be greater than or equal to 0"),
@@ -185,8 +185,8 @@ def test_betas(betas):
         ("optimizers={SGD={lr=0.1}}", "(reported = [] leaves all such figures out)"),
     ],
 )  # fmt: skip
-def test_values_that_do_not_fit(change, said):
-    assert said in refusal(change)
+def test_values_that_do_not_fit(change, message):
+    assert message in refusal(change)
 
 
 @pytest.mark.parametrize("label", ["a/b", "..", ".x", "", "a\n", "-a", "ü", "x ", "[red]", "a,b"])
@@ -203,8 +203,8 @@ def test_labels_that_are_fine(label):
 
 
 def test_more_problems_are_counted():
-    said = refusal("reported=[{}]")
-    assert said.endswith("'reported.0.quantity' is missing. (3 more after that.)")
+    message = refusal("reported=[{}]")
+    assert message.endswith("'reported.0.quantity' is missing. (3 more after that.)")
 
 
 @pytest.mark.parametrize("name", experiment_names())

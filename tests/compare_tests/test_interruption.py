@@ -33,11 +33,11 @@ from compare.cli import main
 hit = lambda: os.kill(os.getpid(), number)
 if where == "step":
     step = lockstep.LockStep._step
-    def struck(self, side, epoch, at, indices, held):
-        made = step(self, side, epoch, at, indices, held)
-        if self.label == "Adam" and at == 4 and side is self.numpy:
+    def struck(self, backend, epoch, at, indices, held):
+        result = step(self, backend, epoch, at, indices, held)
+        if self.label == "Adam" and at == 4 and backend is self.numpy:
             hit()
-        return made
+        return result
     lockstep.LockStep._step = struck
 elif where == "write":
     run_directory.BETWEEN_CHECKPOINTS_S = 0.0
@@ -72,7 +72,9 @@ def whole(tiny, train, tmp_path_factory) -> Path:
     return train(tiny(), tmp_path_factory.mktemp("whole") / "r")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_ctrl_c(tiny_arguments, whole, nncompare, tmp_path, number):
     out = tmp_path / "my runs" / "r"
     earlier = shutil.copytree(whole, tmp_path / "my runs" / "earlier")
@@ -98,7 +100,7 @@ def test_ctrl_c(tiny_arguments, whole, nncompare, tmp_path, number):
     assert read_run_record(out).status == "complete"
 
 
-@pytest.mark.parametrize("where", ["step", "write"])
+@pytest.mark.parametrize("where", [pytest.param("step", marks=pytest.mark.slow), "write"])
 def test_a_killed_process(tiny_arguments, whole, nncompare, tmp_path, where):
     """SIGKILL leaves no time for anything: the files are those of the last whole state."""
     out = tmp_path / "r"

@@ -59,8 +59,8 @@ def test_a_training_in_this_process(make):
 @pytest.mark.parametrize("name", ["numpy", "torch", "nncompare"])
 def test_other_versions(make, name):
     job = make()
-    said = error_of(perform_remotely(job._replace(code={**job.code, name: "0.1"})))
-    assert said == (
+    message = error_of(perform_remotely(job._replace(code={**job.code, name: "0.1"})))
+    assert message == (
         f"{name} is {job.code[name]} where the training was to be made, and 0.1 in the run."
     )
     assert job.code["numpy"] == np.__version__
@@ -71,15 +71,15 @@ def test_other_kernels(make):
     """What is made with them is as right, but not the same to the last bit."""
     remote = perform_remotely(make(blas="some-blas 1.0, Other kernels"))
     assert isinstance(remote.result, TrainingResult)
-    (said,) = remote.warnings
-    assert said.text.startswith("a training was made with ")
-    assert "where the run has some-blas 1.0, Other kernels: in its last bits" in said.text
+    (message,) = remote.warnings
+    assert message.text.startswith("a training was made with ")
+    assert "where the run has some-blas 1.0, Other kernels: in its last bits" in message.text
     assert perform_remotely(make()).warnings == []
 
 
 def test_other_data(make):
-    said = error_of(perform_remotely(make(digests={"train-images-idx3-ubyte": "0" * 32})))
-    assert said == "The data 'mnist-sample' is other data here than in the run."
+    message = error_of(perform_remotely(make(digests={"train-images-idx3-ubyte": "0" * 32})))
+    assert message == "The data 'mnist-sample' is other data here than in the run."
 
 
 def test_no_data(tiny, make, tmp_path):

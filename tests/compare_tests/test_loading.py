@@ -43,15 +43,15 @@ def test_names():
 
 
 def test_unknown_name_with_the_nearest():
-    said = refusal("mnist_bn_mpl")
-    assert "There is no experiment 'mnist_bn_mpl'" in said
-    assert "Did you mean 'mnist_bn_mlp'?" in said
+    message = refusal("mnist_bn_mpl")
+    assert "There is no experiment 'mnist_bn_mpl'" in message
+    assert "Did you mean 'mnist_bn_mlp'?" in message
 
 
 def test_unknown_name_with_nothing_near():
-    said = refusal("zzz")
-    assert f"expected one of {', '.join(experiment_names())}, or" in said
-    assert "Did you mean" not in said
+    message = refusal("zzz")
+    assert f"expected one of {', '.join(experiment_names())}, or" in message
+    assert "Did you mean" not in message
 
 
 def test_a_file(tmp_path):
@@ -82,7 +82,7 @@ def test_not_text(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("title = ", "is not valid TOML: "),
         ("title = 'a'\ntitle = 'b'", "is not valid TOML: "),
@@ -93,12 +93,12 @@ def test_not_text(tmp_path):
         (FILE.replace("epochs = 1", "epochs = -1"), "training.epochs should be greater than 0"),
     ],
 )
-def test_faults_of_a_file_name_the_file(tmp_path, text, said):
+def test_faults_of_a_file_name_the_file(tmp_path, text, message):
     path = tmp_path / "x.toml"
     path.write_text(text)
     sentence = refusal(str(path), "epochs=3")  # not blamed on --set, which is right
     assert sentence.startswith(str(path))
-    assert said in sentence
+    assert message in sentence
 
 
 def test_set_by_dotted_path():
@@ -120,8 +120,8 @@ def test_set_keeps_what_it_does_not_name():
 
 
 def test_set_ambiguous():
-    said = refusal("mnist_bn_mlp", "lr=1")
-    assert said == (
+    message = refusal("mnist_bn_mlp", "lr=1")
+    assert message == (
         "--set lr=1 could mean optimizers.SGD.lr and optimizers.Adam.lr: write one of them in full."
     )
 
@@ -158,15 +158,15 @@ def test_set_several_the_last_one_counts():
 
 @pytest.mark.parametrize("change", ["", "epochs", "=3", " =3"])
 def test_set_without_key_or_value(change):
-    said = refusal("mnist_bn_mlp", change)
-    assert said.startswith("--set expects key=value, such as training.epochs=3, but got")
+    message = refusal("mnist_bn_mlp", change)
+    assert message.startswith("--set expects key=value, such as training.epochs=3, but got")
 
 
 def test_set_below_a_value():
-    said = refusal("mnist_bn_mlp", "training.epochs.x=3")
-    assert said == "--set training.epochs.x: training.epochs is a value, not a table."
-    said = refusal("mnist_bn_mlp", "training.epochs.x.y=3")
-    assert said == "--set training.epochs.x.y: training.epochs.x is a value, not a table."
+    message = refusal("mnist_bn_mlp", "training.epochs.x=3")
+    assert message == "--set training.epochs.x: training.epochs is a value, not a table."
+    message = refusal("mnist_bn_mlp", "training.epochs.x.y=3")
+    assert message == "--set training.epochs.x.y: training.epochs.x is a value, not a table."
 
 
 def test_set_empty_value():

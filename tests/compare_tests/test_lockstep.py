@@ -1,4 +1,4 @@
-"""Both sides see the same batches in the same order; losses are taken before the update."""
+"""Both backends see the same batches in the same order; losses are taken before the update."""
 
 from __future__ import annotations
 
@@ -39,11 +39,12 @@ def rows(n: int, seed: int) -> Rows:
 def lockstep():
     def make(form, n=50, label="SGD", validation=0, **settings) -> LockStep:
         data = Splits(rows(n, 0), rows(validation, 1) if validation else None, rows(30, 2))
-        plan = next(plan for plan in form.configurations if plan.label == label)
+        configuration = next(c for c in form.configurations if c.label == label)
+        spec = model_spec(configuration.experiment, configuration.optimizer)
         seed = form.training.seeds[0]
         return LockStep(
-            plan, model_spec(plan.experiment, plan.optimizer), seed, data, TrainingLog(label, seed),
-            settings.pop("observer", Watching()), **settings,
+            configuration, spec, seed, data,
+            TrainingLog(label, seed), settings.pop("observer", Watching()), **settings,
         )  # fmt: skip
 
     return make
@@ -76,7 +77,7 @@ def test_total_steps(tiny, n, max_steps, steps):
 
 @pytest.fixture
 def seen(monkeypatch):
-    """The rows of every batch that a main side was trained on."""
+    """The rows of every batch that a main backend was trained on."""
     found = {"numpy": [], "torch": []}
 
     def spy(cls, backend):
@@ -84,7 +85,7 @@ def seen(monkeypatch):
             original = getattr(cls, method)
 
             def step(self, batch, original=original, method=method, **settings):
-                # record_step calls train_step: count the outer call of a main side alone.
+                # record_step calls train_step: count the outer call of a main backend alone.
                 if getattr(self, "spied", False) and not getattr(self, "inside", False):
                     found[backend].append(np.asarray(batch[0])[:, 0].astype(int).tolist())
                 self.inside = True
@@ -141,17 +142,17 @@ def test_history_against_a_training_by_hand(tiny, lockstep):
     mode after each epoch, the first before training."""
     form = tiny("optimizers.SGD.lr=0.1", "optimizers.SGD.momentum=0.9")
     run = trained(lockstep(form, validation=15))
-    side = NumpyBackend(model_spec(form, "SGD"), "float32", seed=0)
+    backend = NumpyBackend(model_spec(form, "SGD"), "float32", seed=0)
     expected = []
 
     def evaluate(epoch, step):
-        side.model.eval()
+        backend.model.eval()
         for name, split in run.splits.named().items():
-            logits = side.model(split.inputs)
-            loss = float(side.loss(logits, split.targets))
+            logits = backend.model(split.inputs)
+            loss = float(backend.loss(logits, split.targets))
             accuracy = float(np.mean(logits.argmax(axis=1) == split.targets))
             expected.append((epoch, step, name, loss, accuracy))
-        side.model.train()
+        backend.model.train()
 
     evaluate(0, 0)
     step = 0
@@ -159,13 +160,13 @@ def test_history_against_a_training_by_hand(tiny, lockstep):
         order = numpy_nn.randperm(50)
         for indices in batches(order, 20):
             inputs, targets = run.splits.train.inputs[indices], run.splits.train.targets[indices]
-            logits = side.model(inputs)
-            loss = float(side.loss(logits, targets))
+            logits = backend.model(inputs)
+            loss = float(backend.loss(logits, targets))
             accuracy = float(np.mean(logits.argmax(axis=1) == targets))
             expected.append((epoch, step, "train", loss, accuracy))
-            side.optimizer.zero_grad()
-            side.model.backward(side.loss.backward())
-            side.optimizer.step()
+            backend.optimizer.zero_grad()
+            backend.model.backward(backend.loss.backward())
+            backend.optimizer.step()
             step += 1
         evaluate(epoch, step)
     found = values(run, backend="numpy")
@@ -241,8 +242,8 @@ def test_training_again_gives_the_same_bits(tiny, lockstep):
     runs = [trained(lockstep(tiny(), label="Adam")) for _ in range(2)]
     for table in ("history", "parity", "drift"):
         assert runs[0].log.rows[table] == runs[1].log.rows[table]
-    for side in ("numpy", "torch"):
-        a, b = (getattr(run, side).state().model for run in runs)
+    for backend in ("numpy", "torch"):
+        a, b = (getattr(run, backend).state().model for run in runs)
         assert all(np.array_equal(a[k], b[k]) for k in a)
 
 
@@ -327,10 +328,10 @@ def test_a_wrong_epsilon_is_caught_on_the_way(tiny, lockstep, monkeypatch):
 def test_results_are_kept(tiny, lockstep):
     run = lockstep(tiny())
     trained(run)
-    for side in run.sides:
-        state = side.state().model
-        assert run.log.weights[side.name].keys() == state.keys()
-        for name, value in run.log.weights[side.name].items():
+    for backend in run.backends:
+        state = backend.state().model
+        assert run.log.weights[backend.name].keys() == state.keys()
+        for name, value in run.log.weights[backend.name].items():
             np.testing.assert_array_equal(value, state[name])
     kept = run.log.predictions
     assert list(kept) == ["numpy", "torch"]
@@ -438,12 +439,12 @@ def test_weight_decay_on_weights_alone(tiny, lockstep):
                "model.initialisation=default")  # fmt: skip
     run = lockstep(tiny(*changes))
     before = run.numpy.state().model
-    held = {s.name: {"train": s.rows(*run.splits.train)} for s in run.sides}
+    held = {s.name: {"train": s.rows(*run.splits.train)} for s in run.backends}
     run._advance(1, [(0, np.arange(20))], held)
     assert not [r for r in run.log.rows["parity"] if not r.passed]
-    for side in run.sides:
-        after = side.state().model
-        for name, p in side.model.named_parameters():
+    for backend in run.backends:
+        after = backend.state().model
+        for name, p in backend.model.named_parameters():
             g = np.asarray(p.grad)
             decay = 0.5 if before[name].ndim > 1 else 0.0
             expected = before[name] - 0.1 * (g + decay * before[name])
@@ -460,8 +461,8 @@ def test_an_adaptive_optimizer_with_two_groups_keeps_its_state_apart(tiny, locks
     run = trained(lockstep(form, label="Adam"))
     assert not [r for r in run.log.rows["parity"] if not r.passed]
     shapes = {name: value.shape for name, value in run.numpy.state().model.items()}
-    for side in run.sides:
-        for name, slot in side.state().optimizer.items():
+    for backend in run.backends:
+        for name, slot in backend.state().optimizer.items():
             assert slot["exp_avg"].shape == shapes[name]
 
 
@@ -469,10 +470,10 @@ def test_lengths_of_the_gradients(tiny, lockstep):
     run = lockstep(tiny("training.gradient_norms=true"))
     trained(run)
     rows = run.log.rows["gradients"]
-    assert len(rows) == 2 * 6 * 6  # sides, steps, parameters
-    for side in run.sides:
-        last = {r.parameter: r.norm for r in rows if (r.backend, r.step) == (side.name, 5)}
-        for name, p in side.model.named_parameters():
+    assert len(rows) == 2 * 6 * 6  # backends, steps, parameters
+    for backend in run.backends:
+        last = {r.parameter: r.norm for r in rows if (r.backend, r.step) == (backend.name, 5)}
+        for name, p in backend.model.named_parameters():
             expected = np.sqrt(np.sum(np.asarray(p.grad, np.float64) ** 2))
             assert last[name] == pytest.approx(expected, rel=1e-12)
     assert "gradients" not in {t for t, r in trained(lockstep(tiny())).log.rows.items() if r}

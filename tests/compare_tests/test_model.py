@@ -48,9 +48,9 @@ def test_names():
 
 
 def test_unknown_name():
-    said = refusal(find_architecture, "bn_mpl")
-    assert said.startswith("There is no architecture 'bn_mpl': expected one of bn_mlp, ")
-    assert said.endswith("or FILE.py:FUNCTION.")
+    message = refusal(find_architecture, "bn_mpl")
+    assert message.startswith("There is no architecture 'bn_mpl': expected one of bn_mlp, ")
+    assert message.endswith("or FILE.py:FUNCTION.")
 
 
 @pytest.mark.parametrize("name", ["pairwise", "Any", "annotations", "__name__"])
@@ -59,13 +59,13 @@ def test_not_everything_in_the_module_is_an_architecture(name):
 
 
 def test_both_sides_of_a_blueprint(tiny):
-    plan = model_spec(tiny(), "Adam")
+    spec = model_spec(tiny(), "Adam")
     for nn in (numpy_nn, torch_nn):
         nn.manual_seed(0)
-        model = plan.model(nn)
+        model = spec.model(nn)
         assert isinstance(model, nn.Module)
-        assert type(plan.criterion(nn)).__name__ == "CrossEntropyLoss"
-        optimizer = plan.optimizer(nn, model)
+        assert type(spec.criterion(nn)).__name__ == "CrossEntropyLoss"
+        optimizer = spec.optimizer(nn, model)
         assert isinstance(optimizer, nn.optim.Adam)
         assert optimizer.param_groups[0]["eps"] == 1e-8
         assert "algorithm" not in optimizer.param_groups[0]
@@ -78,22 +78,22 @@ def test_settings_of_each_label(tiny):
 
 
 def test_arguments_that_do_not_fit(tiny):
-    said = refusal(model_spec, tiny("model.arguments.width=3"), "SGD")
-    assert "model.arguments do not fit the architecture 'bn_mlp'" in said
-    assert "unexpected keyword argument 'width'" in said
-    assert "negative_slope" in said  # what it takes
+    message = refusal(model_spec, tiny("model.arguments.width=3"), "SGD")
+    assert "model.arguments do not fit the architecture 'bn_mlp'" in message
+    assert "unexpected keyword argument 'width'" in message
+    assert "negative_slope" in message  # what it takes
     assert "do not fit" in refusal(model_spec, tiny("model.arguments.nn=3"), "SGD")
 
 
 def test_own_file(own, tmp_path, tiny):
     name = own(OWN)
     form = tiny(f"model.architecture={name}", "model.arguments={width=5}")
-    plan = model_spec(form, "SGD", tmp_path)
-    assert plan.model(numpy_nn).state_dict()["0.weight"].shape == (5, 784)
-    assert plan.model(torch_nn).state_dict()["0.weight"].shape == (5, 784)
-    source = sources_of([plan])["mynet.py, net"]
+    spec = model_spec(form, "SGD", tmp_path)
+    assert spec.model(numpy_nn).state_dict()["0.weight"].shape == (5, 784)
+    assert spec.model(torch_nn).state_dict()["0.weight"].shape == (5, 784)
+    source = sources_of([spec])["mynet.py, net"]
     assert source.startswith("def net(nn, width=8):")
-    assert str(tmp_path) not in "".join(sources_of([plan]))
+    assert str(tmp_path) not in "".join(sources_of([spec]))
 
 
 def test_own_file_that_imports_one_beside_it(own, tmp_path, monkeypatch):
@@ -130,9 +130,9 @@ def test_own_file_with_dataclass_and_class(own, tmp_path):
         """,
         "Net",
     )
-    plan = ModelSpec(find_architecture(name, tmp_path))
-    assert isinstance(plan.model(numpy_nn), numpy_nn.Module)
-    assert "class Net" in sources_of([plan])["mynet.py, Net"]
+    spec = ModelSpec(find_architecture(name, tmp_path))
+    assert isinstance(spec.model(numpy_nn), numpy_nn.Module)
+    assert "class Net" in sources_of([spec])["mynet.py, Net"]
 
 
 def test_own_callable_without_source(own, tmp_path):
@@ -140,9 +140,9 @@ def test_own_callable_without_source(own, tmp_path):
         OWN.replace("net(", "make(")
         + "\n    import functools\n    net = functools.partial(make, width=3)\n"
     )
-    plan = ModelSpec(find_architecture(name, tmp_path))
-    assert plan.model(numpy_nn).state_dict()["0.weight"].shape == (3, 784)
-    assert sources_of([plan])["architecture"] == "a partial, without source code"
+    spec = ModelSpec(find_architecture(name, tmp_path))
+    assert spec.model(numpy_nn).state_dict()["0.weight"].shape == (3, 784)
+    assert sources_of([spec])["architecture"] == "a partial, without source code"
 
 
 def test_the_module_of_the_file_replaces_no_other(own, tmp_path):
@@ -165,7 +165,7 @@ def test_no_such_function(own, tmp_path, function):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("raise RuntimeError('boom')", "could not be run: RuntimeError: boom."),
         ("def net(nn:", "could not be run: SyntaxError: "),
@@ -173,54 +173,54 @@ def test_no_such_function(own, tmp_path, function):
         ("import sys; sys.exit(3)", "could not be run: SystemExit: 3."),
     ],
 )
-def test_a_file_that_raises(own, tmp_path, text, said):
-    assert said in refusal(find_architecture, own(text), tmp_path)
+def test_a_file_that_raises(own, tmp_path, text, message):
+    assert message in refusal(find_architecture, own(text), tmp_path)
 
 
 def built(own, tmp_path, text: str, nn=numpy_nn) -> str:
-    plan = ModelSpec(find_architecture(own(text), tmp_path))
-    return refusal(plan.model, nn)
+    spec = ModelSpec(find_architecture(own(text), tmp_path))
+    return refusal(spec.model, nn)
 
 
 def test_a_function_that_raises_names_its_own_line(own, tmp_path):
-    said = built(own, tmp_path, "\n\ndef net(nn):\n    nn.Linear(3, 4)\n    return 1 / 0\n")
-    assert said == (
+    message = built(own, tmp_path, "\n\ndef net(nn):\n    nn.Linear(3, 4)\n    return 1 / 0\n")
+    assert message == (
         "The architecture net could not be built from numpy_nn (line 5 of mynet.py) with the "
         "arguments {}: ZeroDivisionError: division by zero."
     )
 
 
 def test_what_numpy_nn_has_not_is_named(own, tmp_path):
-    said = built(own, tmp_path, "def net(nn):\n    return nn.Sequential(nn.Bilinear(1, 2, 3))\n")
-    assert "could not be built from numpy_nn (line 2 of mynet.py)" in said
-    assert "numpy_nn has no 'Bilinear'" in said
+    message = built(own, tmp_path, "def net(nn):\n    return nn.Sequential(nn.Bilinear(1, 2, 3))\n")
+    assert "could not be built from numpy_nn (line 2 of mynet.py)" in message
+    assert "numpy_nn has no 'Bilinear'" in message
 
 
 @pytest.mark.parametrize("nn", [numpy_nn, torch_nn])
 @pytest.mark.parametrize("what", ["None", "3", "[nn.Linear(1, 2)]", "nn.Linear"])
 def test_a_function_that_returns_no_network(own, tmp_path, what, nn):
-    said = built(own, tmp_path, f"def net(nn):\n    return {what}\n", nn)
-    assert f"not a network made of {nn.__name__}." in said
+    message = built(own, tmp_path, f"def net(nn):\n    return {what}\n", nn)
+    assert f"not a network made of {nn.__name__}." in message
 
 
 def test_arguments_that_the_function_cannot_use():
-    said = refusal(ModelSpec(architectures.bn_mlp, {"sizes": [784]}).model, numpy_nn)
-    assert "IndexError: list index out of range" in said
-    assert "of architectures.py) with the arguments {'sizes': [784]}" in said
+    message = refusal(ModelSpec(architectures.bn_mlp, {"sizes": [784]}).model, numpy_nn)
+    assert "IndexError: list index out of range" in message
+    assert "of architectures.py) with the arguments {'sizes': [784]}" in message
 
 
 @pytest.mark.parametrize("nn", [numpy_nn, torch_nn])
 def test_settings_that_contradict_each_other(tiny, nn):
-    plan = model_spec(tiny("optimizers.SGD.nesterov=true"), "SGD")
-    said = refusal(plan.optimizer, nn, plan.model(nn))
-    assert "The optimizer SGD could not be made with" in said
-    assert "Nesterov momentum requires a momentum and zero dampening." in said
+    spec = model_spec(tiny("optimizers.SGD.nesterov=true"), "SGD")
+    message = refusal(spec.optimizer, nn, spec.model(nn))
+    assert "The optimizer SGD could not be made with" in message
+    assert "Nesterov momentum requires a momentum and zero dampening." in message
 
 
 @pytest.mark.parametrize("nn", [numpy_nn, torch_nn])
 def test_a_network_without_parameters(nn):
-    plan = ModelSpec(lambda nn: nn.Sequential(nn.ReLU()), settings={"lr": 1.0})
-    assert "The optimizer SGD could not be made" in refusal(plan.optimizer, nn, plan.model(nn))
+    spec = ModelSpec(lambda nn: nn.Sequential(nn.ReLU()), settings={"lr": 1.0})
+    assert "The optimizer SGD could not be made" in refusal(spec.optimizer, nn, spec.model(nn))
 
 
 def test_sources_are_those_of_the_files(tiny):
@@ -243,11 +243,11 @@ def test_without_normalisation_the_affine_layer_is_shown():
 
 
 def test_the_same_network_on_both_sides(tiny):
-    plan = model_spec(tiny(), "SGD")
+    spec = model_spec(tiny(), "SGD")
     weights = []
     for nn in (numpy_nn, torch_nn):
         nn.manual_seed(3)
-        weights.append({k: np.asarray(v) for k, v in plan.model(nn).state_dict().items()})
+        weights.append({k: np.asarray(v) for k, v in spec.model(nn).state_dict().items()})
     assert list(weights[0]) == list(weights[1])
     for key, value in weights[0].items():
         np.testing.assert_array_equal(value, weights[1][key])

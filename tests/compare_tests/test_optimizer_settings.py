@@ -45,15 +45,15 @@ def test_settings_and_defaults_are_torchs(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_both_sides_take_them(name: str) -> None:
     settings = form({name: {"lr": 0.125}}).optimizers[name].model_dump(exclude={"algorithm"})
-    plan = ModelSpec(lambda nn: nn.Linear(2, 2), algorithm=name, settings=settings)
+    spec = ModelSpec(lambda nn: nn.Linear(2, 2), algorithm=name, settings=settings)
     from torch import nn
 
     for namespace, linear in ((numpy_nn, numpy_nn.Linear(2, 2)), (torch, nn.Linear(2, 2))):
-        assert type(plan.optimizer(namespace, linear)).__name__ == name
+        assert type(spec.optimizer(namespace, linear)).__name__ == name
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "said"),
+    ("name", "settings", "message"),
     [
         *((name, {}, "lr") for name in NAMES),
         *((name, {"lr": 0.0}, "greater than 0") for name in NAMES),
@@ -70,8 +70,8 @@ def test_both_sides_take_them(name: str) -> None:
         ("Rprop", {"lr": 0.1, "step_sizes": [0.1]}, "step_sizes"),
     ],
 )
-def test_refusals(name: str, settings: dict, said: str) -> None:
-    with pytest.raises(ValidationError, match=said):
+def test_refusals(name: str, settings: dict, message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
         form({name: settings})
 
 

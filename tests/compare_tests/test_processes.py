@@ -27,8 +27,8 @@ class Listening:
     def __init__(self) -> None:
         self.heard: list[tuple] = []
 
-    def expect(self, made, trainings):
-        self.heard.append(("expect", made, trainings))
+    def expect(self, finished, trainings):
+        self.heard.append(("expect", finished, trainings))
 
     def begin(self, optimizer, seed, steps):
         self.heard.append(("begin", optimizer, seed, steps))
@@ -58,6 +58,7 @@ def went_wrong(moody, train, at_home, tmp_path):
     return form, out, watching
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_costs_itself_alone(went_wrong, train, timeless, tmp_path):
     form, out, watching = went_wrong
     run = read_run(out)
@@ -112,6 +113,7 @@ def test_seeds_and_optimizers_in_any_order(tiny, train, timeless, tmp_path):
     assert timeless(out) == timeless(train(form, tmp_path / "alone", threads=1))
 
 
+@pytest.mark.slow
 def test_code_that_changes_while_the_run_goes_on(moody, train, at_home, tmp_path, monkeypatch):
     """A process reads the file of an architecture when it needs it."""
     import compare.training.run
@@ -150,6 +152,7 @@ def ended(pid: int) -> bool:
     return state.exists() and state.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_ending_the_run_ends_its_processes(tmp_path, number):
@@ -175,14 +178,14 @@ def test_ending_the_run_ends_its_processes(tmp_path, number):
         wait_for(lambda: list(tmp_path.glob("sleeps *")))
         pids = [int(note.name.split()[1]) for note in tmp_path.glob("sleeps *")]
         (os.killpg if number == signal.SIGINT else os.kill)(run.pid, number)
-        _, said = run.communicate(timeout=60)
+        _, message = run.communicate(timeout=60)
         wait_for(lambda: all(map(ended, pids)), 30)
     finally:
         run.kill()
     if number == signal.SIGKILL:
         return
     assert run.returncode == 130
-    assert said.splitlines() == [
+    assert message.splitlines() == [
         f"nncompare: what was recorded is kept in {out} and marked incomplete; the same command "
         f"with --out {shlex.quote(str(out))} --resume goes on with it",
         "nncompare: interrupted",

@@ -114,9 +114,9 @@ def test_words_read_back(tmp_path_factory, text, seed):
 def damaged(tmp_path, text: str | bytes, name: str = "timing") -> str:
     path = tmp_path / f"{name}.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    said = refusal(read_table, path, name)
-    assert said.startswith(str(path))
-    return said
+    message = refusal(read_table, path, name)
+    assert message.startswith(str(path))
+    return message
 
 
 HEADER = "label,seed,step,numpy_s,torch_s\n"
@@ -129,7 +129,7 @@ def test_a_good_table(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", f"expected the columns {HEADER.strip()}, found an empty file."),
         (HEADER.replace("seed,", ""), "found label,step,numpy_s,torch_s."),
@@ -146,8 +146,8 @@ def test_a_good_table(tmp_path):
         (GOOD + 'SG"D\r,0\rx,2\n', "is damaged: row 2"),
     ],
 )
-def test_a_damaged_table(tmp_path, text, said):
-    assert said in damaged(tmp_path, text)
+def test_a_damaged_table(tmp_path, text, message):
+    assert message in damaged(tmp_path, text)
 
 
 def test_a_truth_value_that_is_none(tmp_path):
@@ -178,9 +178,9 @@ def test_a_whole_run_reads_back(finished):
                                   "pictures.safetensors", "run.json"])  # fmt: skip
 def test_every_file_is_needed(copy, name):
     (copy / name).unlink()
-    said = refusal(read_run, copy)
-    assert name in said
-    assert "missing" in said or "is not a run directory" in said
+    message = refusal(read_run, copy)
+    assert name in message
+    assert "missing" in message or "is not a run directory" in message
 
 
 @pytest.mark.parametrize("name", [*(f"{t}.csv" for t in TRAINING_TABLES), "predictions.safetensors",
@@ -199,9 +199,9 @@ def test_parity_rows_that_got_lost(copy):
     path = copy / "parity.csv"
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(lines[:-1]))
-    said = refusal(read_run, copy)
-    assert "parity.csv is damaged: it has" in said
-    assert "run.json says" in said
+    message = refusal(read_run, copy)
+    assert "parity.csv is damaged: it has" in message
+    assert "run.json says" in message
 
 
 def test_an_incomplete_run_has_no_predictions_yet(copy):
@@ -242,7 +242,7 @@ def test_a_run_json_that_is_no_text(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("schema", "said"),
+    ("schema", "message"),
     [
         (SCHEMA + 1, f"has schema {SCHEMA + 1}, expected {SCHEMA}: use a newer nncompare."),
         (SCHEMA - 1, f"has schema {SCHEMA - 1}, expected {SCHEMA}: make the run again."),
@@ -252,10 +252,10 @@ def test_a_run_json_that_is_no_text(tmp_path):
         (2.0, "has schema 2.0, expected 2: make the run again."),
     ],
 )
-def test_another_schema_names_the_way_out(copy, schema, said):
+def test_another_schema_names_the_way_out(copy, schema, message):
     tree = json.loads((copy / "run.json").read_text())
     (copy / "run.json").write_text(json.dumps({**tree, "schema": schema}))
-    assert said in refusal(read_run, copy)
+    assert message in refusal(read_run, copy)
 
 
 @pytest.mark.parametrize("text", ["[]", "3", "null", '"run"', "{}"])
@@ -265,7 +265,7 @@ def test_a_run_json_of_something_else(tmp_path, text):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"status": "done"}, "run.json is damaged: status: Input should be 'complete' or"),
         ({"more": 1}, "run.json is damaged: more: Extra inputs are not permitted."),
@@ -273,10 +273,10 @@ def test_a_run_json_of_something_else(tmp_path, text):
         ({"experiment": {}}, "run.json is damaged: experiment.title: Field required."),
     ],
 )
-def test_a_run_json_with_a_wrong_value(copy, change, said):
+def test_a_run_json_with_a_wrong_value(copy, change, message):
     tree = json.loads((copy / "run.json").read_text())
     (copy / "run.json").write_text(json.dumps({**tree, **change}))
-    assert said in refusal(read_run_record, copy)
+    assert message in refusal(read_run_record, copy)
 
 
 def test_infinities_survive_json(copy):

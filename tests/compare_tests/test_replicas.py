@@ -15,24 +15,24 @@ ROWS = 40
 
 @pytest.fixture
 def follow(tiny):
-    """Train both sides and replicas for some steps; return the rows and the replicas."""
+    """Train both backends and replicas for some steps; return the rows and the replicas."""
 
     def run(count=2, steps=25, at_most=100, dtype="float32", label="SGD"):
         form = tiny(f"optimizers.{label}.lr=0.1")
-        plan = model_spec(form, label)
+        spec = model_spec(form, label)
         random = np.random.default_rng(0)
         inputs = random.random((ROWS, 784), np.float32)
         targets = random.integers(0, 10, ROWS)
-        replicas = Replicas(plan, count, at_most, dtype, seed=3)
-        sides = NumpyBackend(plan, dtype, 3), TorchBackend(plan, dtype, 3)
-        held = [side.rows(inputs, targets) for side in sides]
-        replicas.start(sides[1].state(), held[1])
+        replicas = Replicas(spec, count, at_most, dtype, seed=3)
+        backends = NumpyBackend(spec, dtype, 3), TorchBackend(spec, dtype, 3)
+        held = [backend.rows(inputs, targets) for backend in backends]
+        replicas.start(backends[1].state(), held[1])
         rows = []
         for step in range(steps):
             indices = random.permutation(ROWS)[:10]
-            for side, data in zip(sides, held, strict=True):
-                side.train_step(side.batch(data, indices))
-            rows += replicas.follow(label, [(step, indices)], [{}], *sides)
+            for backend, data in zip(backends, held, strict=True):
+                backend.train_step(backend.batch(data, indices))
+            rows += replicas.follow(label, [(step, indices)], [{}], *backends)
         return rows, replicas
 
     return run

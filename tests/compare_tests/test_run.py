@@ -41,7 +41,7 @@ class Breaking:
         if (self.now, step) == (self.optimizer, self.at):
             raise self.error
 
-    def expect(self, made, trainings): ...
+    def expect(self, finished, trainings): ...
     def epoch(self, *_): ...
     def end(self, training): ...
     def failed(self, failure): ...
@@ -190,8 +190,10 @@ def test_broken_off_and_resumed_is_as_if_never_broken_off(
         assert mine.model_copy(update={"wall_s": 0.0}) == whole.model_copy(update={"wall_s": 0.0})
 
 
-@pytest.mark.parametrize("error", [RuntimeError("boom\nand so on"), SystemExit(1), MemoryError()])
-@pytest.mark.parametrize("optimizer", ["SGD", "Adam"])
+@pytest.mark.parametrize(
+    ("optimizer", "error"),
+    [("SGD", RuntimeError("boom\nand so on")), ("Adam", SystemExit(1)), ("SGD", MemoryError())],
+)
 def test_an_error_costs_one_training(tiny, train, timeless, tmp_path, optimizer, error):
     """The other one is made, also when it comes later; the first is made by going on."""
     out = train(tiny(), tmp_path / "r", observer=Breaking(optimizer, 5, error))
@@ -204,8 +206,8 @@ def test_an_error_costs_one_training(tiny, train, timeless, tmp_path, optimizer,
     assert len(run.parity) == run.record.trainings[0].parity_rows
     (failure,) = run.record.failures
     assert (failure.label, failure.seed) == (optimizer, 0)
-    said = f"{type(error).__name__}: {error}".partition("\n")[0].removesuffix(": ")
-    assert failure.error.startswith(f"{said} (test_run.py, line ")
+    message = f"{type(error).__name__}: {error}".partition("\n")[0].removesuffix(": ")
+    assert failure.error.startswith(f"{message} (test_run.py, line ")
     assert failure.traceback.startswith("Traceback (most recent call last):\n")
     train(tiny(), out, resume=True)
     assert timeless(out) == timeless(train(tiny(), tmp_path / "whole"))
@@ -242,16 +244,16 @@ def refusal(train, *arguments, **settings) -> str:
 
 
 @pytest.mark.parametrize(
-    ("changes", "settings", "said"),
+    ("changes", "settings", "message"),
     [
         (["epochs=3"], {}, "the run in the folder differs in 'experiment'. Start a new folder."),
         ([], {"max_steps": 4}, "'max_steps': it has None, now 4 is asked for."),
         ([], {"sample": True}, "'sample': it has False, now True is asked for."),
     ],
 )
-def test_resume_of_something_else(tiny, train, broken, changes, settings, said):
+def test_resume_of_something_else(tiny, train, broken, changes, settings, message):
     before = content(broken, but=())
-    assert said in refusal(train, tiny(*changes), broken, resume=True, **settings)
+    assert message in refusal(train, tiny(*changes), broken, resume=True, **settings)
     assert content(broken, but=()) == before
 
 
@@ -266,8 +268,8 @@ def test_resume_with_other_data(tiny, train, broken):
     tree = json.loads((broken / "run.json").read_text())
     tree["data"]["digests"] = {"train-images-idx3-ubyte": "0" * 32}
     (broken / "run.json").write_text(json.dumps(tree))
-    said = refusal(train, tiny(), broken, resume=True)
-    assert said == (
+    message = refusal(train, tiny(), broken, resume=True)
+    assert message == (
         "--resume: the data is not the data that the run began with. Start a new folder."
     )
 
@@ -276,8 +278,8 @@ def test_resume_with_other_code(tiny, train, broken):
     tree = json.loads((broken / "run.json").read_text())
     tree["sources"]["numpy_nn/optim/adam.py"] += "# changed\n"
     (broken / "run.json").write_text(json.dumps(tree))
-    said = refusal(train, tiny(), broken, resume=True)
-    assert "the code in numpy_nn/optim/adam.py has changed since the run began" in said
+    message = refusal(train, tiny(), broken, resume=True)
+    assert "the code in numpy_nn/optim/adam.py has changed since the run began" in message
 
 
 @pytest.mark.parametrize("library", ["numpy", "torch"])
@@ -332,8 +334,8 @@ def test_a_disk_that_is_full_in_the_middle(tiny, train, tmp_path, monkeypatch):
         real(handle)
 
     monkeypatch.setattr(atomic.os, "fsync", fsync)
-    said = refusal(train, tiny(), out)
-    assert said.endswith("could not be written: No space left on device.")
+    message = refusal(train, tiny(), out)
+    assert message.endswith("could not be written: No space left on device.")
     monkeypatch.undo()
     assert read_run(out).record.status == "incomplete"
     train(tiny(), out, resume=True)

@@ -65,13 +65,13 @@ def test_an_empty_folder_will_do(tmp_path, finished):
 
 def test_a_folder_that_is_not_empty(tmp_path):
     (tmp_path / "thesis.tex").write_text("years of work")
-    said = refusal(tmp_path)
-    assert said == f"--out {tmp_path} is not empty: expected a folder that is new or empty."
+    message = refusal(tmp_path)
+    assert message == f"--out {tmp_path} is not empty: expected a folder that is new or empty."
 
 
 def test_a_folder_that_holds_another_run(copy):
-    said = refusal(copy)
-    assert said == (
+    message = refusal(copy)
+    assert message == (
         f"--out {copy} holds another run: name a new folder, or add --resume to go on with that "
         "run."
     )

@@ -26,7 +26,7 @@ def test_right(text, seeds):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "--seeds expects numbers and ranges such as 0..9 or 1,5,7, but got ''."),
         ("a", "but got 'a'."),
@@ -44,8 +44,8 @@ def test_right(text, seeds):
         ("0..9,5", "--seeds expects each seed once, but '0..9,5' has 5 twice."),
     ],
 )
-def test_wrong(text, said):
+def test_wrong(text, message):
     with pytest.raises(InputError) as caught:
         parse_seeds(text)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)

@@ -38,10 +38,10 @@ def make(tiny):
         random = np.random.default_rng(0)
         data = Rows(random.random((n, 784), np.float32), random.integers(0, 10, n))
         form = tiny("training.epochs=3", "training.batch_size=10", *changes)
-        plan = form.configurations[0]
+        configuration = form.configurations[0]
         return LockStep(
-            plan, model_spec(plan.experiment, plan.optimizer), 0, Splits(data, None, None),
-            TrainingLog(plan.label, 0), Watching(),
+            configuration, model_spec(configuration.experiment, configuration.optimizer), 0,
+            Splits(data, None, None), TrainingLog(configuration.label, 0), Watching(),
         )  # fmt: skip
 
     return make
@@ -81,7 +81,7 @@ def test_sides_take_turns(make):
     assert heard[:3] == [("numpy", 1), ("torch", 1), ("torch", 2)]
     assert heard[12:14] == [("numpy", 2), ("numpy", 3)]
     for backend in ("numpy", "torch"):
-        assert [step for side, step in heard if side == backend] == list(range(1, 70))
+        assert [step for name, step in heard if name == backend] == list(range(1, 70))
 
 
 @pytest.mark.parametrize("changes", [(), DROPOUT], ids=["plain", "dropout"])

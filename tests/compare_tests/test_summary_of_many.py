@@ -25,7 +25,7 @@ def rows(text: str) -> list[list[str]]:
             for line in text.splitlines() if line.startswith("│")]  # fmt: skip
 
 
-def by_std(side: str, variant: dict[str, str], seed: int) -> float:
+def by_std(backend: str, variant: dict[str, str], seed: int) -> float:
     return 0.1 + 0.5 * float(variant["std"].split()[1]) + 0.01 * seed
 
 
@@ -53,7 +53,7 @@ def test_every_claim_has_a_line() -> None:
 
 
 def test_a_claim_on_which_the_sides_differ_says_so() -> None:
-    run = planted_run(lambda side, *_: 0.9 if side == "numpy" else 0.001, claims=(CLAIM,))
+    run = planted_run(lambda backend, *_: 0.9 if backend == "numpy" else 0.001, claims=(CLAIM,))
     assert "Claim undecided: “it is so” (NumPy supported, PyTorch not supported)." in shown(run)
 
 

@@ -16,19 +16,22 @@ SCALE = 'vary.std={key="model.std",log_steps={first=1.0,last=1e-4,count=3}}'
 
 
 def labels(form: Experiment) -> list[str]:
-    return [plan.label for plan in form.configurations]
+    return [configuration.label for configuration in form.configurations]
 
 
 def test_without_axes_each_optimizer_is_a_training(tiny):
     form = tiny()
     assert labels(form) == ["SGD", "Adam"]
-    assert [plan.variant for plan in form.configurations] == [
+    assert [configuration.variant for configuration in form.configurations] == [
         {"optimizer": "SGD"},
         {"optimizer": "Adam"},
     ]
-    for plan in form.configurations:
-        assert list(plan.experiment.optimizers) == [plan.optimizer]
-        assert plan.experiment.optimizers[plan.optimizer] == form.optimizers[plan.optimizer]
+    for configuration in form.configurations:
+        assert list(configuration.experiment.optimizers) == [configuration.optimizer]
+        assert (
+            configuration.experiment.optimizers[configuration.optimizer]
+            == form.optimizers[configuration.optimizer]
+        )
 
 
 def test_every_combination_in_order(tiny):
@@ -39,21 +42,21 @@ def test_every_combination_in_order(tiny):
         for norm in ("with", "no +1")
         for std in ("1", "0.01", "0.0001")
     ]
-    plan = form.configurations[4]
-    assert plan.variant == {"optimizer": "SGD", "norm": "no +1", "std": "std 0.01"}
+    configuration = form.configurations[4]
+    assert configuration.variant == {"optimizer": "SGD", "norm": "no +1", "std": "std 0.01"}
     # The later axis has the last word on a setting that two of them change.
-    assert plan.experiment.model.std == 0.01
+    assert configuration.experiment.model.std == 0.01
     assert form.configurations[1].experiment.model.arguments["negative_slope"] == 0.1
     # What is not changed is kept, also in a table of which a part is.
-    assert plan.experiment.model.arguments["sizes"] == [784, 8, 10]
-    assert plan.experiment.vary == {}
+    assert configuration.experiment.model.arguments["sizes"] == [784, 8, 10]
+    assert configuration.experiment.vary == {}
 
 
 def test_equal_steps_of_the_logarithm(tiny):
     form = tiny(
         'vary.std={key="model.std",log_steps={first=1.0,last=1e-4,count=16}}', "reported=[]"
     )
-    found = [plan.experiment.model.std for plan in form.configurations[:16]]
+    found = [configuration.experiment.model.std for configuration in form.configurations[:16]]
     np.testing.assert_allclose(found, np.logspace(0, -4, 16), rtol=1e-5)
     assert (found[0], found[-1]) == (1.0, 1e-4)
 
@@ -74,8 +77,11 @@ def test_trials_are_drawn_within_their_powers_of_ten_and_always_the_same(tiny):
     form = tiny(*only, change)
     assert labels(form)[0] == "SGD trial 1"
     assert len(form.configurations) == 200
-    rates = [plan.experiment.optimizers["SGD"].lr for plan in form.configurations]
-    decays = [plan.experiment.optimizers["SGD"].weight_decay for plan in form.configurations]
+    rates = [configuration.experiment.optimizers["SGD"].lr for configuration in form.configurations]
+    decays = [
+        configuration.experiment.optimizers["SGD"].weight_decay
+        for configuration in form.configurations
+    ]
     for drawn, low in ((rates, -6), (decays, -8)):
         exponents = np.log10(drawn)
         assert low <= exponents.min() < low + 0.2
@@ -130,7 +136,7 @@ def test_a_copy_has_plans_of_its_own(tiny):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ("vary.a={}", "should have one of cases, values, log_steps and trials, but has none of"),
         ("vary.a={cases={x={}},trials=2}", "but has cases and trials"),
@@ -163,10 +169,10 @@ def test_a_copy_has_plans_of_its_own(tiny):
         ("claims=[{says='s',by='b',quantity='finite',relation='higher than'}]", "needs than = {"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_varied_or_asked(tiny, change, said):
+def test_what_cannot_be_varied_or_asked(tiny, change, message):
     with pytest.raises(InputError) as caught:
         tiny(change, "reported=[]")
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

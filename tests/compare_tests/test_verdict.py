@@ -43,8 +43,8 @@ def test_nothing_compared_is_no_pass():
 
 
 def test_explain():
-    said = explain(row("gradient/1.weight", 3e-5, 1e-6, 12))
-    assert said == (
+    message = explain(row("gradient/1.weight", 3e-5, 1e-6, 12))
+    assert message == (
         "step 12, float32, gradient/1.weight: NumPy is 3.00e-05 from the float64 referee, PyTorch "
         "5.00e-01; allowed are 1.00e-06, and the smallest tolerance that would pass is 3.00e-05"
     )
@@ -52,8 +52,8 @@ def test_explain():
 
 def test_explain_what_no_tolerance_would_pass():
     for error in (math.inf, math.nan):
-        said = explain(row("forward/1/output", error, 1e-6, passed=False))
-        assert said.endswith("and no tolerance would pass")
+        message = explain(row("forward/1/output", error, 1e-6, passed=False))
+        assert message.endswith("and no tolerance would pass")
 
 
 def test_explain_step_0_and_shuffles():
