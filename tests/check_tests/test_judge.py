@@ -273,17 +273,15 @@ def test_an_update_is_named_by_its_optimizer_and_its_settings(cases):
 def test_where_the_right_value_is_a_sum_of_zeros_that_of_a_mistake_may_not_be(cases):
     """An input that is always 0: the column of dW is 0, and λW is not, to its last digits."""
     network = Network(ASSIGNMENT.build, "CrossEntropyLoss")
-    sparse = []
+    drawn = []
     for one in cases:
         x = one.inputs * [1, 0, 1, 1]
         bare = replace(one, inputs=x, update_gradients=(), expected={}, sizes={})
         expected = network.answer(bare)
         sizes = {key: np.abs(value) for key, value in expected.items()}
-        sparse.append(replace(bare, expected=expected, sizes=sizes))
-    found = answers_of(sparse, gradient__0_weight=lambda v, c: v + 0.01 * c.parameters["0.weight"])
-    assert codes(judge(sparse, found, ASSIGNMENT)) == {
-        "gradient/0.weight": "l2-missing-in-gradient"
-    }
+        drawn.append(replace(bare, expected=expected, sizes=sizes))
+    found = answers_of(drawn, gradient__0_weight=lambda v, c: v + 0.01 * c.parameters["0.weight"])
+    assert codes(judge(drawn, found, ASSIGNMENT)) == {"gradient/0.weight": "l2-missing-in-gradient"}
 
 
 def test_a_dropout_is_named_with_the_mask_that_it_drew():
