@@ -135,7 +135,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    return sorted([*__all__, "pytest_configure"])  # pytest looks for its hooks in dir()
 
 
 def _load(name: str) -> Any:

@@ -18,9 +18,9 @@ from compare.check.result import (
     Outcome,
     Result,
     as_text,
+    check_title,
     distance,
-    number,
-    title,
+    exact_number,
     where,
 )
 
@@ -131,7 +131,7 @@ def grade(outcome: Outcome) -> dict[str, object]:
         "score": f"{passed / total:.4f}" if total else "0.0000",
         "passed": passed,
         "checks": total,
-        "first_divergence": title(first) if first else "",
+        "first_divergence": check_title(first) if first else "",
         "diagnosis": diagnosis.code if diagnosis else "",
         "explanation": result.error or (diagnosis.explanation if diagnosis else ""),
     }
@@ -187,14 +187,14 @@ def _gradescope_test(
     passed = check is not None and check.passed
     if check is None:
         output = f"There was no answer: {error or 'it was not asked for.'}"
-        name = title(_missing(quantity))
+        name = check_title(_missing(quantity))
     else:
-        name = title(check)
+        name = check_title(check)
         output = distance(check)
         if not check.passed:
             output = (
-                f"At {where(check)}: expected {number(check.expected_there)}, found "
-                f"{number(check.found_there)}; {output}."
+                f"At {where(check)}: expected {exact_number(check.expected_there)}, found "
+                f"{exact_number(check.found_there)}; {output}."
             )
         if check.diagnosis is not None:
             output += f"\n{check.diagnosis.code}: {check.diagnosis.explanation}"

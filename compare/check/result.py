@@ -140,7 +140,7 @@ class Outcome:
         return 0 if self.result.passed else 1
 
 
-def title(check: Check) -> str:
+def check_title(check: Check) -> str:
     """The quantity in words: ``gradient of 4.weight``."""
     words = QUANTITIES[check.quantity]
     if check.name == check.quantity:
@@ -158,7 +158,7 @@ def title(check: Check) -> str:
     return f"{words} {check.name}"
 
 
-def verdict(outcome: Outcome) -> str:
+def verdict_line(outcome: Outcome) -> str:
     """One line: agrees, differs, or could not be checked."""
     result = outcome.result
     passed = sum(check.passed for check in result.checks)
@@ -171,7 +171,7 @@ def verdict(outcome: Outcome) -> str:
     assert first is not None
     return (
         f"{outcome.name} differs from PyTorch in {total - passed} of {_count(total, 'check')}, "
-        f"first in the {title(first)}."
+        f"first in the {check_title(first)}."
     )
 
 
@@ -192,12 +192,12 @@ def distance(check: Check) -> str:
     )
 
 
-def number(value: float) -> str:
+def exact_number(value: float) -> str:
     """A number with all digits that distinguish it from its neighbours."""
     return repr(float(value))
 
 
-def mistakes(outcome: Outcome) -> list[str]:
+def mistake_sentences(outcome: Outcome) -> list[str]:
     """A sentence for each named mistake, and one if the first divergence has no name."""
     first = outcome.result.first_divergence
     if first is None:
@@ -206,7 +206,7 @@ def mistakes(outcome: Outcome) -> list[str]:
     for check in outcome.result.checks:
         if check.diagnosis is not None:
             key = (check.diagnosis.code, check.diagnosis.explanation)
-            found.setdefault(key, []).append(title(check))
+            found.setdefault(key, []).append(check_title(check))
     lines = [
         f"Mistake: {code}. {_sentence(explanation)} (Seen in the {_listed(titles)}.)"
         for (code, explanation), titles in found.items()
@@ -219,15 +219,15 @@ def mistakes(outcome: Outcome) -> list[str]:
 def as_text(outcome: Outcome) -> str:
     """Everything but the table, as plain text."""
     result, first = outcome.result, outcome.result.first_divergence
-    lines = [verdict(outcome), *result.invariants]
+    lines = [verdict_line(outcome), *result.invariants]
     if first is not None:
         lines += [
             "",
-            f"First divergence: the {title(first)}, worst at {where(first)}",
-            f"  expected  {number(first.expected_there)}",
-            f"  found     {number(first.found_there)}",
+            f"First divergence: the {check_title(first)}, worst at {where(first)}",
+            f"  expected  {exact_number(first.expected_there)}",
+            f"  found     {exact_number(first.found_there)}",
             f"  {distance(first)}",
-            *mistakes(outcome),
+            *mistake_sentences(outcome),
         ]
     lines += [f"Note: {note}" for note in result.notes if note != result.error]
     return "\n".join(lines)
@@ -236,7 +236,7 @@ def as_text(outcome: Outcome) -> str:
 def table_as_text(outcome: Outcome) -> str:
     """The checks as plain text, one per line."""
     rows = [
-        (title(check), "agrees" if check.passed else "DIFFERS",
+        (check_title(check), "agrees" if check.passed else "DIFFERS",
          f"{check.relative_error:.1e}", f"{check.tolerance:.1e}")
         for check in outcome.result.checks
     ]  # fmt: skip

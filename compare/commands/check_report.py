@@ -7,11 +7,11 @@ from pathlib import Path
 from compare.check.result import (
     Check,
     Outcome,
+    check_title,
     distance,
-    mistakes,
-    number,
-    title,
-    verdict,
+    exact_number,
+    mistake_sentences,
+    verdict_line,
     where,
 )
 from compare.records.atomic import write_atomically
@@ -52,7 +52,7 @@ def write_check_report(
 def markdown(outcome: Outcome, heading: str, source: str) -> str:
     """The report as Markdown for pandoc."""
     result = outcome.result
-    parts = [f"# {_escaped(heading)}", f"**{_escaped(verdict(outcome))}**"]
+    parts = [f"# {_escaped(heading)}", f"**{_escaped(verdict_line(outcome))}**"]
     if outcome.assignment is not None:
         one = outcome.assignment
         settings = ", ".join(f"{key}={value}" for key, value in one.settings.items())
@@ -63,11 +63,11 @@ def markdown(outcome: Outcome, heading: str, source: str) -> str:
     if first is not None:
         parts += [
             "## The first divergence",
-            _escaped(f"In the {title(first)}, at {where(first)}:"),
-            f"| expected | found |\n|---|---|\n| {number(first.expected_there)} "
-            f"| {number(first.found_there)} |",
+            _escaped(f"In the {check_title(first)}, at {where(first)}:"),
+            f"| expected | found |\n|---|---|\n| {exact_number(first.expected_there)} "
+            f"| {exact_number(first.found_there)} |",
             _escaped(f"{distance(first).capitalize()}."),
-            *(_escaped(line) for line in mistakes(outcome)),
+            *(_escaped(line) for line in mistake_sentences(outcome)),
         ]
     if result.notes:
         parts += ["## What else was seen", "\n".join(f"- {_escaped(n)}" for n in result.notes)]
@@ -84,7 +84,7 @@ def _table(checks: tuple[Check, ...]) -> str:
         word = "agrees" if check.passed else "**differs**"
         code = f"`{check.diagnosis.code}`" if check.diagnosis else ""
         lines.append(
-            f"| {_escaped(title(check))} | {word} | {check.relative_error:.1e} "
+            f"| {_escaped(check_title(check))} | {word} | {check.relative_error:.1e} "
             f"| {check.tolerance:.1e} | {code} |"
         )
     return "\n".join(lines)

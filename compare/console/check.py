@@ -10,7 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from compare.check.grading import STATUS
-from compare.check.result import Outcome, distance, mistakes, number, title, verdict, where
+from compare.check.result import (
+    Outcome,
+    check_title,
+    distance,
+    exact_number,
+    mistake_sentences,
+    verdict_line,
+    where,
+)
 
 STYLES = {0: "bold green", 1: "bold red", 2: "bold yellow"}
 
@@ -25,21 +33,21 @@ def show_outcome(outcome: Outcome, console: Console | None = None, prints: bool 
     """
     console = console or Console(highlight=False)
     result = outcome.result
-    _print(console, verdict(outcome), STYLES[outcome.status])
+    _print(console, verdict_line(outcome), STYLES[outcome.status])
     for sentence in result.invariants:
         _print(console, f"• {sentence}", indent="  ")
     first = result.first_divergence
     if first is not None:
         console.print()
-        _print(console, f"First divergence: the {title(first)}, at {where(first)}", "bold")
+        _print(console, f"First divergence: the {check_title(first)}, at {where(first)}", "bold")
         values = Table(show_header=False, box=None, pad_edge=False)
         values.add_column()
         values.add_column(overflow="fold")
-        values.add_row("  expected", Text(number(first.expected_there), "green"))
-        values.add_row("  found", Text(number(first.found_there), "red"))
+        values.add_row("  expected", Text(exact_number(first.expected_there), "green"))
+        values.add_row("  found", Text(exact_number(first.found_there), "red"))
         console.print(values)
         _print(console, f"  {distance(first)}", indent="  ")
-        for line in mistakes(outcome):
+        for line in mistake_sentences(outcome):
             _print(console, line, indent="  ")
     for note in result.notes:
         if note != result.error:
@@ -59,7 +67,7 @@ def show_outcome(outcome: Outcome, console: Console | None = None, prints: bool 
 
 def show_verdict(outcome: Outcome, console: Console) -> None:
     """Print the line of one submission."""
-    console.print(Text(verdict(outcome), STYLES[outcome.status]), soft_wrap=True)
+    console.print(Text(verdict_line(outcome), STYLES[outcome.status]), soft_wrap=True)
 
 
 def show_counts(outcomes: Sequence[Outcome], console: Console) -> None:
@@ -87,7 +95,7 @@ def _table(outcome: Outcome) -> Table:
     table.add_column("mistake", overflow="fold")
     for check in outcome.result.checks:
         table.add_row(
-            title(check),
+            check_title(check),
             Text("agrees", "green") if check.passed else Text("DIFFERS", "bold red"),
             f"{check.relative_error:.1e}",
             f"{check.tolerance:.1e}",

@@ -205,7 +205,6 @@ CHANGED = {
     "loss only": [("def forward", "def _forward"), ("forward(params, x))", "_forward(params, x))"),
                   ("def gradients", "def _gradients")],
     "gradients only": [("def forward", "def _forward"), ("def loss", "def _loss")],
-    "prints": [("    h = hidden", '    print("x" * 3_000_000)\n    h = hidden')],
     "forward returns what backward needs": [
         ('return hidden(params, x) @ params["W2"] + params["b2"]',
          'h = hidden(params, x)\n    return h @ params["W2"] + params["b2"], h'),

@@ -30,9 +30,9 @@ def one(found, expected, size=None, **more):
     expected = np.asarray(expected, float)
     sizes = None if size is None else {"logits": np.asarray(size, float)}
     single = more.pop("single", False)
-    asked = case({"logits": expected}, sizes, **more)
+    only = case({"logits": expected}, sizes, **more)
     answer = Observed({"logits": np.asarray(found, float)}, single=single)
-    (check,) = judge([asked], [answer]).checks
+    (check,) = judge([only], [answer]).checks
     return check
 
 
@@ -106,7 +106,7 @@ def test_float32_has_the_bound_of_float32():
     assert not check.passed
 
 
-def test_one_answer_in_float32_is_enough_for_all():
+def test_one_case_in_float32_is_enough_for_all():
     rounded = {"loss": np.array(1.0 + 1e-7)}
     cases = [case({"loss": np.array(1.0)}, expected32=rounded)] * 2
     answers = [Observed({"loss": np.array(1.0 + 1e-7)}, single=s) for s in (False, True)]
@@ -124,30 +124,28 @@ def test_the_order_is_that_of_execution():
     values = {name: np.ones(2) for name in names}
     checks = judge([case(values)], [Observed(values)]).checks
     found = [c.quantity if c.quantity == c.name else f"{c.quantity}/{c.name}" for c in checks]
-    # Forwards in the order in which they were asked, then loss, gradients, updates.
+    # Forwards in the order in which they were evaluated, then loss, gradients, updates.
     assert found == [
         "logits", "buffer/1", "activation/0", "loss", "gradient/3", "gradient/0", "update/0",
     ]  # fmt: skip
 
 
-def test_what_was_not_answered_is_no_check():
-    asked = case({"logits": np.ones(2), "loss": np.ones(())})
-    found = judge(
-        [asked, asked], [Observed({"loss": np.ones(())}), Observed({"extra": np.ones(1)})]
-    )
+def test_what_was_not_observed_is_no_check():
+    only = case({"logits": np.ones(2), "loss": np.ones(())})
+    found = judge([only, only], [Observed({"loss": np.ones(())}), Observed({"extra": np.ones(1)})])
     assert [check.quantity for check in found.checks] == ["loss"]
-    assert judge([asked, asked], [Observed({"loss": np.ones(())})]).passed
-    assert not judge([asked], [Observed()]).passed
+    assert judge([only, only], [Observed({"loss": np.ones(())})]).passed
+    assert not judge([only], [Observed()]).passed
 
 
 def test_problems_and_notes():
-    asked = case({"loss": np.ones(())})
+    only = case({"loss": np.ones(())})
     answers = [
         Observed({"loss": np.ones(())}, notes=["one", "two"]),
         Observed(problem="It raised.", notes=["two", "three"]),
         Observed(problem="It ended."),
     ]
-    found = judge([asked] * 3, answers)
+    found = judge([only] * 3, answers)
     assert (found.error, found.notes) == ("It raised.", ("one", "two", "three"))
     assert not found.passed
 
@@ -166,7 +164,7 @@ ASSIGNMENT = Assignment(
 
 
 @pytest.fixture
-def asked() -> list[Case]:
+def cases() -> list[Case]:
     """Two cases with what the right network makes of them."""
     random = np.random.default_rng(0)
     network = Network(ASSIGNMENT.build, "CrossEntropyLoss", "SGD", {"lr": 0.1})
@@ -199,65 +197,65 @@ def codes(result) -> dict[str, str | None]:
     }
 
 
-def test_a_mistake_is_named_at_every_quantity_that_it_accounts_for(asked):
-    names = [k for k in asked[0].expected if k.startswith("gradient/")]
+def test_a_mistake_is_named_at_every_quantity_that_it_accounts_for(cases):
+    names = [k for k in cases[0].expected if k.startswith("gradient/")]
     keys = {k.replace("/", "__").replace(".", "_"): lambda v, c: v * len(c.inputs) for k in names}
-    result = judge(asked, answers_of(asked, **keys), ASSIGNMENT)
+    result = judge(cases, answers_of(cases, **keys), ASSIGNMENT)
     assert codes(result) == dict.fromkeys(sorted(names, key=list(codes(result)).index),
                                           "sum-not-mean")  # fmt: skip
     assert len(codes(result)) == 4
 
 
-def test_a_named_mistake_and_an_unknown_one(asked):
+def test_a_named_mistake_and_an_unknown_one(cases):
     found = answers_of(
-        asked, gradient__0_bias=lambda v, c: 0 * v, update__0_weight=lambda v, c: v + 1
+        cases, gradient__0_bias=lambda v, c: 0 * v, update__0_weight=lambda v, c: v + 1
     )
-    result = judge(asked, found, ASSIGNMENT)
+    result = judge(cases, found, ASSIGNMENT)
     assert codes(result) == {"gradient/0.bias": "missing-bias-gradient", "update/0.weight": None}
 
 
-def test_an_answer_that_is_missing_is_no_evidence_against_a_mistake(asked):
-    found = answers_of(asked, gradient__0_bias=lambda v, c: 0 * v)
+def test_a_value_that_is_missing_is_no_evidence_against_a_mistake(cases):
+    found = answers_of(cases, gradient__0_bias=lambda v, c: 0 * v)
     del found[1].values["gradient/0.bias"], found[0].values["logits"]
-    assert codes(judge(asked, found, ASSIGNMENT)) == {"gradient/0.bias": "missing-bias-gradient"}
-    assert codes(judge(asked, found[:1], ASSIGNMENT)) == {
+    assert codes(judge(cases, found, ASSIGNMENT)) == {"gradient/0.bias": "missing-bias-gradient"}
+    assert codes(judge(cases, found[:1], ASSIGNMENT)) == {
         "gradient/0.bias": "missing-bias-gradient"
     }
 
 
-def test_a_name_needs_every_case(asked):
+def test_a_name_needs_every_case(cases):
     """Zero in one batch and right in the other is no missing gradient."""
-    found = answers_of(asked, gradient__0_bias=lambda v, c: v * (len(v) and len(c.inputs) == 6))
-    assert codes(judge(asked, found, ASSIGNMENT)) == {"gradient/0.bias": None}
+    found = answers_of(cases, gradient__0_bias=lambda v, c: v * (len(v) and len(c.inputs) == 6))
+    assert codes(judge(cases, found, ASSIGNMENT)) == {"gradient/0.bias": None}
 
 
-def test_nothing_is_looked_for_where_nothing_differs(asked, monkeypatch):
+def test_nothing_is_looked_for_where_nothing_differs(cases, monkeypatch):
     monkeypatch.setattr("compare.check.judge.explain", None)
-    assert judge(asked, answers_of(asked), ASSIGNMENT).passed
+    assert judge(cases, answers_of(cases), ASSIGNMENT).passed
 
 
-def test_without_an_assignment_nothing_is_named(asked):
-    found = answers_of(asked, gradient__0_bias=lambda v, c: 0 * v)
-    result = judge(asked, found)
+def test_without_an_assignment_nothing_is_named(cases):
+    found = answers_of(cases, gradient__0_bias=lambda v, c: 0 * v)
+    result = judge(cases, found)
     assert codes(result) == {"gradient/0.bias": None}
     assert result.invariants == ()
 
 
-def test_the_tolerance_of_float32_holds_for_names_too(asked):
+def test_the_tolerance_of_float32_holds_for_names_too(cases):
     """Values that are wrong in a known way, and rounded."""
 
     def rounded(v):
         return v.astype(np.float32).astype(np.float64)
 
-    asked = [replace(c, expected32={k: rounded(v) for k, v in c.expected.items()}) for c in asked]
-    found = answers_of(asked, gradient__2_weight=lambda v, c: -v)
+    cases = [replace(c, expected32={k: rounded(v) for k, v in c.expected.items()}) for c in cases]
+    found = answers_of(cases, gradient__2_weight=lambda v, c: -v)
     for answer in found:
         answer.values = {k: rounded(v) for k, v in answer.values.items()}
         answer.single = True
-    assert codes(judge(asked, found, ASSIGNMENT)) == {"gradient/2.weight": "sign-flip"}
+    assert codes(judge(cases, found, ASSIGNMENT)) == {"gradient/2.weight": "sign-flip"}
 
 
-def test_an_update_is_named_by_its_optimizer_and_its_settings(asked):
+def test_an_update_is_named_by_its_optimizer_and_its_settings(cases):
     def uphill(name):
         def update(value, case):
             # SGD with lr = 0.1 would be θ − 0.1 g.
@@ -265,25 +263,25 @@ def test_an_update_is_named_by_its_optimizer_and_its_settings(asked):
 
         return update
 
-    names = [k.removeprefix("update/") for k in asked[0].expected if k.startswith("update/")]
+    names = [k.removeprefix("update/") for k in cases[0].expected if k.startswith("update/")]
     keys = {f"update__{name.replace('.', '_')}": uphill(name) for name in names}
-    found = judge(asked, answers_of(asked, **keys), ASSIGNMENT)
+    found = judge(cases, answers_of(cases, **keys), ASSIGNMENT)
     assert set(codes(found).values()) == {"sign-flip"}
     assert len(codes(found)) == 4
 
 
-def test_where_the_right_value_is_a_sum_of_zeros_that_of_a_mistake_may_not_be(asked):
+def test_where_the_right_value_is_a_sum_of_zeros_that_of_a_mistake_may_not_be(cases):
     """An input that is always 0: the column of dW is 0, and λW is not, to its last digits."""
     network = Network(ASSIGNMENT.build, "CrossEntropyLoss")
-    cases = []
-    for one in asked:
+    drawn = []
+    for one in cases:
         x = one.inputs * [1, 0, 1, 1]
         bare = replace(one, inputs=x, update_gradients=(), expected={}, sizes={})
         expected = network.answer(bare)
         sizes = {key: np.abs(value) for key, value in expected.items()}
-        cases.append(replace(bare, expected=expected, sizes=sizes))
-    found = answers_of(cases, gradient__0_weight=lambda v, c: v + 0.01 * c.parameters["0.weight"])
-    assert codes(judge(cases, found, ASSIGNMENT)) == {"gradient/0.weight": "l2-missing-in-gradient"}
+        drawn.append(replace(bare, expected=expected, sizes=sizes))
+    found = answers_of(drawn, gradient__0_weight=lambda v, c: v + 0.01 * c.parameters["0.weight"])
+    assert codes(judge(drawn, found, ASSIGNMENT)) == {"gradient/0.weight": "l2-missing-in-gradient"}
 
 
 def test_a_dropout_is_named_with_the_mask_that_it_drew():
@@ -295,16 +293,16 @@ def test_a_dropout_is_named_with_the_mask_that_it_drew():
     expected = {"activation/1": x * mask / 0.8, "gradient/1.input": dy * mask / 0.8}
     given = {"input/1": x, "grad_output/1": dy, "mask/1": mask}
     parameters = {"0.weight": np.ones((3, 4)), "0.bias": np.zeros(3)}
-    asked = replace(case(expected, given=given), parameters=parameters, inputs=np.ones((2, 4)))
+    only = replace(case(expected, given=given), parameters=parameters, inputs=np.ones((2, 4)))
     answer = Observed({"activation/1": x * mask, "gradient/1.input": dy * mask})
     assignment = Assignment("net", RecordedArchitecture(record_architecture(dropping), "net"))
-    assert set(codes(judge([asked], [answer], assignment)).values()) == {"unscaled-dropout"}
+    assert set(codes(judge([only], [answer], assignment)).values()) == {"unscaled-dropout"}
 
 
-def test_a_network_may_be_a_plain_function(asked):
-    found = answers_of(asked, gradient__0_bias=lambda v, c: 0 * v)
+def test_a_network_may_be_a_plain_function(cases):
+    found = answers_of(cases, gradient__0_bias=lambda v, c: 0 * v)
     plain = replace(ASSIGNMENT, build=build)
-    assert codes(judge(asked, found, plain)) == {"gradient/0.bias": "missing-bias-gradient"}
+    assert codes(judge(cases, found, plain)) == {"gradient/0.bias": "missing-bias-gradient"}
 
 
 def layers(nn):
@@ -317,8 +315,8 @@ LAYERS = Assignment("layers", RecordedArchitecture(record_architecture(layers), 
 
 
 @pytest.fixture(scope="module")
-def alone() -> list[Case]:
-    """Every layer alone, with PyTorch's answers."""
+def layer_cases() -> list[Case]:
+    """Every layer layer_cases, with PyTorch's answers."""
     return make_cases(LAYERS, functions=False, layers=True)
 
 
@@ -341,17 +339,17 @@ def judged(cases: list[Case], answers: list[Observed]) -> dict[str, str | None]:
     return codes(judge(expect_dropout(cases, answers, {"3": 0.3}), answers, LAYERS))
 
 
-def test_right_layers_have_nothing_to_name(alone):
-    assert judged(alone, answers_of_layers(alone)) == {}
+def test_right_layers_have_nothing_to_name(layer_cases):
+    assert judged(layer_cases, answers_of_layers(layer_cases)) == {}
 
 
-def test_the_conventions_of_dropout(alone):
-    older = answers_of_layers(alone, forward=0.7, backward=0.7, evaluation=0.7)
-    assert judged(alone, older) == dict.fromkeys(
+def test_the_conventions_of_dropout(layer_cases):
+    older = answers_of_layers(layer_cases, forward=0.7, backward=0.7, evaluation=0.7)
+    assert judged(layer_cases, older) == dict.fromkeys(
         ("activation/3", "activation/3.evaluation", "gradient/3.input"), "unscaled-dropout"
     )
-    training = answers_of_layers(alone, forward=0.7, backward=0.7)
-    assert judged(alone, training) == dict.fromkeys(
+    training = answers_of_layers(layer_cases, forward=0.7, backward=0.7)
+    assert judged(layer_cases, training) == dict.fromkeys(
         ("activation/3", "gradient/3.input"), "unscaled-dropout"
     )
 
@@ -399,21 +397,21 @@ def no_bias(values: Arrays, case: Case) -> None:
         (offset, "log-offset-mismatch", ["loss/loss"]),
     ],
 )
-def test_a_mistake_in_a_layer_that_is_asked_alone(alone, change, code, places):
-    answers = answers_of_layers(alone)
-    for one, answer in zip(alone, answers, strict=True):
+def test_a_mistake_in_a_single_layer(layer_cases, change, code, places):
+    answers = answers_of_layers(layer_cases)
+    for one, answer in zip(layer_cases, answers, strict=True):
         change(answer.values, one)
-    assert judged(alone, answers) == dict.fromkeys(places, code)
+    assert judged(layer_cases, answers) == dict.fromkeys(places, code)
 
 
-def test_what_numpy_nn_lacks_costs_the_names_alone(asked):
+def test_what_numpy_nn_lacks_costs_the_names_alone(cases):
     def mish(nn):
         return nn.Sequential(nn.Linear(4, 3), nn.Mish(), nn.Linear(3, 3))
 
-    found = answers_of(asked, gradient__0_bias=lambda v, c: 0 * v, loss=lambda v, c: -1 + 0 * v)
+    found = answers_of(cases, gradient__0_bias=lambda v, c: 0 * v, loss=lambda v, c: -1 + 0 * v)
     found[0].notes.append("seen before")
     result = judge(
-        asked,
+        cases,
         found,
         replace(ASSIGNMENT, build=RecordedArchitecture(record_architecture(mish), "mish")),
     )
@@ -425,9 +423,9 @@ def test_what_numpy_nn_lacks_costs_the_names_alone(asked):
     assert "Mish" in note
     assert "never negative" in result.invariants[0]
     nothing = replace(ASSIGNMENT, optimizer="LBFGS")
-    assert judge(asked, found, nothing).notes != ()
+    assert judge(cases, found, nothing).notes != ()
 
 
-def test_invariants_come_with_the_result(asked):
-    found = answers_of(asked, loss=lambda v, c: v - 100)
-    assert "never negative" in judge(asked, found, ASSIGNMENT).invariants[0]
+def test_invariants_come_with_the_result(cases):
+    found = answers_of(cases, loss=lambda v, c: v - 100)
+    assert "never negative" in judge(cases, found, ASSIGNMENT).invariants[0]
