@@ -64,7 +64,7 @@ def test_from_the_command_line_to_the_report(tmp_path):
         ("--seconds nan", "Invalid value for '--seconds': "),
         ("--architecture vgg", "There is no architecture 'vgg': expected one of bn_mlp"),
         ("--architecture no.py:net", "there is no Python file no.py."),
-        ("--optimizer adam", "--optimizer expects one of Adadelta, "),
+        ("--optimizer adam", "--optimizer expects one of SGD, Adadelta, "),
         ("--contender pytorch", "--contender expects one of numpy, torch, "),
         ("--part step", "--part expects one of steps, convolutions, "),
         ("--part memory", "--part memory is measured at the steps: give --part steps, too."),

@@ -71,7 +71,7 @@ def test_what_they_cannot_do():
         make("scikit-learn", small("bn_mlp"))
     with pytest.raises(CannotRunError, match="its adapter knows no RMSprop"):
         make("scikit-learn", small("softmax_mlp", "RMSprop"))
-    with pytest.raises(CannotRunError, match="RMSprop could not be made with {'fused': True}"):
+    with pytest.raises(CannotRunError, match=r"RMSprop could not be made with \{'fused': True\}"):
         make("torch-fused", small("softmax_mlp", "RMSprop"))
 
 
