@@ -189,16 +189,16 @@ def golden(
 @app.command()
 def bench(
     architecture: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A name from the list, or FILE.py:FUNCTION; may be given again.")] = None,
-    batch_size: Annotated[list[int] | None, typer.Option(metavar="ROWS", help="Rows in a batch; may be given again.")] = None,
+    batch_size: Annotated[list[int] | None, typer.Option(min=2, metavar="ROWS", help="Rows in a batch; may be given again.")] = None,
     optimizer: Annotated[list[str] | None, typer.Option(metavar="NAME", help="SGD, Adam, …; may be given again.")] = None,
     contender: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Beside NumPy and PyTorch only these; may be given again.")] = None,
     part: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Only steps, convolutions, memory or harness; may be given again.")] = None,
     harness: Annotated[bool, typer.Option("--harness", help="Also what the lock step itself costs: some minutes more.")] = False,
-    threads: Annotated[int | None, typer.Option(help="Threads of each library; else one a core.")] = None,
-    repeats: Annotated[int, typer.Option(help="Rounds of the interleaved blocks.")] = 15,
-    seconds: Annotated[float, typer.Option(help="How long each contender is timed in each case, about.")] = 1.5,
-    json: Annotated[Path | None, typer.Option(help="Write the measurement here as JSON.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Write a report into this folder.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="Threads of each library; else one a core.")] = None,
+    repeats: Annotated[int, typer.Option(min=3, help="Rounds of the interleaved blocks.")] = 15,
+    seconds: Annotated[float, typer.Option(min=0, max=3600, help="How long each contender is timed in each case, about.")] = 1.5,
+    json: Annotated[Path | None, typer.Option(dir_okay=False, help="Write the measurement here as JSON.")] = None,
+    out: Annotated[Path | None, typer.Option(file_okay=False, help="Write a report into this folder.")] = None,
 ) -> int:  # fmt: skip
     """Time a training step in NumPy, PyTorch and other code.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from compare.bench.records import BenchRecord, CaseRecord, ContenderRecord, RatioRecord
@@ -22,8 +23,9 @@ from reports.figures.style import (
     style,
 )
 from reports.report import write_documents
-from reports.tables import environment, pipe_table
-from reports.text import command_line, count, day, escaped, fixed, milliseconds, number, plural
+from reports.tables import pipe_table
+from reports.tables import environment
+from reports.text import command_line, count, day, escaped, fixed, number, plural
 
 TITLE = "The speed of NumPy and PyTorch, side by side"
 MEBIBYTE = 2**20
@@ -58,25 +60,23 @@ def write_bench_report(record: BenchRecord, folder: Path) -> list[Path]:
 def contents(record: BenchRecord, figures: list[Figure]) -> dict[str, Any]:
     """The names that the template uses."""
     steps = [case for case in record.cases if case.kind == "step"]
+    convolutions = [case for case in record.cases if case.kind == "convolution"]
+    summaries = (
+        against("PyTorch as it comes", [case.timed("torch") for case in steps]),
+        against("PyTorch's fastest eager setting", [case.best_eager for case in steps]),
+        against("PyTorch compiled", [case.timed("torch-compile") for case in steps]),
+    )
     tables = {
         "environment": environment(record),
         "steps": contenders_table(steps),
-        "convolutions": contenders_table(c for c in record.cases if c.kind == "convolution"),
+        "convolutions": contenders_table(convolutions),
         "harness": harness_table(record),
     }
     return {
         "title": TITLE,
         "date": day(record.created),
         "command": command_line(record.command) or "(not recorded)",
-        "in_short": [
-            sentence
-            for sentence in (
-                against("PyTorch as it comes", _ratios(steps, lambda case: "torch")),
-                against("PyTorch's fastest eager setting", _ratios(steps, lambda c: c.best_eager)),
-                against("PyTorch compiled", _ratios(steps, lambda case: "torch-compile")),
-            )
-            if sentence
-        ],
+        "in_short": [sentence for sentence in summaries if sentence],
         "protocol": record.protocol,
         "absent": absent(record),
         "tables": {name: table for name, table in tables.items() if table},
@@ -84,94 +84,85 @@ def contents(record: BenchRecord, figures: list[Figure]) -> dict[str, Any]:
     }
 
 
-def against(whom: str, ratios: list[RatioRecord]) -> str:
+def against(opponent: str, contenders: list[ContenderRecord | None]) -> str:
     """In how many cases NumPy is faster, slower, or neither; nothing without cases.
 
     A case counts as faster or slower where the whole interval lies on that side of 1.
     """
+    ratios = [c.over_numpy for c in contenders if c is not None and c.over_numpy is not None]
     if not ratios:
         return ""
     faster = sum(ratio.low > 1 for ratio in ratios)
     slower = sum(ratio.high < 1 for ratio in ratios)
     values = [ratio.value for ratio in ratios]
     return (
-        f"Against {whom} NumPy is faster in {faster} of {plural(len(ratios), 'case')}, slower in "
-        f"{slower}, and neither in {len(ratios) - faster - slower}; the ratio of the medians "
+        f"Against {opponent} NumPy is faster in {faster} of {plural(len(ratios), 'case')}, slower "
+        f"in {slower}, and neither in {len(ratios) - faster - slower}; the ratio of the medians "
         f"(above 1 where NumPy is faster) reaches from {min(values):.2f} to {max(values):.2f}."
     )
 
 
-def _ratios(
-    cases: list[CaseRecord], chosen: Callable[[CaseRecord], str | None]
-) -> list[RatioRecord]:
-    measured = [case.measured(chosen(case)) for case in cases]
-    return [c.over_numpy for c in measured if c is not None and c.over_numpy is not None]
-
-
 def absent(record: BenchRecord) -> list[str]:
-    """The contenders that were not timed, and why; each reason once."""
-    reasons: dict[tuple[str, str], list[str]] = {}
-    for case in record.cases:
-        for contender in case.contenders:
-            if contender.status != "measured":
-                key = (contender.title, f"{contender.status}: {contender.reason}")
-                reasons.setdefault(key, []).append(case.title)
-    found = []
-    for (title, reason), cases in reasons.items():
-        where = cases[0] if len(cases) == 1 else plural(len(cases), "case")
-        found.append(f"{escaped(title)}, in {escaped(where)}: {escaped(reason)}.")
-    return found
+    """The contenders that were not timed, and why, with the number of cases."""
+    reasons = Counter(
+        f"{escaped(contender.name)}: {escaped(contender.reason)}"
+        for case in record.cases
+        for contender in case.contenders
+        if contender.step is None
+    )
+    return [f"{reason} ({plural(cases, 'case')})." for reason, cases in reasons.items()]
 
 
-def contenders_table(cases: Any) -> str:
+def contenders_table(cases: list[CaseRecord]) -> str:
     """Every contender of every case: times, the ratio to NumPy's, agreement and memory."""
     rows = []
     for case in cases:
         title = escaped(case.title)
         for contender in case.contenders:
-            if contender.status == "measured":
-                rows.append((title, *_cells(contender)))
-                title = ""
+            if contender.step is None:
+                continue
+            ratio, memory_bytes = contender.over_numpy, contender.memory_bytes
+            difference = contender.gradient_error
+            times = [contender.step.median_s, *map(contender.phases_s.get, PHASES)]
+            rows.append(
+                (
+                    title,
+                    escaped(contender.name),
+                    *(NONE if seconds is None else number(1e3 * seconds) for seconds in times),
+                    NONE if ratio is None else with_interval(ratio),
+                    NONE if difference is None else number(difference, 2),
+                    NONE if memory_bytes is None else fixed(memory_bytes / MEBIBYTE, 1),
+                )
+            )
+            title = ""
     columns = ("case", "code", "ms", *PHASES, "ratio (95% interval)", "difference", "peak MiB")
     return pipe_table(columns, rows, "llrrrrrrr")
 
 
-def _cells(contender: ContenderRecord) -> tuple[str, ...]:
-    ratio, found, memory = contender.over_numpy, contender.agreement, contender.memory_bytes
-    if contender.name == "numpy":
-        ratio = found = None
-    times = [contender.step, *(contender.phases.get(phase) for phase in PHASES)]
-    return (
-        escaped(contender.title),
-        *(NONE if one is None else milliseconds(one.median_s) for one in times),
-        NONE if ratio is None else f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})",
-        NONE if found is None else number(found.gradient_error, 2),
-        NONE if memory is None else fixed(memory / MEBIBYTE, 1),
-    )
+def with_interval(ratio: RatioRecord) -> str:
+    """``1.23 (1.10 to 1.40)``."""
+    return f"{ratio.value:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
 
 
 def harness_table(record: BenchRecord) -> str:
     """Lock step over the two plain trainings."""
     rows = [
         (
-            escaped(f"{cost.experiment}, {cost.label}"),
-            *(count(n) for n in (cost.steps, cost.certified_steps, cost.threads)),
-            *(fixed(sum(s), 1) for s in (cost.lockstep_s, *cost.plain_s.values())),
-            f"{cost.over_plain.value:.2f}",
-            f"{cost.over_plain.low:.2f} to {cost.over_plain.high:.2f}",
+            escaped(cost.title),
+            *(count(number) for number in (cost.steps, cost.certified_steps, cost.threads)),
+            *(fixed(sum(seconds), 1) for seconds in cost.epochs_s.values()),
+            with_interval(cost.over_plain),
         )
         for cost in record.harness
     ]
-    columns = (
-        *("training", "steps", "certified", "threads", "lock step (s)", "NumPy alone (s)"),
-        *("PyTorch alone (s)", "ratio", "95% interval"),
-    )
-    return pipe_table(columns, rows, "lrrrrrrrr")
+    seconds = ("lock step (s)", "NumPy alone (s)", "PyTorch alone (s)")
+    columns = ("training", "steps", "certified", "threads", *seconds, "ratio (range of epochs)")
+    return pipe_table(columns, rows, "lrrrrrrr")
 
 
 def draw_figures(record: BenchRecord) -> list[Figure]:
     """The times of the training steps, where there are any."""
-    cases = [case for case in record.cases if case.kind == "step" and case.measured("numpy")]
+    cases = [case for case in record.cases if case.kind == "step"]
     if not cases:
         return []
     with style():
@@ -182,23 +173,20 @@ def _times(cases: list[CaseRecord]) -> Drawing:
     """A row of dots for each case, with the middle half of the steps."""
     canvas, axes = paper(2.6 + 0.62 * len(cases))
     axis, labels = axes[0, 0], {}
-    for place, case in enumerate(cases):
-        for contender in case.contenders:
-            step = contender.step
-            if step is None:
-                continue
-            name = "torch" if contender.name.startswith("torch") else contender.name
-            label, colour, marker = LOOKS.get(name, OTHER)
-            below, above = step.median_s - step.quartile_s, step.upper_quartile_s - step.median_s
-            labels[label] = axis.errorbar(
-                1e3 * step.median_s,
-                place,
-                xerr=[[1e3 * below], [1e3 * above]],
-                fmt=marker,
-                color=colour,
-                alpha=0.7,
-                capsize=2,
-            )
+    timed = [(y, c, c.step) for y, case in enumerate(cases) for c in case.contenders if c.step]
+    for y, contender, step in timed:
+        name = "torch" if contender.name.startswith("torch") else contender.name
+        label, colour, marker = LOOKS.get(name, OTHER)
+        quartiles = [step.median_s - step.quartile_s], [step.upper_quartile_s - step.median_s]
+        labels[label] = axis.errorbar(
+            1e3 * step.median_s,
+            y,
+            xerr=1e3 * np.array(quartiles),
+            fmt=marker,
+            color=colour,
+            alpha=0.7,
+            capsize=2,
+        )
     axis.set_yticks(range(len(cases)), [case.title for case in cases])
     axis.set_ylim(len(cases) - 0.5, -0.5)
     axis.set_xscale("log")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -12,25 +12,21 @@ import numpy as np
 
 from compare.analysis.timings import ratio_of_medians, spread
 from compare.backends.environment import describe_environment, own_commit
-from compare.bench.cases import CONVOLUTIONS, BenchCase, TrainingStep
+from compare.bench.cases import CONVOLUTIONS, BenchCase, Convolution, TrainingStep
 from compare.bench.contenders import (
     BACKENDS,
     CONTENDERS,
-    EAGER,
     CannotRunError,
     Contender,
     Evidence,
-    agreement,
+    agree,
     block,
+    differences,
     evidence,
-    installed_version,
     make,
     takes_part,
 )
-from compare.bench.harness import TRAININGS, measure_harness
-from compare.bench.memory import peak_memory
 from compare.bench.records import (
-    SCHEMA,
     BenchRecord,
     CaseRecord,
     ContenderRecord,
@@ -38,7 +34,7 @@ from compare.bench.records import (
     RatioRecord,
     Times,
 )
-from compare.bench.workers import Worker
+from compare.bench.workers import Worker, peak_memory
 
 PARTS = ("steps", "convolutions", "memory", "harness")
 # Untimed at the beginning of a block: the pools wake, and the caches fill again.
@@ -73,47 +69,34 @@ def blocks_of(step_s: float, protocol: Protocol) -> Blocks:
 
 
 def time_in_rounds(
-    names: Sequence[str], time_block: Callable[[str, int, int], np.ndarray], protocol: Protocol
-) -> tuple[dict[str, np.ndarray], dict[str, CannotRunError]]:
+    blocks: Mapping[str, Blocks],
+    time_block: Callable[[str, int, int], np.ndarray | None],
+    pause_s: float = 0.0,
+) -> dict[str, np.ndarray]:
     """Time contenders in rounds, in each of which all make one block, in an order drawn anew.
 
     Args:
-        names: The contenders.
-        time_block: (name, untimed, steps) → seconds of shape (steps, phases).
-        protocol: How much.
+        blocks: Name → how much; slow contenders have fewer rounds, the first of them.
+        time_block: (name, untimed, steps) → seconds of shape (steps, phases), None if it failed.
+        pause_s: Before each block.
 
     Returns:
-        Name → seconds of shape (rounds, steps, phases); slow contenders have fewer rounds, the
-        first of them. And name → what went wrong, for those that failed on the way.
+        Name → seconds of shape (rounds, steps, phases), without those that failed on the way.
     """
-    failures: dict[str, CannotRunError] = {}
-    found: dict[str, list[np.ndarray]] = {}
-
-    def attempt(name: str, untimed: int, steps: int) -> np.ndarray | None:
-        time.sleep(protocol.pause_s)
-        try:
-            return time_block(name, untimed, steps)
-        except CannotRunError as error:
-            failures[name] = error
-            return None
-
-    blocks: dict[str, Blocks] = {}
-    for name in names:
-        times = attempt(name, 0, 1)
-        if times is not None and times.sum() < LONG_S:
-            # The first step also makes what is kept between steps; others are shorter.
-            times = attempt(name, 2, 3)
-        if times is not None:
-            blocks[name] = blocks_of(float(np.median(times.sum(axis=1))), protocol)
-            found[name] = []
+    seconds: dict[str, list[np.ndarray]] = {name: [] for name in blocks}
     random = np.random.default_rng(0)
-    for number in range(protocol.repeats):
+    for number in range(max((b.rounds for b in blocks.values()), default=0)):
         for name in map(str, random.permutation(list(blocks))):
-            if number < blocks[name].rounds and name not in failures:
-                times = attempt(name, blocks[name].untimed, blocks[name].steps)
-                if times is not None:
-                    found[name].append(times)
-    return {n: np.stack(times) for n, times in found.items() if n not in failures}, failures
+            rounds, untimed, steps = blocks[name]
+            if number >= rounds or name not in seconds:
+                continue
+            time.sleep(pause_s)
+            times = time_block(name, untimed, steps)
+            if times is None:
+                del seconds[name]
+            else:
+                seconds[name].append(times)
+    return {name: np.stack(times) for name, times in seconds.items()}
 
 
 def run_case(
@@ -121,97 +104,79 @@ def run_case(
 ) -> CaseRecord:
     """Prepare the contenders, compare their numbers with NumPy's, and time those that agree.
 
-    Args:
-        case: What they do.
-        names: Contenders; those that are not meant for the case are left out.
-        worker_of: Name → worker.
-        protocol: How much.
+    Contenders that are not meant for the case are left out.
 
     Raises:
         CannotRunError: NumPy or PyTorch failed.
     """
-    records: dict[str, ContenderRecord] = {}
-    ready: dict[str, tuple[str, ...]] = {}
-    reference: Evidence | None = None
-    for name in CONTENDERS:
-        if name not in names or not takes_part(name, case):
-            continue
-        entry, version = CONTENDERS[name], installed_version(name)
-        record = records[name] = ContenderRecord(name=name, title=entry.title, version=version)
-        if version is None:
-            record.status = "not installed"
-            record.reason = f"the package {entry.package} is not installed"
-            continue
+    names = [name for name in CONTENDERS if name in names and takes_part(name, case)]
+    records = {name: ContenderRecord(name=name) for name in names}
+
+    def attempt(name: str, function: Callable[..., Any], *args: Any) -> Any:
+        """What the function returns in the contender's process; None if it failed."""
         try:
-            record.dtype, phases, found = worker_of(name).call(_prepare, name, case)
+            return worker_of(name).call(function, name, *args)
         except CannotRunError as error:
             if name in BACKENDS:
                 raise
-            record.reason = str(error)
+            records[name].reason = str(error)
+            return None
+
+    blocks: dict[str, Blocks] = {}
+    reference: Evidence | None = None
+    for name, record in records.items():
+        found = attempt(name, _prepare, case)
+        if found is None:
             continue
-        reference = reference or found  # NumPy is the first
-        record.agreement = agreement(found, reference) if found.gradients else None
-        if record.agreement is None or record.agreement.agrees:
-            record.status, ready[name] = "measured", phases
-        else:
-            record.status = "differs"
-            record.reason = "its gradients or losses differ from NumPy's, so it is not timed"
-            worker_of(name).call(_forget, name)
-    times, failures = time_in_rounds(
-        list(ready), lambda name, *steps: worker_of(name).call(_block, name, *steps), protocol
-    )
-    for name in ready:
-        worker_of(name).call(_forget, name)
-    for name, failure in failures.items():
-        if name in BACKENDS:
-            raise failure
-        records[name].status, records[name].reason = "not run", str(failure)
+        if reference is None:  # NumPy is the first
+            reference = found
+        elif found.gradients:
+            record.loss_error, record.gradient_error = errors = differences(found, reference)
+            if not agree(*errors):
+                record.reason = "its gradients or losses differ from NumPy's"
+                continue
+        blocks[name] = blocks_of(found.step_s, protocol)
+    times = time_in_rounds(blocks, lambda name, *n: attempt(name, _block, *n), protocol.pause_s)
+    for name in records:
+        attempt(name, _forget)
     for name, seconds in times.items():
-        _fill(records[name], ready[name], seconds, times.get("numpy"))
-    eager = {n: np.median(times[n].sum(axis=2)) for n in EAGER if n in times}
+        _fill(records[name], seconds, times["numpy"])
     return CaseRecord(
         title=case.title,
-        kind="step" if isinstance(case, TrainingStep) else "convolution",
+        kind="convolution" if isinstance(case, Convolution) else "step",
         settings=asdict(case),
-        best_eager=min(eager, key=eager.__getitem__, default=None),
         contenders=list(records.values()),
     )
 
 
-def _fill(
-    record: ContenderRecord, phases: Sequence[str], times: np.ndarray, numpy: np.ndarray | None
-) -> None:
+def _fill(record: ContenderRecord, times: np.ndarray, numpy: np.ndarray) -> None:
     """Write the times of a contender, of shape (rounds, steps, phases), into its record."""
     step = times.sum(axis=2)
-    record.steps = step.shape[1]
     record.step = Times(**spread(step)._asdict())
-    record.blocks_s = [float(value) for value in np.median(step, axis=1)]
-    if len(phases) > 1:
-        for place, name in enumerate(phases):
-            record.phases[name] = Times(**spread(times[:, :, place])._asdict())
-    if numpy is not None:
+    if times.shape[2] > 1:
+        medians = np.median(times, axis=(0, 1)).tolist()
+        record.phases_s = dict(zip(Contender.phases, medians, strict=False))
+    if record.name != "numpy":
         rounds = min(len(times), len(numpy))
         ratio = ratio_of_medians(step[:rounds], numpy[:rounds].sum(axis=2))
         record.over_numpy = RatioRecord(**ratio._asdict())
 
 
 # The contenders of this process, by name.
-_made: dict[str, Contender] = {}
+_contenders: dict[str, Contender] = {}
 
 
-def _prepare(name: str, case: BenchCase) -> tuple[str, tuple[str, ...], Evidence]:
-    made = make(name, case)
-    found = evidence(made)
-    _made[name] = made
-    return made.dtype, made.phases, found
+def _prepare(name: str, case: BenchCase) -> Evidence:
+    _contenders[name] = make(name, case)
+    return evidence(_contenders[name])
 
 
 def _block(name: str, untimed: int, steps: int) -> np.ndarray:
-    return block(_made[name], untimed, steps)
+    return block(_contenders[name], untimed, steps)
 
 
 def _forget(name: str) -> None:
-    _made.pop(name, None)
+    _contenders.pop(name, None)
 
 
 def run_bench(
@@ -221,33 +186,25 @@ def run_bench(
     protocol: Protocol,
     *,
     command: str = "",
-    progress: Callable[[str], None] = lambda line: None,
+    progress: Callable[[str], object] = lambda line: None,
     worker: Callable[[int], Any] = Worker,
 ) -> BenchRecord:
-    """Measure.
-
-    Args:
-        cases: Training steps.
-        names: Contenders.
-        parts: Of :data:`PARTS`.
-        protocol: How.
-        command: The command line, for the record.
-        progress: Is given a line about everything that is measured.
-        worker: Makes a worker with so many threads.
+    """Measure the parts (of :data:`PARTS`) with these contenders.
 
     Raises:
         InputError: A network or an optimizer cannot be made.
         CannotRunError: NumPy or PyTorch failed.
     """
-    begun = time.perf_counter()
+    steps = cases if "steps" in parts else ()
+    convolutions = CONVOLUTIONS if "convolutions" in parts else ()
     workers: dict[str, Any] = {}
 
     def worker_of(name: str) -> Any:
         package = CONTENDERS[name].package
-        return workers.setdefault(package, worker(protocol.threads))
+        if package not in workers:
+            workers[package] = worker(protocol.threads)
+        return workers[package]
 
-    steps = list(cases) if "steps" in parts else []
-    convolutions = CONVOLUTIONS if "convolutions" in parts else ()
     records, harness = [], []
     try:
         environment = worker_of("torch").call(describe_environment)
@@ -257,26 +214,24 @@ def run_bench(
     finally:
         for one in workers.values():
             one.close()
-    for record, step in zip(records, steps if "memory" in parts else [], strict=False):
+    for record, step in zip(records, steps if "memory" in parts else (), strict=False):
         progress(f"memory: {step.title}")
-        for name in BACKENDS:
-            measured, alone = record.measured(name), worker(protocol.threads)
-            if measured is None:
-                continue
+        for contender in filter(None, map(record.timed, BACKENDS)):
+            alone = worker(protocol.threads)
             try:
-                measured.memory_bytes = alone.call(peak_memory, name, step)
+                contender.memory_bytes = alone.call(peak_memory, contender.name, step)
             except CannotRunError as error:  # the times are worth having without it
-                measured.reason = f"memory: {error}"
+                contender.reason = f"memory: {error}"
             finally:
                 alone.close()
-    for training in TRAININGS if "harness" in parts else ():
-        harness.append(measure_harness(training, protocol, worker, progress))
+    if "harness" in parts:
+        from compare.bench.harness import LABELS, measure_harness  # which loads PyTorch
+
+        harness = [measure_harness(label, protocol, worker, progress) for label in LABELS]
     return BenchRecord(
-        schema=SCHEMA,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command,
         commit=own_commit(),
-        wall_s=time.perf_counter() - begun,
         environment=environment,
         protocol=protocol,
         cases=records,

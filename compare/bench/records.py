@@ -5,26 +5,16 @@ Times are in seconds, memory in bytes.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
-from compare.records.run import Environment
+from compare.records.run import Environment, Record
 from experiments.errors import InputError
 
-SCHEMA = 2
-# The largest relative difference of losses, and of gradients (norm over norm), of equal work.
-LOSS_BOUND, GRADIENT_BOUND = 1e-3, 2e-2
 # One of several threads that has to wait for its core holds up all.
 BUSY_LOAD = 0.5
-
-
-class Record(BaseModel):
-    """A part of bench.json. An infinity, which JSON does not have, is written as a string."""
-
-    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="strings")
 
 
 class Times(Record):
@@ -45,49 +35,22 @@ class RatioRecord(Record):
     high: float
 
 
-class Agreement(Record):
-    """How far a contender's results are from NumPy's, before it is timed.
-
-    ``loss_error`` is the largest relative difference of the first losses, where there are any;
-    ``gradient_error`` the norm of the difference over the norm, all gradients together.
-    """
-
-    loss_error: float | None
-    gradient_error: float
-    agrees: bool
-    loss_bound: float = LOSS_BOUND
-    gradient_bound: float = GRADIENT_BOUND
-
-
 class ContenderRecord(Record):
-    """One contender in one case.
+    """One contender in one case; what was not measured is None, and ``reason`` says why.
 
-    Attributes:
-        name: Its name for ``--contender``; ``title`` is its name in tables.
-        version: Of the package that does the work.
-        status: Whether it was measured, or why not; ``reason`` says it in words.
-        dtype: The precision that it computes in.
-        agreement: Its results against NumPy's; None for what has no results.
-        steps: Timed steps of a block.
-        step: The whole step; ``phases`` has its parts where they can be told apart.
-        blocks_s: Median of each block, in the order of the rounds.
-        over_numpy: Its time over NumPy's: above 1 where NumPy is faster.
-        memory_bytes: Peak memory, above what its process held with the library loaded.
+    Its losses and gradients are compared with NumPy's before it is timed: ``loss_error`` is the
+    largest relative difference of the first losses, ``gradient_error`` the norm of the difference
+    of all gradients over their norm.
     """
 
     name: str
-    title: str
-    version: str | None
-    status: Literal["measured", "not installed", "not run", "differs"] = "not run"
     reason: str = ""
-    dtype: str = ""
-    agreement: Agreement | None = None
-    steps: int = 0
+    loss_error: float | None = None
+    gradient_error: float | None = None
     step: Times | None = None
-    phases: dict[str, Times] = Field(default_factory=dict)
-    blocks_s: list[float] = Field(default_factory=list)
-    over_numpy: RatioRecord | None = None
-    memory_bytes: int | None = None
+    phases_s: dict[str, float] = Field(default_factory=dict)  # median of each, if there are several
+    over_numpy: RatioRecord | None = None  # its time over NumPy's: above 1 where NumPy is faster
+    memory_bytes: int | None = None  # above what its process held with the library loaded
 
 
 class CaseRecord(Record):
@@ -96,55 +59,52 @@ class CaseRecord(Record):
     title: str
     kind: Literal["step", "convolution"]
     settings: dict[str, Any]
-    best_eager: str | None  # the name of PyTorch's fastest eager setting
     contenders: list[ContenderRecord]
 
-    def measured(self, name: str | None) -> ContenderRecord | None:
-        """A contender that was measured, by its name."""
-        found = (c for c in self.contenders if c.name == name and c.status == "measured")
+    def timed(self, name: str) -> ContenderRecord | None:
+        """A contender by its name, if it was timed."""
+        found = (c for c in self.contenders if c.name == name and c.step is not None)
         return next(found, None)
+
+    @property
+    def best_eager(self) -> ContenderRecord | None:
+        """PyTorch in the fastest of its eager settings."""
+        medians = {
+            contender.step.median_s: contender
+            for contender in self.contenders
+            if contender.name.startswith("torch") and contender.name != "torch-compile"
+            if contender.step is not None
+        }
+        return medians[min(medians)] if medians else None
 
 
 class HarnessRecord(Record):
-    """What the harness costs: a lock-step training over the two plain ones.
+    """What the harness costs: a lock-step training and the two plain ones that it replaces."""
 
-    Attributes:
-        experiment: Its name; ``label`` is the training's.
-        threads: Of each library: as many as a run gives the network.
-        steps: Updates of each training, ``certified_steps`` of them certified.
-        lockstep_s: Seconds of each epoch in lock step, certificates and replicas included.
-        plain_s: Backend → seconds of each epoch of its plain training.
-        over_plain: Sum over sum, with a bootstrap interval over epochs.
-    """
-
-    experiment: str
-    label: str
-    threads: int
+    title: str  # experiment and label
+    threads: int  # of each library: as many as a run gives the network
     steps: int
     certified_steps: int
-    lockstep_s: list[float]
-    plain_s: dict[str, list[float]]
-    over_plain: RatioRecord
+    epochs_s: dict[str, list[float]]  # of "lockstep", and of "numpy" and "torch" alone
+
+    @property
+    def over_plain(self) -> RatioRecord:
+        """Lock step over both plain trainings: of the whole, and the range of its epochs."""
+        lockstep, *plain = (self.epochs_s[name] for name in ("lockstep", "numpy", "torch"))
+        plain_s = [sum(seconds) for seconds in zip(*plain, strict=True)]
+        ratios = [above / below for above, below in zip(lockstep, plain_s, strict=True)]
+        return RatioRecord(value=sum(lockstep) / sum(plain_s), low=min(ratios), high=max(ratios))
 
 
 class Protocol(Record):
-    """How it is measured.
+    """How it is measured."""
 
-    Attributes:
-        threads: Of each library.
-        repeats: Rounds; in each every contender makes one block of steps, in a drawn order.
-        seconds: What the timed steps of one contender take together, about.
-        pause_s: Before each block, so that idle thread pools fall asleep.
-        variables: Environment variables that change how threads wait.
-        load: Programs that wanted a core in the minute before, where the system says it.
-    """
-
-    threads: int = 1
-    repeats: int = 15
-    seconds: float = 1.5
-    pause_s: float = 0.0
-    variables: dict[str, str] = Field(default_factory=dict)
-    load: float | None = None
+    threads: int = 1  # of each library
+    repeats: int = 15  # rounds, in each of which every contender makes one block of steps
+    seconds: float = 1.5  # what the timed steps of one contender take together, about
+    pause_s: float = 0.0  # before each block, so that idle thread pools fall asleep
+    variables: dict[str, str] = Field(default_factory=dict)  # that change how threads wait
+    load: float | None = None  # programs that wanted a core in the minute before, if known
 
     @property
     def busy(self) -> bool:
@@ -155,11 +115,10 @@ class Protocol(Record):
 class BenchRecord(Record):
     """The content of bench.json."""
 
-    schema_version: int = Field(alias="schema")
+    schema_version: Literal[2] = Field(2, alias="schema")
     created: str
     command: str
     commit: str | None
-    wall_s: float
     environment: Environment
     protocol: Protocol
     cases: list[CaseRecord]
@@ -177,19 +136,13 @@ def read_bench(path: Path) -> BenchRecord:
         InputError: There is no such file, or it is damaged or of another schema version.
     """
     try:
-        tree = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path} is damaged: {error}.") from None
+        return BenchRecord.model_validate_json(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path} could not be read: {error.strerror}.") from None
-    version = tree.get("schema") if isinstance(tree, dict) else None
-    if version != SCHEMA:
-        newer = isinstance(version, int) and version > SCHEMA
-        way_out = "use a newer nncompare" if newer else "measure again with nncompare bench"
-        raise InputError(f"{path} has schema {version!r}, expected {SCHEMA}: {way_out}.")
-    try:
-        return BenchRecord.model_validate(tree)
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in problem["loc"])
-        raise InputError(f"{path} is damaged: {key}: {problem['msg']}.") from None
+        place = ".".join(str(part) for part in problem["loc"])
+        raise InputError(
+            f"{path} is damaged or of another version of nncompare ({place}: {problem['msg']}): "
+            "measure again with nncompare bench."
+        ) from None

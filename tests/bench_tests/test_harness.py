@@ -7,44 +7,41 @@ from types import SimpleNamespace
 import pytest
 
 from compare.bench import harness, workers
-from compare.bench.harness import BenchTraining, measure_harness, ratio_of_sums
-from compare.bench.records import Protocol
+from compare.bench.records import HarnessRecord, Protocol
 
 IN_PROCESS = SimpleNamespace(call=workers.call, close=lambda: None)
 
 
-def bounds(*epochs: list[float]) -> tuple[float, float, float]:
-    found = ratio_of_sums(*epochs)
-    return found.value, found.low, found.high
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Two epochs of 100, 100 and 50 rows."""
+    _, experiment = harness.load_experiment(harness.EXPERIMENT, ["training.epochs=2"])
+    monkeypatch.setattr(harness, "load_experiment", lambda name: (None, experiment))
+    monkeypatch.setattr(harness, "TRAIN_ROWS", 250)
+    monkeypatch.setattr(harness, "TEST_ROWS", 40)
+    harness.epochs_of.cache_clear()
 
 
 def test_sums_over_sums():
-    # The first epoch is in every draw, and the others are alike.
-    assert bounds([6.0, 3.0, 3.0], [1.0] * 3, [1.0] * 3) == pytest.approx((2, 2, 2))
-    _, low, high = bounds([2.0, 1.0, 3.0, 2.0], [1.0] * 4, [0.0] * 4)
-    assert low == pytest.approx((2 + 3) / 4, abs=0.1)
-    assert high == pytest.approx((2 + 9) / 4, abs=0.1)
-    assert bounds([3.0], [1.0], [1.0]) == pytest.approx((1.5, 1.5, 1.5))
+    epochs_s = {"lockstep": [6.0, 3.0], "numpy": [1.0, 1.0], "torch": [1.0, 2.0]}
+    record = HarnessRecord(title="", threads=1, steps=2, certified_steps=1, epochs_s=epochs_s)
+    ratio = record.over_plain
+    assert (ratio.value, ratio.low, ratio.high) == pytest.approx((9 / 5, 1, 3))
 
 
 def test_three_trainings_epoch_by_epoch():
     lines: list[str] = []
-    training = BenchTraining("SGD", rows=250, test_rows=40, epochs=2)
-    found = measure_harness(training, Protocol(), lambda threads: IN_PROCESS, lines.append)
-    assert found.steps == 6  # two epochs of 100, 100 and 50 rows
+    found = harness.measure_harness("SGD", Protocol(), lambda threads: IN_PROCESS, lines.append)
+    assert found.steps == 6
     assert found.certified_steps == 6
-    assert len(found.lockstep_s) == len(found.plain_s["numpy"]) == len(found.plain_s["torch"]) == 2
-    plain = sum(found.plain_s["numpy"]) + sum(found.plain_s["torch"])
-    assert found.over_plain.value == pytest.approx(sum(found.lockstep_s) / plain)
+    assert [len(seconds) for seconds in found.epochs_s.values()] == [2, 2, 2]
     assert lines == [f"harness: mnist_bn_mlp, SGD, epoch {number}" for number in (1, 2)]
 
 
 def test_the_plain_trainings_train_as_the_lock_step_does():
     """The same draws, the same batches: after an epoch the weights are equal."""
-    training = BenchTraining("Adam", rows=250, test_rows=40, epochs=1)
-    plan, splits = training.plan(), training.splits()
-    lockstep = next(harness.lockstep_epochs(plan, splits))
+    configuration, splits = harness.configuration_of("Adam"), harness.synthetic_splits()
+    lockstep = next(harness.lockstep_epochs(configuration, splits))
     for name, trained in (("numpy", lockstep.numpy), ("torch", lockstep.torch)):
-        alone = list(harness.plain_epochs(plan, splits, name))
-        assert len(alone) == 1
-        assert (alone[0].weights() == trained.weights()).all()
+        alone = next(harness.plain_epochs(configuration, splits, name))
+        assert (alone.weights() == trained.weights()).all()

@@ -8,24 +8,23 @@ import pytest
 
 from compare.bench.cases import TrainingStep
 from compare.bench.contenders import CannotRunError
-from compare.bench.memory import peak_memory
-from compare.bench.workers import THREAD_VARIABLES, Worker, thread_variables
+from compare.bench.workers import Worker, peak_memory
 from experiments.errors import InputError
 
 
 def test_a_process_answers_fails_and_is_replaced(monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    monkeypatch.delenv("NUMBA_NUM_THREADS", raising=False)
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
     worker = Worker(3)
     try:
         process = worker.call(os.getpid)
         assert process not in (os.getpid(), None)
-        assert worker.call(os.getenv, "NUMBA_NUM_THREADS") == "3"
+        assert worker.call(os.getenv, "MKL_NUM_THREADS") == "3"
         with pytest.raises(CannotRunError, match="ZeroDivisionError: integer"):
             worker.call(divmod, 1, 0)
         wrong = TrainingStep("softmax_mlp", 4, "SGD", {"sizes": ("x", 3)})
         with pytest.raises(InputError, match="could not be built"):
-            worker.call(wrong.initial)
+            worker.call(wrong.model)
         assert worker.call(os.getpid) == process
         with pytest.raises(CannotRunError, match="its process ended with status 1"):
             worker.call(os._exit, 1)
@@ -33,12 +32,7 @@ def test_a_process_answers_fails_and_is_replaced(monkeypatch):
     finally:
         worker.close()
     assert os.environ["OMP_NUM_THREADS"] == "7"
-    assert "NUMBA_NUM_THREADS" not in os.environ
-
-
-def test_threads_are_set_while_a_process_starts():
-    with thread_variables(3):
-        assert {os.environ[name] for name in THREAD_VARIABLES} == {"3"}
+    assert "MKL_NUM_THREADS" not in os.environ
 
 
 def test_more_rows_take_more_memory():
