@@ -53,6 +53,13 @@ def command(monkeypatch, capfd) -> Callable[..., Completed]:
 
 @pytest.fixture
 def markdown_alone(monkeypatch) -> None:
-    """Reports are written without pandoc and typst: report.html and report.pdf stay empty."""
+    """Reports take seconds less: figures are laid out and not rendered, and pandoc and typst are
+    not called, so that all files but report.md are empty."""
+    monkeypatch.setattr("matplotlib.backends.backend_agg.FigureCanvasAgg.print_png", _nothing)
+    monkeypatch.setattr("matplotlib.backends.backend_svg.FigureCanvasSVG.print_svg", _nothing)
     monkeypatch.setattr("pypandoc.convert_text", lambda *_, **__: "")
     monkeypatch.setattr("typst.compile", lambda *_, **__: b"")
+
+
+def _nothing(*_: object, **__: object) -> None:
+    """Write no file."""
