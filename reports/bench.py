@@ -23,8 +23,7 @@ from reports.figures.style import (
     style,
 )
 from reports.report import write_documents
-from reports.tables import pipe_table
-from reports.tables import environment
+from reports.tables import environment, pipe_table
 from reports.text import command_line, count, day, escaped, fixed, number, plural
 
 TITLE = "The speed of NumPy and PyTorch, side by side"

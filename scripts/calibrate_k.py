@@ -23,7 +23,6 @@ from compare.backends.environment import default_threads, set_threads
 from compare.backends.synthetic import loss_of
 from compare.commands.parity import SETTINGS, parity_rows
 from compare.parity import tolerances
-
 from compare.records.run import FailureRecord, TrainingRecord
 from compare.records.tables import ParityRow, TrainingLog
 from compare.spec.loading import load_experiment

@@ -24,13 +24,12 @@ from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.torch_backend import TorchBackend
 from compare.bench.records import HarnessRecord, Protocol
 from compare.records.atomic import write_atomically
-from compare.records.tables import TrainingLog
-from compare.records.tables import TABLES
+from compare.records.tables import TABLES, TrainingLog
 from compare.spec.experiment import Configuration
 from compare.spec.loading import load_experiment
 from compare.spec.model import model_spec
-from compare.training.lockstep import LockStep, batches
 from compare.training.data import Rows, Splits
+from compare.training.lockstep import LockStep, batches
 
 EXPERIMENT, LABELS = "mnist_bn_mlp", ("SGD", "Adam")
 TRAIN_ROWS, TEST_ROWS = 60_000, 10_000

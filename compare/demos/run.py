@@ -51,7 +51,10 @@ def run_demo(
     set_threads(threads or default_threads())
     if isinstance(settings, OptimizerPaths):
         trainings = _paths(settings, max_steps, progress)
-        shown: list[Callable[..., Any]] = [optimizer_paths.surface, optimizer_paths.surface_by_autograd]
+        shown: list[Callable[..., Any]] = [
+            optimizer_paths.surface,
+            optimizer_paths.surface_by_autograd,
+        ]
         algorithms = [optimizer.algorithm for optimizer in settings.optimizers.values()]
     else:
         trainings = _networks(settings, progress)

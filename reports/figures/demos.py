@@ -14,11 +14,11 @@ from compare.records.run import Run
 from compare.records.tables import HistogramRow, LayerRow
 from compare.spec.demos import ActivationHistograms, OptimizerPaths, network_label, spread_label
 from reports.figures.style import (
+    BACKEND_COLOURS,
     BLUE,
     GREEN,
     GREY,
     ORANGE,
-    BACKEND_COLOURS,
     VERMILLION,
     Drawing,
     paper,
