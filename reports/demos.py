@@ -55,7 +55,7 @@ def demo_documents(run: Run) -> tuple[str, dict[str, Any], list[Figure], str]:
         assert isinstance(settings, ActivationHistograms)
         own = _layers(run, settings)
     common = _common(run)
-    told = (
+    contents = (
         common
         | own
         | {
@@ -63,7 +63,7 @@ def demo_documents(run: Run) -> tuple[str, dict[str, Any], list[Figure], str]:
             "figures": {figure.name: figure for figure in figures},
         }
     )
-    return settings.title, told, figures, f"{settings.kind}.md.j2"
+    return settings.title, contents, figures, f"{settings.kind}.md.j2"
 
 
 def _common(run: Run) -> dict[str, Any]:

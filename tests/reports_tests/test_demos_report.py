@@ -32,8 +32,8 @@ def run_of(demo, folder, *changes, **options) -> Run:
 
 def text_of(run: Run) -> str:
     """The report as ``report.md`` has it, without the other documents."""
-    _, told, _, template = demo_documents(run)
-    return markdown(told, "reader", template)
+    _, contents, _, template = demo_documents(run)
+    return markdown(contents, "reader", template)
 
 
 @pytest.fixture(scope="module")
@@ -123,8 +123,8 @@ def test_again_from_the_records_alone(paths, layers, texts):
         "from reports.demos import demo_documents\n"
         "from reports.markdown import markdown\n"
         "for folder in sys.argv[1:]:\n"
-        "    _, told, _, template = demo_documents(read_run(Path(folder)))\n"
-        "    sys.stdout.buffer.write(markdown(told, 'reader', template).encode())\n"
+        "    _, contents, _, template = demo_documents(read_run(Path(folder)))\n"
+        "    sys.stdout.buffer.write(markdown(contents, 'reader', template).encode())\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(paths.path), str(layers.path)],
