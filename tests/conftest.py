@@ -32,7 +32,7 @@ class Completed(NamedTuple):
 
 @pytest.fixture
 def command(monkeypatch, capfd) -> Callable[..., Completed]:
-    """Call ``nncompare`` with these arguments in this process: PyTorch is loaded once, not again."""
+    """Call ``nncompare`` with these arguments in this process, where PyTorch is loaded already."""
 
     def call(*arguments: object) -> Completed:
         from compare import cli
