@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from compare.check.result import Outcome
+    from compare.check.outcome import Outcome
+
     from compare.records.run import Run
     from compare.testing import assert_parity
 
@@ -65,6 +66,11 @@ def run(
     Raises:
         InputError: The experiment, a setting or the data is not as it should be. A ValueError.
     """
+    if out is not None:
+        folder: Path | None = Path(out)
+    else:  # to continue a run, its folder has to be named: run_command says so
+        new_folder = _load("compare.records.directory").new_folder
+        folder = None if resume else new_folder(Path(experiment).stem)
     _load("compare.commands.run").run_command(
         str(experiment),
         sample=sample,
@@ -74,12 +80,11 @@ def run(
         seed=None,
         seeds=None if seeds is None else ",".join(str(seed) for seed in seeds),
         data_dir=None if data_dir is None else Path(data_dir),
-        out=(folder := Path(out) if out else _load("compare.records.directory").new_folder(
-            Path(experiment).stem
-        )),
+        out=folder,
         resume=resume,
         jobs=jobs,
-    )  # fmt: skip
+    )
+    assert folder is not None
     return load_run(folder)
 
 
@@ -110,11 +115,17 @@ def check(
         The outcome: ``outcome.status`` is 0 where it agrees, 1 where it differs and 2 where it
         could not be checked; ``outcome.result`` has every comparison.
     """
-    options = _load("compare.check.checking").Options(
-        architecture, loss, optimizer, settings or {}, None,
-        None if mapping is None else Path(mapping), (), timeout_s, memory_mb,
-    )  # fmt: skip
-    outcome: Outcome = _load("compare.check.checking").check_homework(Path(homework), options)
+    checking = _load("compare.check.checking")
+    options = checking.Options(
+        architecture=architecture,
+        loss=loss,
+        optimizer=optimizer,
+        settings=settings or {},
+        mapping=None if mapping is None else Path(mapping),
+        timeout_s=timeout_s,
+        memory_mb=memory_mb,
+    )
+    outcome: Outcome = checking.check_homework(Path(homework), options)
     return outcome
 
 
@@ -135,7 +146,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, "pytest_configure"])  # pytest looks for its hooks in dir()
+    return sorted(__all__)
 
 
 def _load(name: str) -> Any:

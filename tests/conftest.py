@@ -32,7 +32,7 @@ class Completed(NamedTuple):
 
 @pytest.fixture
 def command(monkeypatch, capfd) -> Callable[..., Completed]:
-    """Call ``nncompare`` with these arguments in this process: PyTorch is loaded once."""
+    """Call ``nncompare`` with these arguments in this process, where PyTorch is loaded already."""
 
     def call(*arguments: object) -> Completed:
         from compare import cli
@@ -53,13 +53,11 @@ def command(monkeypatch, capfd) -> Callable[..., Completed]:
 
 @pytest.fixture
 def markdown_alone(monkeypatch) -> None:
-    """Reports take seconds less: figures are laid out and not rendered, and pandoc and typst are
-    not called, so that all files but report.md are empty."""
-    monkeypatch.setattr("matplotlib.backends.backend_agg.FigureCanvasAgg.print_png", _nothing)
-    monkeypatch.setattr("matplotlib.backends.backend_svg.FigureCanvasSVG.print_svg", _nothing)
+    """Reports take seconds less: figures are drawn once and not laid out, and pandoc and typst are
+    not called, so that report.html, report.pdf and the figures' .svg are empty."""
+    monkeypatch.setattr("matplotlib.figure.Figure.draw_without_rendering", lambda _: None)
+    monkeypatch.setattr(
+        "matplotlib.backends.backend_svg.FigureCanvasSVG.print_svg", lambda *_, **__: None
+    )
     monkeypatch.setattr("pypandoc.convert_text", lambda *_, **__: "")
     monkeypatch.setattr("typst.compile", lambda *_, **__: b"")
-
-
-def _nothing(*_: object, **__: object) -> None:
-    """Write no file."""

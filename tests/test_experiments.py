@@ -45,7 +45,7 @@ def test_all_of_them_are_there():
 
 @pytest.mark.parametrize("name", SMALLER)
 def test_two_steps_of_each_training(name, command, markdown_alone, tmp_path):
-    """Every network, loss, layout, optimizer and initialisation of the list, and its figures."""
+    """Every network, loss, layout, optimizer and initialisation, and the figures of its own."""
     _, form = load_form(name)
     changes = [*SMALLER[name], *(ANY_TRAINING if isinstance(form, Experiment) else [])]
     words = [word for change in changes for word in ("--set", change)]

@@ -5,26 +5,47 @@ from __future__ import annotations
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 NAMES = [
-    "calibrate_k.py", "make_covertype_sample.py", "make_mnist_sample.py", "mutants.py", "results.py",
-]  # fmt: skip
+    "calibrate_k.py",
+    "make_covertype_sample.py",
+    "make_mnist_sample.py",
+    "mutants.py",
+    "results.py",
+]
 
 
-def main(name: str, *words: str, monkeypatch) -> None:
-    """Call the script's own ``main`` in this process, as if it were started with these words."""
-    path = SCRIPTS / name
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    # dataclasses look their own module up there.
-    monkeypatch.setitem(sys.modules, path.stem, module)
-    spec.loader.exec_module(module)
-    monkeypatch.setattr(sys, "argv", [name, *words])
-    module.main()
+@pytest.fixture
+def load(monkeypatch) -> Callable[[str], ModuleType]:
+    """Load a script in this process."""
+
+    def load(name: str) -> ModuleType:
+        path = SCRIPTS / name
+        spec = importlib.util.spec_from_file_location(path.stem, path)
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, path.stem, module)  # dataclasses look for it there
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+@pytest.fixture
+def call(load, monkeypatch) -> Callable[..., None]:
+    """Call a script's own ``main`` in this process, as if it were started with these words."""
+
+    def call(name: str, *words: str) -> None:
+        script = load(name)
+        monkeypatch.setattr(sys, "argv", [name, *words])
+        script.main()
+
+    return call
 
 
 def run(*words: str) -> str:
@@ -34,9 +55,9 @@ def run(*words: str) -> str:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_help(name, monkeypatch, capsys):
+def test_help(name, call, capsys):
     with pytest.raises(SystemExit) as ending:
-        main(name, "--help", monkeypatch=monkeypatch)
+        call(name, "--help")
     assert ending.value.code == 0
     assert name in capsys.readouterr().out
 
@@ -47,20 +68,15 @@ def test_help_in_a_process_of_its_own(name):
     assert name in run(str(SCRIPTS / name), "--help")
 
 
-def test_one_step_of_the_calibration(monkeypatch, capsys):
-    words = ("--seeds", "1", "--steps", "1")
-    main("calibrate_k.py", *words, monkeypatch=monkeypatch)
-    rows = capsys.readouterr().out.splitlines()[1:]
-    assert [line.split("  ")[0] for line in rows] == [
-        "bn_mlp, SGD", "bn_mlp, Adam", "softmax, SGD", "softmax, Adam",
-    ]  # fmt: skip
-    assert all(line.split()[4] == "0" for line in rows)  # none fails
-    more = ("--architecture", "pass_fail_mlp", "--optimizer", "SGD")
-    main("calibrate_k.py", *words, *more, monkeypatch=monkeypatch)
-    rows = capsys.readouterr().out.splitlines()[1:]
-    assert [line.split("  ")[0] for line in rows] == [
-        "pass_fail_mlp, SGD, float32", "pass_fail_mlp, SGD, float64",
-    ]  # fmt: skip
+def test_one_step_of_the_calibration(load, call, capsys):
+    rows = load("calibrate_k.py").certified("mnist_softmax", "Adam", seed=0, steps=1)
+    assert rows
+    assert all(row.passed for row in rows)
+    words = ("--architecture", "pass_fail_mlp", "--optimizer", "SGD", "--dtype", "float32")
+    call("calibrate_k.py", "--seeds", "1", "--steps", "1", *words)
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert [line.split("  ")[0] for line in lines] == ["pass_fail_mlp, SGD, float32"]
+    assert all(line.split()[4] == "0" for line in lines)  # none fails
 
 
 @pytest.mark.slow
