@@ -58,7 +58,12 @@ class BackendStep(Contender):
 
 def gradients_of(module: Any) -> Arrays:
     """Name → a copy of the gradient of each parameter."""
-    return {name: np.array(parameter.grad) for name, parameter in module.named_parameters()}
+    return {name: copied(parameter.grad) for name, parameter in module.named_parameters()}
+
+
+def copied(array: Any) -> np.ndarray:
+    """A NumPy array that shares nothing with an array of either backend."""
+    return array.detach().numpy().copy() if hasattr(array, "detach") else np.array(array)
 
 
 class NumpyStep(BackendStep):
@@ -140,7 +145,7 @@ class NumpyConvolution(Contender):
         self.start()
 
     def gradients(self) -> Arrays:
-        return {"y": np.array(self.y), "dx": np.array(self.dx), **gradients_of(self.layer)}
+        return {"y": copied(self.y), "dx": copied(self.dx), **gradients_of(self.layer)}
 
 
 class TorchConvolution(NumpyConvolution):
@@ -163,9 +168,7 @@ class TorchConvolution(NumpyConvolution):
 
     def backward(self) -> None:
         self.y.backward(self.dy)
-
-    def gradients(self) -> Arrays:
-        return {"y": self.y.detach().numpy(), "dx": self.x.grad.numpy(), **gradients_of(self.layer)}
+        self.dx = self.x.grad
 
 
 class MatrixProducts(Contender):
