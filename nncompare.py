@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from compare.check.outcome import Outcome
+    from compare.check.result import Outcome
 
     from compare.records.run import Run
     from compare.testing import assert_parity
