@@ -145,7 +145,8 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    # All that is here, as by default: pytest finds the hooks of a plugin by it.
+    return sorted({*globals(), *__all__})
 
 
 def _load(name: str) -> Any:
