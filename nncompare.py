@@ -63,7 +63,7 @@ def run(
         The records of the run; its report is in the folder ``report`` of ``run.path``.
 
     Raises:
-        InputError: The experiment, a setting or the data is not as it should be. A ValueError.
+        experiments.errors.InputError: The experiment, a setting or the data is not as it should be.
     """
     if out is not None:
         folder: Path | None = Path(out)
@@ -132,7 +132,7 @@ def load_run(path: str | Path) -> Run:
     """Read the records of a run from its folder.
 
     Raises:
-        InputError: It is no run directory, or a file of it is missing or damaged.
+        experiments.errors.InputError: It is no run directory, or a file is missing or damaged.
     """
     found: Run = _load("compare.records.run").read_run(Path(path))
     return found
