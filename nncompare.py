@@ -64,7 +64,7 @@ def run(
         The records of the run; its report is in the folder ``report`` of ``run.path``.
 
     Raises:
-        InputError: The experiment, a setting or the data is not as it should be. A ValueError.
+        experiments.errors.InputError: The experiment, a setting or the data is not as it should be.
     """
     if out is not None:
         folder: Path | None = Path(out)
@@ -133,7 +133,7 @@ def load_run(path: str | Path) -> Run:
     """Read the records of a run from its folder.
 
     Raises:
-        InputError: It is no run directory, or a file of it is missing or damaged.
+        experiments.errors.InputError: It is no run directory, or a file is missing or damaged.
     """
     found: Run = _load("compare.records.run").read_run(Path(path))
     return found
@@ -146,7 +146,8 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(__all__)
+    # All that is here, as by default: pytest finds the hooks of a plugin by it.
+    return sorted({*globals(), *__all__})
 
 
 def _load(name: str) -> Any:
