@@ -210,7 +210,8 @@ def test_gradient_norms_are_of_weights_with_two_axes(make_run: MakeRun) -> None:
         [0.1 / (step + 1) for step in range(6)]
     )
     legend = [text.get_text() for text in drawing.canvas.legends[0].get_texts()]
-    assert legend == ["0.weight", "3.weight", "PyTorch"]  # the weight of BatchNorm is a vector
+    # The weight of BatchNorm is a vector, and is left out.
+    assert legend == ["0.weight (Linear)", "3.weight (Linear)", "PyTorch"]
     each = drawn(run, kind="gradient norms")
     assert list(panels(each)) == [
         configuration.label for configuration in run.configurations.values()
