@@ -26,7 +26,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from compare.check.result import Outcome
-
     from compare.records.run import Run
     from compare.testing import assert_parity
 
