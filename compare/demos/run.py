@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -49,6 +49,8 @@ def run_demo(
         InputError: Settings that an optimizer refuses, or a folder that cannot be written to.
     """
     set_threads(threads or default_threads())
+    shown: Sequence[Callable[..., Any]]
+    algorithms: Sequence[str]
     if isinstance(settings, OptimizerPaths):
         trainings = _paths(settings, max_steps, progress)
         shown = [optimizer_paths.surface, optimizer_paths.surface_by_autograd]
@@ -103,7 +105,7 @@ def _networks(settings: ActivationHistograms, progress: Progress) -> Trainings:
         )
 
 
-def _sources(shown: list[Callable[..., Any]], algorithms: list[str]) -> dict[str, str]:
+def _sources(shown: Sequence[Callable[..., Any]], algorithms: Sequence[str]) -> dict[str, str]:
     """File → source for the report: functions and classes alone, then the optimizers' files."""
     found = {
         f"{f.__module__.replace('.', '/')}.py, {f.__name__}": inspect.getsource(f) for f in shown
