@@ -49,6 +49,8 @@ def run_demo(
         InputError: Settings that an optimizer refuses, or a folder that cannot be written to.
     """
     set_threads(threads or default_threads())
+    shown: Sequence[Callable[..., Any]]
+    algorithms: Sequence[str]
     if isinstance(settings, OptimizerPaths):
         trainings = _paths(settings, max_steps, progress)
         shown: list[Callable[..., Any]] = [
