@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
 # Each of pytest's processes has a core: libraries with a thread for every core would fight for
@@ -51,13 +52,30 @@ def command(monkeypatch, capfd) -> Callable[..., Completed]:
     return call
 
 
+@pytest.fixture(scope="session")
+def only_markdown() -> Callable[[], AbstractContextManager[None]]:
+    """A context in which reports take seconds less, for fixtures that outlive a test.
+
+    Figures are drawn once and not laid out, and pandoc and typst are not called, so that
+    report.html, report.pdf and the figures' .svg are empty.
+    """
+
+    @contextmanager
+    def patched() -> Iterator[None]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("matplotlib.figure.Figure.draw_without_rendering", lambda _: None)
+            patch.setattr(
+                "matplotlib.backends.backend_svg.FigureCanvasSVG.print_svg", lambda *_, **__: None
+            )
+            patch.setattr("pypandoc.convert_text", lambda *_, **__: "")
+            patch.setattr("typst.compile", lambda *_, **__: b"")
+            yield
+
+    return patched
+
+
 @pytest.fixture
-def markdown_alone(monkeypatch) -> None:
-    """Reports take seconds less: figures are drawn once and not laid out, and pandoc and typst are
-    not called, so that report.html, report.pdf and the figures' .svg are empty."""
-    monkeypatch.setattr("matplotlib.figure.Figure.draw_without_rendering", lambda _: None)
-    monkeypatch.setattr(
-        "matplotlib.backends.backend_svg.FigureCanvasSVG.print_svg", lambda *_, **__: None
-    )
-    monkeypatch.setattr("pypandoc.convert_text", lambda *_, **__: "")
-    monkeypatch.setattr("typst.compile", lambda *_, **__: b"")
+def markdown_alone(only_markdown) -> Iterator[None]:
+    """Of the documents of a report, report.md alone is written."""
+    with only_markdown():
+        yield

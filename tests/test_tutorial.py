@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from compare import cli
 from compare.analysis.verdict import verdict
 from compare.records.run import read_run
 
@@ -24,7 +26,8 @@ COMMANDS = [
 ]
 
 
-def do(command: str, folder: Path) -> None:
+def start(command: str, folder: Path) -> None:
+    """Run a command in a process of its own."""
     program, *rest = shlex.split(command)
     words = {"nncompare": [sys.executable, "-m", "compare"], "python": [sys.executable]}[program]
     done = subprocess.run(
@@ -39,17 +42,28 @@ def do(command: str, folder: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param("--max-steps 1 --set parity.replicas=0", id="one step"),
-        pytest.param("", id="as it says", marks=pytest.mark.slow),
-    ],
-)
-def tutorial(request, tmp_path_factory) -> Path:
+def call(command: str, folder: Path) -> None:
+    """Run an nncompare command in this process."""
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", shlex.split(command))
+        try:
+            with pytest.raises(SystemExit) as ending:
+                cli.main()
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    assert ending.value.code == 0
+
+
+WHOLE = pytest.param("whole", marks=pytest.mark.slow)
+
+
+@pytest.fixture(scope="module", params=["one step", WHOLE])
+def tutorial(request, tmp_path_factory, only_markdown) -> Path:
     """A folder in which every file was saved and every command was run, in order.
 
-    The trainings end after one step, or at their end.
+    Everything as it says, or each training cut short after a step and report.md alone.
     """
     folder = tmp_path_factory.mktemp("tutorial")
     assert set(FILES) == {"make_wine.py", "wine_net.py", "wine.toml"}
@@ -57,8 +71,11 @@ def tutorial(request, tmp_path_factory) -> Path:
         (folder / name).write_text(text, encoding="utf-8")
     assert len(COMMANDS) == 4
     for command in COMMANDS:
-        short = command.startswith("nncompare run")
-        do(f"{command} {request.param}" if short else command, folder)
+        if request.param == "whole" or not command.startswith("nncompare "):
+            start(command, folder)
+        else:
+            with only_markdown():
+                call(command + " --max-steps 1" * (" run " in command), folder)
     return folder
 
 
@@ -74,8 +91,7 @@ def test_nine_trainings_in_parity(tutorial):
         assert verdict(run.parity_of(training)).passed
 
 
-@pytest.mark.parametrize("tutorial", [""], indirect=True, ids=["as it says"])
-@pytest.mark.slow
+@pytest.mark.parametrize("tutorial", [WHOLE], indirect=True)
 def test_the_networks_learned(tutorial):
     """Wine is easily told apart: every optimizer ends far above a third."""
     run = read_run(tutorial / "wine-run")
@@ -87,12 +103,15 @@ def test_the_networks_learned(tutorial):
     assert min(last.values()) > 0.8
 
 
-def test_there_is_a_report(tutorial):
+def test_the_report_answers_the_claim(tutorial):
+    text = (tutorial / "wine-run" / "report" / "report.md").read_text(encoding="utf-8")
+    assert "Adam reaches a lower loss than SGD" in text
+
+
+@pytest.mark.parametrize("tutorial", [WHOLE], indirect=True)
+def test_there_are_three_documents(tutorial):
     for name in ("report.md", "report.html", "report.pdf"):
         assert (tutorial / "wine-run" / "report" / name).stat().st_size > 1000
-    assert "Adam reaches a lower loss than SGD" in (
-        tutorial / "wine-run" / "report" / "report.md"
-    ).read_text(encoding="utf-8")
 
 
 def test_the_changes_of_the_command_line(tutorial):
