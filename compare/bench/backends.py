@@ -125,6 +125,8 @@ class NumpyConvolution(Contender):
     """``numpy_nn.Conv2d``, forward and backward."""
 
     phases = ("forward", "backward")
+    x: Any  # an array here, a tensor in TorchConvolution
+    dy: Any
 
     def __init__(self, case: Convolution) -> None:
         arrays = case.arrays()

@@ -186,7 +186,7 @@ def run_bench(
     protocol: Protocol,
     *,
     command: str = "",
-    progress: Callable[[str], object] = lambda line: None,
+    progress: Callable[[str], None] = lambda line: None,
     worker: Callable[[int], Any] = Worker,
 ) -> BenchRecord:
     """Measure the parts (of :data:`PARTS`) with these contenders.
@@ -229,6 +229,7 @@ def run_bench(
 
         harness = [measure_harness(label, protocol, worker, progress) for label in LABELS]
     return BenchRecord(
+        schema=2,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command,
         commit=own_commit(),

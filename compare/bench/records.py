@@ -115,7 +115,7 @@ class Protocol(Record):
 class BenchRecord(Record):
     """The content of bench.json."""
 
-    schema_version: Literal[2] = Field(2, alias="schema")
+    schema_version: Literal[2] = Field(alias="schema")
     created: str
     command: str
     commit: str | None

@@ -53,10 +53,7 @@ def run_demo(
     algorithms: Sequence[str]
     if isinstance(settings, OptimizerPaths):
         trainings = _paths(settings, max_steps, progress)
-        shown: list[Callable[..., Any]] = [
-            optimizer_paths.surface,
-            optimizer_paths.surface_by_autograd,
-        ]
+        shown = [optimizer_paths.surface, optimizer_paths.surface_by_autograd]
         algorithms = [optimizer.algorithm for optimizer in settings.optimizers.values()]
     else:
         trainings = _networks(settings, progress)
