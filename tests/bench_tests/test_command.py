@@ -125,7 +125,7 @@ def test_what_was_written_is_read_back(record, tmp_path):
     [
         ({"schema": 3}, "(schema: Input should be 2)"),
         ({"schema": 1}, "(schema: Input should be 2)"),
-        ({"cases": 3}, "(cases: Input should be a valid list)"),
+        ({"cases": 3}, "(cases: Input should be a valid array)"),
         ({"more": 1}, "(more: Extra inputs are not permitted)"),
     ],
 )
