@@ -49,7 +49,7 @@ def test_the_same_seed(tiny):
     assert found.values == sum(a.size for a in numpy.state().model.values())
     assert [r.site for r in rows] == [f"initial/{name}" for name in numpy.state().model]
     assert {r[:4] for r in rows} == {("SGD", 0, 0, "float32")}
-    assert {r[4:] for r in rows} == {(0.0, 0.0, 0.0, True)}
+    assert {r[5:] for r in rows} == {(0.0, 0.0, 0.0, True)}
 
 
 def test_what_differs_is_copied(tiny):

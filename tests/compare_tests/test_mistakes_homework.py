@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 from planted.homeworks import MEANING, NAMED, UNNAMED
+from planted.in_process import check_in_process
 from planted.layers import PLANTED as LAYERS
 
-from compare.check.checking import Options, Outcome, check_homework
+from compare.check.checking import Options, Outcome
 
 TESTS = Path(__file__).resolve().parent.parent
 PLANTED, EXAMPLES = TESTS / "planted", TESTS.parent / "examples"
@@ -23,7 +24,7 @@ def outcome(tmp_path: Path, base: str, changes: list[tuple[str, str]], options: 
         text = text.replace(old, new)
     file = tmp_path / "homework.py"
     file.write_text(text, encoding="utf-8")
-    return check_homework(file, options)
+    return check_in_process(file, options)
 
 
 def options_for(base: str, code: str) -> Options:
