@@ -9,7 +9,6 @@ from typing import Any
 from compare.records.atomic import write_atomically
 from compare.records.run import DemoRecord, read_run
 from experiments.errors import InputError
-from reports.demos import demo_documents
 from reports.documents import html_document, pdf_document
 from reports.figures import Figure, draw_figures
 from reports.markdown import markdown
@@ -32,6 +31,8 @@ def write_report(run_dir: Path) -> list[Path]:
     run_dir = Path(run_dir)
     run = read_run(run_dir)
     if isinstance(run.record, DemoRecord):
+        from reports.demos import demo_documents
+
         return write_documents(run_dir / "report", *demo_documents(run))
     figures = draw_figures(run)
     title = run.record.experiment.title

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compare.analysis.claims import ClaimResult, Decision
 from compare.analysis.intervals import Equality, Interval
 from compare.analysis.quantities import BACKENDS
 from compare.analysis.timings import Ratio
-from compare.bench.records import BenchRecord
 from compare.records.run import Run, RunRecord
 from compare.records.tables import ParityRow
 from compare.spec.experiment import Configuration, ModelSettings
@@ -39,6 +38,9 @@ from reports.trainings import (
     several_seeds,
     short_case,
 )
+
+if TYPE_CHECKING:
+    from compare.bench.records import BenchRecord
 
 MOST_ALONE = MOST_SHOWN
 """So many trainings have rows of their own in the table of comparisons."""

@@ -19,7 +19,6 @@ from compare.backends import Backend, RecordedStep
 from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.protocol import Arrays
 from compare.backends.torch_backend import TorchBackend
-from compare.mistakes.search import diagnose_step
 from compare.parity.certificate import certify
 from compare.parity.comparison import Comparison, References
 from compare.parity.initial import compare_initial
@@ -308,6 +307,9 @@ class LockStep:
         if failure is None or self._diverged:
             return
         self._diverged = True
+        # Loaded where something differs, which is seldom.
+        from compare.mistakes.search import diagnose_step
+
         found = diagnose_step(recorded, self.references, failure)
         if found is not None:
             self.record.mistake = NamedMistake(
