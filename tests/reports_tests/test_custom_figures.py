@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from compare.records.run import Run, read_run
-from compare.spec.report import FigureForm
+from compare.spec.report import FigureSettings
 from reports.figures.custom import KINDS, distance_shares, draw_custom, trial_ranking
 from reports.figures.series import Series, series, together
 from reports.figures.style import Drawing, style
@@ -39,7 +39,7 @@ def varied_run(make_run: MakeRun, name: str = "run", **choices: Any) -> Run:
 
 
 def drawn(run: Run, **form: Any) -> Drawing:
-    found = FigureForm.model_validate(form)
+    found = FigureSettings.model_validate(form)
     with style():
         drawing = KINDS[found.kind](run, found, "custom-1")
     assert drawing is not None
@@ -193,7 +193,7 @@ def test_the_best_trials_are_the_best(make_run: MakeRun) -> None:
     assert [title.split(":")[0] for title in found] == ["1", "2", "3", "4", "5"]
     rate = run.configurations["SGD trial 6"].experiment.optimizers["SGD"].lr
     assert next(iter(found.values())).get_xlabel() == f"lr {rate:.2g}"
-    form = FigureForm(kind="best trials", quantity="test loss")
+    form = FigureSettings(kind="best trials", quantity="test loss")
     labels = [configuration.label for configuration, _ in trial_ranking(run, form)]
     assert labels == [f"SGD trial {number}" for number in (6, 5, 4, 3, 2, 1)]
 
@@ -256,7 +256,7 @@ def test_every_kind_can_be_drawn_where_everything_diverged(make_run: MakeRun, ki
     run = varied_run(
         make_run, losses=lambda _: lambda step: math.nan, gradients=True, experiment=experiment
     )
-    form = FigureForm.model_validate({"kind": kind, "quantity": "test loss", "across": "std"})
+    form = FigureSettings.model_validate({"kind": kind, "quantity": "test loss", "across": "std"})
     with style():
         drawing = KINDS[kind](run, form, "custom-1")
         if drawing is not None:

@@ -6,17 +6,16 @@ import math
 import re
 
 import pytest
-from compare.analysis.equivalence import Equality
 
-from compare.analysis.intervals import equivalence_test
+from compare.analysis.intervals import Equality, equivalence_test
 from compare.analysis.timings import Ratio
 from compare.records.run import NamedMistake
 from compare.records.tables import ParityRow
-from compare.spec.report import Claim, Reported
+from compare.spec.report import Claim, ReportedValue
 from reports.markdown import TEMPLATES, say
 
 ROW = ParityRow("SGD", 0, 3, "float32", "gradient/1.weight", 2e-5, 1e-7, 8e-6, False)
-FIGURE = Reported(quantity="test accuracy", label="SGD", by="X", value=0.9)
+FIGURE = ReportedValue(quantity="test accuracy", label="SGD", by="X", value=0.9)
 AFTER_TWO = FIGURE.model_copy(update={"epoch": 2})
 HIGHER = Claim(
     says="A is best",

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 
 import pytest
-from compare.analysis.equivalence import Equality
 
-from compare.analysis.intervals import Interval, equivalence_test
+from compare.analysis.intervals import Equality, Interval, equivalence_test
 from reports.tables import claim_interval, claim_value, equality_answer, pipe_table
 
 
