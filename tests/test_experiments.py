@@ -42,11 +42,18 @@ ANY_TRAINING = [
 ]
 
 
+# Their layers, losses and optimizers are those of other experiments.
+LONG = dict.fromkeys(
+    ("mnist_activations", "mnist_deep_convnet", "mnist_no_batchnorm", "weight_init_comparison"),
+    pytest.mark.slow,
+)
+
+
 def test_all_of_them_are_there():
     assert set(experiment_names()) == set(SMALLER)
 
 
-@pytest.mark.parametrize("name", SMALLER)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=LONG.get(n, ())) for n in SMALLER])
 def test_two_steps_of_each_training(name, command, markdown_alone, tmp_path):
     """Every network, loss, layout, optimizer and initialisation, and the figures of its own."""
     _, form = load_form(name)

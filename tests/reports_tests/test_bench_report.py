@@ -70,6 +70,7 @@ def a_convolution() -> CaseRecord:
 
 def a_record(**changes: Any) -> BenchRecord:
     plain = {
+        "schema": 2,
         "created": "2026-05-04T03:02:01+00:00",
         "command": "nncompare bench --out /somewhere/else",
         "commit": "abc",
