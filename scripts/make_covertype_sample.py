@@ -21,9 +21,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.datasets import covertype_sample
-from experiments.datasets.covertype import DIGESTS
-from experiments.datasets.covtype_file import FILE, Table, read_table
+from experiments.datasets import covertype
+from experiments.datasets.covertype import DIGESTS, FILE, Table, read_table
 from experiments.datasets.idx import md5
 from experiments.errors import InputError
 
@@ -74,7 +73,7 @@ def make(data_dir: Path, out: Path) -> str:
             f"The data folder {data_dir} does not hold Forest Covertype: expected {FILE} with MD5 "
             f"{DIGESTS[FILE]}, found {table.digest}."
         )
-    content = lines(table, rows_of(table.classes, covertype_sample.ROWS))
+    content = lines(table, rows_of(table.classes, covertype.SAMPLE_ROWS))
     out.mkdir(parents=True, exist_ok=True)
     (out / f"{FILE}.gz").write_bytes(pack(content))
     return md5(content)
@@ -84,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return 0, or 2 where the original is at fault."""
     parser = argparse.ArgumentParser(description="Make the sample of Covertype in the package.")
     parser.add_argument("data_dir", type=Path, help=f"folder that holds {FILE}, gzipped or not")
-    parser.add_argument("--out", type=Path, default=covertype_sample.FOLDER, help="folder to write")
+    parser.add_argument("--out", type=Path, default=covertype.SAMPLE_FOLDER, help="folder to write")
     options = parser.parse_args(arguments)
     try:
         digest = make(options.data_dir, options.out)

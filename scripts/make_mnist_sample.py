@@ -20,17 +20,17 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.datasets import sample
-from experiments.datasets.folder import (
+from experiments.datasets import mnist
+from experiments.datasets.idx import (
     CLASSES,
     TEST_IMAGES,
     TEST_LABELS,
     TRAIN_IMAGES,
     TRAIN_LABELS,
     Pixels,
+    md5,
     read_folder,
 )
-from experiments.datasets.idx import md5
 from experiments.datasets.mnist import different_files
 from experiments.errors import InputError
 
@@ -70,8 +70,8 @@ def make(data_dir: Path, out: Path) -> dict[str, str]:
             f"The data folder {data_dir} does not hold MNIST: expected its digests, found others "
             f"for {', '.join(different)}."
         )
-    train = _first(originals.train, sample.TRAIN_PER_CLASS)
-    test = _first(originals.test, sample.TEST_PER_CLASS)
+    train = _first(originals.train, mnist.TRAIN_PER_CLASS)
+    test = _first(originals.test, mnist.TEST_PER_CLASS)
     contents = {
         TRAIN_IMAGES: encode_idx(train.images),
         TRAIN_LABELS: encode_idx(train.labels),
@@ -93,7 +93,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return 0, or 2 where the originals are at fault."""
     parser = argparse.ArgumentParser(description="Make the sample of MNIST in the package.")
     parser.add_argument("data_dir", type=Path, help="folder that holds MNIST's four files")
-    parser.add_argument("--out", type=Path, default=sample.FOLDER, help="folder to write to")
+    parser.add_argument("--out", type=Path, default=mnist.SAMPLE_FOLDER, help="folder to write to")
     options = parser.parse_args(arguments)
     try:
         digests = make(options.data_dir, options.out)

@@ -36,7 +36,7 @@ from compare.spec.experiment import Configuration, DataSettings, Experiment
 from compare.spec.model import model_spec
 from compare.training.data import Splits, laid_out, load_splits
 from compare.training.lockstep import LockStep, Observer
-from experiments.datasets.location import VARIABLE
+from experiments.datasets.download import VARIABLE
 from experiments.errors import InputError
 
 LARGE = 1_000_000

@@ -1,7 +1,8 @@
-"""The IDX format: a header of big-endian integers, then the values, gzipped or not.
+"""The IDX format, and a folder in MNIST's layout: images and labels for training and for testing.
 
-Bytes 0 and 1 are zero, byte 2 is the type (8 is unsigned bytes, the only one read here), byte 3
-the number of dimensions; then one uint32 a dimension, then the values in C order.
+An IDX file begins with bytes 0 and 1, which are zero; byte 2 is the type (8 is unsigned bytes, the
+only one read here), byte 3 the number of dimensions; then come one big-endian uint32 a dimension
+and the values in C order, gzipped or not.
 """
 
 from __future__ import annotations
@@ -10,11 +11,14 @@ import gzip
 import hashlib
 import math
 import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from experiments.datasets.dataset import Split
 from experiments.errors import InputError
 
 _UNSIGNED_BYTES = 8
@@ -120,3 +124,121 @@ def parse_idx(content: bytes, ndim: int, name: str) -> NDArray[np.uint8]:
             f"({' × '.join(f'{n:,}' for n in shape)}), found {found_bytes:,}."
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+TRAIN_IMAGES = "train-images-idx3-ubyte"
+TRAIN_LABELS = "train-labels-idx1-ubyte"
+TEST_IMAGES = "t10k-images-idx3-ubyte"
+TEST_LABELS = "t10k-labels-idx1-ubyte"
+FILES = (TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS)
+
+SUBFOLDER = "mnist"
+CLASSES = 10
+SIDE_PIXELS = 28
+
+
+@dataclass(frozen=True, eq=False)
+class Pixels:
+    """Images and labels as the files hold them.
+
+    Attributes:
+        images: uint8, (N, 28, 28), 0 is the background.
+        labels: uint8, (N,), each from 0 to 9.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+
+    def as_split(self) -> Split:
+        """Return inputs float32 (N, 1, 28, 28) from 0 to 1, and targets int64 (N,)."""
+        inputs = np.divide(self.images[:, None], np.float32(255), dtype=np.float32)
+        return Split(np.ascontiguousarray(inputs), self.labels.astype(np.int64))
+
+
+@dataclass(frozen=True, eq=False)
+class Folder:
+    """The four files of a folder, read and checked.
+
+    Attributes:
+        train: the training images and labels.
+        test: the test images and labels.
+        digests: file name, without ``.gz`` → MD5 of its content, decompressed.
+    """
+
+    train: Pixels
+    test: Pixels
+    digests: Mapping[str, str]
+
+
+def read_folder(folder: Path, called: str | None = None) -> Folder:
+    """Read the four files of a folder.
+
+    Args:
+        folder: holds the files, gzipped or not, itself or in a subfolder ``mnist``. Its own
+            files come first: the folder that was named is the one that is meant.
+        called: how to name the folder in an error, where its path is not enough.
+
+    Raises:
+        InputError: no such folder, a file missing, or a file at fault.
+    """
+    paths = _locate(folder, called or str(folder))
+    digests: dict[str, str] = {}
+    train = _read_pair(paths, TRAIN_IMAGES, TRAIN_LABELS, digests)
+    test = _read_pair(paths, TEST_IMAGES, TEST_LABELS, digests)
+    return Folder(train, test, digests)
+
+
+def _locate(folder: Path, called: str) -> dict[str, Path]:
+    expected = f"the files {', '.join(FILES)} (each may end in .gz), in it or in its {SUBFOLDER}/"
+    try:
+        if not folder.exists():
+            raise InputError(f"The data folder {called} does not exist: expected {expected}.")
+        if not folder.is_dir():
+            raise InputError(
+                f"The data folder {called} is a file: expected a folder with {expected}."
+            )
+        found = _files_in(folder) or _files_in(folder / SUBFOLDER)
+    except OSError as error:
+        raise InputError(
+            f"The data folder {called} could not be read: {error.strerror or error}."
+        ) from error
+    missing = [name for name in FILES if name not in found]
+    if missing:
+        raise InputError(
+            f"The data folder {called} lacks {', '.join(missing)}: expected {expected}; "
+            f"found {len(found)} of the four."
+        )
+    return found
+
+
+def _files_in(folder: Path) -> dict[str, Path]:
+    # Unpacked before packed: the same content, faster to read.
+    candidates = [(name, folder / (name + end)) for name in FILES for end in (".gz", "")]
+    return {name: path for name, path in candidates if path.exists()}
+
+
+def _read_pair(
+    paths: Mapping[str, Path], images_name: str, labels_name: str, digests: dict[str, str]
+) -> Pixels:
+    images_path, labels_path = paths[images_name], paths[labels_name]
+    images, digests[images_name] = read_idx(images_path, ndim=3)
+    labels, digests[labels_name] = read_idx(labels_path, ndim=1)
+    if images.shape[1:] != (SIDE_PIXELS, SIDE_PIXELS):
+        raise InputError(
+            f"{images_path} holds images of another size: expected {SIDE_PIXELS} × {SIDE_PIXELS} "
+            f"pixels, the only size read, found {images.shape[1]} × {images.shape[2]}."
+        )
+    if len(images) != len(labels):
+        raise InputError(
+            f"{labels_path} does not go with {images_path}: expected as many labels as images, "
+            f"found {len(labels):,} labels and {len(images):,} images."
+        )
+    if len(images) == 0:
+        raise InputError(f"{images_path} is empty: expected at least one image, found none.")
+    if labels.max() >= CLASSES:
+        first = int(np.argmax(labels >= CLASSES))
+        raise InputError(
+            f"{labels_path} holds a label out of range: expected 0 to {CLASSES - 1}, "
+            f"found {labels[first]} (label number {first + 1:,})."
+        )
+    return Pixels(images, labels)

@@ -1,4 +1,9 @@
-"""MNIST, or other images in its layout, from a folder; else MNIST from its mirrors."""
+"""MNIST, or other images in its layout, from a folder; else MNIST from its mirrors; and a sample.
+
+The sample travels with the package, so that nothing need be downloaded: 6,000 training and 1,000
+test digits, the first 600 (100) of each class in MNIST's own training (test) files, made by
+``scripts/make_mnist_sample.py``.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from experiments.datasets.dataset import Dataset
-from experiments.datasets.download import default_cache, download
-from experiments.datasets.folder import (
+from experiments.datasets.download import Location, default_cache, download, named_location
+from experiments.datasets.idx import (
     CLASSES,
     SUBFOLDER,
     TEST_IMAGES,
@@ -18,7 +23,7 @@ from experiments.datasets.folder import (
     Folder,
     read_folder,
 )
-from experiments.datasets.location import Location, named_location
+from experiments.errors import InputError
 
 TITLE = "MNIST handwritten digits"
 LICENCE = "CC BY-SA 3.0, Yann LeCun and Corinna Cortes; derived from NIST Special Databases 3 and 1"
@@ -92,5 +97,55 @@ def _dataset(
         class_names=class_names,
         source=source,
         licence=licence,
+        digests=read.digests,
+    )
+
+
+SAMPLE_FOLDER = Path(__file__).parent / "mnist_sample"
+TRAIN_PER_CLASS = 600
+TEST_PER_CLASS = 100
+
+SAMPLE_DIGESTS = {
+    TRAIN_IMAGES: "9f484b2233862355104d937104feba72",
+    TRAIN_LABELS: "914ce1bea93984b0d7f6acff85acdd83",
+    TEST_IMAGES: "658261784893cf2e575eb5cacabde307",
+    TEST_LABELS: "db8c854d9dc5446a4792347cd2d85006",
+}
+"""File name → MD5 of the content, decompressed."""
+
+
+def load_mnist_sample(
+    data_dir: str | os.PathLike[str] | None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    mirrors: Sequence[str] | None = None,
+) -> Dataset:
+    """Load the sample from the package; $NNCOMPARE_DATA has no part in it.
+
+    Raises:
+        InputError: a data folder was given, which would go unread, or the package is damaged.
+    """
+    if data_dir is not None:
+        raise InputError(
+            "The data set mnist-sample is in the package and is not read from a folder: expected "
+            f"no data folder with it, found {os.fspath(data_dir)}; ask for mnist to read that."
+        )
+    read = read_folder(SAMPLE_FOLDER)
+    for name, digest in SAMPLE_DIGESTS.items():
+        if read.digests[name] != digest:
+            raise InputError(
+                f"{SAMPLE_FOLDER / name}.gz is damaged: expected content with MD5 {digest}, found "
+                f"{read.digests[name]}; install the package again."
+            )
+    return Dataset(
+        name="mnist-sample",
+        title="a stratified sample of MNIST",
+        train=read.train.as_split(),
+        test=read.test.as_split(),
+        class_names=CLASS_NAMES,
+        source=(
+            f"the package: the first {TRAIN_PER_CLASS} digits of each class in MNIST's training "
+            f"files and the first {TEST_PER_CLASS} in its test files"
+        ),
+        licence=LICENCE,
         digests=read.digests,
     )

@@ -25,8 +25,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.datasets.dataset import Dataset, Split
-from experiments.datasets.standardise import standard_of
+from experiments.datasets.dataset import Dataset, Split, standard_of
 from experiments.errors import InputError
 
 SEED = 20260101

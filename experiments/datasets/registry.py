@@ -8,13 +8,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.datasets.covertype import load_covertype
-from experiments.datasets.covertype_sample import load_covertype_sample
+from experiments.datasets.covertype import load_covertype, load_covertype_sample
 from experiments.datasets.dataset import Dataset
-from experiments.datasets.mnist import load_mnist
+from experiments.datasets.mnist import load_mnist, load_mnist_sample
 from experiments.datasets.npz import load_npz
 from experiments.datasets.pass_fail import load_pass_fail
-from experiments.datasets.sample import load_sample
 from experiments.errors import InputError
 
 _PathLike = str | os.PathLike[str]
@@ -30,7 +28,7 @@ class _Entry:
 
 _ENTRIES = {
     "mnist-sample": _Entry(
-        "6,000 training and 1,000 test digits of MNIST, in the package", load_sample
+        "6,000 training and 1,000 test digits of MNIST, in the package", load_mnist_sample
     ),
     "mnist": _Entry(
         "60,000 training and 10,000 test digits, or other IDX images, from a folder or a download",

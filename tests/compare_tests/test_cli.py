@@ -14,8 +14,8 @@ import pytest
 
 import numpy_nn
 from compare.records.run import read_run_record
-from experiments.datasets.folder import FILES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
-from experiments.datasets.sample import FOLDER as SAMPLE
+from experiments.datasets.idx import FILES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
+from experiments.datasets.mnist import SAMPLE_FOLDER as SAMPLE
 
 COMMANDS = ["list", "run", "parity", "bench", "report"]
 

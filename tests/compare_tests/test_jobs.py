@@ -22,7 +22,7 @@ from compare.training.jobs import (
     run_serially,
     training_jobs,
 )
-from experiments.datasets.location import VARIABLE
+from experiments.datasets.download import VARIABLE
 
 
 def first_job(form, folder, source):

@@ -19,9 +19,9 @@ import pytest
 import sklearn.datasets._covtype as sklearn_covtype
 from sklearn.preprocessing import StandardScaler
 
-from experiments.datasets import covertype, covertype_sample, covtype_file, load
-from experiments.datasets.covtype_file import FILE
-from experiments.datasets.standardise import standard_of
+from experiments.datasets import covertype, load
+from experiments.datasets.covertype import FILE
+from experiments.datasets.dataset import standard_of
 from experiments.errors import InputError
 
 needs_covertype = pytest.mark.skipif(
@@ -125,13 +125,13 @@ def test_a_folder_s_own_file_comes_before_its_subfolder(tmp_path):
 
 def test_lines_are_counted_across_blocks(tmp_path, monkeypatch):
     """Content that is read in several pieces, as the original is."""
-    monkeypatch.setattr(covtype_file, "_BLOCK_BYTES", 600)
+    monkeypatch.setattr(covertype, "_BLOCK_BYTES", 600)
     whole = load("covertype", write(tmp_path / "good"))
     monkeypatch.undo()
     np.testing.assert_array_equal(
         whole.train.inputs, load("covertype", tmp_path / "good").train.inputs
     )
-    monkeypatch.setattr(covtype_file, "_BLOCK_BYTES", 600)
+    monkeypatch.setattr(covertype, "_BLOCK_BYTES", 600)
     content = encode(rows()).split(b"\n")
     content[41] = content[41].replace(b",", b",x", 1)
     write(tmp_path / "bad", b"\n".join(content))
@@ -139,7 +139,7 @@ def test_lines_are_counted_across_blocks(tmp_path, monkeypatch):
 
 
 def test_a_line_longer_than_a_block(tmp_path, monkeypatch):
-    monkeypatch.setattr(covtype_file, "_BLOCK_BYTES", 50)
+    monkeypatch.setattr(covertype, "_BLOCK_BYTES", 50)
     assert "not Covertype's table" in sentence_for(write(tmp_path))
 
 
@@ -416,7 +416,7 @@ def test_a_sample_of_the_package():
     assert data.test.inputs.shape == (0, 54)
     assert data.class_names == ("Spruce/Fir", "Lodgepole Pine")
     assert "CC BY 4.0" in data.licence
-    assert data.digests == covertype_sample.DIGESTS
+    assert data.digests == covertype.SAMPLE_DIGESTS
     mean = data.train.inputs.astype(np.float64).mean(axis=0)
     spread = data.train.inputs.astype(np.float64).std(axis=0)
     assert np.abs(mean).max() < 1e-6
@@ -425,15 +425,15 @@ def test_a_sample_of_the_package():
 
 def test_the_sample_has_the_shares_of_the_whole():
     shares = np.array([211840, 283301]) / 495141
-    wanted = np.array(list(covertype_sample.ROWS.values()))
+    wanted = np.array(list(covertype.SAMPLE_ROWS.values()))
     assert np.abs(wanted / wanted.sum() - shares).max() < 1 / wanted.sum()
 
 
 def test_the_sample_is_small_and_says_where_it_is_from():
-    folder = covertype_sample.FOLDER
+    folder = covertype.SAMPLE_FOLDER
     assert sum(path.stat().st_size for path in folder.iterdir()) < 300_000
     text = (folder / "README.md").read_text(encoding="utf-8")
-    assert f"`{covertype_sample.DIGESTS[FILE]}`" in text
+    assert f"`{covertype.SAMPLE_DIGESTS[FILE]}`" in text
     assert "Creative Commons Attribution 4.0 International" in text
     assert "Jock A. Blackard" in text
 
@@ -449,10 +449,10 @@ def test_a_folder_for_the_sample_is_refused(tmp_path):
 
 
 def test_a_damaged_package_is_noticed(tmp_path, monkeypatch):
-    folder = shutil.copytree(covertype_sample.FOLDER, tmp_path / "sample")
+    folder = shutil.copytree(covertype.SAMPLE_FOLDER, tmp_path / "sample")
     content = gzip.decompress((folder / f"{FILE}.gz").read_bytes())
     (folder / f"{FILE}.gz").write_bytes(content.replace(b"1\n", b"2\n", 1))
-    monkeypatch.setattr(covertype_sample, "FOLDER", folder)
+    monkeypatch.setattr(covertype, "SAMPLE_FOLDER", folder)
     with pytest.raises(InputError, match=r"is damaged: expected .* install the package again"):
         load("covertype-sample")
 
@@ -475,7 +475,7 @@ def test_spread_evenly(script):
 
 def test_the_script_refuses_what_is_not_covertype(script, tmp_path, capsys):
     out = tmp_path / "out"
-    assert script.main([str(covertype_sample.FOLDER), "--out", str(out)]) == 2
+    assert script.main([str(covertype.SAMPLE_FOLDER), "--out", str(out)]) == 2
     assert "does not hold Forest Covertype" in capsys.readouterr().err
     assert not out.exists()
 
@@ -484,10 +484,10 @@ def test_the_script_refuses_what_is_not_covertype(script, tmp_path, capsys):
 def test_the_sample_made_again_from_the_original(script, tmp_path, capsys):
     for out in ["once", "twice"]:
         assert script.main([os.environ["NNCOMPARE_DATA"], "--out", str(tmp_path / out)]) == 0
-    assert covertype_sample.DIGESTS[FILE] in capsys.readouterr().out
+    assert covertype.SAMPLE_DIGESTS[FILE] in capsys.readouterr().out
     once = (tmp_path / "once" / f"{FILE}.gz").read_bytes()
     assert once == (tmp_path / "twice" / f"{FILE}.gz").read_bytes()
-    stored = (covertype_sample.FOLDER / f"{FILE}.gz").read_bytes()
+    stored = (covertype.SAMPLE_FOLDER / f"{FILE}.gz").read_bytes()
     assert gzip.decompress(once) == gzip.decompress(stored)
 
 
@@ -501,7 +501,7 @@ def test_covertype_itself():
     assert np.bincount(data.train.targets).tolist() == [211840, 283301]
     assert len(data.test) == 0
     assert np.isfinite(data.train.inputs).all()
-    whole = covtype_file.read_table(Path(os.environ["NNCOMPARE_DATA"]))
+    whole = covertype.read_table(Path(os.environ["NNCOMPARE_DATA"]))
     constant = np.ptp(whole.features[whole.classes <= 2], axis=0) == 0
     assert constant.sum() == 5  # soils that neither of the two classes grows on
     for k in range(54):
@@ -513,7 +513,7 @@ def test_covertype_itself():
     assert np.bincount(whole.classes, minlength=8)[1:].tolist() == counts
     values = np.column_stack([whole.features, whole.classes]).astype("<i2")
     assert hashlib.md5(values.tobytes()).hexdigest() == covertype.VALUES_DIGEST
-    sample = gzip.decompress((covertype_sample.FOLDER / f"{FILE}.gz").read_bytes())
-    path = covtype_file._locate(Path(os.environ["NNCOMPARE_DATA"]), "")
+    sample = gzip.decompress((covertype.SAMPLE_FOLDER / f"{FILE}.gz").read_bytes())
+    path = covertype._locate(Path(os.environ["NNCOMPARE_DATA"]), "")
     original = set(gzip.decompress(path.read_bytes()).split(b"\n"))
     assert set(sample.split(b"\n")) <= original

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from experiments.datasets import load
-from experiments.datasets.folder import FILES, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
+from experiments.datasets.idx import FILES, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS
 from experiments.errors import InputError
 
 

@@ -13,7 +13,7 @@ import pytest
 
 import experiments.datasets
 from experiments.datasets import available, load, mnist
-from experiments.datasets.folder import FILES, TRAIN_LABELS
+from experiments.datasets.idx import FILES, TRAIN_LABELS
 from experiments.errors import InputError
 
 NO_MIRROR = ("http://127.0.0.1:9/",)

@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments.datasets import load, sample
-from experiments.datasets.folder import FILES, TEST_LABELS
-from experiments.datasets.idx import gunzip, read_idx
+from experiments.datasets import load, mnist
+from experiments.datasets.idx import FILES, TEST_LABELS, gunzip, read_idx
 from experiments.errors import InputError
 
 needs_mnist = pytest.mark.skipif(
@@ -55,17 +54,17 @@ def test_says_what_it_is():
     assert "CC BY-SA 3.0" in data.licence
     assert "Yann LeCun and Corinna Cortes" in data.licence
     assert data.class_names == tuple("0123456789")
-    assert data.digests == sample.DIGESTS
+    assert data.digests == mnist.SAMPLE_DIGESTS
 
 
 def test_small_enough_for_the_package():
-    assert sum(path.stat().st_size for path in sample.FOLDER.iterdir()) < 2_000_000
+    assert sum(path.stat().st_size for path in mnist.SAMPLE_FOLDER.iterdir()) < 2_000_000
 
 
 def test_the_readme_beside_it_gives_the_same_digests():
-    text = (sample.FOLDER / "README.md").read_text(encoding="utf-8")
+    text = (mnist.SAMPLE_FOLDER / "README.md").read_text(encoding="utf-8")
     assert all(f"`{name}.gz`" in text for name in FILES)
-    assert all(f"`{digest}`" in text for digest in sample.DIGESTS.values())
+    assert all(f"`{digest}`" in text for digest in mnist.SAMPLE_DIGESTS.values())
     assert "Creative Commons Attribution-Share Alike 3.0" in text
 
 
@@ -81,15 +80,15 @@ def test_a_folder_is_refused_rather_than_ignored(tmp_path):
 
 def test_a_damaged_package_is_noticed(tmp_path, monkeypatch):
     folder = tmp_path / "mnist_sample"
-    shutil.copytree(sample.FOLDER, folder)
+    shutil.copytree(mnist.SAMPLE_FOLDER, folder)
     content = bytearray(gunzip((folder / f"{TEST_LABELS}.gz").read_bytes(), TEST_LABELS))
     content[8] = (content[8] + 1) % 10
     (folder / f"{TEST_LABELS}.gz").write_bytes(bytes(content))
-    monkeypatch.setattr(sample, "FOLDER", folder)
+    monkeypatch.setattr(mnist, "SAMPLE_FOLDER", folder)
     with pytest.raises(InputError) as caught:
         load("mnist-sample")
     assert TEST_LABELS in str(caught.value)
-    assert f"expected content with MD5 {sample.DIGESTS[TEST_LABELS]}" in str(caught.value)
+    assert f"expected content with MD5 {mnist.SAMPLE_DIGESTS[TEST_LABELS]}" in str(caught.value)
     assert "install the package again" in str(caught.value)
 
 
@@ -111,7 +110,7 @@ def test_packing_is_deterministic_and_read_back(script, tmp_path):
 
 def test_the_script_refuses_what_is_not_mnist(script, tmp_path, capsys):
     out = tmp_path / "out"
-    assert script.main([str(sample.FOLDER), "--out", str(out)]) == 2
+    assert script.main([str(mnist.SAMPLE_FOLDER), "--out", str(out)]) == 2
     assert "does not hold MNIST" in capsys.readouterr().err
     assert not out.exists()
 
@@ -122,12 +121,12 @@ def test_made_again_from_the_originals(script, tmp_path, capsys):
         arguments = [os.environ["NNCOMPARE_DATA"], "--out", str(tmp_path / out)]
         assert script.main(arguments) == 0
     printed = capsys.readouterr().out
-    assert all(digest in printed for digest in sample.DIGESTS.values())
+    assert all(digest in printed for digest in mnist.SAMPLE_DIGESTS.values())
     for name in FILES:
         once = (tmp_path / "once" / f"{name}.gz").read_bytes()
         assert once == (tmp_path / "twice" / f"{name}.gz").read_bytes()
         # Content, not bytes: another build of zlib packs the same content otherwise.
-        stored = (sample.FOLDER / f"{name}.gz").read_bytes()
+        stored = (mnist.SAMPLE_FOLDER / f"{name}.gz").read_bytes()
         assert gunzip(once, name) == gunzip(stored, name)
 
 

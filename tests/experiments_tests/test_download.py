@@ -15,7 +15,7 @@ import pytest
 from experiments.datasets import download as download_module
 from experiments.datasets import load, mnist
 from experiments.datasets.download import download
-from experiments.datasets.folder import FILES
+from experiments.datasets.idx import FILES
 from experiments.errors import InputError
 
 CONTENTS = {
