@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import shlex
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -59,29 +60,43 @@ def run(
         out: A new folder for the run; ``runs/NAME-TIME`` by default.
         resume: Continue the run in ``out``.
 
+    The record names the command that does the same.
+
     Returns:
         The records of the run; its report is in the folder ``report`` of ``run.path``.
 
     Raises:
         experiments.errors.InputError: The experiment, a setting or the data is not as it should be.
     """
+    settings, seeds = list(settings), None if seeds is None else list(seeds)
     if out is not None:
         folder: Path | None = Path(out)
     else:  # to continue a run, its folder has to be named: run_command says so
         new_folder = _load("compare.records.directory").new_folder
         folder = None if resume else new_folder(Path(experiment).stem)
+    options = [
+        *(["--sample"] if sample else []),
+        *(f"--set={setting}" for setting in settings),
+        *([f"--seeds={','.join(map(str, seeds))}"] if seeds is not None else []),
+        *([f"--max-steps={max_steps}"] if max_steps is not None else []),
+        *([f"--threads={threads}"] if threads is not None else []),
+        *([f"--jobs={jobs}"] if jobs != 1 else []),
+        *([f"--data-dir={data_dir}"] if data_dir is not None else []),
+        *(["--resume"] if resume else []),
+    ]
     _load("compare.commands.run").run_command(
         str(experiment),
         sample=sample,
         max_steps=max_steps,
         threads=threads,
-        changes=list(settings),
+        changes=settings,
         seed=None,
         seeds=None if seeds is None else ",".join(str(seed) for seed in seeds),
         data_dir=None if data_dir is None else Path(data_dir),
         out=folder,
         resume=resume,
         jobs=jobs,
+        command=shlex.join(["nncompare", "run", str(experiment), *options]),
     )
     assert folder is not None
     return load_run(folder)

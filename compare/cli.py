@@ -71,7 +71,7 @@ def run(
     experiment: Annotated[str, typer.Argument(help="A name from the list, or a .toml file.")],
     sample: Annotated[bool, typer.Option("--sample", help="Use the small data set in the package.")] = False,
     max_steps: Annotated[int | None, typer.Option(help="Stop each training after N steps.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of each side; else what suits the network.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of each backend; else what suits the network.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a value of the experiment.")] = None,
     seed: Annotated[int | None, typer.Option(help="Train from this seed instead of the experiment's.")] = None,
     seeds: Annotated[str | None, typer.Option(metavar="LIST", help="Train from each of these seeds: 0..9 or 1,5,7.")] = None,
@@ -81,7 +81,7 @@ def run(
     out: Annotated[Path | None, typer.Option(help="A new folder for the run; runs/NAME-TIME by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
 ) -> int:  # fmt: skip
-    """Train both sides in lock step, check parity, and report."""
+    """Train both backends in lock step, check parity, and report."""
     from compare.commands.run import run_command
 
     return run_command(

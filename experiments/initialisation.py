@@ -1,4 +1,4 @@
-"""How the weights of a network start, written once for both sides."""
+"""How the weights of a network start, written once for both backends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def initialise(nn: Any, model: Any, scheme: Scheme = "kaiming_uniform", std: flo
     """Draw every weight matrix or kernel of ``model`` anew and set the biases beside them to 0.
 
     The layers are visited in the order in which they were defined, so equal generators on two
-    sides give equal weights. Layers without a weight of two or more dimensions (BatchNorm) keep
+    backends give equal weights. Layers without a weight of two or more dimensions (BatchNorm) keep
     what their constructor gave them.
 
     Args:

@@ -14,9 +14,9 @@ from compare.analysis.intervals import mean_interval
 from compare.analysis.quantities import BACKENDS
 from compare.analysis.verdict import explain, verdict
 from compare.demos.claims import (
-    DemoAnswer,
+    DemoClaimResult,
     PathsByBackend,
-    demo_answers,
+    demo_claim_results,
     largest_distance,
     measure_paths,
 )
@@ -68,7 +68,7 @@ def demo_documents(run: Run) -> tuple[str, dict[str, Any], list[Figure], str]:
 
 def _common(run: Run) -> dict[str, Any]:
     """The names that ``demo.md.j2`` uses."""
-    record, answers = run.record, demo_answers(run)
+    record, claims = run.record, demo_claim_results(run)
     return {
         "title": escaped(record.experiment.title),
         "name": code(record.name),
@@ -81,8 +81,8 @@ def _common(run: Run) -> dict[str, Any]:
             for name, source in record.sources.items()
         ],
         **_parity(run),
-        "decided": _decided(answers),
-        "claims": [(answer.answer, escaped(answer.says), _reason(answer)) for answer in answers],
+        "decided": _decided(claims),
+        "claims": [(claim.decision, escaped(claim.says), _reason(claim)) for claim in claims],
         "tables": {"environment": environment(record)},
     }
 
@@ -116,22 +116,22 @@ def _bound(rows: Sequence[ParityRow]) -> str:
     return f"${latex(float(f'{largest:.2g}'))}$" if largest else ""
 
 
-def _decided(answers: Sequence[DemoAnswer]) -> str:
+def _decided(claims: Sequence[DemoClaimResult]) -> str:
     """How many of the claims are supported, and how many are not."""
-    counts = Counter(answer.answer for answer in answers)
+    counts = Counter(claim.decision for claim in claims)
     if len(counts) == 1:
-        [answer] = counts
-        return f"All {plural(len(answers), 'claim')} of the textbook are {answer}."
+        [decision] = counts
+        return f"All {plural(len(claims), 'claim')} of the textbook are {decision}."
     listed = [
-        f"{count(counts[answer])} {'is' if counts[answer] == 1 else 'are'} {answer}"
-        for answer in Decision
-        if counts[answer]
+        f"{count(counts[decision])} {'is' if counts[decision] == 1 else 'are'} {decision}"
+        for decision in Decision
+        if counts[decision]
     ]
-    return f"Of the textbook's {plural(len(answers), 'claim')} {joined(listed)}."
+    return f"Of the textbook's {plural(len(claims), 'claim')} {joined(listed)}."
 
 
-def _reason(answer: DemoAnswer) -> str:
-    return _powers_of_ten(escaped(answer.reason[:1].upper() + answer.reason[1:]))
+def _reason(claim: DemoClaimResult) -> str:
+    return _powers_of_ten(escaped(claim.reason[:1].upper() + claim.reason[1:]))
 
 
 def _powers_of_ten(text: str) -> str:

@@ -82,7 +82,7 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
         "answers": [_claim(run, answer) for answer in answers],
         "departures": departures(record),
         "reported": [
-            {"form": figure, **_means(run, figure)} for figure in record.experiment.reported
+            {"settings": figure, **_means(run, figure)} for figure in record.experiment.reported
         ],
     }
 

@@ -166,17 +166,17 @@ def setup(run: Run, trainings: Sequence[TrainingStatistics]) -> str:
         ("network", _each([code(_call(model)) for model in models])),
         ("trained values", _each([count(number) for number in values]) or "–"),
         ("initialisation", _each([_initialisation(model) for model in models])),
-        ("loss", _each([code(form.loss) for form in training])),
-        ("precision", _each([form.dtype for form in training])),
-        ("epochs planned", _each([count(form.epochs) for form in training])),
-        ("batch size", _batches(run, [form.batch_size for form in training])),
+        ("loss", _each([code(settings.loss) for settings in training])),
+        ("precision", _each([settings.dtype for settings in training])),
+        ("epochs planned", _each([count(settings.epochs) for settings in training])),
+        ("batch size", _batches(run, [settings.batch_size for settings in training])),
         ("updates made", _updates(trainings) or "none"),
         ("seed" if len(seeds) == 1 else "seeds", joined([str(seed) for seed in seeds])),
         ("order of the rows", "drawn anew for each epoch, the same on both backends"),
     ]
-    if any(form.steps for form in training):
-        rows.insert(6, ("steps at most", _each([_limit(form.steps) for form in training])))
-    if any(not form.decay_biases for form in training):
+    if any(settings.steps for settings in training):
+        rows.insert(6, ("steps at most", _each([_limit(settings.steps) for settings in training])))
+    if any(not settings.decay_biases for settings in training):
         rows.append(("weight decay", "of weights alone, not of biases, γ and β"))
     return pipe_table(("", ""), rows)
 

@@ -130,9 +130,9 @@ def columns_of(experiment: Experiment) -> list[Column]:
     found: list[Column] = []
     for axis in [OPTIMIZER, *experiment.vary]:
         if len({configuration.variant[axis] for configuration in configurations}) > 1:
-            form = experiment.vary.get(axis)
-            if form is not None and form.powers_of_ten:
-                found += _settings(axis, form)
+            settings = experiment.vary.get(axis)
+            if settings is not None and settings.powers_of_ten:
+                found += _settings(axis, settings)
             else:
                 found.append(_case(axis))
     return found or [_case(OPTIMIZER)]
@@ -161,7 +161,7 @@ def _case(axis: str) -> Column:
     )
 
 
-def _settings(axis: str, form: AxisSettings) -> list[Column]:
+def _settings(axis: str, settings: AxisSettings) -> list[Column]:
     def cell(key: str) -> Callable[[Configuration], str]:
         def setting_of(configuration: Configuration) -> str:
             value = setting(configuration.experiment.model_dump(mode="json"), key)
@@ -169,7 +169,7 @@ def _settings(axis: str, form: AxisSettings) -> list[Column]:
 
         return setting_of
 
-    keys = [Column(escaped(_name(key)), cell(key)) for key in form.powers_of_ten or {}]
+    keys = [Column(escaped(_name(key)), cell(key)) for key in settings.powers_of_ten or {}]
     return [_case(axis), *keys]
 
 

@@ -20,10 +20,10 @@ from compare.analysis.claims import claim_results
 from compare.analysis.intervals import mean_interval
 from compare.analysis.quantities import BACKENDS, quantity
 from compare.analysis.verdict import verdict
-from compare.demos.claims import demo_answers
+from compare.demos.claims import demo_claim_results
 from compare.records.atomic import write_atomically
 from compare.records.run import DemoRecord, Run, TrainingRecord, read_run
-from compare.spec.loading import experiment_names, load_form
+from compare.spec.loading import experiment_names, load_settings
 from compare.spec.report import ReportedValue
 from experiments.errors import InputError
 from reports.text import plural
@@ -77,7 +77,7 @@ def section(name: str, folder: Path) -> Iterator[str]:
     try:
         run = read_run(folder)
     except InputError:
-        yield f"{load_form(name)[1].summary}. Not run.\n"
+        yield f"{load_settings(name)[1].summary}. Not run.\n"
         return
     record = run.record
     yield f"{record.experiment.summary.rstrip('?')}.\n"
@@ -93,8 +93,8 @@ def section(name: str, folder: Path) -> Iterator[str]:
 def _demo(run: Run) -> Iterator[str]:
     compared = verdict(run.parity)
     yield f"{compared.compared:,} comparisons, {compared.failed} fail.\n"
-    for found in demo_answers(run):
-        yield f"- “{found.says}” ({found.by}): **{found.answer}**. {found.reason}"
+    for found in demo_claim_results(run):
+        yield f"- “{found.says}” ({found.by}): **{found.decision}**. {found.reason}"
     yield ""
 
 
@@ -116,10 +116,10 @@ def _facts(run: Run) -> Iterator[str]:
     steps = sorted({training.steps for training in finished})
     failed = [verdict(run.parity_of(training)) for training in record.trainings]
     yield (
-        f"{rows}; {plural(len(finished), 'training')} a side of "
+        f"{rows}; {plural(len(finished), 'training')} a backend of "
         f"{' or '.join(f'{step:,}' for step in steps) or 'no'} steps; "
         f"{'seed' if len(record.experiment.training.seeds) == 1 else 'seeds'} {seeds}; "
-        f"{environment.numpy_threads} thread{'s' * (environment.numpy_threads > 1)} a side; "
+        f"{environment.numpy_threads} thread{'s' * (environment.numpy_threads > 1)} a backend; "
         f"{sum(t.wall_s for t in record.trainings) / 60:.1f} minutes. "
         f"{sum(v.compared for v in failed):,} comparisons, {sum(v.failed for v in failed)} fail."
         + ("" if record.status == "complete" else " The run is incomplete.")
@@ -172,14 +172,14 @@ def _mean(
 def _answers(run: Run) -> Iterator[str]:
     for found in claim_results(run):
         yield f"- “{found.claim.says}” ({found.claim.by}): **{found.decision}**."
-        for backend, side in BACKENDS.items():
+        for backend, title in BACKENDS.items():
             for comparison in found.comparisons[backend]:
                 if comparison.interval is not None:
                     low, high = comparison.interval.low, comparison.interval.high
                     mean = comparison.interval.mean
                     width = f", {low:.4g} to {high:.4g}" if low < high else ""
                     because = f" ({comparison.reason})" if comparison.reason else ""
-                    yield f"  - {side}, {comparison.compared}: {mean:.4g}{width}{because}"
+                    yield f"  - {title}, {comparison.compared}: {mean:.4g}{width}{because}"
     yield ""
 
 

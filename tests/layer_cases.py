@@ -1,9 +1,9 @@
 """Every public layer and loss of numpy_nn in its configurations: the cases of all tests.
 
 A case says how a module is made, in both namespaces, and what it is given; ``Pair`` makes it on
-both sides from the same values. ``LAYERS`` and ``LOSSES`` have the configurations, ``EMPTY`` those
-for batches of nothing, and ``one_of_each`` chooses for what depends on the class alone. A test in
-numpy_nn_tests/test_modules.py fails when a public class has no case.
+both backends from the same values. ``LAYERS`` and ``LOSSES`` have the configurations, ``EMPTY``
+those for batches of nothing, and ``one_of_each`` chooses for what depends on the class alone. A
+test in numpy_nn_tests/test_modules.py fails when a public class has no case.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Case:
 
 
 class Pair:
-    """One case on both sides, from the same values, and what it is given.
+    """One case on both backends, from the same values, and what it is given.
 
     Attributes:
         module: that of numpy_nn.
@@ -135,7 +135,7 @@ class Pair:
         return self.module(input) if self.target is None else self.module(input, self.target)
 
     def _seed(self, nn: Any) -> None:
-        """The same mask every time, and on both sides; what draws nothing needs no seed."""
+        """The same mask every time, and on both backends; what draws nothing needs no seed."""
         if self.case.name == "Dropout":
             nn.default_generator.manual_seed(0)
 

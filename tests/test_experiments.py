@@ -6,7 +6,7 @@ import pytest
 
 from compare.records.run import read_run
 from compare.spec.experiment import Experiment
-from compare.spec.loading import experiment_names, load_form
+from compare.spec.loading import experiment_names, load_settings
 
 # Name → what makes one quick step of it quicker still, with the same kinds of layers and with
 # trainings for every claim.
@@ -56,7 +56,7 @@ def test_all_of_them_are_there():
 @pytest.mark.parametrize("name", [pytest.param(n, marks=LONG.get(n, ())) for n in SMALLER])
 def test_two_steps_of_each_training(name, command, markdown_alone, tmp_path):
     """Every network, loss, layout, optimizer and initialisation, and the figures of its own."""
-    _, form = load_form(name)
+    _, form = load_settings(name)
     changes = [*SMALLER[name], *(ANY_TRAINING if isinstance(form, Experiment) else [])]
     words = [word for change in changes for word in ("--set", change)]
     out = tmp_path / name
@@ -65,7 +65,7 @@ def test_two_steps_of_each_training(name, command, markdown_alone, tmp_path):
     if isinstance(form, Experiment):
         record = read_run(out).record
         assert record.status == "complete"
-        configurations = load_form(name, changes)[1].configurations
+        configurations = load_settings(name, changes)[1].configurations
         assert [t.label for t in record.trainings] == [c.label for c in configurations]
     text = (out / "report" / "report.md").read_text(encoding="utf-8")
     assert any(answer in text.lower() for answer in ("supported", "undecided"))

@@ -75,6 +75,7 @@ def test_run_and_load_run(tmp_path, markdown_alone):
     run = nncompare.run("mnist_softmax", sample=True, max_steps=3, seeds=[4], out=folder)
     assert [(t.label, t.seed, t.steps) for t in run.record.trainings] == [("SGD", 4, 3)]
     assert run.path == folder
+    assert run.record.command == ("nncompare run mnist_softmax --sample --seeds=4 --max-steps=3")
     assert (folder / "report" / "report.md").exists()
     again = nncompare.load_run(str(folder))
     assert again.record == run.record

@@ -180,10 +180,10 @@ def equalities(run: Run) -> tuple[list[Equality], Equality]:
 
 
 def _equality(run: Run, label: str, differences: Sequence[float | None]) -> Equality:
-    form = run.record.experiment.equivalence
+    settings = run.record.experiment.equivalence
     name = compared_quantity(run)
     known = [value for value in differences if value is not None]
-    test = equivalence_test(known, form.margin)
+    test = equivalence_test(known, settings.margin)
     reason = ""
     if not known:
         reason = f"no {name} was measured on both backends"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from compare.spec.demos import ActivationHistograms
 from compare.spec.experiment import Experiment
-from compare.spec.loading import load_experiment, load_form, parse_seeds
+from compare.spec.loading import load_experiment, load_settings, parse_seeds
 from experiments.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,12 +31,17 @@ def run_command(
     seeds: str | None = None,
     jobs: int | None = None,
     dask: str | None = None,
+    command: str | None = None,
 ) -> int:
     """Run an experiment, show its progress and its table, and write its report.
+
+    The arguments are the command's options; ``command`` is what the record says was typed, by
+    default the words that this program was called with.
 
     Returns:
         0 when every training was finished and every comparison passed, else 1.
     """
+    command = command or shlex.join(["nncompare", *sys.argv[1:]])
     for option, value in (("--max-steps", max_steps), ("--threads", threads), ("--jobs", jobs)):
         if value is not None and value < 1:
             raise InputError(f"{option} expects a number of at least 1, but got {value}.")
@@ -47,7 +52,7 @@ def run_command(
     if jobs is not None and dask is not None:
         raise InputError("--jobs and --dask exclude each other: on a cluster, its workers count.")
     chosen = parse_seeds(seeds) if seeds is not None else None if seed is None else [seed]
-    if not isinstance(load_form(experiment)[1], Experiment):
+    if not isinstance(load_settings(experiment)[1], Experiment):
         if dask is not None or jobs not in (None, 1):
             raise InputError(
                 f"--{'dask' if jobs is None else 'jobs'}: {experiment} trains no network and takes "
@@ -55,11 +60,11 @@ def run_command(
             )
         return _run_demo(
             experiment, max_steps=max_steps, threads=threads, changes=changes, seeds=chosen,
-            data_dir=data_dir, out=out, resume=resume,
+            data_dir=data_dir, out=out, resume=resume, command=command,
         )  # fmt: skip
     if chosen is not None:
         changes = [*changes, f"training.seeds={chosen}"]
-    name, form = load_experiment(experiment, changes)
+    name, settings = load_experiment(experiment, changes)
     if resume and out is None:
         raise InputError("--resume needs --out DIR: the folder of the run to go on with.")
 
@@ -72,10 +77,10 @@ def run_command(
 
     directory = RunDirectory(out or new_folder(name), resume=resume)
     try:
-        with observer(form, elsewhere=dask is not None or jobs not in (None, 1)) as watching:
+        with observer(settings, elsewhere=dask is not None or jobs not in (None, 1)) as watching:
             record = run_experiment(
                 name,
-                form,
+                settings,
                 directory,
                 watching,
                 folder=Path(experiment).parent,
@@ -85,7 +90,7 @@ def run_command(
                 threads=threads,
                 jobs=jobs or 1,
                 dask=dask,
-                command=shlex.join(["nncompare", *sys.argv[1:]]),
+                command=command,
             )
     except KeyboardInterrupt:
         if (directory.path / "run.json").exists():
@@ -115,13 +120,14 @@ def _run_demo(
     data_dir: Path | None,
     out: Path | None,
     resume: bool,
+    command: str,
 ) -> int:
     """The same for a demonstration, which has no data to make small and takes seconds.
 
     ``--sample`` changes nothing, nor does ``--max-steps`` where nothing is trained, or ``--seed``
     and ``--seeds`` where nothing is drawn.
     """
-    name, settings = load_form(experiment)
+    name, settings = load_settings(experiment)
     if resume:
         raise InputError(
             f"--resume: a run of {name} takes seconds and is not resumed: run it anew."
@@ -132,7 +138,7 @@ def _run_demo(
         )
     if seeds is not None and isinstance(settings, ActivationHistograms):
         changes = [*changes, f"seeds={seeds}"]
-    _, settings = load_form(experiment, changes)
+    _, settings = load_settings(experiment, changes)
     assert not isinstance(settings, Experiment)
 
     from compare.console.demos import show_demo
@@ -142,7 +148,6 @@ def _run_demo(
     from reports.report import write_report
 
     directory = RunDirectory(out or new_folder(name))
-    command = shlex.join(["nncompare", *sys.argv[1:]])
     run_demo(
         name, settings, directory, max_steps=max_steps, threads=threads, command=command,
         progress=print,

@@ -8,7 +8,7 @@ from rich.table import Table
 from compare.analysis.claims import Decision
 from compare.analysis.quantities import BACKENDS
 from compare.analysis.verdict import explain, verdict
-from compare.demos.claims import demo_answers, measure_paths
+from compare.demos.claims import demo_claim_results, measure_paths
 from compare.records.run import Run
 from compare.records.tables import ParityRow
 
@@ -16,7 +16,7 @@ COLOURS = {Decision.SUPPORTED: "green", Decision.NOT_SUPPORTED: "red", Decision.
 
 
 def show_demo(run: Run, console: Console | None = None) -> bool:
-    """Print the table, the first divergences and the answers to the claims.
+    """Print the table, the first divergences and the claims decided.
 
     Returns:
         Whether every comparison passed.
@@ -35,9 +35,9 @@ def show_demo(run: Run, console: Console | None = None) -> bool:
                 soft_wrap=True,
                 markup=False,
             )
-    for answer in demo_answers(run):
-        colour = COLOURS[answer.answer]
-        console.print(f"[{colour}]{answer.answer}[/]: {answer.says}", highlight=False)
+    for claim in demo_claim_results(run):
+        colour = COLOURS[claim.decision]
+        console.print(f"[{colour}]{claim.decision}[/]: {claim.says}", highlight=False)
     return all(found.passed for found in verdicts.values())
 
 

@@ -7,14 +7,14 @@ import inspect
 from rich.console import Console
 from rich.table import Table
 
-from compare.spec.loading import experiment_names, load_form
+from compare.spec.loading import experiment_names, load_settings
 from compare.spec.model import architecture_names, find_architecture
 from experiments import datasets
 
 
 def show_list() -> None:
     """Print the three lists, one line an entry."""
-    experiments = {name: load_form(name)[1].summary for name in experiment_names()}
+    experiments = {name: load_settings(name)[1].summary for name in experiment_names()}
     architectures = {
         name: (inspect.getdoc(find_architecture(name)) or "").partition("\n")[0]
         for name in architecture_names()

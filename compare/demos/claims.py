@@ -1,6 +1,6 @@
 """What the demonstrations show: the measures of paths, and the textbook's claims decided by them.
 
-Both backends answer a claim, and must agree; the answers and the rule for intervals are those of
+Both backends decide a claim, and must agree; the decisions and the rule for intervals are those of
 every experiment's claims (:mod:`compare.analysis.claims`).
 """
 
@@ -21,37 +21,37 @@ from compare.spec.demos import OptimizerPaths, network_label
 BOOK = "K. Saitoh, Deep Learning from Scratch, section "
 
 
-class DemoAnswer(NamedTuple):
-    """The answer to one claim of a demonstration.
+class DemoClaimResult(NamedTuple):
+    """What becomes of one claim of a demonstration.
 
     Attributes:
         says: What is claimed, a sentence.
         by: Who claims it.
-        answer: The answer of both backends.
+        decision: The decision of both backends.
         reason: NumPy's numbers, a sentence.
     """
 
     says: str
     by: str
-    answer: Decision
+    decision: Decision
     reason: str
 
 
-def demo_answers(run: Run) -> list[DemoAnswer]:
-    """The answer to every claim of a demonstration."""
+def demo_claim_results(run: Run) -> list[DemoClaimResult]:
+    """What becomes of every claim of a demonstration."""
     if isinstance(run.record.experiment, OptimizerPaths):
-        return path_answers(measure_paths(run.paths))
-    return layer_answers(run.layers)
+        return path_claim_results(measure_paths(run.paths))
+    return layer_claim_results(run.layers)
 
 
 def _result(
-    says: str, section: str, answers: Mapping[str, Decision], numbers: Sequence[str]
-) -> DemoAnswer:
-    """What the backends' answers come to; where they differ, rounding decides, and no claim."""
-    together = combine(list(answers.values()), every=False)
-    differ = len(set(answers.values())) > 1
+    says: str, section: str, decisions: Mapping[str, Decision], numbers: Sequence[str]
+) -> DemoClaimResult:
+    """What the backends' decisions come to; where they differ, rounding decides, and no claim."""
+    together = combine(list(decisions.values()), every=False)
+    differ = len(set(decisions.values())) > 1
     reason = "; ".join(numbers) + ("; but the two backends differ." if differ else ".")
-    return DemoAnswer(says, BOOK + section, together, reason)
+    return DemoClaimResult(says, BOOK + section, together, reason)
 
 
 class PathMeasures(NamedTuple):
@@ -138,7 +138,7 @@ PathsByLabel = Mapping[str, PathMeasures]
 
 
 class PathClaim(NamedTuple):
-    """A claim about some optimizers, the measures that decide it, and its answer from them."""
+    """A claim about some optimizers, the measures that decide it, and the decision from them."""
 
     says: str
     labels: tuple[str, ...]
@@ -192,7 +192,7 @@ PATH_CLAIMS = (
 )
 
 
-def path_answers(paths: PathsByBackend) -> list[DemoAnswer]:
+def path_claim_results(paths: PathsByBackend) -> list[DemoClaimResult]:
     """The textbook's claims about the paths.
 
     Nothing is drawn here, so there is no interval: a claim holds or does not. It is undecided
@@ -201,12 +201,12 @@ def path_answers(paths: PathsByBackend) -> list[DemoAnswer]:
     return [_path_result(paths, claim) for claim in PATH_CLAIMS]
 
 
-def _path_result(paths: PathsByBackend, claim: PathClaim) -> DemoAnswer:
+def _path_result(paths: PathsByBackend, claim: PathClaim) -> DemoClaimResult:
     missing = [label for label in claim.labels if ("numpy", label) not in paths]
     if missing:
         reason = f"this run has no optimizer with the label {' and '.join(missing)}"
         return _result(claim.says, "6.1", {"numpy": Decision.UNDECIDED}, [reason])
-    answers = {
+    decisions = {
         backend: combine(
             claim.decide({label: paths[backend, label] for label in claim.labels}), every=True
         )
@@ -220,7 +220,7 @@ def _path_result(paths: PathsByBackend, claim: PathClaim) -> DemoAnswer:
         )
         for measure in claim.measures
     ]
-    return _result(claim.says, "6.1", answers, numbers)
+    return _result(claim.says, "6.1", decisions, numbers)
 
 
 def _measured(value: float) -> str:
@@ -350,7 +350,7 @@ LAYER_CLAIMS = (
 )
 
 
-def layer_answers(rows: Layers) -> list[DemoAnswer]:
+def layer_claim_results(rows: Layers) -> list[DemoClaimResult]:
     """The textbook's claims about the activations, decided over seeds with 95% intervals."""
     networks: dict[tuple[str, str], dict[int, list[LayerRow]]] = {}
     for row in sorted(rows, key=lambda row: row.layer):
@@ -360,29 +360,29 @@ def layer_answers(rows: Layers) -> list[DemoAnswer]:
 
 def _layer_result(
     networks: Mapping[tuple[str, str], Mapping[int, Layers]], claim: LayerClaim
-) -> DemoAnswer:
+) -> DemoClaimResult:
     label = network_label(claim.activation, claim.spread)
     if any((backend, label) not in networks for backend in BACKENDS):
         reason = f"this run has no {claim.activation} with the spread {claim.spread}"
         return _result(claim.says, "6.2", {"numpy": Decision.UNDECIDED}, [reason])
-    answers, numbers = {}, {}
+    decisions, numbers = {}, {}
     for backend in BACKENDS:
         found = [
             (part, *_decide_part(part, list(networks[backend, label].values())))
             for part in claim.parts
         ]
-        answers[backend] = combine([answer for _, _, answer in found], every=True)
+        decisions[backend] = combine([decision for _, _, decision in found], every=True)
         # A quantity with two bounds is written once.
         written = {part.quantity.name: _written(part.quantity, i) for part, i, _ in found}
         numbers[backend] = [f"{name}: {interval}" for name, interval in written.items()]
-    return _result(claim.says, "6.2", answers, numbers["numpy"])
+    return _result(claim.says, "6.2", decisions, numbers["numpy"])
 
 
 def _decide_part(part: Part, seeds: Sequence[Layers]) -> tuple[Interval, Decision]:
     values = [part.quantity.of(layers) for layers in seeds]
-    interval, answer, _ = decide(values, part.relation, part.bound)
+    interval, decision, _ = decide(values, part.relation, part.bound)
     assert interval is not None  # there is a seed
-    return interval, answer
+    return interval, decision
 
 
 def _written(quantity: LayerQuantity, found: Interval) -> str:

@@ -23,12 +23,12 @@ import numpy_nn
 from compare.backends import Backend, RecordedStep
 from compare.backends.numpy_backend import replace_module
 from compare.backends.protocol import Arrays
+from compare.mistakes.batchnorm import BATCHNORM
 from compare.mistakes.case import Case, Diagnosis
 from compare.mistakes.convolution import CONVOLUTION
 from compare.mistakes.layers import LAYERS
 from compare.mistakes.losses import LOSSES
 from compare.mistakes.mistake import Catalogue, Mistake
-from compare.mistakes.normalisation import NORMALISATION
 from compare.mistakes.optimizers import OPTIMIZERS
 from compare.mistakes.penalty import (
     Penalty,
@@ -41,7 +41,7 @@ from compare.parity.comparison import Comparison, References
 from compare.parity.stages import run_stage, stage_sites
 
 # All mistakes, by the class of the layer, loss or optimizer that can have them.
-CATALOGUE: Catalogue = {**LAYERS, **CONVOLUTION, **NORMALISATION, **LOSSES, **OPTIMIZERS}
+CATALOGUE: Catalogue = {**LAYERS, **CONVOLUTION, **BATCHNORM, **LOSSES, **OPTIMIZERS}
 
 # More mistakes than this in one network are not told apart.
 MOST = 5

@@ -31,18 +31,18 @@ def experiment_names() -> list[str]:
 
 
 def load_experiment(name_or_path: str, changes: Iterable[str] = ()) -> tuple[str, Experiment]:
-    """Read an experiment that trains a network, as :func:`load_form` reads any.
+    """Read an experiment that trains a network, as :func:`load_settings` reads any.
 
     Raises:
         InputError: As there, or it trains no network.
     """
-    name, form = load_form(name_or_path, changes)
-    if not isinstance(form, Experiment):
-        raise InputError(f"{name} trains no network: it is of the kind {form.kind}.")
-    return name, form
+    name, settings = load_settings(name_or_path, changes)
+    if not isinstance(settings, Experiment):
+        raise InputError(f"{name} trains no network: it is of the kind {settings.kind}.")
+    return name, settings
 
 
-def load_form(name_or_path: str, changes: Iterable[str] = ()) -> tuple[str, Experiment | Demo]:
+def load_settings(name_or_path: str, changes: Iterable[str] = ()) -> tuple[str, Experiment | Demo]:
     """Read an experiment and check every key of it.
 
     Args:
@@ -51,7 +51,7 @@ def load_form(name_or_path: str, changes: Iterable[str] = ()) -> tuple[str, Expe
             its last parts where they name one place only (``epochs``); the value is TOML.
 
     Returns:
-        The experiment's short name and its form.
+        The experiment's short name and its settings.
 
     Raises:
         InputError: Unknown name, unreadable file, unknown key or value that does not fit.
@@ -98,14 +98,16 @@ def _read(name_or_path: str) -> tuple[str, str, str]:
 
 
 def _check(tree: dict[str, Any], source: str) -> Experiment | Demo:
-    form = demo_type(tree, source) or Experiment
+    settings_type = demo_type(tree, source) or Experiment
     try:
-        return form.model_validate(tree)
+        return settings_type.model_validate(tree)
     except ValidationError as error:
-        raise InputError(_one_sentence(error, source, form)) from None
+        raise InputError(_one_sentence(error, source, settings_type)) from None
 
 
-def _one_sentence(error: ValidationError, source: str, form: type[Settings] = Experiment) -> str:
+def _one_sentence(
+    error: ValidationError, source: str, settings_type: type[Settings] = Experiment
+) -> str:
     """Say the first problem as a sentence that names the key, what was expected and found."""
     problem = error.errors(include_url=False)[0]
     more = f" ({error.error_count() - 1} more after that.)" if error.error_count() > 1 else ""
@@ -119,10 +121,10 @@ def _one_sentence(error: ValidationError, source: str, form: type[Settings] = Ex
     found = problem["input"]
     match problem["type"]:
         case "extra_forbidden":
-            known = _known_keys(path, tag, form)
+            known = _known_keys(path, tag, settings_type)
             near = difflib.get_close_matches(path[-1], known, n=1)
             if not near and len(path) == 1:  # a key that belongs into a table
-                inner = _keys_of_tables(form)
+                inner = _keys_of_tables(settings_type)
                 near = [inner[k] for k in difflib.get_close_matches(key, inner, n=1)]
             hint = f" Did you mean {near[0]!r}?" if near else f" Known: {', '.join(known)}."
             return f"{source}: unknown key {key!r}.{hint}{more}"
@@ -176,9 +178,9 @@ LISTS = ("vary", "figures", "claims", "reported")
 """Tables that hold others, which have the keys."""
 
 
-def _known_keys(path: list[str], tag: str | None, form: type[Settings]) -> list[str]:
-    """The keys that the form knows beside the last one of ``path``."""
-    schema = form.model_json_schema()
+def _known_keys(path: list[str], tag: str | None, settings_type: type[Settings]) -> list[str]:
+    """The keys that it knows beside the last one of ``path``."""
+    schema = settings_type.model_json_schema()
     if len(path) == 1:
         return sorted(schema["properties"])
     table = f"{tag}Settings" if tag else TABLES[path[0]]
@@ -187,9 +189,9 @@ def _known_keys(path: list[str], tag: str | None, form: type[Settings]) -> list[
     return sorted(schema["$defs"][table]["properties"])
 
 
-def _keys_of_tables(form: type[Settings]) -> dict[str, str]:
+def _keys_of_tables(settings_type: type[Settings]) -> dict[str, str]:
     """Key → its dotted path, for the tables that are the same in every experiment."""
-    definitions = form.model_json_schema().get("$defs", {})
+    definitions = settings_type.model_json_schema().get("$defs", {})
     return {
         key: f"{table}.{key}"
         for table, name in TABLES.items()

@@ -1,4 +1,7 @@
-"""The model of a configuration: network, loss and optimizer, as both backends build them."""
+"""The model of a configuration: network, loss and optimizer, as both backends build them.
+
+Besides, what the output of a network means: which targets its loss takes, and which class it names.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,65 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from compare.spec.experiment import Experiment
-from compare.spec.targets import TARGET_TYPES, TargetType
 from experiments import architectures
 from experiments.errors import InputError
 from experiments.initialisation import Scheme, initialise
+
+NO_CLASS = -1
+"""Predicted where the output is no number, or rounds to no class that can be counted."""
+
+
+class TargetType(NamedTuple):
+    """How a loss sees the classes.
+
+    Attributes:
+        one_output: Whether the network has one output, or one for each class.
+        most_classes: How many classes there may be; None where any number will do.
+        predicted_classes: Outputs (N, C) or (N, 1) to classes (N,), int64.
+    """
+
+    one_output: bool
+    most_classes: int | None
+    predicted_classes: Callable[[np.ndarray], np.ndarray]
+
+    def targets(self, classes: np.ndarray) -> np.ndarray:
+        """Classes (N,) as the loss takes them: (N,) int64, or (N, 1) float32 for one output."""
+        return classes.astype(np.float32)[:, None] if self.one_output else classes
+
+
+def _largest(outputs: np.ndarray) -> np.ndarray:
+    return outputs.argmax(axis=1)
+
+
+def _above(threshold: float) -> Callable[[np.ndarray], np.ndarray]:
+    return lambda outputs: (outputs[:, 0] > threshold).astype(np.int64)
+
+
+def _nearest(outputs: np.ndarray) -> np.ndarray:
+    rounded = np.rint(outputs[:, 0].astype(np.float64))
+    known = np.abs(rounded) < 2**31  # false for NaN too
+    return np.where(known, rounded, NO_CLASS).astype(np.int64)
+
+
+_CLASSES = TargetType(False, None, _largest)
+_NUMBER = TargetType(True, None, _nearest)
+
+TARGET_TYPES = {
+    "CrossEntropyLoss": _CLASSES,
+    "NLLLoss": _CLASSES,
+    "BCELoss": TargetType(True, 2, _above(0.5)),
+    "BCEWithLogitsLoss": TargetType(True, 2, _above(0.0)),
+    "MSELoss": _NUMBER,
+    "L1Loss": _NUMBER,
+    "SmoothL1Loss": _NUMBER,
+    "HuberLoss": _NUMBER,
+}
+"""Loss class → what it makes of the classes."""
 
 
 @dataclass(frozen=True)

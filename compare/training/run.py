@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import closing, nullcontext
+import inspect
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 
@@ -20,15 +23,15 @@ from compare.parity.tolerances import recorded_tolerances
 from compare.records.directory import RunDirectory
 from compare.records.run import SCHEMA, FailureRecord, RunRecord, TrainingRecord
 from compare.spec.experiment import Configuration, Experiment
-from compare.spec.model import model_spec
-from compare.training.cluster import connected, run_on_cluster
+from compare.spec.model import ModelSpec, model_spec
 from compare.training.data import Splits, laid_out, load_splits
 from compare.training.dry_run import dry_run
 from compare.training.jobs import JobResult, data_source, run_serially, training_jobs
 from compare.training.lockstep import Observer
-from compare.training.processes import run_in_processes
-from compare.training.sources import sources_of
 from experiments.errors import InputError
+
+SAMPLES_SHOWN = 40
+MISTAKES_SHOWN = 10
 
 
 def run_experiment(
@@ -70,7 +73,7 @@ def run_experiment(
         InputError: An error of the input: the experiment, the data, the folder or the cluster.
     """
     experiment = experiment.for_sample() if sample else experiment
-    with connected(dask) if dask is not None else nullcontext() as client:
+    with _connected(dask) as client:
         model_specs = {
             p.label: model_spec(p.experiment, p.optimizer, folder)
             for p in experiment.configurations
@@ -125,8 +128,12 @@ def run_experiment(
         ]
         observer.expect(len(finished), trainings)
         if client is not None:
+            from compare.training.cluster import run_on_cluster
+
             results = run_on_cluster(to_do, observer, client)
         elif jobs > 1:
+            from compare.training.processes import run_in_processes
+
             results = run_in_processes(to_do, observer, jobs)
         else:
             results = run_serially(to_do, observer, splits)
@@ -139,6 +146,15 @@ def run_experiment(
             # Also when interrupted: what was measured is kept, and says that it is incomplete.
             directory.write(record)
     return record
+
+
+def _connected(dask: str | None) -> AbstractContextManager[Any]:
+    """A client of the Dask scheduler at this address; None without one."""
+    if dask is None:
+        return nullcontext()
+    from compare.training.cluster import connected
+
+    return connected(dask)
 
 
 def _record(
@@ -201,10 +217,6 @@ def _continued(found: RunRecord, new: RunRecord) -> RunRecord:
     return found.model_copy(update={"trainings": finished, "failures": []})
 
 
-SAMPLES_SHOWN = 40
-MISTAKES_SHOWN = 10
-
-
 def _distinct(configurations: list[Configuration]) -> list[Configuration]:
     """One configuration of each network, loss and batch size; the others need no dry run."""
     seen: dict[str, Configuration] = {}
@@ -231,3 +243,41 @@ def _keep_pictures(
             shown |= set(np.flatnonzero(predicted != targets)[:MISTAKES_SHOWN].tolist())
     indices = np.array(sorted(shown), np.int32)
     directory.pictures = {"indices": indices, "images": pictures[indices]}
+
+
+def sources_of(model_specs: Sequence[ModelSpec], schedules: Iterable[str] = ()) -> dict[str, str]:
+    """File → source: the architecture function, the layers that matter most, the optimizers.
+
+    Schedules, by their names, have theirs too.
+
+    Of the layers that is batch normalisation, which people get wrong most often; where a network
+    has none, its affine and convolutional layers.
+    """
+    kinds = [type(module).__name__ for module in model_specs[0].model(numpy_nn).modules()]
+    shown = [kind for kind in kinds if kind.startswith("BatchNorm")] or [
+        kind for kind in kinds if kind in ("Linear", "Conv2d")
+    ]
+    files: dict[str, ModuleType] = {}
+    for kind in shown:
+        _add(files, getattr(numpy_nn, kind))
+    for spec in model_specs:
+        _add(files, getattr(numpy_nn.optim, spec.algorithm))
+    for name in schedules:
+        _add(files, getattr(numpy_nn.optim.lr_scheduler, name))
+    sources = {name: inspect.getsource(module) for name, module in files.items()}
+    return {**_architecture(model_specs[0]), **sources}
+
+
+def _add(files: dict[str, ModuleType], found: Any) -> None:
+    module = inspect.getmodule(found)
+    assert module is not None
+    files[module.__name__.replace(".", "/") + ".py"] = module
+
+
+def _architecture(spec: ModelSpec) -> dict[str, str]:
+    function = spec.architecture
+    try:
+        own = Path(inspect.getsourcefile(function) or "architecture.py").name
+        return {f"{own}, {function.__name__}": inspect.getsource(function)}
+    except (TypeError, OSError, AttributeError):  # callable, but written down nowhere
+        return {"architecture": f"a {type(function).__name__}, without source code"}

@@ -18,7 +18,7 @@ class Dropout(Module):
     Convention: the scaling is done in training ("inverted"), so that evaluation is the
     identity, as in PyTorch. The draws are PyTorch's from the same seed: one of 53 bits from
     the default generator for each value, in C order whatever the array's layout. (PyTorch's
-    builds draw otherwise on Intel processors; there, give both sides one ``mask``.)
+    builds draw otherwise on Intel processors; there, give both one ``mask``.)
 
     Args:
         p: probability of a zero.

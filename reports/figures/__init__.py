@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from compare.records.run import Run
 from reports.figures.curves import draw_curves, draw_differences, draw_drift
-from reports.figures.custom import draw_custom
 from reports.figures.images import draw_confusion, draw_mistakes, draw_samples
 from reports.figures.parity import draw_parity
-from reports.figures.style import Figure, rendered, style
+from reports.figures.style import Drawing, Figure, rendered, style
 from reports.figures.timing import draw_timing
 
 __all__ = ["Figure", "draw_figures"]
@@ -19,7 +18,7 @@ def draw_figures(run: Run) -> list[Figure]:
     with style():
         for draw in (
             draw_samples,
-            draw_custom,
+            _draw_custom,
             draw_curves,
             draw_differences,
             draw_drift,
@@ -31,3 +30,12 @@ def draw_figures(run: Run) -> list[Figure]:
             for drawing in draw(run):
                 figures.append(rendered(drawing, len(figures) + 1))
     return figures
+
+
+def _draw_custom(run: Run) -> list[Drawing]:
+    """What the experiment's file asks for; what draws it is loaded only then."""
+    if not run.record.experiment.figures:
+        return []
+    from reports.figures.custom import draw_custom
+
+    return draw_custom(run)

@@ -59,25 +59,25 @@ MOST_LAYERS = 12
 def draw_custom(run: Run) -> list[Drawing]:
     """Each figure of the file, in order; one that the run has no numbers for is left out."""
     found = []
-    for number, form in enumerate(run.record.experiment.figures, 1):
-        drawing = KINDS[form.kind](run, form, f"custom-{number}")
+    for number, figure in enumerate(run.record.experiment.figures, 1):
+        drawing = KINDS[figure.kind](run, figure, f"custom-{number}")
         if drawing is not None:
             found.append(drawing)
     return found
 
 
-def curves(run: Run, form: FigureSettings, name: str) -> Drawing | None:
+def curves(run: Run, figure: FigureSettings, name: str) -> Drawing | None:
     """A quantity along the training, lines and panels for the cases of two axes.
 
     None where the run has no such curve.
     """
-    quantities = [form.quantity, *([form.also] if form.also else [])]
-    panels = panels_of(run, form)
+    quantities = [figure.quantity, *([figure.also] if figure.also else [])]
+    panels = panels_of(run, figure)
     if not panels:
         return None
     names = list(
         dict.fromkeys(
-            line for configurations in panels.values() for line in lines_of(configurations, form)
+            line for configurations in panels.values() for line in lines_of(configurations, figure)
         )
     )
     by_step = all(drawn in BATCH for drawn in quantities)
@@ -86,7 +86,7 @@ def curves(run: Run, form: FigureSettings, name: str) -> Drawing | None:
     for axis, (title, configurations) in zip(axes, panels.items(), strict=True):
         axis.set_title(title)
         whole_numbers(axis)
-        for line, members in lines_of(configurations, form).items():
+        for line, members in lines_of(configurations, figure).items():
             trainings = trained(run, members)
             per_epoch = run.steps_per_epoch[members[0].label]
             for backend in BACKENDS:
@@ -101,20 +101,22 @@ def curves(run: Run, form: FigureSettings, name: str) -> Drawing | None:
                         backend,
                         names.index(line),
                         len(names),
-                        dashed=drawn != form.quantity,
+                        dashed=drawn != figure.quantity,
                         scale=1 if by_step else per_epoch,
                     )
     if not starts:
         return None
-    cut = scale_axis(axes, form.quantity, CUT * float(np.median(starts)), form.log)
-    label_edges(axes, columns, "step" if by_step else "epoch", y_label(form.quantity, form.also))
-    legend(canvas, names, form.quantity, form.also)
+    cut = scale_axis(axes, figure.quantity, CUT * float(np.median(starts)), figure.log)
+    label_edges(
+        axes, columns, "step" if by_step else "epoch", y_label(figure.quantity, figure.also)
+    )
+    legend(canvas, names, figure.quantity, figure.also)
     crossed = any(line.get_gid() == "diverged" for axis in axes for line in axis.lines)
     return Drawing(
         name,
         canvas,
-        _curves_caption(run, form, cut=cut, crossed=crossed),
-        f"{capitalised(form.quantity)} along the training, panels: {len(panels)}, NumPy as lines "
+        _curves_caption(run, figure, cut=cut, crossed=crossed),
+        f"{capitalised(figure.quantity)} along the training, panels: {len(panels)}, NumPy as lines "
         "and PyTorch as marks.",
     )
 
@@ -123,15 +125,17 @@ def _start(band: Band) -> list[float]:
     return [float(band.mean[0])] if np.isfinite(band.mean[0]) else []
 
 
-def _curves_caption(run: Run, form: FigureSettings, *, cut: bool, crossed: bool) -> str:
-    caption = f"{escaped(form.caption)} " if form.caption else f"{capitalised(form.quantity)}. "
+def _curves_caption(run: Run, figure: FigureSettings, *, cut: bool, crossed: bool) -> str:
+    caption = (
+        f"{escaped(figure.caption)} " if figure.caption else f"{capitalised(figure.quantity)}. "
+    )
     caption += "Lines are NumPy's and open marks PyTorch's"
-    caption += f"; {form.also} is dashed." if form.also else "."
-    caption += averaged(run, form)
+    caption += f"; {figure.also} is dashed." if figure.also else "."
+    caption += averaged(run, figure)
     if several_seeds(run):
         seeds = len({training.seed for training in run.record.trainings})
         caption += f" Means over {seeds} seeds; the band reaches from the least to the largest."
-    if is_smoothed(run, (form.quantity, form.also)):
+    if is_smoothed(run, (figure.quantity, figure.also)):
         caption += " What is measured on batches is a running mean."
     if crossed:
         caption += (
@@ -139,7 +143,7 @@ def _curves_caption(run: Run, form: FigureSettings, *, cut: bool, crossed: bool)
         )
     if cut:
         caption += " Losses far above those at the start are cut off."
-    return caption + missing_panels(run, form)
+    return caption + missing_panels(run, figure)
 
 
 class Point(NamedTuple):
@@ -154,34 +158,34 @@ class Point(NamedTuple):
     diverged: int
 
 
-def final_values(run: Run, form: FigureSettings, name: str) -> Drawing | None:
+def final_values(run: Run, figure: FigureSettings, name: str) -> Drawing | None:
     """A quantity at the end of the training, against the cases of an axis.
 
-    None where the run has no such figure, or the form names no axis for it.
+    None where the run has no such figure, or its settings name no axis for it.
     """
-    across = form.across or form.lines
-    panels = panels_of(run, form)
+    across = figure.across or figure.lines
+    panels = panels_of(run, figure)
     if across is None or not panels:
         return None
-    if form.across is None:
-        form = form.model_copy(update={"lines": None, "across": across})
+    if figure.across is None:
+        figure = figure.model_copy(update={"lines": None, "across": across})
     cases = list(by_case(trained_configurations(run), across))
     places, numeric = _places(run, across, cases)
     names = list(
         dict.fromkeys(
             n
             for configurations in panels.values()
-            for n in _final_lines(configurations, form, across)
+            for n in _final_lines(configurations, figure, across)
         )
     )
     canvas, axes, columns = grid(len(panels), sharex=True, sharey=True)
     anything = False
     for axis, (title, configurations) in zip(axes, panels.items(), strict=True):
         axis.set_title(title)
-        for line, members in _final_lines(configurations, form, across).items():
+        for line, members in _final_lines(configurations, figure, across).items():
             for backend in BACKENDS:
                 points = [
-                    _point(run, form, backend, [p for p in members if p.variant[across] == case])
+                    _point(run, figure, backend, [p for p in members if p.variant[across] == case])
                     for case in cases
                 ]
                 place = names.index(line)
@@ -198,12 +202,12 @@ def final_values(run: Run, form: FigureSettings, name: str) -> Drawing | None:
             axis.set_xticks(places, words, rotation=30 if max(map(len, words)) > 9 else 0)
     if not anything:
         return None
-    if form.log:
+    if figure.log:
         axes[0].set_yscale("log")
-    elif form.quantity.endswith("accuracy"):
+    elif figure.quantity.endswith("accuracy"):
         axes[0].set_ylim(-0.02, 1.06)
-    label_edges(axes, columns, across, y_label(form.quantity))
-    legend(canvas, names, form.quantity, None)
+    label_edges(axes, columns, across, y_label(figure.quantity))
+    legend(canvas, names, figure.quantity, None)
     broken = any(line.get_gid() == "diverged" for axis in axes for line in axis.lines)
     if broken:
         cross = Line2D([], [], ls="none", marker="x", color="black", mew=1.4)
@@ -211,21 +215,21 @@ def final_values(run: Run, form: FigureSettings, name: str) -> Drawing | None:
     return Drawing(
         name,
         canvas,
-        _final_values_caption(run, form, broken=broken),
-        f"Final {form.quantity} against {across}, NumPy as lines and PyTorch as marks.",
+        _final_values_caption(run, figure, broken=broken),
+        f"Final {figure.quantity} against {across}, NumPy as lines and PyTorch as marks.",
     )
 
 
 def _final_lines(
-    configurations: list[Configuration], form: FigureSettings, across: str
+    configurations: list[Configuration], figure: FigureSettings, across: str
 ) -> dict[str, list[Configuration]]:
     """Name → configurations of a line; the axis along the bottom makes no lines."""
-    if form.lines is not None:
-        return lines_of(configurations, form)
+    if figure.lines is not None:
+        return lines_of(configurations, figure)
     axes = [
         axis
         for axis in configurations[0].variant
-        if axis not in (form.panels, across)
+        if axis not in (figure.panels, across)
         and len({configuration.variant[axis] for configuration in configurations}) > 1
     ]
     found: dict[str, list[Configuration]] = {}
@@ -254,11 +258,11 @@ def _places(run: Run, across: str, cases: list[str]) -> tuple[list[float], bool]
 
 
 def _point(
-    run: Run, form: FigureSettings, backend: str, configurations: list[Configuration]
+    run: Run, figure: FigureSettings, backend: str, configurations: list[Configuration]
 ) -> Point:
     values, diverged = [], 0
     for training in trained(run, configurations):
-        value = quantity(run, backend, training, form.quantity)
+        value = quantity(run, backend, training, figure.quantity)
         if value is None:
             continue
         diverged += quantity(run, backend, training, "finite") == 0 or not math.isfinite(value)
@@ -301,14 +305,14 @@ def _draw_points(
     return bool(np.any(np.isfinite(means)) or any(point.diverged for point in points))
 
 
-def _final_values_caption(run: Run, form: FigureSettings, *, broken: bool) -> str:
+def _final_values_caption(run: Run, figure: FigureSettings, *, broken: bool) -> str:
     caption = (
-        f"{escaped(form.caption)} "
-        if form.caption
-        else f"{capitalised(form.quantity)} at the end of the training. "
+        f"{escaped(figure.caption)} "
+        if figure.caption
+        else f"{capitalised(figure.quantity)} at the end of the training. "
     )
     caption += "Lines or dots are NumPy's and open marks PyTorch's."
-    caption += averaged(run, form)
+    caption += averaged(run, figure)
     if several_seeds(run):
         seeds = len({training.seed for training in run.record.trainings})
         caption += (
@@ -320,18 +324,18 @@ def _final_values_caption(run: Run, form: FigureSettings, *, broken: bool) -> st
             "thin PyTorch's): at the mean of the finite figures, at the upper edge where there is "
             "none."
         )
-    return caption + missing_panels(run, form)
+    return caption + missing_panels(run, figure)
 
 
-def best_trials(run: Run, form: FigureSettings, name: str) -> Drawing | None:
+def best_trials(run: Run, figure: FigureSettings, name: str) -> Drawing | None:
     """The curves of the trainings that ended best, a panel each.
 
     None where the run has no such curve.
     """
-    best = trial_ranking(run, form)[: form.count]
+    best = trial_ranking(run, figure)[: figure.count]
     if not best:
         return None
-    quantities = [form.quantity, *([form.also] if form.also else [])]
+    quantities = [figure.quantity, *([figure.also] if figure.also else [])]
     canvas, axes, _ = grid(
         len(best), columns=TRIAL_COLUMNS, height_cm=TRIAL_ROW_CM, sharex=True, sharey=True
     )
@@ -347,33 +351,33 @@ def best_trials(run: Run, form: FigureSettings, name: str) -> Drawing | None:
                 if band is not None:
                     draw_line(axis, band, backend, number, 2, dashed=number == 1, scale=per_epoch)
         axis.set_xlabel(_settings(run, configuration), fontsize=6.5)
-    if form.log:
+    if figure.log:
         axes[0].set_yscale("log")
-    elif form.quantity.endswith("accuracy"):
+    elif figure.quantity.endswith("accuracy"):
         axes[0].set_ylim(-0.02, 1.02)
     for axis in axes[::TRIAL_COLUMNS]:
-        axis.set_ylabel(y_label(form.quantity, form.also))
-    legend(canvas, [], form.quantity, form.also)
+        axis.set_ylabel(y_label(figure.quantity, figure.also))
+    legend(canvas, [], figure.quantity, figure.also)
     return Drawing(
         name,
         canvas,
-        _best_trials_caption(run, form, len(best), len(trained_configurations(run))),
-        f"The curves of the {len(best)} best trainings by {form.quantity}, one panel each.",
+        _best_trials_caption(run, figure, len(best), len(trained_configurations(run))),
+        f"The curves of the {len(best)} best trainings by {figure.quantity}, one panel each.",
     )
 
 
-def trial_ranking(run: Run, form: FigureSettings) -> list[tuple[Configuration, float]]:
+def trial_ranking(run: Run, figure: FigureSettings) -> list[tuple[Configuration, float]]:
     """(configuration, NumPy's mean over seeds of the final quantity), the best first.
 
     A configuration with a training that did not end with a finite figure is left out.
     """
     found = []
     for configuration in trained_configurations(run):
-        values = [quantity(run, "numpy", t, form.quantity) for t in trained(run, [configuration])]
+        values = [quantity(run, "numpy", t, figure.quantity) for t in trained(run, [configuration])]
         known = [value for value in values if value is not None and math.isfinite(value)]
         if known and len(known) == len(values):
             found.append((configuration, float(np.mean(known))))
-    low = form.quantity.endswith(LOW_IS_GOOD)
+    low = figure.quantity.endswith(LOW_IS_GOOD)
     return sorted(found, key=lambda one: one[1] if low else -one[1])
 
 
@@ -390,29 +394,29 @@ def _differs(run: Run, axis: str) -> bool:
     return len({configuration.variant[axis] for configuration in run.configurations.values()}) > 1
 
 
-def _best_trials_caption(run: Run, form: FigureSettings, drawn: int, of: int) -> str:
-    caption = f"{escaped(form.caption)} " if form.caption else ""
+def _best_trials_caption(run: Run, figure: FigureSettings, drawn: int, of: int) -> str:
+    caption = f"{escaped(figure.caption)} " if figure.caption else ""
     caption += (
-        f"The {drawn} best of {of} by NumPy's final {form.quantity}, which stands above each panel "
-        f"with its place; below it, what was varied. {capitalised(form.quantity)} is solid"
-        + (f", {form.also} dashed" if form.also else "")
+        f"The {drawn} best of {of} by NumPy's final {figure.quantity}, which stands above each "
+        f"panel with its place; below it, what was varied. {capitalised(figure.quantity)} is solid"
+        + (f", {figure.also} dashed" if figure.also else "")
         + "; the axis along the bottom is the epoch. Lines are NumPy's and open marks PyTorch's."
     )
     if several_seeds(run):
         caption += " Means over the seeds; the band reaches from the least to the largest."
-    if is_smoothed(run, (form.quantity, form.also)):
+    if is_smoothed(run, (figure.quantity, figure.also)):
         caption += " What is measured on batches is a running mean."
     return caption
 
 
-def gradient_norms(run: Run, form: FigureSettings, name: str) -> Drawing | None:
+def gradient_norms(run: Run, figure: FigureSettings, name: str) -> Drawing | None:
     """How long the gradient of each layer's weight is, along the training.
 
     None where no gradient was recorded.
     """
     if not run.gradients:
         return None
-    panels = _norm_panels(run, form)
+    panels = _norm_panels(run, figure)
     layers = {title: _layers(run, configurations) for title, configurations in panels.items()}
     deepest = max((len(found) for found in layers.values()), default=0)
     if not deepest:
@@ -448,24 +452,24 @@ def gradient_norms(run: Run, form: FigureSettings, name: str) -> Drawing | None:
     return Drawing(
         name,
         canvas,
-        _gradient_norms_caption(run, form),
+        _gradient_norms_caption(run, figure),
         "The length of the gradient of every layer's weight along the training, on a logarithmic "
         "axis, NumPy as lines and PyTorch as marks.",
     )
 
 
-def _norm_panels(run: Run, form: FigureSettings) -> dict[str, list[Configuration]]:
-    """A panel for each case of the axes that the form names, or for each configuration."""
-    if form.panels is None and form.lines is None:
+def _norm_panels(run: Run, figure: FigureSettings) -> dict[str, list[Configuration]]:
+    """A panel for each case of the axes that the figure names, or for each configuration."""
+    if figure.panels is None and figure.lines is None:
         return {
             configuration.label: [configuration]
             for configuration in trained_configurations(run)[:MOST_PANELS]
         }
     found = {
         ", ".join(filter(None, (panel, line))): members
-        for panel, configurations in panels_of(run, form).items()
+        for panel, configurations in panels_of(run, figure).items()
         for line, members in (
-            lines_of(configurations, form) if form.lines else {"": configurations}
+            lines_of(configurations, figure) if figure.lines else {"": configurations}
         ).items()
     }
     return dict(list(found.items())[:MOST_PANELS])
@@ -511,8 +515,8 @@ def _named(run: Run, panels: dict[str, list[Configuration]], parameter: str) -> 
     return f"{parameter} ({kind})" if kind else parameter
 
 
-def _gradient_norms_caption(run: Run, form: FigureSettings) -> str:
-    caption = f"{escaped(form.caption)} " if form.caption else ""
+def _gradient_norms_caption(run: Run, figure: FigureSettings) -> str:
+    caption = f"{escaped(figure.caption)} " if figure.caption else ""
     caption += (
         "The length ‖dW‖ of the gradient of each layer's weight, before the update, from the "
         "first layer (dark) to the last (light); a running geometric mean over the steps"
@@ -522,7 +526,7 @@ def _gradient_norms_caption(run: Run, form: FigureSettings) -> str:
     return caption
 
 
-def near_misses(run: Run, form: FigureSettings, name: str) -> Drawing | None:
+def near_misses(run: Run, figure: FigureSettings, name: str) -> Drawing | None:
     """How far the predicted class is from the right one.
 
     None where no prediction was recorded.
@@ -534,8 +538,8 @@ def near_misses(run: Run, form: FigureSettings, name: str) -> Drawing | None:
         ", ".join(filter(None, (panel, line))): [
             t for t in trained(run, members) if predicted_key("numpy", t) in run.predictions
         ]
-        for panel, configurations in by_case(trained_configurations(run), form.panels).items()
-        for line, members in lines_of(configurations, form).items()
+        for panel, configurations in by_case(trained_configurations(run), figure.panels).items()
+        for line, members in lines_of(configurations, figure).items()
     }
     panels = {title: trainings for title, trainings in panels.items() if trainings}
     if not panels:
@@ -549,7 +553,7 @@ def near_misses(run: Run, form: FigureSettings, name: str) -> Drawing | None:
     label_edges(axes, columns, "predicted class − true class", "share of the test rows")
     drawn = dict(zip(*reversed(axes[0].get_legend_handles_labels()), strict=True))
     in_rows(canvas, [[drawn[label] for label in BACKENDS.values()]])
-    caption = f"{escaped(form.caption)} " if form.caption else ""
+    caption = f"{escaped(figure.caption)} " if figure.caption else ""
     return Drawing(
         name,
         canvas,
@@ -601,20 +605,20 @@ def _draw_distances(
     )
 
 
-def averaged(run: Run, form: FigureSettings) -> str:
+def averaged(run: Run, figure: FigureSettings) -> str:
     """What the figure averages over beside the seeds, as a sentence."""
-    if form.lines is None:
+    if figure.lines is None:
         return ""
-    named = set(form.axes())
+    named = set(figure.axes())
     axes = [OPTIMIZER, *run.record.experiment.vary]
     configurations = trained_configurations(run)
     over = [a for a in axes if a not in named and len({p.variant[a] for p in configurations}) > 1]
     return f" Each is the mean over {joined([escaped(axis) for axis in over])}." if over else ""
 
 
-def missing_panels(run: Run, form: FigureSettings) -> str:
+def missing_panels(run: Run, figure: FigureSettings) -> str:
     """A sentence on panels that the page had no room for."""
-    panels = len(by_case(trained_configurations(run), form.panels))
+    panels = len(by_case(trained_configurations(run), figure.panels))
     if panels <= MOST_PANELS:
         return ""
     return f" The first {MOST_PANELS} of {panels} panels are drawn."

@@ -51,29 +51,29 @@ def by_case(
     return found
 
 
-def panels_of(run: Run, form: FigureSettings) -> dict[str, list[Configuration]]:
+def panels_of(run: Run, figure: FigureSettings) -> dict[str, list[Configuration]]:
     """Case → the configurations of a panel; at most as many panels as a page has room for."""
-    found = by_case(trained_configurations(run), form.panels)
+    found = by_case(trained_configurations(run), figure.panels)
     return dict(list(found.items())[:MOST_PANELS])
 
 
 def lines_of(
-    configurations: Sequence[Configuration], form: FigureSettings
+    configurations: Sequence[Configuration], figure: FigureSettings
 ) -> dict[str, list[Configuration]]:
     """Name → the configurations of a line.
 
-    Where the form names no axis for the lines, each configuration of the panel has one, named by
+    Where its settings name no axis for the lines, each configuration of the panel has one, named by
     what differs within the panel.
     """
-    if form.lines is not None:
+    if figure.lines is not None:
         return {
-            short_case(form.lines, case): p
-            for case, p in by_case(configurations, form.lines).items()
+            short_case(figure.lines, case): p
+            for case, p in by_case(configurations, figure.lines).items()
         }
     axes = [
         axis
         for axis in configurations[0].variant
-        if axis != form.panels
+        if axis != figure.panels
         and len({configuration.variant[axis] for configuration in configurations}) > 1
     ]
     names = {

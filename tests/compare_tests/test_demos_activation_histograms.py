@@ -20,7 +20,7 @@ from compare.demos.activation_histograms import (
     propagate,
 )
 from compare.spec.demos import ActivationHistograms, network_label
-from compare.spec.loading import load_form
+from compare.spec.loading import load_settings
 
 FUNCTIONS = {
     "Sigmoid": scipy.special.expit,
@@ -32,7 +32,7 @@ SPREADS = [1.0, 0.01, "xavier", "he"]
 
 def small(*changes: str) -> ActivationHistograms:
     changes = ("rows=60", "units=30", "seeds=[3]", *changes)
-    return load_form("activation_histograms", changes)[1]
+    return load_settings("activation_histograms", changes)[1]
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +92,7 @@ def expected_std(function, std):
 @pytest.mark.parametrize("activation", FUNCTIONS)
 def test_the_first_layer_of_the_textbook(activation):
     """z is normal with the variance n σ² there: 100 inputs of variance 1."""
-    settings = load_form("activation_histograms", ["layers=1"])[1]
+    settings = load_settings("activation_histograms", ["layers=1"])[1]
     for spread in SPREADS:
         _, tables = propagate(settings, activation, spread, 0, first=False)
         expected = expected_std(FUNCTIONS[activation], 10 * settings.std(spread))

@@ -9,10 +9,10 @@ import pytest
 from compare.analysis.claims import decide
 from compare.demos.claims import (
     LAYER_CLAIMS,
-    layer_answers,
+    layer_claim_results,
     measure_path,
     measure_paths,
-    path_answers,
+    path_claim_results,
 )
 from compare.records.tables import LayerRow, PathRow
 from compare.spec.demos import network_label
@@ -54,32 +54,32 @@ def paths_of(numpy, torch=None):
     return measure_paths(rows)
 
 
-def answers(found):
-    return [answer.answer for answer in found]
+def decisions(found):
+    return [claim.decision for claim in found]
 
 
 def test_paths_as_in_the_textbook():
-    found = path_answers(paths_of(TEXTBOOK))
-    assert answers(found) == [YES] * 4
+    found = path_claim_results(paths_of(TEXTBOOK))
+    assert decisions(found) == [YES] * 4
     assert "crossings of the floor: SGD 4, Momentum 2, AdaGrad 0, Adam 2" in found[0].reason
     assert found[0].reason.endswith(".")
 
 
 def test_paths_that_are_all_alike():
     """None is longer, none more direct, none swings less."""
-    assert answers(path_answers(paths_of(dict.fromkeys(TEXTBOOK, ZIGZAG)))) == [NO] * 4
+    assert decisions(path_claim_results(paths_of(dict.fromkeys(TEXTBOOK, ZIGZAG)))) == [NO] * 4
 
 
 def test_paths_on_which_the_backends_differ():
-    found = path_answers(paths_of(TEXTBOOK, {**TEXTBOOK, "SGD": STRAIGHT}))
-    assert answers(found) == [OPEN] * 3 + [YES]
+    found = path_claim_results(paths_of(TEXTBOOK, {**TEXTBOOK, "SGD": STRAIGHT}))
+    assert decisions(found) == [OPEN] * 3 + [YES]
     assert "the two backends differ" in found[0].reason
 
 
 def test_optimizers_that_were_not_run():
     some = {label: TEXTBOOK[label] for label in ("Momentum", "Adam")}
-    found = path_answers(paths_of(some))
-    assert answers(found) == [OPEN] * 3 + [YES]
+    found = path_claim_results(paths_of(some))
+    assert decisions(found) == [OPEN] * 3 + [YES]
     assert "no optimizer with the label SGD and AdaGrad" in found[0].reason
 
 
@@ -124,29 +124,29 @@ def layers_of(outer, middle, last, seeds=(0, 1, 2), backends=("numpy", "torch"))
     ],
 )
 def test_layers(numbers, expected):
-    assert answers(layer_answers(layers_of(*numbers))) == expected
+    assert decisions(layer_claim_results(layers_of(*numbers))) == expected
 
 
 def test_the_rows_may_stand_in_any_order():
     rows = layers_of(0.0, 0.99, 0.01)
-    assert layer_answers(rows[::-1]) == layer_answers(rows)
+    assert layer_claim_results(rows[::-1]) == layer_claim_results(rows)
 
 
 def test_layers_of_one_seed():
-    found = layer_answers(layers_of(0.8, 0.0, 1.0, seeds=(0,)))
-    assert set(answers(found)) == {OPEN}
+    found = layer_claim_results(layers_of(0.8, 0.0, 1.0, seeds=(0,)))
+    assert set(decisions(found)) == {OPEN}
     assert "of one seed, which has no interval" in found[0].reason
 
 
 def test_layers_on_which_the_backends_differ():
     rows = layers_of(0.8, 0.0, 1.0, backends=("numpy",))
-    found = layer_answers(rows + layers_of(0.0, 0.5, 1.0, backends=("torch",)))
-    assert found[0].answer == OPEN
+    found = layer_claim_results(rows + layers_of(0.0, 0.5, 1.0, backends=("torch",)))
+    assert found[0].decision == OPEN
     assert "the two backends differ" in found[0].reason
 
 
 def test_networks_that_were_not_run():
     rows = [row for row in layers_of(0.8, 0.0, 1.0) if not row.label.startswith("Tanh")]
-    found = layer_answers(rows)
-    assert found[3].answer == OPEN
+    found = layer_claim_results(rows)
+    assert found[3].decision == OPEN
     assert "this run has no Tanh with the spread 1" in found[3].reason

@@ -11,7 +11,7 @@ import pytest
 import numpy_nn
 from compare.records.run import DemoRecord, read_run
 from compare.spec.experiment import Experiment
-from compare.spec.loading import experiment_names, load_experiment, load_form
+from compare.spec.loading import experiment_names, load_experiment, load_settings
 from experiments.errors import InputError
 
 DEMOS = ("activation_histograms", "optimizer_paths")
@@ -35,11 +35,11 @@ def test_they_are_listed(nncompare):
     printed = nncompare("list").out
     for name in DEMOS:
         assert name in printed
-        assert len(load_form(name)[1].summary) < 80
+        assert len(load_settings(name)[1].summary) < 80
 
 
 def test_a_file_without_a_kind_trains_a_network():
-    assert isinstance(load_form("mnist_bn_mlp")[1], Experiment)
+    assert isinstance(load_settings("mnist_bn_mlp")[1], Experiment)
     with pytest.raises(InputError, match="optimizer_paths trains no network"):
         load_experiment("optimizer_paths")
 
@@ -203,7 +203,7 @@ def recorded(tmp_path_factory):
     from compare.records.directory import RunDirectory
 
     out = tmp_path_factory.mktemp("demos") / "r"
-    settings = load_form("optimizer_paths", ["optimizers={SGD={lr=0.5},Adam={lr=0.3}}"])[1]
+    settings = load_settings("optimizer_paths", ["optimizers={SGD={lr=0.5},Adam={lr=0.3}}"])[1]
     run_demo("optimizer_paths", settings, RunDirectory(out), max_steps=2)
     return out
 

@@ -12,13 +12,13 @@ from compare.demos import optimizer_paths
 from compare.demos.claims import largest_distance, measure_paths
 from compare.demos.optimizer_paths import follow_path
 from compare.spec.demos import OptimizerPaths
-from compare.spec.loading import load_form
+from compare.spec.loading import load_settings
 
 START = (-7.0, 2.0)
 
 
 def settings_of(*changes: str) -> OptimizerPaths:
-    return load_form("optimizer_paths", changes)[1]
+    return load_settings("optimizer_paths", changes)[1]
 
 
 @pytest.fixture(scope="module")

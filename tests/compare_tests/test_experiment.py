@@ -8,7 +8,7 @@ import math
 import pytest
 
 from compare.spec.experiment import Experiment
-from compare.spec.loading import experiment_names, load_experiment, load_form
+from compare.spec.loading import experiment_names, load_experiment, load_settings
 from experiments.errors import InputError
 
 MINIMAL = {
@@ -33,7 +33,7 @@ def refusal(change: str) -> str:
 
 @pytest.mark.parametrize("name", experiment_names())
 def test_the_experiments_of_the_package_fit(name):
-    short, experiment = load_form(name)
+    short, experiment = load_settings(name)
     assert short == name
     assert experiment.title
     assert len(experiment.summary) <= 80
@@ -210,7 +210,7 @@ def test_more_problems_are_counted():
 @pytest.mark.parametrize("name", experiment_names())
 def test_the_form_survives_json(name):
     """run.json holds the form; what is read back is the same experiment."""
-    form = load_form(name)[1]
+    form = load_settings(name)[1]
     assert type(form).model_validate_json(form.model_dump_json()) == form
 
 

@@ -11,7 +11,7 @@ import pytest
 import numpy_nn
 import torch_nn
 from compare.spec.model import ModelSpec, architecture_names, find_architecture, model_spec
-from compare.training.sources import sources_of
+from compare.training.run import sources_of
 from experiments import architectures
 from experiments.architectures import softmax_mlp
 from experiments.errors import InputError

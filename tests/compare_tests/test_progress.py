@@ -79,7 +79,7 @@ def test_bars_for_every_side_and_optimizer(tiny, monkeypatch):
 
 
 def test_both_bars_move_when_steps_are_quick(tiny):
-    """A side that is told right after the other one is not left out."""
+    """A backend that is told right after the other one is not left out."""
     console, _ = terminal()
     with observer(tiny(), console) as watching:
         watching.begin("SGD", 0, 100)

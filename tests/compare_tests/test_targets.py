@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from compare.spec.experiment import TrainingSettings
-from compare.spec.targets import NO_CLASS, TARGET_TYPES
+from compare.spec.model import NO_CLASS, TARGET_TYPES
 
 CLASSES = np.array([0, 1, 1, 0])
 

@@ -1,4 +1,4 @@
-"""The architectures: the same network on both sides, of the sizes that their sources give."""
+"""The architectures: the same network in both namespaces, of the sizes that their sources give."""
 
 from __future__ import annotations
 

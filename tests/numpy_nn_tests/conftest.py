@@ -24,7 +24,7 @@ TOLERANCES = {
     ("layout", "float64"): 1e-12,
     # Normal draws: PyTorch's vectorised log, sin and cos in float32 are off by a few ulp.
     ("normal", "float32"): 2e-6,
-    # In float64 both sides use the C library's.
+    # In float64 both backends use the C library's.
     ("normal", "float64"): 1e-15,
 }
 

@@ -113,7 +113,7 @@ def test_a_loss_gives_no_gradient_by_its_target() -> None:
 
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_answers_take_the_place_of_values(wrapped: bool) -> None:
-    """Of both sides, at every kind of hook; that of the input as a value or as a tuple."""
+    """Of both backends, at every kind of hook; that of the input as a value or as a tuple."""
 
     def give(value: Any) -> Any:
         return (value,) if wrapped else value

@@ -1,6 +1,6 @@
 """Every public schedule against PyTorch over 50 steps, from one table.
 
-Both sides compute with Python's floats, in the same order, so equality here is of every bit.
+Both backends compute with Python's floats, in the same order, so equality here is of every bit.
 """
 
 import copy
@@ -61,7 +61,7 @@ CLOSED = ("StepLR", "MultiStepLR", "ExponentialLR", "CosineAnnealingLR", "Linear
 
 
 class Backend:
-    """An optimizer of two groups and a schedule, on one side."""
+    """An optimizer of two groups and a schedule, on one backend."""
 
     def __init__(self, nn: Any, name: str, given: dict[str, Any], optimizer: Any) -> None:
         def parameter(size: int) -> Any:
@@ -113,20 +113,20 @@ def test_equals_torch(name: str, given: Any, optimizer: Any) -> None:
 
 @each_case
 def test_state_goes_to_torch_and_back(name: str, given: Any, optimizer: Any) -> None:
-    """Each side goes on from the other's state, with schedules made anew."""
+    """Each backend goes on from the other's state, with schedules made anew."""
     first = both(name, given, optimizer)
     for metric in metrics()[:20]:
-        for side in first:
-            side.step(metric)
+        for backend in first:
+            backend.step(metric)
     second = both(name, given, optimizer)
-    for side, other in zip(second, reversed(first), strict=True):
+    for backend, other in zip(second, reversed(first), strict=True):
         groups = copy.deepcopy(other.optimizer.state_dict()["param_groups"])
-        own = side.optimizer.state_dict()["state"]  # arrays are test_optimizers' matter
-        side.optimizer.load_state_dict({"state": own, "param_groups": groups})
-        side.schedule.load_state_dict(copy.deepcopy(other.schedule.state_dict()))
+        own = backend.optimizer.state_dict()["state"]  # arrays are test_optimizers' matter
+        backend.optimizer.load_state_dict({"state": own, "param_groups": groups})
+        backend.schedule.load_state_dict(copy.deepcopy(other.schedule.state_dict()))
     for metric in metrics()[20:]:
-        for side in (*first, *second):
-            side.step(metric)
+        for backend in (*first, *second):
+            backend.step(metric)
         compare(first[0], first[1])
         compare(second[0], second[1])
         assert first[0].settings() == second[0].settings()
@@ -138,15 +138,15 @@ def test_resuming_by_last_epoch(name: str, given: Any, optimizer: Any) -> None:
         return
     first = both(name, given, optimizer)
     for _ in range(20):
-        for side in first:
-            side.step(0.0)
-    for side in first:
-        make = getattr(side.nn.optim.lr_scheduler, name)
-        side.schedule = make(side.optimizer, **given, last_epoch=20)
+        for backend in first:
+            backend.step(0.0)
+    for backend in first:
+        make = getattr(backend.nn.optim.lr_scheduler, name)
+        backend.schedule = make(backend.optimizer, **given, last_epoch=20)
     for _ in range(20):
         compare(*first)
-        for side in first:
-            side.step(0.0)
+        for backend in first:
+            backend.step(0.0)
     fresh = Backend(numpy_nn, "ExponentialLR", {"gamma": 1.0}, optimizer)
     for group in fresh.optimizer.param_groups:
         del group["initial_lr"]
@@ -158,10 +158,10 @@ def test_resuming_by_last_epoch(name: str, given: Any, optimizer: Any) -> None:
 def test_a_rate_set_by_hand_is_gone_on_from(name: str, given: Any, optimizer: Any) -> None:
     ours, theirs = both(name, given, optimizer)
     for number, metric in enumerate(metrics()):
-        for side in (ours, theirs):
+        for backend in (ours, theirs):
             if number in (4, 23):
-                side.optimizer.param_groups[1]["lr"] = 0.77
-            side.step(metric)
+                backend.optimizer.param_groups[1]["lr"] = 0.77
+            backend.step(metric)
         compare(ours, theirs)
 
 
@@ -170,12 +170,12 @@ def test_a_rate_set_by_hand_is_gone_on_from(name: str, given: Any, optimizer: An
 def test_chained_schedules(first: Any, second: Any) -> None:
     ours, theirs = both(*second)
     others = [
-        getattr(side.nn.optim.lr_scheduler, first[0])(side.optimizer, **first[1])
-        for side in (ours, theirs)
+        getattr(backend.nn.optim.lr_scheduler, first[0])(backend.optimizer, **first[1])
+        for backend in (ours, theirs)
     ]
     for metric in metrics():
-        for side, other in zip((ours, theirs), others, strict=True):
-            side.step(metric)
+        for backend, other in zip((ours, theirs), others, strict=True):
+            backend.step(metric)
             other.step()
         compare(ours, theirs)
         assert others[0].state_dict() == others[1].state_dict()
@@ -183,16 +183,16 @@ def test_chained_schedules(first: Any, second: Any) -> None:
 
 @each_case
 def test_copies_go_on_alone(name: str, given: Any, optimizer: Any) -> None:
-    side, _ = both(name, given, optimizer)
-    side.step(1.0)
+    backend, _ = both(name, given, optimizer)
+    backend.step(1.0)
     for copied in (
-        copy.deepcopy(side.schedule),
-        pickle.loads(pickle.dumps(side.schedule)),
+        copy.deepcopy(backend.schedule),
+        pickle.loads(pickle.dumps(backend.schedule)),
     ):
-        before = side.settings()
+        before = backend.settings()
         copied.optimizer.step()
         copied.step(*([2.0] if name == "ReduceLROnPlateau" else []))
-        assert side.settings() == before
+        assert backend.settings() == before
 
 
 @pytest.mark.parametrize(("name", "given", "optimizer"), [c for c in CASES if c[0] in CLOSED])
@@ -202,10 +202,10 @@ def test_the_formula_of_the_epoch_alone(name: str, given: Any, optimizer: Any) -
     stepped, _ = both(name, given, optimizer)
     for epoch in range(1, STEPS):
         stepped.step(0.0)
-        for side in (ours, theirs):
-            side.optimizer.step()
+        for backend in (ours, theirs):
+            backend.optimizer.step()
             with pytest.warns(UserWarning, match="The epoch parameter"):
-                side.schedule.step(epoch)
+                backend.schedule.step(epoch)
         compare(ours, theirs)
         for jumped, went in zip(ours.settings(), stepped.settings(), strict=True):
             assert abs(jumped["lr"] - went["lr"]) <= 1e-12 * max(1.0, jumped["lr"])
@@ -217,56 +217,58 @@ def test_the_formula_of_the_epoch_alone(name: str, given: Any, optimizer: Any) -
 
 
 def test_a_plateau_with_a_numbered_epoch() -> None:
-    sides = both("ReduceLROnPlateau", {"patience": 0}, SGD)
+    backends = both("ReduceLROnPlateau", {"patience": 0}, SGD)
     for metric, epoch in [(1.0, 3), (2.0, 9)]:
-        for side in sides:
+        for backend in backends:
             with pytest.warns(UserWarning, match="The epoch parameter"):
-                side.schedule.step(metric, epoch)
-        compare(*sides)
-    sides[0].schedule.step(np.float32(5.0))
-    sides[1].schedule.step(torch.tensor(5.0))
-    compare(*sides)
+                backend.schedule.step(metric, epoch)
+        compare(*backends)
+    backends[0].schedule.step(np.float32(5.0))
+    backends[1].schedule.step(torch.tensor(5.0))
+    compare(*backends)
 
 
 def test_a_group_that_is_added_to_a_plateau() -> None:
     for min_lr in (0.01, [0.01, 0.02]):
-        sides = both("ReduceLROnPlateau", {"patience": 0, "min_lr": min_lr}, SGD)
-        for side in sides:
+        backends = both("ReduceLROnPlateau", {"patience": 0, "min_lr": min_lr}, SGD)
+        for backend in backends:
             one = np.ones(1)
-            parameter = side.nn.Parameter(one if side.nn is numpy_nn else torch.from_numpy(one))
-            side.optimizer.add_param_group({"params": [parameter], "lr": 0.9})
-            side.schedule.step(1.0)
+            parameter = backend.nn.Parameter(
+                one if backend.nn is numpy_nn else torch.from_numpy(one)
+            )
+            backend.optimizer.add_param_group({"params": [parameter], "lr": 0.9})
+            backend.schedule.step(1.0)
             if isinstance(min_lr, list):
                 with pytest.raises(RuntimeError, match="min_lrs"):
-                    side.schedule.step(2.0)
+                    backend.schedule.step(2.0)
             else:
-                side.schedule.step(2.0)
-        compare(*sides)
+                backend.schedule.step(2.0)
+        compare(*backends)
 
 
 def test_warnings_are_torchs() -> None:
-    for side in both("ExponentialLR", {"gamma": 0.5}, SGD):
+    for backend in both("ExponentialLR", {"gamma": 0.5}, SGD):
         with pytest.warns(UserWarning, match="before `optimizer.step"):
-            side.schedule.step()
+            backend.schedule.step()
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            side.schedule.step()
+            backend.schedule.step()
         with pytest.warns(UserWarning, match="get_last_lr"):
-            side.schedule.get_lr()
+            backend.schedule.get_lr()
     for nn in (numpy_nn, torch_nn):  # a step made before the schedule does not count
-        side = Backend(nn, "ReduceLROnPlateau", {}, SGD)
-        side.optimizer.step()
-        schedule = nn.optim.lr_scheduler.StepLR(side.optimizer, 3)
+        backend = Backend(nn, "ReduceLROnPlateau", {}, SGD)
+        backend.optimizer.step()
+        schedule = nn.optim.lr_scheduler.StepLR(backend.optimizer, 3)
         with pytest.warns(UserWarning, match="before `optimizer.step"):
             schedule.step()
 
 
 def test_more_steps_than_the_cycle_has() -> None:
-    for side in both("OneCycleLR", {"max_lr": 0.1, "total_steps": 4}, SGD):
+    for backend in both("OneCycleLR", {"max_lr": 0.1, "total_steps": 4}, SGD):
         for _ in range(4):
-            side.step(0.0)
+            backend.step(0.0)
         with pytest.raises(ValueError, match=r"Tried to step 5 times.*total steps is 4"):
-            side.step(0.0)
+            backend.step(0.0)
 
 
 REFUSED = [

@@ -86,8 +86,8 @@ TWO_OF_EACH = [
 IDS = [f"{name} {settings}" for name, settings in CASES]
 
 
-class Sides:
-    """The same parameters on both sides, and the same random gradients."""
+class Backends:
+    """The same parameters on both backends, and the same random gradients."""
 
     def __init__(self, dtype: str = "float64", shapes: Any = SHAPES) -> None:
         self.rng = np.random.default_rng(0)
@@ -119,10 +119,10 @@ class Sides:
                     close(state[name], value.numpy(), "optimizer", f"{name} of {number}")
 
 
-def make(sides: Sides, name: str, settings: dict[str, Any]) -> tuple[Any, Any]:
+def make(backends: Backends, name: str, settings: dict[str, Any]) -> tuple[Any, Any]:
     return (
-        getattr(numpy_nn.optim, name)(sides.numpy, **settings),
-        getattr(torch_nn.optim, name)(sides.torch, **settings),
+        getattr(numpy_nn.optim, name)(backends.numpy, **settings),
+        getattr(torch_nn.optim, name)(backends.torch, **settings),
     )
 
 
@@ -130,19 +130,19 @@ def make(sides: Sides, name: str, settings: dict[str, Any]) -> tuple[Any, Any]:
 @pytest.mark.parametrize(("name", "settings"), CASES, ids=IDS)
 def test_equals_torch(name: str, settings: dict[str, Any], dtype: str, close: Any) -> None:
     # How values are cut into pieces does not depend on the settings.
-    sides = Sides(dtype, LARGE if (name, settings) in TWO_OF_EACH else SHAPES)
-    optimizer, reference = make(sides, name, settings)
+    backends = Backends(dtype, LARGE if (name, settings) in TWO_OF_EACH else SHAPES)
+    optimizer, reference = make(backends, name, settings)
     # A wrong dtype shows at once; what only adds up shows in float64.
     for _ in range(STEPS if dtype == "float64" else 5):
-        sides.draw_gradients()
-        gradients = [p.grad.copy() for p in sides.numpy]  # type: ignore[union-attr]
+        backends.draw_gradients()
+        gradients = [p.grad.copy() for p in backends.numpy]  # type: ignore[union-attr]
         optimizer.step()
         reference.step()
-        for parameter, gradient in zip(sides.numpy, gradients, strict=True):
+        for parameter, gradient in zip(backends.numpy, gradients, strict=True):
             assert parameter.grad is not None
             assert (parameter.grad == gradient).all(), "the gradient was modified"
-    sides.compare(close)
-    sides.compare_state(optimizer, reference, close)
+    backends.compare(close)
+    backends.compare_state(optimizer, reference, close)
 
 
 @pytest.mark.parametrize(("name", "settings"), CASES, ids=IDS)
@@ -150,13 +150,13 @@ def test_parameters_without_a_gradient_are_skipped(
     name: str, settings: dict[str, Any], close: Any
 ) -> None:
     """Neither they nor their state move, and their own count of steps stays behind."""
-    sides = Sides()
-    optimizer, reference = make(sides, name, settings)
+    backends = Backends()
+    optimizer, reference = make(backends, name, settings)
     for without in [(0,), (), (1, 3), (2, 3, 4), (0, 1, 2, 3, 4, 5, 6), (6,), (), (0, 2, 4, 6)]:
-        sides.draw_gradients(without)
+        backends.draw_gradients(without)
         optimizer.step()
         reference.step()
-        sides.compare(close)
+        backends.compare(close)
     ours = optimizer.state_dict()["state"]
     for number, expected in reference.state_dict()["state"].items():
         if "step" in expected:
@@ -167,18 +167,18 @@ def test_parameters_without_a_gradient_are_skipped(
 def test_arrays_put_in_place_of_data_are_taken_over(
     name: str, settings: dict[str, Any], close: Any
 ) -> None:
-    sides = Sides()
-    optimizer, reference = make(sides, name, settings)
+    backends = Backends()
+    optimizer, reference = make(backends, name, settings)
     for step in range(6):
         if step in (1, 3):
-            for p, q in zip(sides.numpy[step:], sides.torch[step:], strict=True):
-                value = np.asarray(sides.rng.normal(size=p.shape))
+            for p, q in zip(backends.numpy[step:], backends.torch[step:], strict=True):
+                value = np.asarray(backends.rng.normal(size=p.shape))
                 p.data = np.asfortranarray(value).reshape(value.shape)
                 q.data = torch.from_numpy(value.copy())
-        sides.draw_gradients()
+        backends.draw_gradients()
         optimizer.step()
         reference.step()
-        sides.compare(close)
+        backends.compare(close)
 
 
 def test_an_array_of_another_shape_or_dtype_is_refused() -> None:
@@ -192,62 +192,62 @@ def test_an_array_of_another_shape_or_dtype_is_refused() -> None:
 
 
 def test_state_written_by_hand_is_taken_over(close: Any) -> None:
-    sides = Sides(shapes=[(3,), (4,)])
-    optimizer, reference = make(sides, "Adam", {"lr": 0.1})
+    backends = Backends(shapes=[(3,), (4,)])
+    optimizer, reference = make(backends, "Adam", {"lr": 0.1})
     for _ in range(3):
-        sides.draw_gradients()
+        backends.draw_gradients()
         optimizer.step()
         reference.step()
-        value = sides.rng.random(4)
-        optimizer.state[sides.numpy[1]]["exp_avg_sq"] = value
-        reference.state[sides.torch[1]]["exp_avg_sq"] = torch.from_numpy(value.copy())
-    sides.compare(close)
+        value = backends.rng.random(4)
+        optimizer.state[backends.numpy[1]]["exp_avg_sq"] = value
+        reference.state[backends.torch[1]]["exp_avg_sq"] = torch.from_numpy(value.copy())
+    backends.compare(close)
 
 
 @pytest.mark.parametrize(("name", "settings"), CASES, ids=IDS)
 def test_groups_with_settings_of_their_own(name: str, settings: dict[str, Any], close: Any) -> None:
-    sides = Sides()
+    backends = Backends()
 
     def groups(params: list[Any]) -> list[dict[str, Any]]:
         return [{"params": params[:3], "lr": 0.01}, {"params": params[3]}]
 
-    optimizer = getattr(numpy_nn.optim, name)(groups(sides.numpy), **settings)
-    reference = getattr(torch_nn.optim, name)(groups(sides.torch), **settings)
+    optimizer = getattr(numpy_nn.optim, name)(groups(backends.numpy), **settings)
+    reference = getattr(torch_nn.optim, name)(groups(backends.torch), **settings)
     other = {"weight_decay": 0.2} if name != "Rprop" else {"etas": (0.4, 1.5)}
-    optimizer.add_param_group({"params": sides.numpy[4:], **other})
-    reference.add_param_group({"params": sides.torch[4:], **other})
+    optimizer.add_param_group({"params": backends.numpy[4:], **other})
+    reference.add_param_group({"params": backends.torch[4:], **other})
     for step in range(STEPS):
-        for side in (optimizer, reference):  # as a scheduler does
-            side.param_groups[1]["lr"] = 0.1 / (step + 1)
-        sides.draw_gradients()
+        for backend in (optimizer, reference):  # as a scheduler does
+            backend.param_groups[1]["lr"] = 0.1 / (step + 1)
+        backends.draw_gradients()
         optimizer.step()
         reference.step()
-    sides.compare(close)
-    sides.compare_state(optimizer, reference, close)
+    backends.compare(close)
+    backends.compare_state(optimizer, reference, close)
     assert repr(optimizer) == repr(reference)
 
 
 @pytest.mark.parametrize(("name", "settings"), CASES, ids=IDS)
 def test_parameters_of_two_dtypes(name: str, settings: dict[str, Any], close: Any) -> None:
-    sides = Sides()
+    backends = Backends()
     for number in (0, 3, 4):
-        sides.numpy[number].data = sides.numpy[number].data.astype(np.float32)
-        sides.torch[number].data = sides.torch[number].data.float()
-    optimizer, reference = make(sides, name, settings)
+        backends.numpy[number].data = backends.numpy[number].data.astype(np.float32)
+        backends.torch[number].data = backends.torch[number].data.float()
+    optimizer, reference = make(backends, name, settings)
     for _ in range(STEPS):
-        sides.draw_gradients()
+        backends.draw_gradients()
         optimizer.step()
         reference.step()
-    sides.compare(close)
+    backends.compare(close)
 
 
 @pytest.mark.parametrize(("name", "settings"), CASES, ids=IDS)
 def test_state_goes_to_torch_and_back(name: str, settings: dict[str, Any], close: Any) -> None:
-    """Five steps; each side goes on from the other's state for five more."""
-    sides = Sides()
-    optimizer, reference = make(sides, name, settings)
+    """Five steps; each backend goes on from the other's state for five more."""
+    backends = Backends()
+    optimizer, reference = make(backends, name, settings)
     for _ in range(5):
-        sides.draw_gradients(without=(2,))
+        backends.draw_gradients(without=(2,))
         optimizer.step()
         reference.step()
     ours, theirs = optimizer.state_dict(), reference.state_dict()
@@ -260,53 +260,53 @@ def test_state_goes_to_torch_and_back(name: str, settings: dict[str, Any], close
         }
         for number, state in ours["state"].items()
     }
-    optimizer, reference = make(sides, name, {"lr": 7.0})
+    optimizer, reference = make(backends, name, {"lr": 7.0})
     optimizer.load_state_dict(theirs)
     reference.load_state_dict({**ours, "state": as_tensors})
     for _ in range(5):
-        sides.draw_gradients()
+        backends.draw_gradients()
         optimizer.step()
         reference.step()
-    sides.compare(close)
-    sides.compare_state(optimizer, reference, close)
+    backends.compare(close)
+    backends.compare_state(optimizer, reference, close)
 
 
 @pytest.mark.parametrize(("name", "settings"), CASES, ids=IDS)
 @pytest.mark.parametrize("how", [copy.deepcopy, lambda both: pickle.loads(pickle.dumps(both))])
 def test_copies_train_on_alone(name: str, settings: dict[str, Any], how: Any) -> None:
-    sides = Sides(shapes=[(3, 4), (5,)])
-    optimizer, _ = make(sides, name, {**settings, "lr": 0.1})
-    sides.draw_gradients()
+    backends = Backends(shapes=[(3, 4), (5,)])
+    optimizer, _ = make(backends, name, {**settings, "lr": 0.1})
+    backends.draw_gradients()
     optimizer.step()
-    copied_params, copied = how((sides.numpy, optimizer))
-    before = [p.data.copy() for p in sides.numpy]
+    copied_params, copied = how((backends.numpy, optimizer))
+    before = [p.data.copy() for p in backends.numpy]
     copied.step()
-    assert all((p.data == b).all() for p, b in zip(sides.numpy, before, strict=True))
+    assert all((p.data == b).all() for p, b in zip(backends.numpy, before, strict=True))
     optimizer.step()
-    for p, c in zip(sides.numpy, copied_params, strict=True):
+    for p, c in zip(backends.numpy, copied_params, strict=True):
         assert (p.data == c.data).all()
         assert (p.data != before[0]).any() if p.shape == before[0].shape else True
 
 
 def test_parameters_lie_in_one_array() -> None:
-    sides = Sides()
-    values = [p.data.copy() for p in sides.numpy]
-    SGD(sides.numpy)
-    bases = {id(p.data.base) for p in sides.numpy if p.numel()}
+    backends = Backends()
+    values = [p.data.copy() for p in backends.numpy]
+    SGD(backends.numpy)
+    bases = {id(p.data.base) for p in backends.numpy if p.numel()}
     assert len(bases) == 1
-    for parameter, value in zip(sides.numpy, values, strict=True):
+    for parameter, value in zip(backends.numpy, values, strict=True):
         assert (parameter.data == value).all()
 
 
 def test_two_optimizers_of_the_same_parameter(close: Any) -> None:
-    sides = Sides(shapes=[(3,)])
-    pairs = [make(sides, "SGD", {"lr": 0.1}), make(sides, "Adam", {"lr": 0.1})]
+    backends = Backends(shapes=[(3,)])
+    pairs = [make(backends, "SGD", {"lr": 0.1}), make(backends, "Adam", {"lr": 0.1})]
     for _ in range(3):
         for pair in pairs:
-            sides.draw_gradients()
-            for side in pair:
-                side.step()
-    sides.compare(close)
+            backends.draw_gradients()
+            for backend in pair:
+                backend.step()
+    backends.compare(close)
 
 
 def test_zero_grad() -> None:
@@ -460,29 +460,29 @@ def test_any_settings(data: Any, name: str) -> None:
     chosen = data.draw(st.fixed_dictionaries({}, optional={n: ARGUMENTS[n] for n in names}))
     if chosen.get("nesterov"):
         chosen |= {"momentum": chosen.get("momentum") or 0.5, "dampening": 0}
-    sides = Sides(shapes=[(3,), (2, 2), ()])
-    optimizer, reference = make(sides, name, chosen)
+    backends = Backends(shapes=[(3,), (2, 2), ()])
+    optimizer, reference = make(backends, name, chosen)
     fixed = {"nesterov", "momentum", "amsgrad", "centered"}  # others may change as one goes along
     for step in range(8):
-        sides.draw_gradients(without=data.draw(st.sampled_from([(), (0,), (1, 2)])))
-        if step == 4 and sides.numpy[0].grad is not None:
-            sides.numpy[0].grad[:] = 0
-            sides.torch[0].grad.zero_()  # type: ignore[union-attr]
+        backends.draw_gradients(without=data.draw(st.sampled_from([(), (0,), (1, 2)])))
+        if step == 4 and backends.numpy[0].grad is not None:
+            backends.numpy[0].grad[:] = 0
+            backends.torch[0].grad.zero_()  # type: ignore[union-attr]
         change = data.draw(st.sampled_from([n for n in names if n not in fixed]))
         value = data.draw(ARGUMENTS[change])
         if change != "dampening" or not optimizer.param_groups[0]["nesterov"]:
             optimizer.param_groups[0][change] = reference.param_groups[0][change] = value
         optimizer.step()
         reference.step()
-    for p, q in zip(sides.numpy, sides.torch, strict=True):
+    for p, q in zip(backends.numpy, backends.torch, strict=True):
         expected = q.detach().numpy()
         np.testing.assert_allclose(p.data, expected, rtol=1e-11, atol=1e-12)
 
 
 def test_the_sum_of_adagrad_is_there_from_the_start() -> None:
-    sides = Sides(shapes=[(2,), (3,)])
-    for side, parameters in (("numpy", sides.numpy), ("torch", sides.torch)):
-        namespace = numpy_nn if side == "numpy" else torch_nn
+    backends = Backends(shapes=[(2,), (3,)])
+    for backend, parameters in (("numpy", backends.numpy), ("torch", backends.torch)):
+        namespace = numpy_nn if backend == "numpy" else torch_nn
         optimizer = namespace.optim.Adagrad(parameters, initial_accumulator_value=0.5)
         state = optimizer.state_dict()["state"]
         assert [float(state[i]["step"]) for i in (0, 1)] == [0.0, 0.0]
@@ -491,13 +491,13 @@ def test_the_sum_of_adagrad_is_there_from_the_start() -> None:
 
 def test_the_sum_of_adagrad_starts_at_the_constructors_value() -> None:
     """In every group, whatever the group says, as in PyTorch."""
-    sides = Sides(shapes=[(2,), (3,), (4,)])
-    for namespace, (p, q, r) in ((numpy_nn, sides.numpy), (torch_nn, sides.torch)):
+    backends = Backends(shapes=[(2,), (3,), (4,)])
+    for namespace, (p, q, r) in ((numpy_nn, backends.numpy), (torch_nn, backends.torch)):
         groups = [{"params": p}, {"params": q, "initial_accumulator_value": 9.0}]
         optimizer = namespace.optim.Adagrad(groups, initial_accumulator_value=0.5)
         optimizer.add_param_group({"params": r, "initial_accumulator_value": 9.0})
         assert r not in optimizer.state
-        sides.draw_gradients()
+        backends.draw_gradients()
         r.grad = r.grad * 0
         optimizer.step()
         assert optimizer.state[r]["sum"].tolist() == [0.5] * 4
@@ -507,37 +507,39 @@ def test_the_sum_of_adagrad_starts_at_the_constructors_value() -> None:
 @pytest.mark.parametrize("name", sorted({name for name, _ in CASES}))
 def test_infinite_gradients_and_nan(name: str) -> None:
     """They go where they go in PyTorch, and nobody is warned."""
-    sides = Sides(shapes=[(6,)])
-    optimizer, reference = make(sides, name, {"lr": 0.1})
+    backends = Backends(shapes=[(6,)])
+    optimizer, reference = make(backends, name, {"lr": 0.1})
     for gradient in ([1, np.nan, np.inf, -np.inf, 0, 1e200], [1, 1, 1, np.nan, 0, 3e200]):
-        sides.numpy[0].grad = np.array(gradient, float)
-        sides.torch[0].grad = torch.tensor(gradient, dtype=torch.float64)
+        backends.numpy[0].grad = np.array(gradient, float)
+        backends.torch[0].grad = torch.tensor(gradient, dtype=torch.float64)
         optimizer.step()
         reference.step()
-        np.testing.assert_allclose(sides.numpy[0].data, sides.torch[0].detach().numpy(), rtol=1e-12)
+        np.testing.assert_allclose(
+            backends.numpy[0].data, backends.torch[0].detach().numpy(), rtol=1e-12
+        )
 
 
 def test_adamw_goes_on_from_adam() -> None:
     """The weight decay is decoupled then, as it is in PyTorch."""
-    sides = Sides(shapes=[(2,)])
-    optimizer, reference = make(sides, "Adam", {"weight_decay": 0.1})
-    after = make(sides, "AdamW", {})
-    for side, following in zip((optimizer, reference), after, strict=True):
-        following.load_state_dict(side.state_dict())
+    backends = Backends(shapes=[(2,)])
+    optimizer, reference = make(backends, "Adam", {"weight_decay": 0.1})
+    after = make(backends, "AdamW", {})
+    for backend, following in zip((optimizer, reference), after, strict=True):
+        following.load_state_dict(backend.state_dict())
         group = following.param_groups[0]
         assert (group["weight_decay"], group["decoupled_weight_decay"]) == (0.1, True)
 
 
 def test_the_product_of_nadam_has_torchs_precision() -> None:
     """float32 at first, and the parameters' dtype after loading."""
-    sides = Sides(shapes=[(2,)])
-    optimizer, reference = make(sides, "NAdam", {})
+    backends = Backends(shapes=[(2,)])
+    optimizer, reference = make(backends, "NAdam", {})
     for number, dtype in enumerate((np.float32, np.float64)):
-        sides.draw_gradients()
+        backends.draw_gradients()
         optimizer.step()
         reference.step()
-        product = optimizer.state[sides.numpy[0]]["mu_product"]
-        expected = reference.state[sides.torch[0]]["mu_product"].numpy()
+        product = optimizer.state[backends.numpy[0]]["mu_product"]
+        expected = reference.state[backends.torch[0]]["mu_product"].numpy()
         assert product.dtype == expected.dtype == dtype
         assert product == expected
         if number == 0:

@@ -15,7 +15,7 @@ import pytest
 from compare.demos.run import run_demo
 from compare.records.directory import RunDirectory
 from compare.records.run import Run, read_run
-from compare.spec.loading import load_form
+from compare.spec.loading import load_settings
 from reports.demos import demo_documents
 from reports.markdown import markdown
 from reports.report import write_report
@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run_of(demo, folder, *changes, **options) -> Run:
-    name, settings = load_form(demo, changes)
+    name, settings = load_settings(demo, changes)
     command = f"nncompare run {demo} --out /somewhere"
     run_demo(name, settings, RunDirectory(folder), command=command, **options)
     return read_run(folder)

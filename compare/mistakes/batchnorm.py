@@ -113,4 +113,4 @@ def batch_norm(layer: Any) -> Iterator[Mistake]:
     )
 
 
-NORMALISATION: Catalogue = {"BatchNorm1d": batch_norm, "BatchNorm2d": batch_norm}
+BATCHNORM: Catalogue = {"BatchNorm1d": batch_norm, "BatchNorm2d": batch_norm}
