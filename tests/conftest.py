@@ -23,19 +23,19 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 import pytest  # noqa: E402
 
 
-class Completed(NamedTuple):
-    """How a command ended, as ``subprocess.CompletedProcess`` has it."""
+class Ended(NamedTuple):
+    """How a command ended, and what it printed."""
 
-    returncode: int
-    stdout: str
-    stderr: str
+    status: int
+    out: str
+    err: str
 
 
 @pytest.fixture
-def command(monkeypatch, capfd) -> Callable[..., Completed]:
+def command_line(monkeypatch, capfd) -> Callable[..., Ended]:
     """Call ``nncompare`` with these arguments in this process, where PyTorch is loaded already."""
 
-    def call(*arguments: object) -> Completed:
+    def call(*arguments: object) -> Ended:
         from compare import cli
 
         monkeypatch.setattr(sys, "argv", ["nncompare", *map(str, arguments)])
@@ -47,7 +47,7 @@ def command(monkeypatch, capfd) -> Callable[..., Completed]:
         finally:
             signal.signal(signal.SIGTERM, before)
         captured = capfd.readouterr()
-        return Completed(ending.value.code, captured.out, captured.err)
+        return Ended(ending.value.code, captured.out, captured.err)
 
     return call
 

@@ -54,14 +54,14 @@ def test_all_of_them_are_there():
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=LONG.get(n, ())) for n in SMALLER])
-def test_two_steps_of_each_training(name, command, markdown_alone, tmp_path):
+def test_two_steps_of_each_training(name, command_line, markdown_alone, tmp_path):
     """Every network, loss, layout, optimizer and initialisation, and the figures of its own."""
     _, form = load_settings(name)
     changes = [*SMALLER[name], *(ANY_TRAINING if isinstance(form, Experiment) else [])]
     words = [word for change in changes for word in ("--set", change)]
     out = tmp_path / name
-    done = command("run", name, "--sample", "--max-steps", 2, "--out", out, *words)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    done = command_line("run", name, "--sample", "--max-steps", 2, "--out", out, *words)
+    assert done.status == 0, done.out[-2000:] + done.err
     if isinstance(form, Experiment):
         record = read_run(out).record
         assert record.status == "complete"
@@ -73,11 +73,11 @@ def test_two_steps_of_each_training(name, command, markdown_alone, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMALLER)
-def test_five_steps_from_every_seed(name, command, tmp_path):
+def test_five_steps_from_every_seed(name, command_line, tmp_path):
     """The networks in their own size, every case and seed, and the three documents."""
     out = tmp_path / name
-    done = command("run", name, "--sample", "--max-steps", 5, "--out", out)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    done = command_line("run", name, "--sample", "--max-steps", 5, "--out", out)
+    assert done.status == 0, done.out[-2000:] + done.err
     for file in ("run.json", "parity.csv", "report/report.md", "report/report.html"):
         assert (out / file).stat().st_size > 0
     assert (out / "report" / "report.pdf").read_bytes().startswith(b"%PDF")

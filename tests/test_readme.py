@@ -96,13 +96,13 @@ def test_the_first_command_writes_a_report(first_run):
 @pytest.mark.parametrize(
     "words", [line for line in commands() if line != FIRST and not any(w in line for w in SLOW)]
 )
-def test_a_command_runs(words, command, markdown_alone, first_run, tmp_path, monkeypatch):
+def test_a_command_runs(words, command_line, markdown_alone, first_run, tmp_path, monkeypatch):
     folder = tmp_path / "run"
     shutil.copytree(first_run[0], folder)
     monkeypatch.chdir(tmp_path)
-    done = command(*shlex.split(filled_in(words, folder))[1:])
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
+    done = command_line(*shlex.split(filled_in(words, folder))[1:])
+    assert done.status == 0, done.err
+    assert done.out.strip()
 
 
 @pytest.mark.slow

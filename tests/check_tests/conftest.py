@@ -6,12 +6,10 @@ would get. Those in which the process matters start one (``check_in_sandbox``, `
 
 from __future__ import annotations
 
-import signal
-import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import pytest
 from planted.in_process import check_in_process
@@ -111,35 +109,8 @@ def check_in_sandbox(write) -> Callable[..., Outcome]:
     return run
 
 
-class Ended(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-
 @pytest.fixture
-def command_line(monkeypatch, capfd) -> Callable[..., Ended]:
-    """Call the command line in this process; homeworks run in processes of their own."""
-
-    def call(*arguments: object) -> Ended:
-        from compare import cli
-
-        monkeypatch.setattr(sys, "argv", ["nncompare", *map(str, arguments)])
-        before = signal.getsignal(signal.SIGTERM)
-        capfd.readouterr()
-        try:
-            with pytest.raises(SystemExit) as ending:
-                cli.main()
-        finally:
-            signal.signal(signal.SIGTERM, before)
-        captured = capfd.readouterr()
-        return Ended(ending.value.code, captured.out, captured.err)
-
-    return call
-
-
-@pytest.fixture
-def nncompare(command_line, monkeypatch) -> Callable[..., Ended]:
+def nncompare(command_line, monkeypatch) -> Callable[..., Any]:
     """The command line, with homeworks run in this process."""
     monkeypatch.setattr("compare.commands.check.check_homework", check_in_process)
     return command_line

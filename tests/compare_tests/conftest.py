@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any
 
 import pytest
 from planted.moods import AT_HOME
@@ -42,12 +41,6 @@ class Silent:
     def epoch(self, backend, epoch, split, loss, accuracy): ...
     def end(self, training): ...
     def failed(self, failure): ...
-
-
-class Ended(NamedTuple):
-    status: int
-    out: str
-    err: str
 
 
 @pytest.fixture(scope="session")
@@ -88,27 +81,12 @@ def finished(tiny, train, tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def nncompare(monkeypatch, capfd) -> Callable[..., Ended]:
+def nncompare(command_line, monkeypatch) -> Callable[..., Any]:
     """Call the command line here; the report is another package's affair and is not written."""
     fake = ModuleType("reports.report")
     fake.write_report = lambda path: [Path(path) / "report" / "report.md"]  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "reports.report", fake)
-
-    def call(*arguments: object) -> Ended:
-        from compare import cli
-
-        monkeypatch.setattr(sys, "argv", ["nncompare", *map(str, arguments)])
-        before = signal.getsignal(signal.SIGTERM)
-        capfd.readouterr()
-        try:
-            with pytest.raises(SystemExit) as ending:
-                cli.main()
-        finally:
-            signal.signal(signal.SIGTERM, before)
-        captured = capfd.readouterr()
-        return Ended(ending.value.code, captured.out, captured.err)
-
-    return call
+    return command_line
 
 
 @pytest.fixture(scope="session")
