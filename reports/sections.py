@@ -20,7 +20,7 @@ from reports.statistics import (
     over_seeds,
     ranking,
     reported_here,
-    together,
+    totals,
 )
 from reports.tables import BEST, MOST_EQUALITIES, MOST_ROWS, WORST, tables_of
 from reports.text import code, command_line, day, escaped, plural
@@ -147,10 +147,10 @@ def _results(run: Run, trainings: Sequence[TrainingStatistics]) -> dict[str, Any
         "measure": measure(run),
         "ranking_measure": ranking_measure(run),
         "dtype": experiment.training.dtype,
-        "all": together(run, trainings),
+        "all": totals(run, trainings),
         "detailed": detailed,
         "wrong": failed,
-        "others": together(run, others),
+        "others": totals(run, others),
         "ranking": ranking(run, trainings),
         "choice": _choice(run),
         "pairs": compared_pairs(run, trainings),

@@ -12,7 +12,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from compare.analysis.intervals import Interval, mean_interval
+from compare.analysis.intervals import (
+    Interval,
+    mcnemar_test,
+    mean_interval,
+    wilson_interval,
+)
 from compare.analysis.quantities import (
     BACKENDS,
     StepTime,
@@ -225,7 +230,7 @@ class TrainingStatistics:
         if targets is None or "numpy" not in self.predicted:
             return None
         right = int((self.predicted["numpy"] == targets).sum())
-        return Share(right / len(targets), *wilson(right, len(targets)), len(targets))
+        return Share(right / len(targets), *wilson_interval(right, len(targets)), len(targets))
 
     @cached_property
     def confusions(self) -> dict[str, Confusions]:
@@ -252,7 +257,7 @@ class TrainingStatistics:
         return int((self.predicted["numpy"] != self.predicted["torch"]).sum())
 
 
-class Together(NamedTuple):
+class Totals(NamedTuple):
     """The numbers of several trainings taken together.
 
     Attributes:
@@ -276,11 +281,11 @@ class Together(NamedTuple):
     time_ratios: list[float]
 
 
-def together(run: Run, trainings: Sequence[TrainingStatistics]) -> Together:
+def totals(run: Run, trainings: Sequence[TrainingStatistics]) -> Totals:
     """Add up the numbers of several trainings."""
     name = measure(run)
     finals = [[training.final(backend, name) for backend in BACKENDS] for training in trainings]
-    return Together(
+    return Totals(
         len(trainings),
         sum(training.verdict.compared for training in trainings),
         sum(training.verdict.failed for training in trainings),
@@ -381,7 +386,7 @@ def compared_pairs(run: Run, trainings: Sequence[TrainingStatistics]) -> list[Pa
         right_a, right_b = (t.predicted["numpy"] == targets for t in (a, b))
         only = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
         accuracies = float(right_a.mean()), float(right_b.mean())
-        found.append(Pair((a.label, b.label), accuracies, only, mcnemar(*only)))
+        found.append(Pair((a.label, b.label), accuracies, only, mcnemar_test(*only)))
     return found
 
 
@@ -441,22 +446,6 @@ def confusions(targets: np.ndarray, predicted: np.ndarray) -> list[tuple[int, in
     pairs = Counter(zip(targets[wrong].tolist(), predicted[wrong].tolist(), strict=True))
     ordered = sorted(pairs.items(), key=lambda item: (-item[1], item[0]))
     return [(true, taken, times) for (true, taken), times in ordered]
-
-
-def mcnemar(only_first: int, only_second: int) -> float:
-    """p of McNemar's exact test: is being right alone as likely for either? Two-sided."""
-    from scipy.stats import binomtest
-
-    total = only_first + only_second
-    return float(binomtest(only_first, total).pvalue) if total else 1.0
-
-
-def wilson(right: int, rows: int) -> tuple[float, float]:
-    """Wilson's 95% interval of a share."""
-    from scipy.stats import binomtest
-
-    interval = binomtest(right, rows).proportion_ci(0.95, method="wilson")
-    return float(interval.low), float(interval.high)
 
 
 def spread(values: Sequence[float]) -> tuple[float, float | None]:

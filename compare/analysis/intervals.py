@@ -1,4 +1,4 @@
-"""Statistics of a few values, one a seed: Student's interval of the mean, and equivalence.
+"""Statistics: Student's interval of a mean and equivalence over seeds, a share, two shares.
 
 Whether both backends end equally good over seeds is shown as equivalence, not as the absence of a
 difference.
@@ -192,3 +192,19 @@ def _equality(run: Run, label: str, differences: Sequence[float | None]) -> Equa
     elif len(known) == 1:
         reason = "there is only one seed"
     return Equality(label, known, test, reason)
+
+
+def mcnemar_test(only_first: int, only_second: int) -> float:
+    """p of McNemar's exact test: is being right alone as likely for either? Two-sided."""
+    from scipy.stats import binomtest  # loaded by who asks: it takes a third of a second
+
+    total = only_first + only_second
+    return float(binomtest(only_first, total).pvalue) if total else 1.0
+
+
+def wilson_interval(right: int, rows: int) -> tuple[float, float]:
+    """Wilson's 95% interval of a share."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(right, rows).proportion_ci(0.95, method="wilson")
+    return float(interval.low), float(interval.high)

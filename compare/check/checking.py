@@ -243,7 +243,7 @@ def find_cases(assignment: Assignment, contract: Contract, options: Options) -> 
     if options.golden is not None:
         return [c for c in options.golden.cases if (layers if c.given else functions)]
     try:
-        from compare.check.questions import make_cases
+        from compare.check.cases import make_cases
     except ModuleNotFoundError as error:
         raise InputError(
             f"PyTorch is not installed ({error}): check with --golden FILE, made by nncompare "

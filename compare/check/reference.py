@@ -1,6 +1,6 @@
 """PyTorch's values for a batch, in float64 and float32, and the sizes of these values.
 
-Only this file and :mod:`questions` need PyTorch; without it, a golden file takes their place.
+Only this file and :mod:`cases` need PyTorch; without it, a golden file takes their place.
 """
 
 from __future__ import annotations

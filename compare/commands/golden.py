@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from compare.check.architecture import load_architecture
+from compare.check.cases import make_cases
 from compare.check.contract import LOSS_CLASSES, Assignment
 from compare.check.golden import Golden, write_golden
-from compare.check.questions import make_cases
 from compare.commands.check import optimizer_settings
 from experiments.errors import InputError
 

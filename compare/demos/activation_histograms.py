@@ -13,7 +13,7 @@ from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.protocol import Arrays
 from compare.backends.torch_backend import TorchBackend
 from compare.parity import tolerances
-from compare.parity.comparison import Comparison, Opinions, References, compare_sites
+from compare.parity.comparison import Comparison, References, SiteValues, compare_sites
 from compare.parity.initial import compare_initial
 from compare.parity.module_sizes import module_sizes
 from compare.parity.stages import longest_sum
@@ -135,12 +135,12 @@ def _compare_modules(
         )
         sizes = {site: _size(references, call.name, state, call.input)}
         dtype = str(call.output.dtype)
-        opinions = {
-            "float64": Opinions("float64", numpy64, torch64, torch64, sizes),
+        site_values = {
+            "float64": SiteValues("float64", numpy64, torch64, torch64, sizes),
             # A network computed in float64 replaces the one computed again.
-            dtype: Opinions(dtype, {site: call.output}, torch32, torch64, sizes),
+            dtype: SiteValues(dtype, {site: call.output}, torch32, torch64, sizes),
         }
-        yield from compare_sites(longest_sum(call, state), opinions.values())
+        yield from compare_sites(longest_sum(call, state), site_values.values())
 
 
 def _compare_whole(

@@ -15,7 +15,7 @@ from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.protocol import Arrays
 from compare.backends.torch_backend import TorchBackend
 from compare.parity.certificate import certify_update
-from compare.parity.comparison import Comparison, Opinions, References, compare_sites
+from compare.parity.comparison import Comparison, References, SiteValues, compare_sites
 from compare.parity.initial import compare_initial
 from compare.records.run import TrainingRecord
 from compare.records.tables import ParityRow, PathRow
@@ -191,12 +191,12 @@ class _Path:
         numpy64 = sites(*surface(at.astype(np.float64), self.divisors))
         torch32 = sites(*surface_by_autograd(at, self.divisors, "float32"))
         actual = sites(call.output, call.grad_input)
-        opinions = {
-            "float64": Opinions("float64", numpy64, referee, referee, sizes),
+        site_values = {
+            "float64": SiteValues("float64", numpy64, referee, referee, sizes),
             # A path computed in float64 replaces the one computed again.
-            step.dtype: Opinions(step.dtype, actual, torch32, referee, sizes),
+            step.dtype: SiteValues(step.dtype, actual, torch32, referee, sizes),
         }
-        yield from compare_sites(2, opinions.values())
+        yield from compare_sites(2, site_values.values())
 
 
 def _readable(site: str) -> str:

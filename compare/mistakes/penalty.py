@@ -235,5 +235,5 @@ def _same(a: float, b: float) -> bool:
 
 def reproduces(found: np.ndarray, value: np.ndarray) -> bool:
     """Whether two arrays agree to rounding of the largest value of the second."""
-    size = float(np.max(np.abs(value), initial=tolerances.LEAST_LARGEST))
+    size = float(np.max(np.abs(value), initial=tolerances.SMALLEST_SCALE))
     return tolerances.whole_error(found, value, size) <= tolerances.REPRODUCED

@@ -25,8 +25,8 @@ from compare.backends.protocol import Arrays
 from compare.parity import tolerances
 from compare.parity.comparison import (
     Comparison,
-    Opinions,
     References,
+    SiteValues,
     compare_sites,
     in_execution_order,
 )
@@ -76,12 +76,12 @@ def certify_call(
         # The backward pass went past the module without calling it.
         return [Comparison(step.dtype, f"backward/{call.name}/grad_input", np.inf, 0.0, 0.0)]
     terms = longest_sum(call, step.before.of_module(call.name))
-    return compare_sites(terms, _opinions(call, step, references, random))
+    return compare_sites(terms, _site_values(call, step, references, random))
 
 
-def _opinions(
+def _site_values(
     call: Call, step: RecordedStep, references: References, random: np.random.Generator
-) -> Iterator[Opinions]:
+) -> Iterator[SiteValues]:
     numpy64, torch32, torch64 = references
 
     def again(backend: Backend, dy: np.ndarray) -> Arrays:
@@ -93,9 +93,9 @@ def _opinions(
     drawn, dy = random.standard_normal(call.output.shape), call.grad_output
     assert dy is not None
     actual = stage_sites(call.name, recorded_stage(call, step))
-    yield Opinions(step.dtype, actual, again(torch32, dy), again(torch64, dy), sizes(dy))
+    yield SiteValues(step.dtype, actual, again(torch32, dy), again(torch64, dy), sizes(dy))
     referee = again(torch64, drawn)
-    yield Opinions("float64", again(numpy64, drawn), referee, referee, sizes(drawn))
+    yield SiteValues("float64", again(numpy64, drawn), referee, referee, sizes(drawn))
 
 
 def certify_update(step: RecordedStep, references: References) -> Iterator[Comparison]:
@@ -117,12 +117,12 @@ def certify_update(step: RecordedStep, references: References) -> Iterator[Compa
 
     referee = again(torch64)
     sizes = sites(update_sizes(torch64, step.before, step.gradients, maximize))
-    opinions = {
-        "float64": Opinions("float64", again(numpy64), referee, referee, sizes),
+    site_values = {
+        "float64": SiteValues("float64", again(numpy64), referee, referee, sizes),
         # A step that was itself made in float64 stands in the place of the one made again.
-        step.dtype: Opinions(step.dtype, sites(step.after), again(torch32), referee, sizes),
+        step.dtype: SiteValues(step.dtype, sites(step.after), again(torch32), referee, sizes),
     }
-    yield from compare_sites(1, opinions.values())
+    yield from compare_sites(1, site_values.values())
 
 
 # ---- The step end to end

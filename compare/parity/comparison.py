@@ -58,7 +58,7 @@ class References(NamedTuple):
         )
 
 
-class Opinions(NamedTuple):
+class SiteValues(NamedTuple):
     """What each backend computes at the same sites from the same inputs, in one precision.
 
     Attributes:
@@ -77,7 +77,7 @@ class Opinions(NamedTuple):
     sizes: Arrays
 
 
-def compare_sites(terms: int, opinions: Iterable[Opinions]) -> Iterator[Comparison]:
+def compare_sites(terms: int, values: Iterable[SiteValues]) -> Iterator[Comparison]:
     """Compare every value of a stage, in every precision.
 
     A value that is missing is infinitely far away. Of two comparisons of a site in the same
@@ -85,13 +85,13 @@ def compare_sites(terms: int, opinions: Iterable[Opinions]) -> Iterator[Comparis
 
     Args:
         terms: The terms of the stage's longest sum.
-        opinions: One or more for each precision, about the same sites.
+        values: One or more for each precision, about the same sites.
 
     Yields:
         The comparisons in the order of the sites; of each site, float32 first.
     """
     found: dict[str, dict[str, Comparison]] = {}
-    for dtype, numpy, torch, referee, sizes in opinions:
+    for dtype, numpy, torch, referee, sizes in values:
         for site, value in referee.items():
             compared = compare_values(
                 dtype,
@@ -122,7 +122,7 @@ def compare_values(
     """Judge one value that was computed in ``dtype``.
 
     Args:
-        dtype: As in :class:`Opinions`.
+        dtype: As in :class:`SiteValues`.
         site: The name of the place.
         terms: The terms of the stage's longest sum.
         numpy: NumPy's value.

@@ -21,7 +21,7 @@ from compare.backends.protocol import Arrays
 from compare.backends.synthetic import synthetic_steps
 from compare.backends.torch_backend import TorchBackend
 from compare.parity import tolerances
-from compare.parity.comparison import Comparison, Opinions, compare_sites, in_execution_order
+from compare.parity.comparison import Comparison, SiteValues, compare_sites, in_execution_order
 from compare.parity.stages import is_backward, longest_sum, run_stage, stage_sites, stage_sizes
 from compare.spec.model import ModelSpec
 
@@ -100,7 +100,7 @@ def _compare_call(
     terms = longest_sum(call, step.before.of_module(call.name))
 
     def compared(numpy: Arrays, exact: Arrays) -> Iterator[Comparison]:
-        return compare_sites(terms, [Opinions(step.dtype, numpy, torch, exact, sizes)])
+        return compare_sites(terms, [SiteValues(step.dtype, numpy, torch, exact, sizes)])
 
     for one, other, apart in zip(
         compared(nodes, referee), compared(closed, referee), compared(nodes, closed), strict=True

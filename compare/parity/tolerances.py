@@ -69,9 +69,8 @@ LARGEST_CANCELLATION = 2.0**20
 # which can be larger than the largest value.
 REPRODUCED = 100 * FLOAT64
 
-# The least largest value of an array that anything is compared with, so that nothing is divided
-# by 0.
-LEAST_LARGEST = 1e-30
+# An array whose largest value is below this is compared with this: nothing is divided by 0.
+SMALLEST_SCALE = 1e-30
 
 # Of an L2 penalty λ: below the first it is rounding, beside losses and weights of the order of 1.
 # Between cases, λ of the loss and of the gradients are told apart from the second on, and an

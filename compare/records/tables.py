@@ -226,7 +226,7 @@ class TrainingLog:
         seed: Its seed.
 
     Attributes:
-        rows: Table → rows, in the order in which they were found, until :meth:`settle`.
+        rows: Table → rows, in the order in which they were found, until :meth:`drop_rows`.
         predictions: Backend → predicted classes of the test rows.
         weights: Backend → final ``state_dict``.
     """
@@ -251,7 +251,7 @@ class TrainingLog:
             self._written[table] = len(rows)
         return self._texts[table]
 
-    def settle(self) -> None:
+    def drop_rows(self) -> None:
         """Keep the lines of the rows so far and not the rows, which take far more memory."""
         for name, rows in self.rows.items():
             self.text(name)
@@ -260,5 +260,5 @@ class TrainingLog:
 
     def __getstate__(self) -> dict[str, Any]:
         """Lines travel between processes, rows do not."""
-        self.settle()
+        self.drop_rows()
         return self.__dict__

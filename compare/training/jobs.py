@@ -214,7 +214,7 @@ def _train(job: TrainingJob, observer: Observer, splits: Splits | None) -> Itera
     with np.errstate(over="ignore", invalid="ignore"):
         for _ in lockstep.train():
             yield result
-    result.log.settle()
+    result.log.drop_rows()
     yield result
 
 

@@ -35,9 +35,9 @@ from reports.figures.series import (
     by_case,
     is_smoothed,
     lines_of,
+    mean_and_range,
     panels_of,
     series,
-    together,
     trained,
     trained_configurations,
 )
@@ -91,7 +91,7 @@ def curves(run: Run, figure: FigureSettings, name: str) -> Drawing | None:
             per_epoch = run.steps_per_epoch[members[0].label]
             for backend in BACKENDS:
                 for drawn in quantities:
-                    band = together([series(run, backend, t, drawn) for t in trainings])
+                    band = mean_and_range([series(run, backend, t, drawn) for t in trainings])
                     if band is None:
                         continue
                     starts += _start(band)
@@ -345,7 +345,7 @@ def best_trials(run: Run, figure: FigureSettings, name: str) -> Drawing | None:
         per_epoch = run.steps_per_epoch[configuration.label]
         for backend in BACKENDS:
             for number, drawn in enumerate(quantities):
-                band = together(
+                band = mean_and_range(
                     [series(run, backend, t, drawn) for t in trained(run, [configuration])]
                 )
                 if band is not None:

@@ -134,7 +134,7 @@ def is_smoothed(run: Run, quantities: Sequence[str | None]) -> bool:
     return several and any(quantity in BATCH[:2] for quantity in quantities)
 
 
-def together(several: Sequence[Series]) -> Band | None:
+def mean_and_range(several: Sequence[Series]) -> Band | None:
     """The mean of several series and the range of them; None where there is nothing.
 
     The mean is NaN from where one of them is not finite: a mean of those that are left would

@@ -120,9 +120,9 @@ def nncompare(command_line, monkeypatch) -> Callable[..., Any]:
 def golden(tmp_path_factory) -> Path:
     """A golden file of the right homework's network, with updates."""
     from compare.check.architecture import load_architecture
+    from compare.check.cases import make_cases
     from compare.check.contract import Assignment
     from compare.check.golden import Golden, write_golden
-    from compare.check.questions import make_cases
 
     folder = tmp_path_factory.mktemp("golden")
     source = folder / "net.py"

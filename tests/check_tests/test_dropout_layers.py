@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from compare.check.architecture import load_architecture
+from compare.check.cases import make_cases
 from compare.check.contract import Assignment
 from compare.check.golden import Golden, read_golden, write_golden
 from compare.check.grading import grade
@@ -18,7 +19,6 @@ from compare.check.layer_evaluation import (
     dropout_mask,
     share_tolerance,
 )
-from compare.check.questions import make_cases
 
 RIGHT = (Path(__file__).parent.parent / "planted" / "dropout.py").read_text(encoding="utf-8")
 START, END = RIGHT.index("class Dropout:"), RIGHT.index("class SoftmaxWithLoss:")

@@ -20,8 +20,8 @@ from compare.parity import tolerances
 from compare.parity.certificate import _largest, certify
 from compare.parity.comparison import (
     Comparison,
-    Opinions,
     References,
+    SiteValues,
     compare_sites,
     compare_values,
 )
@@ -663,19 +663,19 @@ def test_a_step_without_its_update_is_the_same_up_to_there(kind):
 # ---------------------------------------------------------------------- parts
 
 
-def opinions(dtype: str, **errors: float) -> Opinions:
+def site_values(dtype: str, **errors: float) -> SiteValues:
     """About numbers that are to be 1, each with an error of the NumPy backend."""
     right = {site: np.ones(1) for site in errors}
     wrong = {site: np.ones(1) + error for site, error in errors.items()}
-    return Opinions(dtype, wrong, right, right, right)
+    return SiteValues(dtype, wrong, right, right, right)
 
 
-def errors(*found: Opinions) -> list[tuple[str, str, float]]:
+def errors(*found: SiteValues) -> list[tuple[str, str, float]]:
     return [(c.site, c.dtype, round(c.numpy_error, 6)) for c in compare_sites(1, found)]
 
 
 def test_both_precisions_stand_side_by_side():
-    own, exact = opinions("float32", b=0.1, a=0.2), opinions("float64", b=0.3, a=0.1)
+    own, exact = site_values("float32", b=0.1, a=0.2), site_values("float64", b=0.3, a=0.1)
     expected = [
         ("b", "float32", 0.1),
         ("b", "float64", 0.3),
@@ -684,16 +684,16 @@ def test_both_precisions_stand_side_by_side():
     ]
     assert errors(own, exact) == errors(exact, own) == expected
     assert errors() == []
-    assert errors(own, opinions("float64", b=0.3)) == [*expected[:3]]
+    assert errors(own, site_values("float64", b=0.3)) == [*expected[:3]]
 
 
 def test_of_two_float64_comparisons_the_worse_counts():
-    own, again = opinions("float64", a=0.1, b=0.2), opinions("float64", a=0.3, b=0.1)
+    own, again = site_values("float64", a=0.1, b=0.2), site_values("float64", a=0.3, b=0.1)
     assert errors(own, again) == [("a", "float64", 0.3), ("b", "float64", 0.2)]
 
 
 def test_a_value_that_is_missing_is_infinitely_far_away():
-    whole = opinions("float32", a=0.0, b=0.0)
+    whole = site_values("float32", a=0.0, b=0.0)
     for missing in ("numpy", "torch"):
         values = dict(getattr(whole, missing))
         del values["a"]

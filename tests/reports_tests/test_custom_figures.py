@@ -13,7 +13,7 @@ import pytest
 from compare.records.run import Run, read_run
 from compare.spec.report import FigureSettings
 from reports.figures.custom import KINDS, distance_shares, draw_custom, trial_ranking
-from reports.figures.series import Series, series, together
+from reports.figures.series import Series, mean_and_range, series
 from reports.figures.style import Drawing, style
 
 MakeRun = Callable[..., Path]
@@ -119,12 +119,12 @@ def test_the_caption_says_what_is_averaged_over(make_run: MakeRun) -> None:
 
 def test_a_mean_with_something_that_is_not_finite_is_a_gap() -> None:
     steps = np.arange(3)
-    band = together([Series(steps, np.array([1.0, 2.0, 3.0])),
+    band = mean_and_range([Series(steps, np.array([1.0, 2.0, 3.0])),
                      Series(steps, np.array([3.0, math.inf, math.nan]))])  # fmt: skip
     assert band is not None
     assert band.mean[0] == 2.0
     assert np.isnan(band.mean[1:]).all()
-    assert together([]) is None
+    assert mean_and_range([]) is None
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from compare.analysis.intervals import mcnemar_test, wilson_interval
 from compare.records.run import read_run
 from reports.statistics import (
     Drift,
@@ -17,11 +18,9 @@ from reports.statistics import (
     TrainingStatistics,
     compared_pairs,
     confusions,
-    mcnemar,
     over_seeds,
     spread,
-    together,
-    wilson,
+    totals,
 )
 
 MakeRun = Callable[..., Path]
@@ -30,7 +29,7 @@ MakeRun = Callable[..., Path]
 @pytest.mark.parametrize(("b", "c"), [(0, 0), (1, 0), (5, 75), (11, 312), (20, 21), (7, 7)])
 def test_mcnemar_is_the_exact_binomial_test(b: int, c: int) -> None:
     tail = sum(math.comb(b + c, k) for k in range(min(b, c) + 1))
-    assert mcnemar(b, c) == pytest.approx(min(1.0, 2 * tail / 2 ** (b + c)))
+    assert mcnemar_test(b, c) == pytest.approx(min(1.0, 2 * tail / 2 ** (b + c)))
 
 
 @pytest.mark.parametrize(("right", "rows"), [(950, 1000), (0, 10), (10, 10), (1, 3)])
@@ -38,7 +37,7 @@ def test_wilsons_interval(right: int, rows: int) -> None:
     z, share = 1.959963984540054, right / rows
     middle = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
     half = z * math.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2)) / (1 + z**2 / rows)
-    assert wilson(right, rows) == pytest.approx((middle - half, middle + half), abs=1e-12)
+    assert wilson_interval(right, rows) == pytest.approx((middle - half, middle + half), abs=1e-12)
 
 
 def test_spread_over_seeds() -> None:
@@ -63,7 +62,7 @@ def test_the_numbers_of_a_training(make_run: MakeRun) -> None:
     assert (sgd.test_share.value, sgd.test_share.rows) == (39 / 40, 40)
     assert sgd.confusions["torch"] == (3, 40, [("even", "odd", 2), ("odd", "even", 1)])
     assert sgd.different_predictions == 2
-    both = together(run, [sgd, adam])
+    both = totals(run, [sgd, adam])
     assert (both.trainings, both.compared, both.failed, both.kinks.flips) == (2, 166, 2, 4)
     (pair,) = compared_pairs(run, [sgd, adam])
     assert pair.only == (1, 0)
