@@ -24,9 +24,16 @@ SEED = 20240601
 # Rows in a batch, and which of the two sets of parameters: small first, so that homeworks fail
 # early.
 BATCHES = ((5, 0), (1, 0), (23, 1), (4, 1))
-# How far apart the largest and the smallest logit of a row are in each set of parameters: with
-# 20, the probability of a wrong class is about e⁻²⁰ = 2e-9.
-SPREADS = (5.0, 20.0)
+# How far apart the largest and the smallest logit of a typical row are in each set of parameters:
+# with 20, the probability of a wrong class is about e⁻²⁰ = 2e-9. No row has more than twice that.
+# A sigmoid's two classes have the logits z and 0 or, where the loss takes probabilities, z/2 and
+# −z/2: 1 − p then has to keep its digits, of which it loses z/ln 10.
+SPREADS = {
+    "cross_entropy": (5.0, 20.0),
+    "bce_with_logits": (5.0, 20.0),
+    "bce": (3.0, 8.0),
+}
+MOST_OF_SPREAD = 2.0
 IMAGE_SIZES = (8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64)
 # Attempts to draw rows away from kinks.
 ATTEMPTS = 200
@@ -62,15 +69,19 @@ def _make_cases(assignment: Assignment, functions: bool, layers: bool) -> list[C
     reference = Reference(assignment)
     random = np.random.default_rng(SEED)
     shape = input_shape(reference)
-    sets = [draw_parameters(reference, random) for _ in SPREADS]
+    sets = [draw_parameters(reference, random) for _ in range(2)]
     probe = random.standard_normal((64, *shape))
-    for params, spread in zip(sets, SPREADS, strict=True):
+    bounds = [
         spread_logits(reference, params, assignment.loss, probe, spread)
+        for params, spread in zip(sets, SPREADS.get(assignment.loss, ()), strict=False)
+    ] or [np.inf, np.inf]
     classes = reference.exact.logits(probe[:2]).shape[-1]
     cases = []
     for number, (rows, which) in enumerate(batch_sizes(reference, classes, shape)):
         params = sets[which]
-        x, y, step = draw_batch(reference, params, assignment.loss, shape, rows, random)
+        x, y, step = draw_batch(
+            reference, params, assignment.loss, shape, rows, random, bounds[which]
+        )
         if functions:
             case = _function_case(reference, params, x, y, step)
             if assignment.optimizer and number == 0:
@@ -127,20 +138,37 @@ def draw_parameters(reference: Reference, random: np.random.Generator) -> Arrays
 
 def spread_logits(
     reference: Reference, params: Arrays, loss: str, x: np.ndarray, spread: float
-) -> None:
-    """Scale the last Linear so that the logits of a row lie ``spread`` apart; not for mse."""
-    if loss == "mse":
-        return
-    linear = [n for n, m in reference.exact.model.named_modules() if isinstance(m, torch.nn.Linear)]
-    if not linear:
-        return
+) -> float:
+    """Scale the last Linear so that the logits of a typical row lie ``spread`` apart.
+
+    Returns:
+        The most that a row may have; infinite where there is no Linear to scale.
+    """
+    linear = _last_linear(reference)
+    if linear is None:
+        return np.inf
     step = reference.step(reference.exact, params, x, _any_targets(reference, loss, x))
-    z = next(call.output for call in step.calls if call.name == linear[-1])
-    now = np.ptp(z, axis=1) if z.shape[1] > 1 else 2.0 * np.abs(z)
+    typical = float(np.median(row_spreads(step, linear, loss)))
     for key in ("weight", "bias"):
-        name = f"{linear[-1]}.{key}"
+        name = f"{linear}.{key}"
         if name in params:
-            params[name] = params[name] * (spread / np.median(now))
+            params[name] = params[name] * (spread / typical)
+    return MOST_OF_SPREAD * spread
+
+
+def _last_linear(reference: Reference) -> str | None:
+    """The name of the last Linear, whose outputs are the logits; None if there is none."""
+    named = reference.exact.model.named_modules()
+    found = [name for name, module in named if isinstance(module, torch.nn.Linear)]
+    return found[-1] if found else None
+
+
+def row_spreads(step: RecordedStep, linear: str, loss: str) -> np.ndarray:
+    """How far apart the logits of each row are, from the output of the last Linear."""
+    z = next(call.output for call in step.calls if call.name == linear)
+    z = z.reshape(len(z), -1)
+    two_classes = loss != "cross_entropy" or z.shape[1] == 1
+    return 2.0 * np.abs(z).max(axis=1) if two_classes else np.ptp(z, axis=1)
 
 
 def _any_targets(reference: Reference, loss: str, x: np.ndarray) -> np.ndarray:
@@ -183,21 +211,34 @@ def draw_batch(
     shape: tuple[int, ...],
     rows: int,
     random: np.random.Generator,
+    most: float = np.inf,
 ) -> tuple[np.ndarray, np.ndarray, RecordedStep]:
     """Inputs, targets and PyTorch's step with them.
+
+    Args:
+        reference: The network.
+        params: Its parameters.
+        loss: A key of ``LOSS_CLASSES``.
+        shape: The shape of one row.
+        rows: The number of rows.
+        random: What draws.
+        most: How far apart the logits of a row may be.
 
     Raises:
         InputError: No batch away from the kinks was found.
     """
+    linear = _last_linear(reference)
     x = random.standard_normal((rows, *shape)) * random.uniform(0.5, 1.5, (rows, *[1] * len(shape)))
     for _ in range(ATTEMPTS):
         reference.load(params)
         targets = draw_targets(reference, loss, x, random)
         step = reference.step(reference.exact, params, x, targets)
-        near = rows_near_kinks(step)
-        if not near.any():
+        redrawn = rows_near_kinks(step)
+        if np.isfinite(most) and linear is not None:
+            redrawn |= row_spreads(step, linear, loss) > most
+        if not redrawn.any():
             return x, targets, step
-        x[near] = random.standard_normal((int(near.sum()), *shape))
+        x[redrawn] = random.standard_normal((int(redrawn.sum()), *shape))
     raise InputError("No batch was found whose values all keep away from the kinks of the network.")
 
 

@@ -1,0 +1,79 @@
+"""Right networks, as people write them, are not called wrong: a false alarm costs all belief."""
+
+from __future__ import annotations
+
+import pytest
+from planted.in_process import check_in_process
+from planted.right import FAMILIES, LOSSES, right_homework
+
+from compare.check.result import as_text
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_two_of_each_kind(family, loss, tmp_path):
+    """scripts/right_homeworks.py tries many more."""
+    for seed in (0, 1):
+        for columns in (False, True):
+            for functions in (False, True):
+                homework = right_homework(
+                    family, loss, columns=columns, functions=functions, seed=seed
+                )
+                file = tmp_path / f"homework_{seed}{columns:d}{functions:d}.py"
+                file.write_text(homework.text)
+                outcome = check_in_process(file)
+                assert outcome.status == 0, as_text(outcome) + f"\n{homework.layers}"
+                assert not outcome.result.invariants
+
+
+SATURATED = """
+import numpy as np
+
+LOSS = "bce"
+SIZES = (54, 32, 16, 1)
+PARAMETERS = {
+    name: f"{2 * i}.{kind}" for i in range(3) for name, kind in ((f"W{i}", "weight"), (f"b{i}", "bias"))
+}
+
+
+def architecture(nn):
+    return nn.Sequential(
+        nn.Linear(54, 32), nn.ReLU(), nn.Linear(32, 16), nn.ReLU(), nn.Linear(16, 1), nn.Sigmoid()
+    )
+
+
+def run(params, x):
+    a = [x]
+    for i in range(3):
+        z = a[-1] @ params[f"W{i}"].T + params[f"b{i}"]
+        a.append(np.maximum(z, 0) if i < 2 else 1 / (1 + np.exp(-z)))
+    return a
+
+
+def forward(params, x):
+    return run(params, x)[-1]
+
+
+def loss(params, x, y):
+    p = forward(params, x)
+    return -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))
+
+
+def gradients(params, x, y):
+    a = run(params, x)
+    dz = (a[-1] - y) / len(x)
+    found = {}
+    for i in (2, 1, 0):
+        found[f"W{i}"], found[f"b{i}"] = dz.T @ a[i], dz.sum(axis=0)
+        if i:
+            dz = dz @ params[f"W{i}"] * (a[i] > 0)
+    return found
+"""
+
+
+def test_a_deep_network_that_ends_in_a_sigmoid(tmp_path):
+    """Its probabilities were 0 and 1 in many rows, where PyTorch's BCELoss is inexact."""
+    file = tmp_path / "homework.py"
+    file.write_text(SATURATED)
+    outcome = check_in_process(file)
+    assert outcome.status == 0, as_text(outcome)
