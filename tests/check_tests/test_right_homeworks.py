@@ -31,9 +31,8 @@ import numpy as np
 
 LOSS = "bce"
 SIZES = (54, 32, 16, 1)
-PARAMETERS = {
-    name: f"{2 * i}.{kind}" for i in range(3) for name, kind in ((f"W{i}", "weight"), (f"b{i}", "bias"))
-}
+PARAMETERS = {f"W{i}": f"{2 * i}.weight" for i in range(3)}
+PARAMETERS |= {f"b{i}": f"{2 * i}.bias" for i in range(3)}
 
 
 def architecture(nn):
