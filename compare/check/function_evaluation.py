@@ -16,7 +16,7 @@ from compare.check.contract import (
     ReturnValueError,
 )
 from compare.check.result import Observed, add_notes
-from compare.check.return_values import CallResult, ReturnValue, computed_in_float32
+from compare.check.return_values import CallResult, ReturnValue
 from compare.check.sandbox import HomeworkHandle, ProcessEndedError
 from compare.mistakes.case import Case
 from compare.parity.tolerances import SAME_ANSWER
@@ -199,7 +199,7 @@ class FunctionEvaluation:
             except (NoResultError, ReturnValueError) as error:
                 problems.append(str(error))
         if first and not problems:
-            observed.single = self._rounds_to_float32(case, observed)
+            observed.single = self._rounds_to_float32(case)
         if problems:
             raise NoResultError(problems[0])
 
@@ -233,8 +233,6 @@ class FunctionEvaluation:
                     values[quantity] = value
         for quantity, value in values.items():
             observed.values.setdefault(quantity, value)
-        if computed_in_float32(result.value):
-            observed.single = True
 
     def _arguments(self, function: str, case: Case) -> dict[str, np.ndarray]:
         arrays = {
@@ -292,7 +290,6 @@ class FunctionEvaluation:
         params = {
             layout.key: layout.to_homework(case.parameters[layout.key]) for layout in self.layouts
         }
-        value = None
         for number, gradients in enumerate(case.update_gradients):
             arrays = {f"params/{layout.name}": params[layout.key] for layout in self.layouts}
             for layout in self.layouts:
@@ -303,24 +300,20 @@ class FunctionEvaluation:
             )
             if result.problem:
                 raise NoResultError(f"{result.problem.rstrip('.')} (update {number + 1}).")
-            value = result.value
             for layout in self.layouts:
                 if layout.key in self.trainable:
-                    new = self._parser.parse_item(value, layout, "update", "array")
+                    new = self._parser.parse_item(result.value, layout, "update", "array")
                     params[layout.key] = layout.to_homework(new)
                     observed.values[f"update/{layout.key}"] = new
-        if value is not None and computed_in_float32(value):
-            observed.single = True
 
-    def _rounds_to_float32(self, case: Case, observed: Observed) -> bool:
-        """Whether the homework computes in float32 inside.
+    def _rounds_to_float32(self, case: Case) -> bool:
+        """Whether the homework rounds its parameters or its inputs to float32.
 
-        Parameters, then inputs, are rounded to float32. If no bit of the result changes, the
-        homework rounds them itself.
+        They are rounded before it gets them. If no bit of the result changes, it does so itself.
         """
         functions = [f for f in self._functions() if f != "update"]
-        if observed.single or not functions:
-            return observed.single
+        if not functions:
+            return False
         function = functions[-1]
         arrays = self._arguments(function, case)
         exact = self._parser.parse(function, self._call(function, arrays).value, case)

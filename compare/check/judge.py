@@ -33,7 +33,8 @@ def judge(
             leaves both out.
     """
     quantities = _in_order(cases, observed)
-    checks = tuple(_check(quantity, cases, observed) for quantity in quantities)
+    single = float32_quantities(quantities, cases, observed)
+    checks = tuple(_check(q, cases, observed, q in single) for q in quantities)
     problems = [one.problem for one in observed if one.problem]
     notes = tuple(dict.fromkeys(note for one in observed for note in one.notes))
     if assignment is not None and not all(check.passed for check in checks):
@@ -42,7 +43,7 @@ def judge(
         except UnbuildableError as error:
             notes += (f"No mistake can be named here: {error}.",)
         else:
-            checks = _with_diagnoses(checks, quantities, cases, observed, network)
+            checks = _with_diagnoses(checks, quantities, cases, observed, network, single)
     violated = () if assignment is None else violated_invariants(cases, observed, assignment)
     return Result(checks, violated, notes, problems[0] if problems else None)
 
@@ -55,9 +56,40 @@ def _in_order(cases: Sequence[Case], observed: Sequence[Observed]) -> list[str]:
     return sorted((q for q in expected if q in found), key=lambda q: rank[q.partition("/")[0]])
 
 
-def _check(quantity: str, cases: Sequence[Case], observed: Sequence[Observed]) -> Check:
+def float32_quantities(
+    quantities: Sequence[str], cases: Sequence[Case], observed: Sequence[Observed]
+) -> frozenset[str]:
+    """The quantities that a homework computes in float32, and that are judged by its rule.
+
+    All of them, where it rounds what it is given or all of its values are numbers of float32; else
+    those whose values are, one by one. Values that are mostly rounding noise, and numbers of so
+    few digits that float16 has them, are no evidence: the gradient of a bias before a batch
+    normalisation is such noise.
+    """
+    if any(one.single for one in observed):
+        return frozenset(quantities)
+    evidence: dict[str, bool] = {}  # quantity → whether all of its values are float32's
+    for case, one in zip(cases, observed, strict=False):
+        for quantity, found in one.values.items():
+            if quantity not in case.expected or found.shape != case.expected[quantity].shape:
+                continue
+            size = np.broadcast_to(case.sizes[quantity], found.shape)
+            with np.errstate(all="ignore"):
+                telling = np.abs(case.expected[quantity]) > tolerances.NOISE_SHARE * size
+                telling &= np.isfinite(found)
+                telling &= found.astype(np.float16).astype(np.float64) != found
+                rounded = found.astype(np.float32).astype(np.float64) == found
+            if telling.any():
+                evidence[quantity] = evidence.get(quantity, True) and bool(rounded[telling].all())
+    if evidence and all(evidence.values()):
+        return frozenset(quantities)
+    return frozenset(quantity for quantity, single in evidence.items() if single)
+
+
+def _check(
+    quantity: str, cases: Sequence[Case], observed: Sequence[Observed], single: bool
+) -> Check:
     """The comparison of one quantity in the case that is furthest beyond its tolerance."""
-    single = any(one.single for one in observed)
     found = [
         _check_in(quantity, case, one.values[quantity], case.expected[quantity], single)
         for case, one in zip(cases, observed, strict=False)
@@ -129,9 +161,9 @@ def _with_diagnoses(
     cases: Sequence[Case],
     observed: Sequence[Observed],
     network: Network,
+    single: frozenset[str],
 ) -> tuple[Check, ...]:
     """The checks, each failed one with the mistake that explains it if there is one."""
-    single = any(one.single for one in observed)
 
     def differs(quantity: str, number: int, right: Arrays) -> bool:
         found = observed[number].values.get(quantity)
@@ -142,7 +174,7 @@ def _with_diagnoses(
         # Where the right value is a sum of zeros, that of a mistake may not be.
         size = np.maximum(cases[number].sizes[quantity], np.abs(right[quantity]))
         case = replace(cases[number], sizes={quantity: size})
-        return not _check_in(quantity, case, found, right[quantity], single).passed
+        return not _check_in(quantity, case, found, right[quantity], quantity in single).passed
 
     values = [one.values for one in observed]
     findings = explain(network, cases[: len(observed)], values, differs, quantities)

@@ -123,7 +123,6 @@ class LayerEvaluation:
         logits = _array(result.value, "the last layer")
         shape = case.expected["logits"].shape
         observed.values["logits"] = self.contract.batches.from_homework(logits, shape, "the logits")
-        observed.single = observed.single or logits.dtype == np.float32
 
     def _evaluate_layer(
         self, match: LayerMatch, own_class: str, case: Case, observed: Observed
@@ -178,7 +177,6 @@ class LayerEvaluation:
         values[f"gradient/{first}.input"] = batches.from_homework(
             grad_input, shape, f"what backward of {layer} returned"
         )
-        observed.single = observed.single or output.dtype == np.float32
         add_notes(observed.notes, [f"{layer}, {warning}" for warning in result.warnings])
 
     def _evaluate_dropout(
@@ -197,7 +195,6 @@ class LayerEvaluation:
             method = f"{'backward' if part == 'grad_input' else 'forward'} of {layer}"
             array = _array(value, method)
             found[part] = batches.from_homework(array, inputs.x.shape, f"what {method} returned")
-            observed.single = observed.single or array.dtype == np.float32
         mask = dropout_mask(found["output"])
         observed.values |= {
             f"activation/{module}": found["output"],

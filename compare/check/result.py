@@ -40,7 +40,7 @@ class Observed:
         values: Quantity → value, in the order of evaluation.
         problem: Why there are no more values, in one sentence, or None.
         notes: Sentences about the homework's behaviour, such as an argument changed in place.
-        single: Whether the homework computes in float32 inside.
+        single: Whether the homework rounds what it is given to float32.
     """
 
     values: Arrays = field(default_factory=dict)

@@ -76,3 +76,26 @@ def test_a_deep_network_that_ends_in_a_sigmoid(tmp_path):
     file.write_text(SATURATED)
     outcome = check_in_process(file)
     assert outcome.status == 0, as_text(outcome)
+
+
+SMALL = {
+    "ε off by a tenth": ("np.sqrt(var + 1e-5)", "np.sqrt(var + 1.1e-5)"),
+    "ε outside the root": ("np.sqrt(var + 1e-5)", "(np.sqrt(var) + 1e-5)"),
+    "a weight decay that nobody asked for": (
+        "dW if self.transposed else dW.T", "(dW + 1e-6 * self.W) if self.transposed else "
+        "(dW + 1e-6 * self.W).T",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("functions", [False, True])
+@pytest.mark.parametrize("change", SMALL.values(), ids=SMALL)
+def test_small_mistakes_beside_a_batchnorm(change, functions, tmp_path):
+    """The gradient of a bias before it is noise of few bits, which float32 has exactly, too."""
+    homework = right_homework("bn_mlp", "cross_entropy", columns=False, functions=functions, seed=0)
+    assert change[0] in homework.text
+    file = tmp_path / "homework.py"
+    file.write_text(homework.text.replace(*change))
+    outcome = check_in_process(file)
+    assert outcome.status == 1
+    assert {check.tolerance for check in outcome.result.checks} == {1e-9}
