@@ -134,13 +134,18 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
         observed = functions.evaluate(function_cases)
         evaluated = function_cases[: len(observed)]
     layer_quantities: dict[str, None] = {}
+    layer_faults: list[str] = []
     out_of_time = any(one.problem and "time limit" in one.problem for one in observed)
     if contract.has("network") and not out_of_time:
         leaves = _leaves(assignment)
         layers = LayerEvaluation(homework, contract, layouts, trainable, leaves)
         of_layers = layers.evaluate(layer_cases)
         observed, evaluated = observed + of_layers, evaluated + layer_cases[: len(of_layers)]
+        if not any(one.problem for one in of_layers):
+            network_cases, of_network = layers.evaluate_network(function_cases, assignment.loss)
+            observed, evaluated = observed + of_network, evaluated + network_cases
         layer_quantities = layers.quantities
+        layer_faults = layers.faults
     evaluated, notes = select_forward_mode(evaluated, observed)
     if isinstance(assignment.build, RecordedArchitecture):
         probabilities = assignment.build.dropout_probabilities()
@@ -150,6 +155,7 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
     if contract.has_functions and not result.passed and observed[0].problem is None:
         more = self_inconsistencies(functions, function_cases[0], observed[0], result)
         result = replace(result, invariants=(*result.invariants, *more))
+    notes += layer_faults
     notes += _coverage_notes(contract, options, assignment, observed)
     return Outcome(
         name,
@@ -239,7 +245,8 @@ _cases_lock = threading.Lock()
 
 def find_cases(assignment: Assignment, contract: Contract, options: Options) -> list[Case]:
     """The cases to evaluate, from the golden file or from PyTorch, which runs each once."""
-    functions, layers = contract.has_functions, contract.has("network")
+    layers = contract.has("network")
+    functions = contract.has_functions or layers  # layers are run as a whole network, too
     if options.golden is not None:
         return [c for c in options.golden.cases if (layers if c.given else functions)]
     try:
@@ -330,6 +337,8 @@ def _required_quantities(
     found: dict[str, None] = {}
     for case in cases:
         for quantity in case.expected:
+            if "/network" in quantity:  # it follows from the others
+                continue
             by_layers = quantity in layer_quantities or not layer_quantities
             if by_layers if case.given else given[quantity.partition("/")[0]]:
                 found[quantity] = None

@@ -153,7 +153,7 @@ def as_gradescope(outcome: Outcome, points: float = 100.0) -> str:
     A quantity that the homework should have given and did not counts as failed. The format:
     https://gradescope-autograders.readthedocs.io/en/latest/specs/.
     """
-    checks = {_key(check): check for check in outcome.result.checks}
+    checks = {check.key: check for check in outcome.result.checks}
     quantities = list(dict.fromkeys((*checks, *outcome.required)))
     worth = points / max(len(quantities), 1)
     tests = [
@@ -206,10 +206,6 @@ def _gradescope_test(
         "output": output,
         "visibility": "visible",
     }
-
-
-def _key(check: Check) -> str:
-    return check.quantity if check.name == check.quantity else f"{check.quantity}/{check.name}"
 
 
 def _missing(quantity: str) -> Check:

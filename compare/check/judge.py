@@ -11,7 +11,8 @@ from compare.backends.protocol import Arrays
 from compare.check.architecture import RecordedArchitecture
 from compare.check.contract import LOSS_CLASSES, Assignment
 from compare.check.invariants import violated_invariants
-from compare.check.result import Check, Observed, Result
+from compare.check.ratios import constant_ratio
+from compare.check.result import Check, Observed, Result, check_title
 from compare.mistakes.case import Case
 from compare.mistakes.search import Network, explain
 from compare.parity import tolerances
@@ -35,8 +36,11 @@ def judge(
     quantities = _in_order(cases, observed)
     single = float32_quantities(quantities, cases, observed)
     checks = tuple(_check(q, cases, observed, q in single) for q in quantities)
+    masks = frozenset(key for case in cases for key in case.given if key.startswith("mask/"))
+    checks, conventions = decided_by_network(checks, masks)
+    quantities = [check.key for check in checks]
     problems = [one.problem for one in observed if one.problem]
-    notes = tuple(dict.fromkeys(note for one in observed for note in one.notes))
+    notes = (*dict.fromkeys(note for one in observed for note in one.notes), *conventions)
     if assignment is not None and not all(check.passed for check in checks):
         try:
             network = _network(assignment, cases[0])
@@ -46,6 +50,47 @@ def judge(
             checks = _with_diagnoses(checks, quantities, cases, observed, network, single)
     violated = () if assignment is None else violated_invariants(cases, observed, assignment)
     return Result(checks, violated, notes, problems[0] if problems else None)
+
+
+def decided_by_network(
+    checks: tuple[Check, ...], masks: frozenset[str] = frozenset()
+) -> tuple[tuple[Check, ...], list[str]]:
+    """Layers that were run alone, and the network that they make: what decides.
+
+    Where a layer alone is wrong and so is the network, the layer is the place, and the network's
+    gradients say no more. Where the network is right, a gradient of a layer that is a constant
+    factor away is a convention: people divide by the batch size in every layer and not in the
+    loss. A Dropout, and the gradient by the input of the first layer, are no part of it.
+
+    Args:
+        checks: All checks.
+        masks: ``mask/2`` for each Dropout, which runs alone only.
+
+    Returns:
+        The checks that count, and sentences about conventions.
+    """
+    whole = [check for check in checks if check.in_network]
+    alone_failed = [check for check in checks if not check.in_network and not check.passed]
+    if not whole or not alone_failed:
+        return checks, []
+    if not all(check.passed for check in whole):
+        return tuple(check for check in checks if not check.in_network), []
+    layers = [check.name for check in checks if check.quantity == "activation"]
+    outside = {f"{layers[0]}.input"} if layers else set()
+    outside |= {f"{mask.removeprefix('mask/')}.input" for mask in masks}
+    agreed = {
+        check.key: check
+        for check in alone_failed
+        if check.quantity == "gradient" and check.ratio and check.name not in outside
+    }
+    if not agreed:
+        return checks, []
+    words = "; ".join(f"the {check_title(c)} alone is {c.ratio}" for c in agreed.values())
+    sentence = (
+        f"A convention of these layers: {words}. In the whole network this cancels, and all its "
+        "gradients are right."
+    )
+    return tuple(check for check in checks if check.key not in agreed), [sentence]
 
 
 def _in_order(cases: Sequence[Case], observed: Sequence[Observed]) -> list[str]:
@@ -95,7 +140,11 @@ def _check(
         for case, one in zip(cases, observed, strict=False)
         if quantity in one.values and quantity in case.expected
     ]
-    return max(found, key=lambda check: check.relative_error / check.tolerance)
+    worst = max(found, key=lambda check: check.relative_error / check.tolerance)
+    if worst.passed:
+        return worst
+    ratio = constant_ratio(quantity, cases, observed, single)
+    return replace(worst, ratio="" if ratio is None else ratio.in_words())
 
 
 def _check_in(

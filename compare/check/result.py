@@ -71,6 +71,7 @@ class Check:
         found_there: The homework's value at it.
         expected_there: PyTorch's value at it.
         diagnosis: The named mistake, if one is found.
+        ratio: By which factor every element differs, in words, if it is the same in all.
     """
 
     quantity: str
@@ -82,6 +83,17 @@ class Check:
     found_there: float = float("nan")
     expected_there: float = float("nan")
     diagnosis: Diagnosis | None = None
+    ratio: str = ""
+
+    @property
+    def in_network(self) -> bool:
+        """Whether it is of a whole network of layer classes."""
+        return self.name == "network" or self.name.startswith("network/")
+
+    @property
+    def key(self) -> str:
+        """Its key: ``gradient/0.weight``, ``loss``."""
+        return self.quantity if self.name == self.quantity else f"{self.quantity}/{self.name}"
 
 
 @dataclass(frozen=True)
@@ -151,6 +163,10 @@ def check_title(check: Check) -> str:
         return f"share of values kept by layer {check.name.removesuffix('.kept')}"
     if check.quantity == "activation" and check.name.endswith(".evaluation"):
         return f"output of layer {check.name.removesuffix('.evaluation')} in evaluation mode"
+    if check.name == "network":
+        return f"{words} of the whole network"
+    if check.name.startswith("network/"):
+        return f"{words} {check.name.removeprefix('network/')} in the whole network"
     if check.quantity == "gradient" and check.name == "logits":
         return "gradient of the logits"
     if check.quantity == "gradient" and check.name.endswith(".input"):
@@ -212,8 +228,21 @@ def mistake_sentences(outcome: Outcome) -> list[str]:
         for (code, explanation), titles in found.items()
     ]
     if first.diagnosis is None:
-        lines.insert(0, "Mistake: none of the known mistakes gives exactly these values.")
-    return lines
+        unnamed = f"the {check_title(first)}" if lines else "these values"
+        lines.insert(0, f"Mistake: none of the known mistakes gives exactly {unnamed}.")
+    return [*_ratio_sentences(outcome.result), *lines]
+
+
+def _ratio_sentences(result: Result) -> list[str]:
+    """By which factor the first divergence, or every gradient, differs, if it is a factor."""
+    first = result.first_divergence
+    if first is None or not first.ratio:
+        return []
+    failed = [check for check in result.checks if not check.passed]
+    gradients = [check for check in result.checks if check.quantity == "gradient"]
+    if len(gradients) > 1 and failed == gradients and len({c.ratio for c in gradients}) == 1:
+        return [f"Every gradient is exactly {first.ratio}."]
+    return [f"Every element of it is exactly {first.ratio}."]
 
 
 def as_text(outcome: Outcome) -> str:
