@@ -22,7 +22,11 @@ from compare.check.contract import (
     array_layouts,
     read_contract,
 )
-from compare.check.function_evaluation import FunctionEvaluation, select_forward_mode
+from compare.check.function_evaluation import (
+    FunctionEvaluation,
+    leave_out_own_statistics,
+    select_forward_mode,
+)
 from compare.check.golden import Golden
 from compare.check.invariants import self_inconsistencies
 from compare.check.judge import judge
@@ -130,9 +134,11 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
     functions = FunctionEvaluation(homework, contract, layouts, trainable, shapes)
     observed: list[Observed] = []
     evaluated: list[Case] = []
+    own_statistics: list[str] = []
     if contract.has_functions:
         observed = functions.evaluate(function_cases)
         evaluated = function_cases[: len(observed)]
+        own_statistics = leave_out_own_statistics(functions, evaluated, observed)
     layer_quantities: dict[str, None] = {}
     layer_faults: list[str] = []
     out_of_time = any(one.problem and "time limit" in one.problem for one in observed)
@@ -155,7 +161,7 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
     if contract.has_functions and not result.passed and observed[0].problem is None:
         more = self_inconsistencies(functions, function_cases[0], observed[0], result)
         result = replace(result, invariants=(*result.invariants, *more))
-    notes += layer_faults
+    notes += layer_faults + own_statistics
     notes += _coverage_notes(contract, options, assignment, observed)
     return Outcome(
         name,

@@ -19,7 +19,7 @@ from compare.check.result import Observed, add_notes
 from compare.check.return_values import CallResult, ReturnValue
 from compare.check.sandbox import HomeworkHandle, ProcessEndedError
 from compare.mistakes.case import Case
-from compare.parity.tolerances import SAME_ANSWER
+from compare.parity.tolerances import SAME_ANSWER, UNCHANGED, UNCHANGED_NEAR_ZERO
 
 
 class NoResultError(Exception):
@@ -328,6 +328,56 @@ class FunctionEvaluation:
             ):
                 return True
         return False
+
+
+def leave_out_own_statistics(
+    functions: FunctionEvaluation, cases: Sequence[Case], observed: Sequence[Observed]
+) -> list[str]:
+    """Do not compare a ``forward`` that uses running statistics which PARAMETERS does not name.
+
+    Nobody could say what they should be. It is recognised by what it computes: other logits than
+    in training mode, and of a row the same whatever rows are beside it.
+
+    Args:
+        functions: The homework's functions.
+        cases: The cases that they were evaluated for.
+        observed: Their values, one for each case; the logits are taken out.
+
+    Returns:
+        What to name, in a sentence, if they were taken out.
+    """
+    case, values = cases[0], observed[0].values
+    named = {layout.key for layout in functions.layouts}
+    unnamed = [
+        key
+        for key in functions.shapes
+        if key.endswith((".running_mean", ".running_var")) and key not in named
+    ]
+    if case.evaluation is None or "logits" not in values or not unnamed:
+        return []
+    if np.allclose(values["logits"], case.expected["logits"], rtol=UNCHANGED):
+        return []
+    try:
+        alone = [functions.value("forward", one_row(case, i))["logits"][0] for i in range(2)]
+    except (NoResultError, ReturnValueError, ProcessEndedError):
+        return []
+    if not np.allclose(alone, values["logits"][:2], rtol=UNCHANGED, atol=UNCHANGED_NEAR_ZERO):
+        return []
+    for one in observed:
+        one.values.pop("logits", None)
+    entries = ", ".join(f'"{key.rpartition(".")[2]}": "{key}"' for key in unnamed[:2])
+    return [
+        "forward was not compared: of each row it computes the same whatever rows are beside it, "
+        "so it normalises with statistics of its own. To have it compared, name the arrays that "
+        f"hold them in PARAMETERS ({entries}), or use the mean and the variance of the batch."
+    ]
+
+
+def one_row(case: Case, index: int) -> Case:
+    """The case with a single row of its batch."""
+    one = slice(index, index + 1)
+    expected = {"logits": case.expected["logits"][one]}
+    return replace(case, inputs=case.inputs[one], targets=case.targets[one], expected=expected)
 
 
 def _repeats(a: np.ndarray, b: np.ndarray) -> bool:

@@ -99,3 +99,55 @@ def test_small_mistakes_beside_a_batchnorm(change, functions, tmp_path):
     outcome = check_in_process(file)
     assert outcome.status == 1
     assert {check.tolerance for check in outcome.result.checks} == {1e-9}
+
+
+OWN_STATISTICS = """
+import numpy as np
+
+PARAMETERS = {
+    "W1": "0.weight.T", "b1": "0.bias", "g": "1.weight", "s": "1.bias",
+    "W2": "3.weight.T", "b2": "3.bias",
+}
+MEAN, VAR = np.full(9, 0.1), np.full(9, 2.0)
+
+
+def architecture(nn):
+    return nn.Sequential(nn.Linear(12, 9), nn.BatchNorm1d(9), nn.ReLU(), nn.Linear(9, 5))
+
+
+def run(p, x, training):
+    z = x @ p["W1"] + p["b1"]
+    mean, var = (z.mean(axis=0), z.var(axis=0)) if training else (MEAN, VAR)
+    h = p["g"] * (z - mean) / np.sqrt(var + 1e-5) + p["s"]
+    return np.maximum(h, 0) @ p["W2"] + p["b2"]
+
+
+def forward(p, x):
+    return run(p, x, False)
+
+
+def loss(p, x, y):
+    z = run(p, x, True)
+    z = z - z.max(axis=1, keepdims=True)
+    return -np.mean(z[np.arange(len(y)), y] - np.log(np.exp(z).sum(axis=1)))
+"""
+
+
+def test_running_statistics_that_nobody_named(tmp_path):
+    file = tmp_path / "homework.py"
+    file.write_text(OWN_STATISTICS)
+    outcome = check_in_process(file)
+    assert [check.key for check in outcome.result.checks] == ["loss"]
+    assert (outcome.status, outcome.result.invariants) == (0, ())
+    (note,) = outcome.result.notes
+    assert note.startswith("forward was not compared: of each row it computes the same")
+    assert '("running_mean": "1.running_mean", "running_var": "1.running_var")' in note
+
+
+def test_a_wrong_axis_is_no_running_statistic(tmp_path):
+    """Then no row depends on another either; what is left shows it."""
+    file = tmp_path / "homework.py"
+    over_features = "(z.mean(axis=1, keepdims=True), z.var(axis=1, keepdims=True))"
+    file.write_text(OWN_STATISTICS.replace("(MEAN, VAR)", over_features).replace(
+        "(z.mean(axis=0), z.var(axis=0))", over_features))  # fmt: skip
+    assert check_in_process(file).status == 1
