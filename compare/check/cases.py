@@ -35,6 +35,8 @@ SPREADS = {
 }
 MOST_OF_SPREAD = 2.0
 IMAGE_SIZES = (8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64)
+# Added to all logits in a case of its own: exp of it is infinite in float64 and in float32.
+LARGE_LOGIT = 1000.0
 # Attempts to draw rows away from kinks, and after how many the whole batch is drawn anew: behind a
 # batch normalisation one row changes the values of all.
 ATTEMPTS = 300
@@ -82,10 +84,16 @@ def _make_cases(assignment: Assignment, functions: bool, layers: bool) -> list[C
     for which, spread in enumerate(SPREADS.get(loss, ())):
         own = [x for x, (_, w) in zip(inputs, sizes, strict=True) if w == which]
         spread_logits(reference, sets[which], loss, own, spread)
+    drawn = [
+        (sets[which], *draw_batch(reference, sets[which], loss, x, random))
+        for x, (_, which) in zip(inputs, sizes, strict=True)
+    ]
+    large = _with_large_logits(reference, loss, *drawn[0][:3])
+    if large is not None:
+        drawn.append(large)
     cases = []
-    for number, (rows, which) in enumerate(sizes):
-        params = sets[which]
-        x, y, step = draw_batch(reference, params, loss, inputs[number], random)
+    for number, (params, x, y, step) in enumerate(drawn):
+        rows = len(x)
         if functions:
             case = _function_case(reference, params, x, y, step)
             if assignment.optimizer and number == 0:
@@ -93,7 +101,27 @@ def _make_cases(assignment: Assignment, functions: bool, layers: bool) -> list[C
             cases.append(case)
         if layers and rows > 1:
             cases.append(_layer_case(reference, params, x, y, step, random, chained=number > 0))
+    if large is not None:
+        cases = [replace(c, large_logits=c.parameters is large[0]) for c in cases]
     return cases
+
+
+def _with_large_logits(
+    reference: Reference, loss: str, params: Arrays, x: np.ndarray, y: np.ndarray
+) -> tuple[Arrays, np.ndarray, np.ndarray, RecordedStep] | None:
+    """The batch again with :data:`LARGE_LOGIT` added to all logits by the last bias.
+
+    None where a softmax does not follow, or there is no such bias.
+    """
+    linear = _last_linear(reference)
+    bias = f"{linear}.bias"
+    if loss != "cross_entropy" or bias not in params:
+        return None
+    params = {**params, bias: params[bias] + LARGE_LOGIT}
+    step = reference.step(reference.exact, params, x, y)
+    if not (step.calls[-1].input > LARGE_LOGIT / 2).all():
+        return None
+    return params, x, y, step
 
 
 def input_shape(reference: Reference) -> tuple[int, ...]:

@@ -13,7 +13,7 @@ from compare.check.contract import LOSS_CLASSES, Assignment
 from compare.check.invariants import violated_invariants
 from compare.check.ratios import constant_ratio
 from compare.check.result import Check, Observed, Result, check_title
-from compare.mistakes.case import Case
+from compare.mistakes.case import Case, Diagnosis
 from compare.mistakes.search import Network, explain
 from compare.parity import tolerances
 
@@ -41,7 +41,8 @@ def judge(
     quantities = [check.key for check in checks]
     problems = [one.problem for one in observed if one.problem]
     notes = (*dict.fromkeys(note for one in observed for note in one.notes), *conventions)
-    if assignment is not None and not all(check.passed for check in checks):
+    checks = _with_overflow(checks, cases, observed, single)
+    if assignment is not None and not all(check.passed or check.diagnosis for check in checks):
         try:
             network = _network(assignment, cases[0])
         except UnbuildableError as error:
@@ -91,6 +92,37 @@ def decided_by_network(
         "gradients are right."
     )
     return tuple(check for check in checks if check.key not in agreed), [sentence]
+
+
+OVERFLOW = Diagnosis(
+    "softmax-overflow",
+    "with logits near 1000 the result is no finite number, for exp of them overflows: subtract the "
+    "largest logit of each row before exp, which changes nothing else",
+)
+
+
+def _with_overflow(
+    checks: tuple[Check, ...],
+    cases: Sequence[Case],
+    observed: Sequence[Observed],
+    single: frozenset[str],
+) -> tuple[Check, ...]:
+    """Name what fails at large logits alone, by values that are infinite or no numbers."""
+    usual = [
+        (case, one) for case, one in zip(cases, observed, strict=False) if not case.large_logits
+    ]
+    large = [one.values for case, one in zip(cases, observed, strict=False) if case.large_logits]
+    usual_cases, usual_observed = [c for c, _ in usual], [o for _, o in usual]
+
+    def overflows(check: Check) -> bool:
+        if check.passed or not any(check.key in o.values for o in usual_observed):
+            return False
+        values = [found[check.key] for found in large if check.key in found]
+        if all(np.isfinite(value).all() for value in values):
+            return False
+        return _check(check.key, usual_cases, usual_observed, check.key in single).passed
+
+    return tuple(replace(c, diagnosis=OVERFLOW) if overflows(c) else c for c in checks)
 
 
 def _in_order(cases: Sequence[Case], observed: Sequence[Observed]) -> list[str]:
@@ -225,12 +257,23 @@ def _with_diagnoses(
         case = replace(cases[number], sizes={quantity: size})
         return not _check_in(quantity, case, found, right[quantity], quantity in single).passed
 
+    # What overflows is named already; it would hide every other mistake.
+    known = {check.key for check in checks if check.diagnosis is not None}
+    quantities = [quantity for quantity in quantities if quantity not in known]
+    telling = [
+        (case, one)
+        for case, one in zip(cases, observed, strict=False)
+        if not case.large_logits or all(np.isfinite(v).all() for v in one.values.values())
+    ]
+    cases, observed = [case for case, _ in telling], [one for _, one in telling]
     values = [one.values for one in observed]
-    findings = explain(network, cases[: len(observed)], values, differs, quantities)
+    findings = explain(network, cases, values, differs, quantities)
     named = {
         quantity: finding.diagnosis for finding in findings for quantity in finding.accounts_for
     }
     return tuple(
-        replace(check, diagnosis=None if check.passed else named.get(quantity))
-        for quantity, check in zip(quantities, checks, strict=True)
+        check
+        if check.passed or check.diagnosis is not None
+        else replace(check, diagnosis=named.get(check.key))
+        for check in checks
     )
