@@ -34,6 +34,19 @@ class RecordedCall:
 
         return record_method
 
+    def __iter__(self) -> Iterator[RecordedCall]:
+        """The layers of a Sequential, for ``nn.Sequential(*block, nn.Linear(8, 2))``."""
+        if self._name != "Sequential" or not all(isinstance(a, RecordedCall) for a in self._args):
+            raise TypeError(f"nn.{self._name}(…) has no layers to go through")
+        appended = [args[0] for method, args, _ in self._methods if method == "append"]
+        return iter([*self._args, *appended])
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+    def __getitem__(self, index: int) -> RecordedCall:
+        return list(iter(self))[index]
+
 
 class _Constructor:
     def __init__(self, name: str) -> None:

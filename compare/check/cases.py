@@ -41,6 +41,8 @@ LARGE_LOGIT = 1000.0
 # batch normalisation one row changes the values of all.
 ATTEMPTS = 300
 ANEW = 20
+# How many values of a batch are near a kink, on average: at the more, the margin is made smaller.
+MOST_NEAR_KINKS = 0.3
 # The number of updates, whose gradients reach down to Adam's ε, so that its place shows.
 UPDATES = 3
 SMALLEST_EXPONENT = -9.0
@@ -61,11 +63,13 @@ def make_cases(
     """
     try:
         return _make_cases(assignment, functions, layers)
-    except (RuntimeError, ValueError, IndexError, TypeError) as error:
-        message = " ".join(str(error).split())
+    except InputError:
+        raise
+    except Exception as error:  # whatever the network is: the person gets one sentence
+        message = " ".join(str(error).split()).rstrip(".")
         raise InputError(
-            f"PyTorch cannot run {assignment.architecture} with the loss {assignment.loss}: "
-            f"{message}."
+            f"PyTorch cannot run {assignment.architecture} on a batch with the loss "
+            f"{assignment.loss}: {type(error).__name__}: {message}."
         ) from None
 
 
@@ -144,7 +148,10 @@ def _image_shape(reference: Reference, channels: int) -> tuple[int, ...]:
             continue
         return (channels, size, size)
     sizes = ", ".join(map(str, IMAGE_SIZES))
-    raise InputError(f"The network takes no square image of {sizes} pixels a side.")
+    kinds = {type(module).__name__ for module in reference.exact.modules()}
+    missing = "Linear" in kinds and "Flatten" not in kinds
+    hint = ": is nn.Flatten() missing before its first Linear?" if missing else "."
+    raise InputError(f"The network takes no square image of {sizes} pixels a side{hint}")
 
 
 def draw_parameters(reference: Reference, random: np.random.Generator) -> Arrays:
@@ -299,12 +306,18 @@ def draw_targets(
 
 
 def rows_near_kinks(step: RecordedStep) -> np.ndarray:
-    """Which rows of the batch have a value within rounding of a kink."""
+    """Which rows of the batch have a value within rounding of a kink.
+
+    In a large network some value always is, for float32. There the margin is smaller, so that a
+    batch without one can be drawn, and holds for float64.
+    """
     near = np.zeros(len(step.inputs), bool)
+    values = sum(call.input.size * len(KINKS.get(call.kind, ())) for call in step.calls)
+    margin = min(KINK_MARGIN, MOST_NEAR_KINKS / max(values, 1))
     for call in step.calls:
         for kink in KINKS.get(call.kind, ()):
             typical = np.sqrt(np.mean(call.input**2))
-            close = np.abs(call.input - kink) < KINK_MARGIN * typical
+            close = np.abs(call.input - kink) < margin * typical
             near |= close.reshape(len(near), -1).any(axis=1)
     return near
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy_nn
 from compare.check.architecture import (
     RecordedArchitecture,
     first_difference,
@@ -197,8 +198,14 @@ def find_assignment(
         )
     else:
         build = load_architecture(architecture)
-    optimizer = options.optimizer if contract.has("update") else None
+    optimizer = _optimizer_class(options.optimizer) if contract.has("update") else None
     return Assignment(build.__name__, build, loss, optimizer, options.settings)
+
+
+def _optimizer_class(name: str | None) -> str | None:
+    """The class of an optimizer whose name may be written in other cases: ``adam``."""
+    classes = {known.lower(): known for known in numpy_nn.optim.__all__}
+    return None if name is None else classes.get(name.lower(), name)
 
 
 def _own_architecture(homework: HomeworkHandle, name: str) -> RecordedArchitecture:
@@ -221,7 +228,7 @@ def _from_golden(
         _require_same_network(golden, load_architecture(architecture))
     for what, found, expected in (
         ("the loss", options.loss or contract.loss, golden.loss),
-        ("the optimizer", options.optimizer, golden.optimizer),
+        ("the optimizer", _optimizer_class(options.optimizer), golden.optimizer),
     ):
         if found is not None and found != expected:
             raise InputError(

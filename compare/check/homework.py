@@ -154,9 +154,9 @@ class Homework:
         assert self._layers is not None
         result.value = describe(self._layers.run_dropout(dict(arrays), index))
 
-    def _chain(self, result: CallResult, arrays: Arrays, order: list[int]) -> None:
+    def _chain(self, result: CallResult, arrays: Arrays, **details: Any) -> None:
         assert self._layers is not None
-        result.value = describe(self._layers.run_chain(np.array(arrays["x"]), order))
+        result.value = describe(self._layers.run_chain(np.array(arrays["x"]), **details))
 
     def _network_step(self, result: CallResult, arrays: Arrays, **details: Any) -> None:
         assert self._layers is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -12,9 +13,9 @@ from compare.check.architecture import RecordedArchitecture
 from compare.check.contract import LOSS_CLASSES, Assignment
 from compare.check.invariants import violated_invariants
 from compare.check.ratios import constant_ratio
-from compare.check.result import Check, Observed, Result, check_title
+from compare.check.result import UNFINISHED_SEARCH, Check, Observed, Result, check_title
 from compare.mistakes.case import Case, Diagnosis
-from compare.mistakes.search import Network, explain
+from compare.mistakes.search import PATIENCE_S, Network, explain
 from compare.parity import tolerances
 
 
@@ -42,6 +43,7 @@ def judge(
     problems = [one.problem for one in observed if one.problem]
     notes = (*dict.fromkeys(note for one in observed for note in one.notes), *conventions)
     checks = _with_overflow(checks, cases, observed, single)
+    begun_s = time.monotonic()
     if assignment is not None and not all(check.passed or check.diagnosis for check in checks):
         try:
             network = _network(assignment, cases[0])
@@ -49,6 +51,8 @@ def judge(
             notes += (f"No mistake can be named here: {error}.",)
         else:
             checks = _with_diagnoses(checks, quantities, cases, observed, network, single)
+            if time.monotonic() - begun_s > PATIENCE_S:
+                notes += (UNFINISHED_SEARCH,)
     violated = () if assignment is None else violated_invariants(cases, observed, assignment)
     return Result(checks, violated, notes, problems[0] if problems else None)
 

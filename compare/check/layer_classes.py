@@ -44,6 +44,8 @@ MODE = re.compile(
     r"|mode|phase",
     re.IGNORECASE,
 )
+# Stands for the position of a Flatten that a list of layers leaves out.
+FLATTEN = -1
 # Methods that set gradients back to 0, of a layer or of the object that holds the layers.
 CLEARING = (
     "zero_grad", "zero_grads", "zero_gradients", "clear_grad", "clear_grads", "cleargrads",
@@ -162,10 +164,22 @@ class LayerObjects:
             found["evaluation"] = np.array(switch.run_forward(x(), training=False))
         return found
 
-    def run_chain(self, x: np.ndarray, order: Sequence[int]) -> Any:
-        """Run layers forward, one after the other."""
+    def run_chain(self, x: np.ndarray, order: Sequence[int], axis: int = 0) -> Any:
+        """Run layers forward, one after the other.
+
+        Args:
+            x: The input of the first.
+            order: Their positions; :data:`FLATTEN` where the list leaves a Flatten out.
+            axis: The batch axis.
+        """
+        self._flattened: list[tuple[int, ...]] = []
         for index in order:
-            x = self.switches[index].run_forward(x)
+            if index == FLATTEN:
+                rows = np.moveaxis(np.asarray(x), axis, 0)
+                self._flattened.append(rows.shape)
+                x = np.moveaxis(rows.reshape(len(rows), -1), 0, axis)
+            else:
+                x = self.switches[index].run_forward(x)
         return x
 
     def run_step(
@@ -173,26 +187,33 @@ class LayerObjects:
         arrays: dict[str, np.ndarray],
         order: Sequence[int],
         gradients: dict[str, dict[str, list[str]]],
+        axis: int = 0,
     ) -> dict[str, Any]:
         """Run the whole network: forward, the loss, and backward through all layers.
 
         Args:
             arrays: ``x``, ``y`` and, for a network without a loss layer, ``grad_logits``.
-            order: The positions of the layers, from the first to the last.
+            order: The positions of the layers, from the first to the last, as for
+                :meth:`run_chain`.
             gradients: Position of a layer → as in :meth:`run_layer`.
+            axis: The batch axis.
         """
         for thing in (self._whole, *self.layers):
             clear = next((getattr(thing, n) for n in CLEARING if hasattr(thing, n)), None)
             if clear is not None:
                 clear()
         found: dict[str, Any] = {}
-        logits = self.run_chain(np.array(arrays["x"]), order)
+        logits = self.run_chain(np.array(arrays["x"]), order, axis)
         if self.loss_layer is None:
             dy = np.array(arrays["grad_logits"])
         else:
             loss = self.run_loss(logits, arrays["y"], copies=False)
             found["loss"], dy = loss["loss"], loss["gradient"]
         for index in reversed(order):
+            if index == FLATTEN:
+                rows = np.moveaxis(np.asarray(dy), axis, 0).reshape(self._flattened.pop())
+                dy = np.moveaxis(rows, 0, axis)
+                continue
             layer, own = self.layers[index], gradients.get(str(index), {})
             before = _own_updates(layer, own)
             dy = layer_backward(layer, dy)

@@ -19,7 +19,7 @@ import numpy_nn
 from compare.backends.protocol import Arrays
 from compare.check.contract import LOSS_CLASSES, ArrayLayout, Contract, ReturnValueError
 from compare.check.function_evaluation import NoResultError
-from compare.check.layer_classes import USUAL_ATTRIBUTES
+from compare.check.layer_classes import FLATTEN, USUAL_ATTRIBUTES
 from compare.check.result import Observed, add_notes
 from compare.check.return_values import CallResult, ReturnValue
 from compare.check.sandbox import HomeworkHandle, ProcessEndedError
@@ -185,6 +185,7 @@ class LayerEvaluation:
             "the whole network",
             order=self._order(matches),
             gradients=gradients,
+            axis=batches.axis,
         )
         add_notes(observed.notes, [f"the whole network, {w}" for w in result.warnings])
         found: Arrays = {}
@@ -212,10 +213,17 @@ class LayerEvaluation:
         return network, match_layers(network["names"], network["classes"], self.leaves)
 
     def _order(self, matches: Sequence[LayerMatch]) -> list[int]:
-        """The positions of all layers but Dropout, from the first to the last."""
-        names = [name for name, _ in self.leaves]
-        ordered = sorted(matches, key=lambda m: names.index(m.modules[0]))
-        return [m.index for m in ordered if not self._is_dropout(m)]
+        """The positions of all layers but Dropout, and of a Flatten that is not among them."""
+        by_module = {match.modules[0]: match.index for match in matches}
+        taken = {name for match in matches for name in match.modules}
+        dropouts = {match.index for match in matches if self._is_dropout(match)}
+        order = []
+        for name, kind in self.leaves:
+            if name in by_module and by_module[name] not in dropouts:
+                order.append(by_module[name])
+            elif name not in taken and kind == "Flatten":
+                order.append(FLATTEN)
+        return order
 
     def _is_dropout(self, match: LayerMatch) -> bool:
         classes = dict(self.leaves)
@@ -286,7 +294,9 @@ class LayerEvaluation:
         self._build(case)  # with its first running statistics
         x = {"x": self.contract.batches.to_homework(case.inputs)}
         order = self._order(matches)
-        result = self._request("chain", x, "all layers in a row", order=order)
+        result = self._request(
+            "chain", x, "all layers in a row", order=order, axis=self.contract.batches.axis
+        )
         logits = _array(result.value, "the last layer")
         shape = case.expected["logits"].shape
         observed.values["logits"] = self.contract.batches.from_homework(logits, shape, "the logits")

@@ -5,6 +5,7 @@ Only this file and :mod:`cases` need PyTorch; without it, a golden file takes th
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -78,12 +79,16 @@ class Reference:
             settings=dict(assignment.settings),
         )
         if spec.algorithm and not hasattr(torch.optim, spec.algorithm):
+            near = difflib.get_close_matches(spec.algorithm, vars(torch.optim), n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]}?" if near else "."
             raise InputError(
                 f"--optimizer {spec.algorithm}: PyTorch has no such optimizer; expected SGD, Adam, "
-                "AdamW or another of torch.optim."
+                f"AdamW or another of torch.optim{hint}"
             )
         self.exact = TorchBackend(spec, "float64")
         self.single = TorchBackend(spec, "float32")
+        for backend in (self.exact, self.single):
+            _without_dropout(backend.model)
         self.trainable = [name for name, _ in self.exact.model.named_parameters()]
 
     def load(self, parameters: Arrays) -> None:
@@ -114,7 +119,7 @@ class Reference:
         found: Arrays = {}
         for quantity, value in quantities(step).items():
             change = np.abs(noisy[quantity] - value).max(initial=0.0) / NOISE
-            own = _own_size(quantity, stages, step)
+            own = _own_size(quantity, value, stages, step)
             found[quantity] = np.broadcast_to(own, value.shape) + change
         return found
 
@@ -167,6 +172,15 @@ class Reference:
         )
 
 
+def _without_dropout(model: torch.nn.Module) -> None:
+    """Let modules that have a dropout inside, such as an attention, leave it out: it is random."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+        elif isinstance(getattr(module, "dropout", None), float):
+            module.dropout = 0.0  # type: ignore[assignment]
+
+
 def targets_in_dtype(targets: np.ndarray, dtype: str) -> np.ndarray:
     """Targets in a backend's precision; class indices stay integers."""
     return targets.astype(dtype) if targets.dtype.kind == "f" else targets
@@ -193,13 +207,17 @@ def _backward_order(step: RecordedStep) -> Iterator[str]:
         yield from (name for name in step.gradients if name.rpartition(".")[0] == module)
 
 
-def _own_size(quantity: str, stages: dict[str, Stage], step: RecordedStep) -> np.ndarray:
+def _own_size(
+    quantity: str, value: np.ndarray, stages: dict[str, Stage], step: RecordedStep
+) -> np.ndarray:
     kind, _, name = quantity.partition("/")
     if kind == "loss":
         return stages["loss"].output
     if kind == "logits":
         return stages[step.calls[-2].name].output if len(step.calls) > 1 else np.zeros(())
     module, _, key = name.rpartition(".")
+    if module not in stages:  # a part that its module does not call, as in an attention
+        return np.array(np.abs(value).max(initial=0.0))
     part = stages[module].gradients if kind == "gradient" else stages[module].buffers
     return part[key]
 

@@ -22,6 +22,10 @@ from compare.mistakes.case import Diagnosis
 # The version of the JSON, which docs/checking.md describes.
 SCHEMA = 1
 
+UNFINISHED_SEARCH = (
+    "The network is large: the search for the mistake's name was ended before all had been tried."
+)
+
 QUANTITIES = {
     "activation": "output of layer",
     "buffer": "running statistic",
@@ -229,7 +233,8 @@ def mistake_sentences(outcome: Outcome) -> list[str]:
     ]
     if first.diagnosis is None:
         unnamed = f"the {check_title(first)}" if lines else "these values"
-        lines.insert(0, f"Mistake: none of the known mistakes gives exactly {unnamed}.")
+        tried = " that were tried" if UNFINISHED_SEARCH in outcome.result.notes else ""
+        lines.insert(0, f"Mistake: none of the known mistakes{tried} gives exactly {unnamed}.")
     return [*_ratio_sentences(outcome.result), *lines]
 
 

@@ -63,18 +63,17 @@ def linear(layer: Any) -> Iterator[Mistake]:
         )
     yield linear_mistake(
         "divided-twice",
-        "the bias gradient is a mean over the samples of what the loss has divided by N already: "
-        "use the sum, dy.sum(axis=0)",
+        "the bias gradient is a mean over the samples; it is their sum, dy.sum(axis=0)",
         bias=lambda dy, x: dy.mean(axis=0),
     )
     yield linear_mistake(
         "divided-twice",
-        "the weight gradient is divided by N once more; the loss has done that: dW = dyᵀ x",
+        "the weight gradient is divided by N once too often: dW = dyᵀ x",
         weight=lambda dy, x: dy.T @ x / len(x),
     )
     yield linear_mistake(
         "divided-twice",
-        "the gradients of weight and bias are divided by N once more; the loss has done that",
+        "the gradients of weight and bias are divided by N once too often: dW = dyᵀ x, db = Σ dy",
         weight=lambda dy, x: dy.T @ x / len(x),
         bias=lambda dy, x: dy.mean(axis=0),
     )

@@ -114,21 +114,21 @@ def cross_entropy(_: Any) -> Iterator[Mistake]:
         ):
             yield cross_entropy_mistake(
                 "log-offset-mismatch",
-                f"the loss is the mean of −{words}, while the gradient (p − t)/N is that of "
-                "−log p: they differ for confidently wrong rows; take log p as "
-                "z − max z − log Σ exp(z − max z), which needs no offset",
+                f"the loss is the mean of −{words} and not of −log p: the two differ for "
+                "confidently wrong rows; take log p as z − max z − log Σ exp(z − max z), which "
+                "needs no offset",
                 value=value_of(shifted),
             )
         words = f"the gradient is that of −log(p + {offset:g})"
         yield cross_entropy_mistake(
             "log-offset-mismatch",
-            f"{words} and not of −log p: drop the offset",
+            f"loss and gradient are those of −log(p + {offset:g}), not of −log p: drop the offset",
             value=value_of(_added(offset)),
             gradient=gradient,
         )
         yield cross_entropy_mistake(
             "log-offset-mismatch",
-            f"{words} while the loss is −log p: drop the offset",
+            f"{words} and not of −log p: drop the offset",
             gradient=gradient,
         )
     yield from _scaled(cross_entropy_mistake, mean_log_of_logits, difference_of_logits)
@@ -262,14 +262,20 @@ def squared_error(_: Any) -> Iterator[Mistake]:
     """Mistakes in a mean squared error."""
     yield squared_error_mistake(
         "half-mismatch",
-        "the gradient lacks the factor 2: the derivative of the mean of (y − t)² is "
-        "2 (y − t)/n; write ½ in both directions or in none",
+        "the gradient lacks the factor 2: the derivative of the mean of (y − t)² is 2 (y − t)/n",
         gradient=lambda y, t: _twice_the_difference(y, t) / 2,
     )
     yield squared_error_mistake(
         "half-mismatch",
-        "the loss has a factor ½ that its gradient 2 (y − t)/n does not have",
+        "the loss has a factor ½: it is the mean of (y − t)² without it",
         value=lambda y, t: _squares(y, t) / 2,
+    )
+    yield squared_error_mistake(
+        "half-squared-error",
+        "loss and gradient are those of ½ (y − t)², which belong together; PyTorch's mean of "
+        "(y − t)² has no ½",
+        value=lambda y, t: _squares(y, t) / 2,
+        gradient=lambda y, t: _twice_the_difference(y, t) / 2,
     )
     yield squared_error_mistake(
         "half-mismatch",

@@ -12,6 +12,7 @@ There are two subjects: :class:`Network`, the right network for a homework, and
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -45,6 +46,9 @@ CATALOGUE: Catalogue = {**LAYERS, **CONVOLUTION, **BATCHNORM, **LOSSES, **OPTIMI
 
 # More mistakes than this in one network are not told apart.
 MOST = 5
+# A search that has taken so long is not begun again for another mistake, nor another candidate
+# tried: each is a whole step of the network, which may be a large one.
+PATIENCE_S = 60.0
 
 
 class Candidate(NamedTuple):
@@ -106,6 +110,7 @@ class Search:
         found: The values that were found, of each case.
         differs: The rule of equality.
         order: The quantities in the order of execution.
+        deadline_s: When it has to be over, on the monotonic clock.
     """
 
     subject: Subject
@@ -113,6 +118,12 @@ class Search:
     found: Sequence[Arrays]
     differs: Differs
     order: Sequence[str]
+    deadline_s: float = float("inf")
+
+    @property
+    def over(self) -> bool:
+        """Whether its time is over."""
+        return time.monotonic() > self.deadline_s
 
     def failing(self) -> list[str]:
         """The quantities in which the found values are not the subject's."""
@@ -165,6 +176,8 @@ class Search:
     def _reproduced(self, candidate: Candidate, numbers: Sequence[int]) -> frozenset[str]:
         """The quantities that a mistake reproduces in these cases; none if it cannot be run."""
         same = set(self.order)
+        if self.over:
+            return frozenset()
         with self.subject.with_mistake(candidate):
             for number in numbers:
                 try:
@@ -198,9 +211,10 @@ def explain(
     Returns:
         The findings, first divergence first; empty where nothing is named.
     """
-    search = Search(subject, cases, found, differs, order)
+    deadline_s = time.monotonic() + PATIENCE_S
+    search = Search(subject, cases, found, differs, order, deadline_s)
     findings: list[Finding] = []
-    while len(findings) < MOST:
+    while len(findings) < MOST and not search.over:
         failing = search.failing()
         best = search.best(failing, failing) if failing else None
         if best is None:

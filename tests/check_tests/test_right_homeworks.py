@@ -151,3 +151,18 @@ def test_a_wrong_axis_is_no_running_statistic(tmp_path):
     file.write_text(OWN_STATISTICS.replace("(MEAN, VAR)", over_features).replace(
         "(z.mean(axis=0), z.var(axis=0))", over_features))  # fmt: skip
     assert check_in_process(file).status == 1
+
+
+@pytest.mark.parametrize("columns", [False, True])
+def test_a_list_of_layers_without_its_flatten(columns, tmp_path):
+    """Then the network is flattened there, as docs/checking.md says."""
+    homework = right_homework("cnn", "cross_entropy", columns=columns, functions=False, seed=0)
+    text = homework.text.replace(
+        "    return build(params), Loss()",
+        "    return [a for a in build(params) if type(a).__name__ != 'Flatten'], Loss()",
+    )
+    file = tmp_path / "homework.py"
+    file.write_text(text)
+    outcome = check_in_process(file)
+    assert outcome.status == 0, as_text(outcome)
+    assert "gradient/network/0.weight" in {check.key for check in outcome.result.checks}

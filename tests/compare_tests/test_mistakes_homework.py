@@ -10,13 +10,19 @@ from planted.in_process import check_in_process
 from planted.layers import PLANTED as LAYERS
 
 from compare.check.checking import Options, Outcome
+from compare.check.result import mistake_sentences
 
 TESTS = Path(__file__).resolve().parent.parent
 PLANTED, EXAMPLES = TESTS / "planted", TESTS.parent / "examples"
 UPDATES = {"no-bias-correction", "adam-eps-placement", "adam-step-count"}
 
 
-def outcome(tmp_path: Path, base: str, changes: list[tuple[str, str]], options: Options) -> Outcome:
+def outcome(
+    tmp_path: Path,
+    base: str,
+    changes: list[tuple[str, str]],
+    options: Options = Options(),  # noqa: B008
+) -> Outcome:
     folder = EXAMPLES if base == "layers" else PLANTED
     text = (folder / f"{base}.py").read_text(encoding="utf-8")
     for old, new in changes:
@@ -128,3 +134,59 @@ def test_several_mistakes_are_named_one_after_the_other(name, tmp_path):
     unnamed = [check.name for check in failed if check.diagnosis is None]
     assert bool(unnamed) == ("no name" in name)
     assert (failed[0].diagnosis is None) == ("no name" in name)
+
+
+def said(found) -> str:
+    return "\n".join(mistake_sentences(found))
+
+
+def test_a_half_in_both_directions_is_not_said_to_be_in_one(tmp_path):
+    base, changes, _ = NAMED["half-squared-error"]
+    sentence = said(outcome(tmp_path, base, changes))
+    assert "half-squared-error" in sentence
+    assert "does not have" not in sentence
+    assert "lacks" not in sentence
+
+
+def test_nothing_is_said_of_a_gradient_that_is_something_else(tmp_path):
+    base, changes, _ = NAMED["log-offset-mismatch"]
+    sentence = said(outcome(tmp_path, base, [*changes, *SCALED]))
+    assert "log-offset-mismatch" in sentence
+    assert "gradient (p − t)/N" not in sentence
+
+
+def test_a_loss_that_agrees_has_no_penalty(tmp_path):
+    decayed = [('"W3": a2.T @ d,', '"W3": a2.T @ d + 0.005 * params["W3"],')]
+    found = outcome(tmp_path, "softmax", decayed)
+    assert "in the loss" not in said(found)
+    assert "has 0.005 · W that the loss does not have" in said(found)
+
+
+def test_a_penalty_is_not_said_to_be_missing_where_nobody_asked(tmp_path):
+    """Of a homework that has no gradients nobody can say what they lack."""
+    base, changes, _ = NAMED["l2-missing-in-gradient"]
+    without = [*changes, ("def gradients(", "def _gradients(")]
+    found = outcome(tmp_path, base, without)
+    assert "l2-missing-in-gradient" in said(found)
+    assert "no gradient has" not in said(found)
+    assert "nobody asked for a penalty" in said(found)
+
+
+def test_an_unnamed_place_before_a_named_one_is_told_apart(tmp_path):
+    found = outcome(
+        tmp_path, "softmax", [*SCALED, ("a1.T @ d, d.sum(axis=0)", 'a1.T @ d, 0 * params["b2"]')]
+    )
+    sentences = mistake_sentences(found)
+    assert sentences[-1].startswith("Mistake: missing-bias-gradient.") or len(sentences) == 1
+    assert not any("exactly these values" in s for s in sentences[:-1])
+
+
+def test_a_factor_is_said_whether_it_has_a_name_or_not(tmp_path):
+    base, changes, _ = NAMED["sum-not-mean"]
+    assert said(outcome(tmp_path, base, changes)).startswith(
+        "Every gradient is exactly 5 times the right one; 5 is N, the rows of the batch."
+    )
+    thrice = [("d = d / len(y)", "d = 3 * d / len(y)")]
+    assert said(outcome(tmp_path, base, thrice)).startswith(
+        "Every gradient is exactly 3 times the right one."
+    )

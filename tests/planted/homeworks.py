@@ -13,6 +13,7 @@ MEANING = {
     "divided-twice": "it is divided by the batch size twice",
     "divided-by-classes": "the mean is taken over N·C elements",
     "half-mismatch": "squared error with ½ in one direction only",
+    "half-squared-error": "squared error with ½ in both directions, which is another convention",
     "double-softmax": "softmax is applied before a cross-entropy that applies it again",
     "sign-flip": "a gradient or an update has the wrong sign",
     "softmax-overflow": "the largest logit is not subtracted before exp, which then overflows",
@@ -54,6 +55,11 @@ NAMED: dict[str, tuple[str, list[tuple[str, str]], tuple[str, str]]] = {
         "squared",
         [("d = 2 * (forward", "d = (forward")],
         ("gradient", "2.weight"),
+    ),
+    "half-squared-error": (
+        "squared",
+        [("d = 2 * (forward", "d = (forward"), ("return np.mean(", "return 0.5 * np.mean(")],
+        ("loss", "loss"),
     ),
     "double-softmax": (
         "softmax",

@@ -165,6 +165,12 @@ class Halved(numpy_nn.MSELoss):
         return g / g.dtype.type(2)
 
 
+class HalvedBoth(Halved):
+    def forward(self, input, target):
+        value = super().forward(input, target)
+        return value / value.dtype.type(2)
+
+
 class InsideTheRoot(numpy_nn.optim.Adam):
     def step(self):
         for group in self.param_groups:
@@ -268,6 +274,7 @@ PLANTED: dict[type, tuple[str, str, str]] = {
     DividedByClasses: ("loss", "backward/loss/grad_input", "divided-by-classes"),
     Doubled: ("loss", "forward/loss/output", "double-softmax"),
     Halved: ("squared/loss", "backward/loss/grad_input", "half-mismatch"),
+    HalvedBoth: ("squared/loss", "forward/loss/output", "half-squared-error"),
     Uncorrected: ("update", "update/0.weight", "no-bias-correction"),
     Decoupled: ("update", "optimizer/0.weight/exp_avg", "decay-coupling"),
     LargerEpsilon: ("update", "update/0.weight", "adam-eps-placement"),
