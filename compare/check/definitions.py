@@ -5,8 +5,9 @@ their functions is picked from the syntax tree:
 
 - imports; one that fails leaves a :class:`Placeholder`, which complains when it is used,
 - definitions of functions and classes,
-- assignments of constants: literals, arithmetic, lambdas, names that exist, and calls that only
-  make a value, such as ``np.sqrt(2)``; and of the contract's names, whatever their expression,
+- assignments of constants: literals, arithmetic, lambdas, names that exist, calls that only make
+  a value, such as ``np.sqrt(2)``, and objects of the homework's own classes,
+- assignments of the contract's names, whatever their expression, also in a loop,
 - what ``if`` and ``try`` hold of these, and ``sys.path.append``.
 
 Whatever else there is, and an assignment that raises, is left out.
@@ -54,7 +55,8 @@ MAKERS = (
         "arange", "array", "asarray", "diag", "dtype", "empty", "errstate", "eye", "finfo",
         "full", "identity", "iinfo", "linspace", "logspace", "ones", "prod", "vectorize", "zeros",
     )),
-    np.random.RandomState, np.random.default_rng, random.Random,
+    np.random.RandomState, np.random.default_rng, np.random.rand, np.random.randn,
+    np.random.normal, np.random.uniform, random.Random,
     collections.namedtuple, collections.OrderedDict, collections.defaultdict, functools.partial,
     typing.TypeVar, typing.NewType, pathlib.Path, os.path.join, os.path.dirname, os.path.abspath,
 )  # fmt: skip
@@ -133,6 +135,16 @@ class Definitions:
             return f"which is not defined; perhaps it comes from {' or '.join(self._stars)}"
         return ""
 
+    def is_own_class(self, function: object) -> bool:
+        """Whether it is a class of the homework or of a file beside it."""
+        if not isinstance(function, type):
+            return False
+        file = getattr(sys.modules.get(function.__module__), "__file__", None)
+        return bool(file) and self._is_beside(Path(str(file)))
+
+    def _is_beside(self, path: Path) -> bool:
+        return path.is_relative_to(self._folder) and "site-packages" not in path.parts
+
     def define_beside(self, name: str) -> bool:
         """Load a module beside the homework, which cannot be imported, by its definitions."""
         if name in sys.modules:
@@ -142,9 +154,7 @@ class Definitions:
         except Exception:  # its package raises, or there is none
             return False
         path = Path(spec.origin) if spec and spec.origin else Path()
-        if spec is None or path.suffix != ".py" or "site-packages" in path.parts:
-            return False
-        if not path.is_relative_to(self._folder):
+        if spec is None or path.suffix != ".py" or not self._is_beside(path):
             return False
         module = sys.modules[name] = importlib.util.module_from_spec(spec)
         try:
@@ -277,7 +287,12 @@ class _Execution:
             ):  # fmt: skip
                 return self._assigns([target], value)
             case ast.Expr(value=ast.Call(func=function)):
-                return ast.unparse(function) in PATH_CALLS
+                of_contract = _base(function) in self._definitions.always
+                return of_contract or ast.unparse(function) in PATH_CALLS
+            case ast.For(iter=values, body=body, orelse=[]):
+                targets = [one.targets[0] for one in body if isinstance(one, ast.Assign)]
+                of_contract = all(_base(one) in self._definitions.always for one in targets)
+                return of_contract and len(targets) == len(body) and self._is_value(values)
             case ast.If(test=test, body=body, orelse=orelse):
                 return self._is_value(test) and all(map(self._defines, [*body, *orelse]))
         return type(statement).__name__ == "TypeAlias"
@@ -321,7 +336,7 @@ class _Execution:
                 function = self._evaluate(expression.func)
             except BaseException:
                 return False
-            if not _makes_a_value(function):
+            if not (_makes_a_value(function) or self._definitions.is_own_class(function)):
                 return False
         return all(map(self._is_value, ast.iter_child_nodes(expression)))
 

@@ -241,9 +241,7 @@ def test_what_raises_on_import_is_checked_by_its_definitions(check, code, senten
 
 
 def test_what_trains_on_import_is_checked_by_its_definitions(check_in_sandbox) -> None:
-    outcome = check_in_sandbox(
-        ("def softmax", "while True:\n    pass\n\n\ndef softmax"), timeout_s=4.5
-    )
+    outcome = check_in_sandbox(("def softmax", "while True: pass\n\n\ndef softmax"), timeout_s=4.5)
     assert (outcome.result.error, outcome.status) == (None, 0)
     assert outcome.result.notes[0] == (
         f"{NOTE} because the whole file cannot be imported: homework.py, on being imported, had "
@@ -298,6 +296,7 @@ KEPT = {
     "an array": ("I = np.eye(3)[:2].astype(float)", "I.shape == (2, 3)"),
     "a comprehension": ("sizes = [2 * i for i in range(3)]", "sizes == [0, 2, 4]"),
     "a string's method": ("names = 'W b'.split()", "names == ['W', 'b']"),
+    "an object of its own": ("class A:\n    def __init__(self, n): self.n = n\na = [A(2), A(3)]", "a[1].n == 3"),
     "a generator": ("rng = np.random.default_rng(0)", "rng.normal()"),
     "a named tuple": ("from collections import namedtuple\nP = namedtuple('P', 'W b')", "P(1, 2).b == 2"),
     "an annotation": ("rate: float = 0.1", "rate"),
@@ -381,6 +380,15 @@ def test_the_contract_may_be_computed(check) -> None:
     outcome = check(
         ("PARAMETERS = {", "1 / 0\ndef names(**more):\n    return more\nPARAMETERS = names(**{"),
         ('"b2": "2.bias"}', '"b2": "2.bias"})'),
+    )
+    assert (outcome.result.error, outcome.status) == (None, 0)
+
+
+def test_the_contract_may_be_filled_in_a_loop(check) -> None:
+    loop = 'for i in (0, 2):\n    PARAMETERS[f"W{i // 2 + 1}"] = f"{i}.weight.T"\n'
+    outcome = check(
+        ('"W1": "0.weight.T", ', ""),
+        ('"W2": "2.weight.T", "b2": "2.bias"}', f'}}\n{loop}PARAMETERS.update(b2="2.bias")\n1 / 0'),
     )
     assert (outcome.result.error, outcome.status) == (None, 0)
 
