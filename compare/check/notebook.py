@@ -13,8 +13,12 @@ from typing import Any
 
 # Cell magics whose cell is Python code of the notebook; the cell of any other is left out.
 PYTHON_CELLS = {"time", "capture", "prun", "memit", "mprun", "snakeviz", "heat"}
-# A line of IPython's: %magic, !command, ?help, help?, and x = %magic or x = !command.
-MAGIC = re.compile(r"\s*[%!?]|\s*[\w.*%]+\?{1,2}\s*$|\s*[\w.,\s\[\]'\"]+=\s*[%!]")
+# A line of IPython's: %magic, !command, ?help, help?, x = %magic or x = !command, and the magics
+# that are understood without their %.
+MAGIC = re.compile(
+    r"\s*[%!?]|\s*[\w.*%]+\?{1,2}\s*$|\s*[\w.,\s\[\]'\"]+=\s*[%!]"
+    r"|(pip3?|conda|cd|ls)\s+(--?\w|[\w.~/])"
+)
 
 
 class NotebookError(Exception):

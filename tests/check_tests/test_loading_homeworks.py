@@ -86,6 +86,7 @@ def test_the_older_format(check_notebook, right) -> None:
         ("%%html\n<b>x = 1</b>", "\n"),
         ("t = %timeit -o f()\nfiles = !ls\nx = 1", "pass\npass\nx = 1"),
         ("?np.dot\nnp.dot??\nx = 1", "pass\npass\nx = 1"),
+        ("pip install numpy\ncd ../data\nls = [2]\ncd -= 1", "pass\npass\nls = [2]\ncd -= 1"),
         ("!pip install \\\n  numpy\nx = 1", "pass\n  pass\nx = 1"),
         ("if fast:\n    %load_ext cython\nx = 1", "if fast:\n    pass\nx = 1"),
         ('x = """\n%d\n!\n"""', None),
