@@ -104,7 +104,7 @@ def assert_parity(
     map_file = Path(mapping) if mapping else None
     options = Options(
         named, loss, optimizer, dict(settings or {}), golden_file, map_file,
-        tuple(required), timeout_s, memory_mb, definitions_only,
+        tuple(required), timeout_s, memory_mb, definitions_only=definitions_only,
     )  # fmt: skip
     if isinstance(ours, (str, Path)):
         outcome = check_homework(Path(ours), options)

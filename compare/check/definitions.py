@@ -90,6 +90,7 @@ class Placeholder:
         raise AbsentError(self.__dict__["_need"])
 
 
+# Whatever an operator or a call asks of an object is a use of it.
 for _name in (
     "call", "setattr", "getitem", "setitem", "iter", "len", "contains", "bool", "float", "int",
     "enter", "mro_entries", "array", "array_ufunc", "array_function", "neg", "pos", "abs",
@@ -103,14 +104,12 @@ class Definitions:
     """Executes the definitions of a homework, and of files beside it that cannot be imported.
 
     Attributes:
-        file: The homework.
-        always: The names whose assignments are executed whatever their expression.
         left_out: The names that were not defined, and why.
 
     Args:
         file: The homework.
         folder: Its folder or that of its package: where the files beside it are.
-        always: See above.
+        always: The names whose assignments are executed whatever their expression.
     """
 
     def __init__(self, file: Path, folder: Path, always: Iterable[str] = ()) -> None:
@@ -235,6 +234,7 @@ class _Execution:
                     self._execute(self._without_the_rest(statement))
                 except BaseException:  # it handles no such error: each statement for itself
                     self.statements(statement.body)
+                self._leave_out(statement)  # the names that are not defined by now
             case _ if self._defines(statement):
                 try:
                     self._execute(statement)

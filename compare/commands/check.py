@@ -41,7 +41,7 @@ def check_command(
     jobs: int | None,
     file: str | None,
     prints: bool,
-    definitions_only: bool = False,
+    definitions_only: bool,
 ) -> int:
     """Check a homework, or every homework in a folder.
 
@@ -59,7 +59,7 @@ def check_command(
         _required(require),
         _positive("--timeout", timeout),
         _memory(memory),
-        definitions_only,
+        definitions_only=definitions_only,
     )
     if homework.is_dir():
         single = {"--json": json, "--gradescope": gradescope, "--watch": watch or None}

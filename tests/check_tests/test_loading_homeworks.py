@@ -256,6 +256,13 @@ def test_what_ends_its_process_on_import_is_checked_by_its_definitions(check_in_
     assert "ended the process with exit status 3" in outcome.result.notes[0]
 
 
+def test_plots_are_not_shown(check_in_sandbox, monkeypatch) -> None:
+    monkeypatch.setenv("MPLBACKEND", "TkAgg")
+    code = "import os\nassert os.environ['MPLBACKEND'] == 'Agg'"
+    outcome = check_in_sandbox((NUMPY, f"{NUMPY}{code}\n"))
+    assert (outcome.status, outcome.result.notes) == (0, ())
+
+
 def test_what_was_printed_before_is_kept(check_in_sandbox) -> None:
     outcome = check_in_sandbox((NUMPY, f"{NUMPY}print('epoch 1', flush=True)\n1 / 0\n"))
     assert (outcome.status, outcome.printed.strip()) == (0, "epoch 1")
@@ -331,6 +338,7 @@ LEFT_OUT = {
     "a call": ("def load(): return 1\nW = load()", "'W', which was left out at line 4: only"),
     "a name that is not there": ("W = data + 1", "'W', which was left out at line 3, as it raised NameError: name 'data' is not defined: only"),
     "a loop": ("for W in range(3): pass", "'W', which was left out at line 3: only"),
+    "a try": ("try:\n    W = open('w')\nexcept OSError:\n    print('no w')", "'W', which was left out at line 3: only"),
     "a main block": ("if __name__ == '__main__':\n    W = 1", "'W', which was left out at line 4: only"),
     "the file": ("with open('w.txt') as f:\n    W = f.read()", "'W', which was left out at line 3: only"),
     "a class of an absent module": ("import torch_ as t\nclass W(t.Module): pass", "'W', which was left out at line 4, as it needs the module 'torch_', which is not installed: only"),
