@@ -112,11 +112,12 @@ def check(
     mapping: str | Path | None = None,
     timeout_s: float = 30.0,
     memory_mb: int = 2048,
+    definitions_only: bool = False,
 ) -> Outcome:
     """Compare somebody's own NumPy code with PyTorch, as ``nncompare check`` does it.
 
     Args:
-        homework: A Python file; docs/checking.md says what it may define.
+        homework: A Python file or a notebook; docs/checking.md says what it may define.
         architecture: A name of ``nncompare list`` or ``FILE.py:FUNCTION``; else the file's own.
         loss: ``cross_entropy``, ``mse``, ``bce`` or ``bce_with_logits``; else the file's own.
         optimizer: The optimizer that ``update`` is.
@@ -124,6 +125,7 @@ def check(
         mapping: A file that gives the homework the names of the contract.
         timeout_s: Seconds that the homework may take altogether.
         memory_mb: Megabytes that it may take.
+        definitions_only: Execute only its imports, functions, classes and constants.
 
     Returns:
         The outcome: ``outcome.status`` is 0 where it agrees, 1 where it differs and 2 where it
@@ -138,6 +140,7 @@ def check(
         mapping=None if mapping is None else Path(mapping),
         timeout_s=timeout_s,
         memory_mb=memory_mb,
+        definitions_only=definitions_only,
     )
     outcome: Outcome = checking.check_homework(Path(homework), options)
     return outcome

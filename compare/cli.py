@@ -120,7 +120,7 @@ def parity(
 
 @app.command()
 def check(
-    homework: Annotated[Path, typer.Argument(help="A Python file, or a folder of them.")],
+    homework: Annotated[Path, typer.Argument(help="A Python file or a notebook, or a folder of them.")],
     architecture: Annotated[str | None, typer.Option(help="A name from the list, or FILE.py:FUNCTION; else what the homework says.")] = None,
     loss: Annotated[str | None, typer.Option(help="cross_entropy, mse, bce or bce_with_logits; else what the homework says.")] = None,
     optimizer: Annotated[str | None, typer.Option(help="The optimizer that update() is: SGD, Adam, …")] = None,
@@ -139,6 +139,7 @@ def check(
     jobs: Annotated[int | None, typer.Option(help="For a folder: how many at once.")] = None,
     file: Annotated[str | None, typer.Option(help="For a folder of folders: the file to check in each.")] = None,
     prints: Annotated[bool, typer.Option("--prints", help="Show what the homework printed.")] = False,
+    definitions_only: Annotated[bool, typer.Option("--definitions-only", help="Execute only imports, functions, classes and constants.")] = False,
 ) -> int:  # fmt: skip
     """Compare somebody's own NumPy code with PyTorch.
 
@@ -166,6 +167,7 @@ def check(
         jobs=jobs,
         file=file,
         prints=prints,
+        definitions_only=definitions_only,
     )
 
 

@@ -39,6 +39,7 @@ def assert_parity(
     required: Iterable[str] = (),
     timeout_s: float = TIMEOUT_S,
     memory_mb: int = MEMORY_MB,
+    definitions_only: bool = False,
     **functions: Callable[..., Any],
 ) -> None:
     """Raise an AssertionError that explains where two implementations part.
@@ -72,6 +73,8 @@ def assert_parity(
         required: Functions that have to be there.
         timeout_s: Seconds for the homework altogether, for the first way.
         memory_mb: Megabytes for the homework, for the first way.
+        definitions_only: Execute only its imports, functions, classes and constants, for the
+            first way.
         functions: ``forward``, ``loss``, ``gradients``, ``loss_and_gradients``, ``update`` or
             ``network``, for the second way.
 
@@ -101,7 +104,7 @@ def assert_parity(
     map_file = Path(mapping) if mapping else None
     options = Options(
         named, loss, optimizer, dict(settings or {}), golden_file, map_file,
-        tuple(required), timeout_s, memory_mb,
+        tuple(required), timeout_s, memory_mb, definitions_only=definitions_only,
     )  # fmt: skip
     if isinstance(ours, (str, Path)):
         outcome = check_homework(Path(ours), options)

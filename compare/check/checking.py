@@ -17,6 +17,7 @@ from compare.check.architecture import (
     load_architecture,
 )
 from compare.check.contract import (
+    CHECKABLE,
     SIGNATURES,
     Assignment,
     Contract,
@@ -58,6 +59,8 @@ class Options:
         required: Functions that the homework has to define.
         timeout_s: The time that it may take altogether.
         memory_mb: The memory that it may take.
+        definitions_only: Execute only its definitions, as it is done by itself where the file
+            cannot be imported (see :mod:`compare.check.definitions`).
     """
 
     architecture: str | None = None
@@ -69,6 +72,7 @@ class Options:
     required: tuple[str, ...] = ()
     timeout_s: float = TIMEOUT_S
     memory_mb: int = MEMORY_MB
+    definitions_only: bool = False
 
 
 def check_homework(file: Path, options: Options | None = None) -> Outcome:
@@ -94,16 +98,53 @@ def check_file(homework: HomeworkHandle, name: str, options: Options) -> Outcome
         name: Its file name, for messages.
         options: How to check it.
     """
+    notes: tuple[str, ...] = ()
+    try:
+        notes = load_homework(homework, name, options)
+        outcome = check_loaded(homework, name, options)
+    except (InputError, ProcessEndedError) as error:
+        return Outcome(name, Result(error=str(error), notes=notes))
+    result = replace(outcome.result, notes=(*notes, *outcome.result.notes))
+    return replace(outcome, result=result)
+
+
+def load_homework(homework: HomeworkHandle, name: str, options: Options) -> tuple[str, ...]:
+    """Load a homework, or its definitions alone if the whole file cannot be imported.
+
+    Returns:
+        A note if only its definitions were executed.
+
+    Raises:
+        InputError: It cannot be loaded.
+        ProcessEndedError: Its process has ended.
+    """
+    subject = f"{name}, on being imported,"
     mapping = options.mapping and str(options.mapping.resolve())
+    first = None
+    if not options.definitions_only:
+        try:
+            result = homework.request("load", description=subject, mapping=mapping)
+            first = result.problem
+            if first is None:
+                return ()
+            if not result.details.get("readable"):
+                raise InputError(first)
+        except ProcessEndedError as error:
+            first = str(error)
+        homework.restart()
     try:
         result = homework.request(
-            "load", description=f"{name}, on being imported,", mapping=mapping
+            "load", description=subject, mapping=mapping, definitions_only=True
         )
         if result.problem:
-            raise InputError(result.problem)
-        return check_loaded(homework, name, options)
-    except (InputError, ProcessEndedError) as error:
-        return Outcome(name, Result(error=str(error)))
+            raise InputError(first or result.problem)
+        functions = homework.request("declaration", description="the declaration").details
+        if first and not any(name in CHECKABLE for name in functions["functions"]):
+            raise InputError(first)
+    except ProcessEndedError as error:
+        raise InputError(first or str(error)) from None
+    why = f" because the whole file cannot be imported: {first}" if first else "."
+    return (f"Only definitions (imports, functions, classes, constants) were executed{why}",)
 
 
 def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outcome:
@@ -359,11 +400,11 @@ def _required_quantities(
 
 
 def _require_file(file: Path, noun: str) -> None:
+    notebook = noun == "homework"
+    expected = "a Python file or a notebook" if notebook else "a Python file"
     if not file.is_file():
         problem = "is a folder" if file.is_dir() else "does not exist"
-        raise InputError(f"{file}: the {noun} {problem}; expected a Python file.")
-    if file.suffix != ".py":
-        raise InputError(
-            f"{file}: the {noun} should be a Python file, NAME.py; a notebook becomes one with "
-            "jupyter nbconvert --to script."
-        )
+        raise InputError(f"{file}: the {noun} {problem}; expected {expected}.")
+    if file.suffix != ".py" and not (notebook and file.suffix == ".ipynb"):
+        names = "NAME.py or NAME.ipynb" if notebook else "NAME.py"
+        raise InputError(f"{file}: the {noun} should be {expected}, {names}.")

@@ -30,8 +30,13 @@ COLUMNS = (
 )  # fmt: skip
 # The exit statuses in words.
 STATUS = {0: "agrees", 1: "differs", 2: "not checked"}
-# The file that is checked if a submission is a folder with several.
-MAIN = ("homework.py", "main.py", "solution.py", "submission.py")
+# What a homework's file ends with, and the file that is checked if a folder holds several.
+ENDINGS = (".py", ".ipynb")
+MAIN = tuple(
+    f"{name}{ending}"
+    for name in ("homework", "main", "solution", "submission")
+    for ending in ENDINGS
+)
 
 
 class Submission(NamedTuple):
@@ -43,39 +48,49 @@ class Submission(NamedTuple):
 
 
 def find_submissions(folder: Path, file: str | None = None) -> list[Submission]:
-    """The submissions in a folder, in alphabetical order: Python files, and folders with one.
+    """The submissions in a folder, in alphabetical order: files, and folders with one.
 
-    If the folder holds no Python file but folders alone, a folder without a Python file is a
-    submission, too; beside files it may be anything and is left out.
+    A file is a Python file or a notebook; inside a folder, a Python file stands for the notebook
+    of its name. If the folder holds folders alone, one without such a file is a submission, too;
+    beside files it may be anything and is left out.
 
     Args:
         folder: Where to look.
         file: The name of the file to check in each folder that holds several.
     """
-    found, any_python = [], False
+    found, any_homework = [], False
     paths = [p for p in folder.iterdir() if not p.name.startswith((".", "_"))]
-    folders_alone = not any(p.is_file() and p.suffix == ".py" for p in paths)
+    folders_alone = not any(p.is_file() and p.suffix in ENDINGS for p in paths)
     for path in sorted(paths, key=lambda p: p.name):
-        if path.is_file() and path.suffix == ".py":
+        if path.is_file() and path.suffix in ENDINGS:
             found.append(Submission(path.name, path))
-            any_python = True
+            any_homework = True
         elif path.is_dir():
-            inside = sorted(p for p in path.rglob("*.py") if "__pycache__" not in p.parts)
+            inside = _homeworks_inside(path)
             main = _main_file(inside, file)
-            any_python |= bool(inside)
+            any_homework |= bool(inside)
             if main is not None:
                 found.append(Submission(path.name, main))
             elif inside or file or folders_alone:
-                names = ", ".join(str(p.relative_to(path)) for p in inside) or "no Python file"
+                names = ", ".join(str(p.relative_to(path)) for p in inside)
+                names = names or "no Python file and no notebook"
                 expected = file or "--file NAME, or one file only"
                 problem = f"the folder holds {names}; expected {expected}."
                 found.append(Submission(path.name, None, problem))
-    return found if any_python else []
+    return found if any_homework else []
+
+
+def _homeworks_inside(folder: Path) -> list[Path]:
+    """The Python files and notebooks in a folder, without the copies that programs keep."""
+    found = (p for p in folder.rglob("*") if p.suffix in ENDINGS and p.is_file())
+    left_out = {"__pycache__", ".ipynb_checkpoints"}
+    return sorted(p for p in found if not left_out & set(p.parts))
 
 
 def _main_file(inside: Sequence[Path], file: str | None) -> Path | None:
     if file is not None:
         return next((p for p in inside if p.name == file), None)
+    inside = [p for p in inside if p.suffix == ".py" or p.with_suffix(".py") not in inside]
     if len(inside) == 1:
         return inside[0]
     return next((p for name in MAIN for p in inside if p.name == name), None)

@@ -6,7 +6,6 @@ or, for functions that a caller already holds, in the caller's.
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import os
 import sys
@@ -19,8 +18,12 @@ from typing import Any
 import numpy as np
 
 from compare.check.architecture import record_architecture
+from compare.check.definitions import AbsentError, Definitions
 from compare.check.layer_classes import LayerObjects
+from compare.check.loading import package_folders, run_file, run_homework
+from compare.check.notebook import NotebookError
 from compare.check.return_values import CallResult, describe
+from compare.check.source import Source, python_2_sign, read_source
 
 # The functions of the contract with their arguments, and the constants.
 FUNCTIONS = {
@@ -58,6 +61,8 @@ class Homework:
     ) -> None:
         self._names: dict[str, Any] = dict(names or {})
         self._file, self._memory_mb = file, memory_mb
+        self._source: Source | None = None
+        self._definitions: Definitions | None = None
         self._optimizer_state: dict[str, Any] = {}
         self._layers: LayerObjects | None = None
 
@@ -86,21 +91,35 @@ class Homework:
             except BaseException as error:
                 if self._file is None and isinstance(error, KeyboardInterrupt):
                     raise  # the person at the keyboard has pressed Ctrl-C
-                result.problem = error_sentence(
-                    error, description or action, self._file, self._memory_mb
-                )
+                result.problem = self._sentence(error, description or action)
         result.warnings = self._numpy_warnings(caught)
         return result
 
-    def _load(self, result: CallResult, _: Arrays, mapping: str | None = None) -> None:
+    def restart(self) -> None:
+        """Forget what was loaded."""
+        self._names, self._definitions = {}, None
+
+    def _load(
+        self,
+        result: CallResult,
+        _: Arrays,
+        mapping: str | None = None,
+        definitions_only: bool = False,
+    ) -> None:
         """Run the file, then the mapping file, which sees the homework's names."""
         assert self._file is not None
-        sys.path.insert(0, str(self._file.parent))
         sys.dont_write_bytecode = True
-        self._names = vars(_run_as_module(self._file))
+        self._source = read_source(self._file)
+        tree = self._source.parse()
+        result.details["readable"] = True
+        if definitions_only:
+            folder = (*package_folders(self._file, 0), self._file.parent)[0]
+            self._definitions = Definitions(self._file, folder, CONSTANTS)
+        self._names = vars(run_homework(self._source, tree, self._definitions))
         if mapping is not None:
             public = {k: v for k, v in self._names.items() if not k.startswith("__")}
-            self._names = {**public, **vars(_run_as_module(Path(mapping), public))}
+            source = read_source(Path(mapping))
+            self._names = {**public, **vars(run_file(source, source.parse(), names=public))}
 
     def _declaration(self, result: CallResult, _: Arrays) -> None:
         result.details["constants"] = {
@@ -183,18 +202,34 @@ class Homework:
             ) from None
         return function
 
+    def _sentence(self, error: BaseException, subject: str) -> str:
+        """An exception in one sentence; that of a name that was left out says why it was."""
+        if isinstance(error, NameError) and self._definitions is not None:
+            reason = self._definitions.reason(str(error.name))
+            if reason:
+                where = _place(error, self._file, self._source)
+                return f"{subject}{where} needs {error.name!r}, {reason}."
+        return error_sentence(error, subject, self._file, self._memory_mb, self._source)
+
     def _numpy_warnings(self, caught: list[warnings.WarningMessage]) -> list[str]:
         found: dict[str, None] = {}
         for warning in caught:
             if issubclass(warning.category, RuntimeWarning):
                 here = self._file is None or warning.filename == str(self._file)
                 name = "" if here else f" of {Path(warning.filename).name}"
-                found[f"line {warning.lineno}{name}: {warning.message}"] = None
+                line = f"line {warning.lineno}"
+                if here and self._source is not None:
+                    line = self._source.line(warning.lineno)
+                found[f"{line}{name}: {warning.message}"] = None
         return list(found)[:MOST_WARNINGS]
 
 
 def error_sentence(
-    error: BaseException, subject: str, file: Path | None, memory_mb: int | None = None
+    error: BaseException,
+    subject: str,
+    file: Path | None,
+    memory_mb: int | None = None,
+    source: Source | None = None,
 ) -> str:
     """An exception of a homework in one sentence, with the line that raised it.
 
@@ -203,8 +238,11 @@ def error_sentence(
         subject: What was called: ``gradients(params, x, y)``.
         file: The homework; only lines in it and in files beside it are named.
         memory_mb: The memory limit, if there is one.
+        source: The homework's source, which names its lines.
     """
-    where = _place(error, file)
+    if isinstance(error, NotebookError):
+        return str(error)
+    where = _place(error, file, source)
     if isinstance(error, SystemExit):
         code = "" if error.code is None else repr(error.code)
         return f"{subject} called sys.exit({code}){where}: it should return its result instead."
@@ -218,9 +256,9 @@ def error_sentence(
     if isinstance(error, EOFError):
         return f"{subject} reads the keyboard{where}: there is nobody to type; remove input()."
     if isinstance(error, SyntaxError):
-        name = Path(error.filename or file or "the code").name
-        line = f", line {error.lineno}" if error.lineno else ""
-        return f"{name}{line}: {error.msg}; Python cannot read the file."
+        return _syntax_sentence(error, file, source)
+    if isinstance(error, AbsentError):
+        return f"{subject}{where} {error}."
     if isinstance(error, ImportError) and error.name:
         return (
             f"{subject} needs the module {error.name!r}, which cannot be imported{where}: {error}."
@@ -235,7 +273,25 @@ def error_sentence(
     return f"{subject} raised {type(error).__name__}{where}{': ' if message else ''}{message}."
 
 
-def _place(error: BaseException, file: Path | None) -> str:
+def _syntax_sentence(error: SyntaxError, file: Path | None, source: Source | None) -> str:
+    """What Python cannot read, with the line; Python 2 is called that."""
+    path = Path(error.filename or file or "the code")
+    if source is None or path != source.path:
+        try:
+            source = read_source(path)
+        except (OSError, NotebookError):
+            source = None
+    line = f"line {error.lineno}" if source is None else source.line(error.lineno or 1)
+    python_2 = source and python_2_sign(error, source.text)
+    if python_2:
+        return (
+            f"{path.name} is Python 2 code ({line}: {python_2}); translate it with 2to3 or by hand."
+        )
+    where = f", {line}" if error.lineno else ""
+    return f"{path.name}{where}: {error.msg}; Python cannot read the file."
+
+
+def _place(error: BaseException, file: Path | None, source: Source | None) -> str:
     """The homework's innermost line in the traceback, as `` at line 3``."""
     package = os.path.dirname(__file__) + os.sep
     frames = [
@@ -246,23 +302,11 @@ def _place(error: BaseException, file: Path | None) -> str:
     folder = str(file.parent) + os.sep
     for frame in reversed(frames):
         if frame.filename == str(file):
-            return f" at line {frame.lineno}"
+            place = f"at line {frame.lineno}"
+            return f" {source.place(frame.lineno or 1) if source else place}"
         if frame.filename.startswith(folder) and "site-packages" not in frame.filename:
             return f" at line {frame.lineno} of {os.path.relpath(frame.filename, folder)}"
     return ""
-
-
-def _run_as_module(path: Path, names: Mapping[str, Any] | None = None) -> Any:
-    """Run a file as a module named like the file, or ``_NAME`` if that name is taken."""
-    name = path.stem if path.stem not in sys.modules else f"_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    vars(module).update(names or {})
-    sys.modules[name] = module  # where dataclasses look for it
-    spec.loader.exec_module(module)
-    return module
 
 
 def _with_prefix(prefix: str, arrays: Arrays) -> dict[str, np.ndarray]:

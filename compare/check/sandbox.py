@@ -26,11 +26,15 @@ from typing import IO, Any, Protocol
 
 import numpy as np
 
+from compare.check.notebook import NotebookError
 from compare.check.return_values import CallResult, restore
+from compare.check.source import read_source
 
 # The limits of a homework, if no others are given.
 TIMEOUT_S = 30.0
 MEMORY_MB = 2048
+# The part of the time that importing a homework may take: the rest is left for its definitions.
+IMPORT_PART = 1 / 3
 # The time that Python and NumPy may take to start, on a very busy machine.
 START_S = 120.0
 # The last characters of its output that are kept.
@@ -52,6 +56,9 @@ class HomeworkHandle(Protocol):
         **details: Any,
     ) -> CallResult:
         """Carry out one request (see :meth:`compare.check.homework.Homework.request`)."""
+
+    def restart(self) -> None:
+        """Begin again, with nothing loaded."""
 
 
 class ProcessEndedError(Exception):
@@ -75,13 +82,24 @@ class Sandbox:
     ) -> None:
         self._file, self._memory_mb = file.resolve(), memory_mb
         self._timeout_s = self._left_s = timeout_s
-        self._count = 0
+        self._count, self._ready = 0, False
         self._printed, self._partial_line = bytearray(), bytearray()
         self.printed_characters = 0
-        self._lines: queue.Queue[str] = queue.Queue()
 
     def __enter__(self) -> Sandbox:
         self._folder = Path(tempfile.mkdtemp(prefix="nncompare-"))
+        self._start()
+        return self
+
+    def restart(self) -> None:
+        """Kill the process and start another, for which the rest of the time is left."""
+        self._close()
+        self._start()
+
+    def _start(self) -> None:
+        self._lines: queue.Queue[str] = queue.Queue()
+        self._partial_line.clear()
+        self._ready = False
         threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         self._process = subprocess.Popen(
@@ -90,7 +108,13 @@ class Sandbox:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=self._file.parent,
-            env={**os.environ, **threads, "PYTHONPATH": path, "PYTHONUTF8": "1"},
+            env={
+                **os.environ,
+                **threads,
+                "PYTHONPATH": path,
+                "PYTHONUTF8": "1",
+                "MPLBACKEND": "Agg",
+            },
             bufsize=0,
             start_new_session=True,
         )
@@ -104,7 +128,6 @@ class Sandbox:
             reader.start()
         settings = {"folder": str(self._folder), "file": str(self._file)}
         self._send({**settings, "memory_mb": self._memory_mb})
-        return self
 
     def __exit__(
         self,
@@ -112,11 +135,14 @@ class Sandbox:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _close(self) -> None:
         self._kill()
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def request(
         self,
@@ -138,8 +164,11 @@ class Sandbox:
             path = self._folder / f"request-{self._count}.npz"
             with path.open("wb") as file:
                 np.savez(file, **arrays)  # type: ignore[arg-type]
-        if self._count == 1:
+        if not self._ready:
             self._wait_until_ready()
+        limit_s = self._left_s
+        if action == "load" and not details.get("definitions_only"):
+            limit_s *= IMPORT_PART
         began = time.monotonic()
         sent = self._send(
             {
@@ -147,15 +176,16 @@ class Sandbox:
                 "arrays": path and str(path),
                 "description": description,
                 "details": details,
-                "limit_s": max(self._left_s - 0.25, 0.05),
+                "limit_s": max(limit_s - 0.25, 0.05),
             }
         )
-        line = self._next_line() if sent else None
-        self._left_s -= time.monotonic() - began
+        line = self._next_line(limit_s) if sent else None
+        taken_s = time.monotonic() - began
+        self._left_s -= taken_s
         if path is not None:
             path.unlink(missing_ok=True)
         if line is None:
-            raise ProcessEndedError(self._reason(subject))
+            raise ProcessEndedError(self._reason(subject, limit_s, taken_s))
         try:
             return self._unpack(json.loads(line))
         except (ValueError, OSError, KeyError):
@@ -186,11 +216,12 @@ class Sandbox:
             raise ProcessEndedError(
                 f"No process could be started for the homework: {output or 'too slow'}."
             )
+        self._ready = True
 
-    def _next_line(self) -> str | None:
+    def _next_line(self, limit_s: float) -> str | None:
         """The next line of the process; None if it has ended or its time is over."""
         try:
-            return self._lines.get(timeout=max(self._left_s, 0.01)) or None
+            return self._lines.get(timeout=max(limit_s, 0.01)) or None
         except queue.Empty:
             return None
 
@@ -209,15 +240,15 @@ class Sandbox:
             tree["details"],
         )
 
-    def _reason(self, subject: str) -> str:
+    def _reason(self, subject: str, limit_s: float, taken_s: float) -> str:
         """Why a request has no result."""
-        if self._left_s <= 0.01:
+        if taken_s >= limit_s - 0.01:
             self._kill()
             where = self._faulty_line()
-            return (
-                f"{subject} had not returned when the time limit of {self._timeout_s:g} s was "
-                f"over{where and f'; it was{where}'}."
-            )
+            over = f"when the time limit of {self._timeout_s:g} s was over"
+            if self._left_s > 0.01:
+                over = f"after {limit_s:.3g} s of the time limit of {self._timeout_s:g} s"
+            return f"{subject} had not returned {over}{where and f'; it was{where}'}."
         try:
             code = self._process.wait(2.0)
         except subprocess.TimeoutExpired:
@@ -243,7 +274,12 @@ class Sandbox:
         except OSError:
             return ""
         found = re.search(rf'File "{re.escape(str(self._file))}", line (\d+)', text)
-        return f" at line {found[1]}" if found else ""
+        if not found:
+            return ""
+        try:
+            return f" {read_source(self._file).place(int(found[1]))}"
+        except (OSError, NotebookError):
+            return f" at line {found[1]}"
 
     def _kill(self) -> None:
         """End the process and all that it started."""

@@ -41,6 +41,7 @@ def check_command(
     jobs: int | None,
     file: str | None,
     prints: bool,
+    definitions_only: bool,
 ) -> int:
     """Check a homework, or every homework in a folder.
 
@@ -58,6 +59,7 @@ def check_command(
         _required(require),
         _positive("--timeout", timeout),
         _memory(memory),
+        definitions_only=definitions_only,
     )
     if homework.is_dir():
         single = {"--json": json, "--gradescope": gradescope, "--watch": watch or None}
@@ -128,7 +130,7 @@ def _check_folder(
 
     submissions = find_submissions(folder, file)
     if not submissions:
-        raise InputError(f"{folder} holds no Python files and no folders with them.")
+        raise InputError(f"{folder} holds no Python files or notebooks and no folders with them.")
     if jobs is not None and jobs < 1:
         raise InputError(f"--jobs expects a number of at least 1, but got {jobs}.")
     console = Console(highlight=False)

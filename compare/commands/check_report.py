@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from compare.check.notebook import NotebookError
 from compare.check.result import (
     Check,
     Outcome,
@@ -14,6 +15,7 @@ from compare.check.result import (
     verdict_line,
     where,
 )
+from compare.check.source import Source, read_source
 from compare.records.atomic import write_atomically
 from experiments.errors import InputError
 from reports.documents import html_document, pdf_document
@@ -49,7 +51,7 @@ def write_check_report(
     return list(files)
 
 
-def markdown(outcome: Outcome, heading: str, source: str) -> str:
+def markdown(outcome: Outcome, heading: str, source: Source | None) -> str:
     """The report as Markdown for pandoc."""
     result = outcome.result
     parts = [f"# {_escaped(heading)}", f"**{_escaped(verdict_line(outcome))}**"]
@@ -73,7 +75,7 @@ def markdown(outcome: Outcome, heading: str, source: str) -> str:
         parts += ["## What else was seen", "\n".join(f"- {_escaped(n)}" for n in result.notes)]
     if result.checks:
         parts += ["## All comparisons", _table(result.checks)]
-    if source:
+    if source is not None and source.text:
         parts += ["## The homework", _listing(source)]
     return "\n\n".join(parts) + "\n"
 
@@ -90,9 +92,15 @@ def _table(checks: tuple[Check, ...]) -> str:
     return "\n".join(lines)
 
 
-def _listing(source: str) -> str:
-    lines = source.splitlines()[:LONGEST_LISTING]
-    numbered = "\n".join(f"{number:4}  {line}" for number, line in enumerate(lines, 1))
+def _listing(source: Source) -> str:
+    """The code with the numbers of its lines; of a notebook, with the numbers of its cells."""
+    rows = []
+    for number, line in enumerate(source.text.split("\n")[:LONGEST_LISTING], 1):
+        if source.cells is not None:
+            cell, number = source.cells[number - 1]
+            rows += ["", f"cell {cell}"] if number == 1 else []
+        rows.append(f"{number:4}  {line}")
+    numbered = "\n".join(rows)
     fence = "`" * 3
     while fence in numbered:
         fence += "`"
@@ -104,8 +112,8 @@ def _escaped(text: str) -> str:
     return "".join(f"\\{c}" if c in r"\`*_{}[]()<>#+-.!|~$^@'\"" else c for c in text)
 
 
-def _source(homework: Path) -> str:
+def _source(homework: Path) -> Source | None:
     try:
-        return homework.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
+        return read_source(homework)
+    except (OSError, NotebookError):
+        return None

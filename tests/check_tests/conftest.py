@@ -73,6 +73,12 @@ def adam() -> tuple[str, str]:
 
 
 @pytest.fixture
+def right() -> str:
+    """The text of the right homework."""
+    return RIGHT
+
+
+@pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
     """Write a homework: the right one with some of its text replaced, or another text."""
 

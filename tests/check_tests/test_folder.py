@@ -64,7 +64,7 @@ def test_folders_of_folders(tmp_path) -> None:
     found = {s.name: s.file and s.file.name for s in find_submissions(tmp_path)}
     assert found == {"ada": "hw.py", "bob": "homework.py", "cyd": None, "dan": None}
     assert find_submissions(tmp_path)[3].problem == (
-        "the folder holds no Python file; expected --file NAME, or one file only."
+        "the folder holds no Python file and no notebook; expected --file NAME, or one file only."
     )
     named = {s.name: s.file and s.file.name for s in find_submissions(tmp_path, "b.py")}
     assert named["cyd"] == "b.py"
