@@ -53,6 +53,7 @@ class Options:
         required: Functions that the homework has to define.
         timeout_s: The time that it may take altogether.
         memory_mb: The memory that it may take.
+        accept: Codes of mistakes that are allowed as conventions.
     """
 
     architecture: str | None = None
@@ -64,6 +65,7 @@ class Options:
     required: tuple[str, ...] = ()
     timeout_s: float = TIMEOUT_S
     memory_mb: int = MEMORY_MB
+    accept: tuple[str, ...] = ()
 
 
 def check_homework(file: Path, options: Options | None = None) -> Outcome:
@@ -151,6 +153,7 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
         more = self_inconsistencies(functions, function_cases[0], observed[0], result)
         result = replace(result, invariants=(*result.invariants, *more))
     notes += _coverage_notes(contract, options, assignment, observed)
+    result = result.accepting(options.accept)
     return Outcome(
         name,
         replace(
@@ -159,7 +162,7 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
             error=result.error or _incomplete(name, contract, options, result, functions.faults),
         ),
         assignment,
-        _required_quantities(contract, evaluated or cases, layer_quantities),
+        _required_quantities(contract, options, evaluated or cases, layer_quantities),
     )
 
 
@@ -185,8 +188,7 @@ def find_assignment(
         )
     else:
         build = load_architecture(architecture)
-    optimizer = options.optimizer if contract.has("update") else None
-    return Assignment(build.__name__, build, loss, optimizer, options.settings)
+    return Assignment(build.__name__, build, loss, options.optimizer, options.settings)
 
 
 def _own_architecture(homework: HomeworkHandle, name: str) -> RecordedArchitecture:
@@ -312,19 +314,29 @@ def _incomplete(
             return f"{name} defines no {signature}, which is asked for."
     if not result.checks:
         return "Nothing could be compared."
-    return faults[0] if faults and all(check.passed for check in result.checks) else None
+    return faults[0] if faults and all(check.in_order for check in result.checks) else None
 
 
 def _required_quantities(
-    contract: Contract, cases: Sequence[Case], layer_quantities: Collection[str]
+    contract: Contract,
+    options: Options,
+    cases: Sequence[Case],
+    layer_quantities: Collection[str],
 ) -> tuple[str, ...]:
-    """The quantities that the homework's functions, and the layers that it has, should give."""
-    both = contract.has("loss_and_gradients")
+    """The quantities that the homework should give.
+
+    They are those of its functions, of the functions that are asked for, and of its layers.
+    """
+
+    def wanted(function: str) -> bool:
+        return contract.has(function) or function in options.required
+
+    both = wanted("loss_and_gradients")
     given = {
-        "logits": contract.has("forward"),
-        "loss": contract.has("loss") or both,
-        "gradient": contract.has("gradients") or both,
-        "update": contract.has("update"),
+        "logits": wanted("forward"),
+        "loss": wanted("loss") or both,
+        "gradient": wanted("gradients") or both,
+        "update": wanted("update") or options.optimizer is not None,
         "buffer": False,
     }
     found: dict[str, None] = {}

@@ -146,10 +146,10 @@ def _with_diagnoses(
 
     values = [one.values for one in observed]
     findings = explain(network, cases[: len(observed)], values, differs, quantities)
-    named = {
-        quantity: finding.diagnosis for finding in findings for quantity in finding.accounts_for
-    }
+    named = {quantity: finding for finding in findings for quantity in finding.accounts_for}
     return tuple(
-        replace(check, diagnosis=None if check.passed else named.get(quantity))
+        replace(check, diagnosis=named[quantity].diagnosis, shown_first_in=named[quantity].quantity)
+        if quantity in named and not check.passed
+        else check
         for quantity, check in zip(quantities, checks, strict=True)
     )

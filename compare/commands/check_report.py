@@ -12,6 +12,7 @@ from compare.check.result import (
     exact_number,
     mistake_sentences,
     verdict_line,
+    verdict_word,
     where,
 )
 from compare.records.atomic import write_atomically
@@ -36,10 +37,7 @@ def write_check_report(
     heading = f"{outcome.name} compared with PyTorch"
     text = markdown(outcome, heading, _source(homework))
     stem = (name or homework.name).removesuffix(".py")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder} could not be made into a folder: {error.strerror}.") from None
+    new_folder(folder)
     files = {
         folder / f"{stem}.html": html_document(text, [], heading),
         folder / f"{stem}.pdf": pdf_document(text, [], heading),
@@ -49,28 +47,40 @@ def write_check_report(
     return list(files)
 
 
+def new_folder(folder: Path) -> None:
+    """Make a folder unless it is there.
+
+    Raises:
+        InputError: That is not possible.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} could not be made into a folder: {error.strerror}.") from None
+
+
 def markdown(outcome: Outcome, heading: str, source: str) -> str:
     """The report as Markdown for pandoc."""
     result = outcome.result
-    parts = [f"# {_escaped(heading)}", f"**{_escaped(verdict_line(outcome))}**"]
+    parts = [f"# {escaped(heading)}", f"**{escaped(verdict_line(outcome))}**"]
     if outcome.assignment is not None:
         one = outcome.assignment
         settings = ", ".join(f"{key}={value}" for key, value in one.settings.items())
         update = f", updates by {one.optimizer}({settings})" if one.optimizer else ""
-        parts.append(_escaped(f"The network is {one.architecture}, the loss {one.loss}{update}."))
-    parts += [f"- {_escaped(sentence)}" for sentence in result.invariants]
+        parts.append(escaped(f"The network is {one.architecture}, the loss {one.loss}{update}."))
+    parts += [f"- {escaped(sentence)}" for sentence in result.invariants]
     first = result.first_divergence
     if first is not None:
         parts += [
             "## The first divergence",
-            _escaped(f"In the {check_title(first)}, at {where(first)}:"),
+            escaped(f"In the {check_title(first)}, at {where(first)}:"),
             f"| expected | found |\n|---|---|\n| {exact_number(first.expected_there)} "
             f"| {exact_number(first.found_there)} |",
-            _escaped(f"{distance(first).capitalize()}."),
-            *(_escaped(line) for line in mistake_sentences(outcome)),
+            escaped(f"{distance(first).capitalize()}."),
         ]
+    parts += [escaped(line) for line in mistake_sentences(outcome)]
     if result.notes:
-        parts += ["## What else was seen", "\n".join(f"- {_escaped(n)}" for n in result.notes)]
+        parts += ["## What else was seen", "\n".join(f"- {escaped(n)}" for n in result.notes)]
     if result.checks:
         parts += ["## All comparisons", _table(result.checks)]
     if source:
@@ -81,10 +91,10 @@ def markdown(outcome: Outcome, heading: str, source: str) -> str:
 def _table(checks: tuple[Check, ...]) -> str:
     lines = ["| compared | | error | allowed | mistake |", "|---|---|--:|--:|---|"]
     for check in checks:
-        word = "agrees" if check.passed else "**differs**"
+        word = verdict_word(check).replace("differs", "**differs**")
         code = f"`{check.diagnosis.code}`" if check.diagnosis else ""
         lines.append(
-            f"| {_escaped(check_title(check))} | {word} | {check.relative_error:.1e} "
+            f"| {escaped(check_title(check))} | {word} | {check.relative_error:.1e} "
             f"| {check.tolerance:.1e} | {code} |"
         )
     return "\n".join(lines)
@@ -99,9 +109,10 @@ def _listing(source: str) -> str:
     return f"{fence}\n{numbered}\n{fence}"
 
 
-def _escaped(text: str) -> str:
-    """The text with every character escaped that Markdown would interpret."""
-    return "".join(f"\\{c}" if c in r"\`*_{}[]()<>#+-.!|~$^@'\"" else c for c in text)
+def escaped(text: str) -> str:
+    """The text on one line, with every character escaped that Markdown would interpret."""
+    line = " ".join(text.split())
+    return "".join(f"\\{c}" if c in r"\`*_{}[]()<>#+-.!|~$^@'\"&" else c for c in line)
 
 
 def _source(homework: Path) -> str:
