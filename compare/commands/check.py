@@ -155,17 +155,26 @@ def _check_folder(
     if jobs is not None and jobs < 1:
         raise InputError(f"--jobs expects a number of at least 1, but got {jobs}.")
     console = Console(highlight=False)
+    pages: dict[str, str] = {}
+    if report is not None:
+        from compare.commands.class_report import page_names
+
+        pages = page_names([one for one in submissions if one.file is not None])
 
     def show(submission: Submission, outcome: Outcome) -> None:
         show_verdict(outcome, console)
         if report is not None and submission.file is not None:
             from compare.commands.check_report import write_check_report
 
-            write_check_report(outcome, submission.file, report, submission.name)
+            write_check_report(outcome, submission.file, report, pages[submission.name])
 
     outcomes = check_submissions(submissions, options, show, jobs)
     show_counts(outcomes, console)
     show_unused_weights(unused_weights(outcomes, scoring.weights), console)
+    if report is not None:
+        from compare.commands.class_report import write_class_report
+
+        write_class_report(outcomes, pages, report, scoring)
     if csv is not None:
         write_atomically(csv, as_csv([grade(outcome, scoring) for outcome in outcomes]))
     return max(outcome.status for outcome in outcomes)
