@@ -37,6 +37,7 @@ def assert_parity(
     golden: str | Path | None = None,
     mapping: str | Path | None = None,
     required: Iterable[str] = (),
+    accept: Iterable[str] = (),
     timeout_s: float = TIMEOUT_S,
     memory_mb: int = MEMORY_MB,
     **functions: Callable[..., Any],
@@ -70,6 +71,7 @@ def assert_parity(
         golden: A golden file, which takes PyTorch's place.
         mapping: A mapping file, for the first way.
         required: Functions that have to be there.
+        accept: Codes of mistakes that are allowed as conventions.
         timeout_s: Seconds for the homework altogether, for the first way.
         memory_mb: Megabytes for the homework, for the first way.
         functions: ``forward``, ``loss``, ``gradients``, ``loss_and_gradients``, ``update`` or
@@ -77,6 +79,7 @@ def assert_parity(
 
     Raises:
         AssertionError: They differ, or could not be compared; the message says where and why.
+        experiments.errors.InputError: There is no such code to accept.
     """
     __tracebackhide__ = True
     if reference is not None:
@@ -88,6 +91,7 @@ def assert_parity(
         return
 
     from compare.check.checking import Options, check_homework, check_loaded
+    from compare.check.course import checked_codes
     from compare.check.homework import Homework
     from compare.check.result import as_text, table_as_text
     from experiments.errors import InputError
@@ -101,7 +105,7 @@ def assert_parity(
     map_file = Path(mapping) if mapping else None
     options = Options(
         named, loss, optimizer, dict(settings or {}), golden_file, map_file,
-        tuple(required), timeout_s, memory_mb,
+        tuple(required), timeout_s, memory_mb, checked_codes(accept, "accept"),
     )  # fmt: skip
     if isinstance(ours, (str, Path)):
         outcome = check_homework(Path(ours), options)
