@@ -166,7 +166,7 @@ def _check_folder(
         if report is not None and submission.file is not None:
             from compare.commands.check_report import write_check_report
 
-            write_check_report(outcome, submission.file, report, pages[submission.name])
+            write_check_report(outcome, submission.file, report, pages[submission.name], scoring)
 
     outcomes = check_submissions(submissions, options, show, jobs)
     show_counts(outcomes, console)

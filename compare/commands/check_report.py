@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from compare.check.result import (
@@ -15,6 +16,7 @@ from compare.check.result import (
     verdict_word,
     where,
 )
+from compare.check.scoring import Mark, Scoring, consequence_sentence, marks, score
 from compare.records.atomic import write_atomically
 from experiments.errors import InputError
 from reports.documents import html_document, pdf_document
@@ -24,7 +26,11 @@ LONGEST_LISTING = 400
 
 
 def write_check_report(
-    outcome: Outcome, homework: Path, folder: Path, name: str | None = None
+    outcome: Outcome,
+    homework: Path,
+    folder: Path,
+    name: str | None = None,
+    scoring: Scoring | None = None,
 ) -> list[Path]:
     """Write ``NAME.html`` and ``NAME.pdf`` into ``folder``.
 
@@ -33,10 +39,11 @@ def write_check_report(
         homework: The file, whose text is printed at the end.
         folder: Where to write; created if it does not exist.
         name: The name of both files without its ending; the homework's by default.
+        scoring: How checks become points, which are then shown; they are not by default.
     """
     heading = f"{outcome.name} compared with PyTorch"
-    text = markdown(outcome, heading, _source(homework))
-    stem = (name or homework.name).removesuffix(".py")
+    text = markdown(outcome, heading, _source(homework), scoring)
+    stem = name or homework.name.removesuffix(".py")
     new_folder(folder)
     files = {
         folder / f"{stem}.html": html_document(text, [], heading),
@@ -59,8 +66,8 @@ def new_folder(folder: Path) -> None:
         raise InputError(f"{folder} could not be made into a folder: {error.strerror}.") from None
 
 
-def markdown(outcome: Outcome, heading: str, source: str) -> str:
-    """The report as Markdown for pandoc."""
+def markdown(outcome: Outcome, heading: str, source: str, scoring: Scoring | None = None) -> str:
+    """The report as Markdown for pandoc; the points are in it if ``scoring`` is given."""
     result = outcome.result
     parts = [f"# {escaped(heading)}", f"**{escaped(verdict_line(outcome))}**"]
     if outcome.assignment is not None:
@@ -83,6 +90,8 @@ def markdown(outcome: Outcome, heading: str, source: str) -> str:
         parts += ["## What else was seen", "\n".join(f"- {escaped(n)}" for n in result.notes)]
     if result.checks:
         parts += ["## All comparisons", _table(result.checks)]
+    if scoring is not None and (found := marks(outcome, scoring.weights)):
+        parts += ["## Points", _points(found, scoring.points)]
     if source:
         parts += ["## The homework", _listing(source)]
     return "\n\n".join(parts) + "\n"
@@ -97,6 +106,23 @@ def _table(checks: tuple[Check, ...]) -> str:
             f"| {escaped(check_title(check))} | {word} | {check.relative_error:.1e} "
             f"| {check.tolerance:.1e} | {code} |"
         )
+    return "\n".join(lines)
+
+
+def _points(found: Sequence[Mark], points: float) -> str:
+    """What each check gave, of what it was worth, and from what it follows."""
+    whole = sum(mark.weight for mark in found) or 1.0
+    lines = ["| for | points | of | |", "|---|--:|--:|---|"]
+    for mark in found:
+        worth = points * mark.weight / whole
+        why = "there was no answer" if mark.check is None else ""
+        if mark.follows is not None and mark.check is not None and not mark.check.accepted:
+            why = consequence_sentence(mark.follows)
+        lines.append(
+            f"| {escaped(mark.title)} | {worth * (1 - mark.lost):.2f} | {worth:.2f} "
+            f"| {escaped(why)} |"
+        )
+    lines.append(f"| **all** | **{points * score(found):.2f}** | **{points:.2f}** | |")
     return "\n".join(lines)
 
 

@@ -127,7 +127,7 @@ def _mistakes(outcomes: Sequence[Outcome], links: Mapping[str, str], *, accepted
         [f"`{code}`", str(len(names)), ", ".join(links[name] for name in names)]
         for code, names in sorted(found.items(), key=lambda item: (-len(item[1]), item[0]))
     ]
-    return pipe_table(("mistake", "how often", "by whom"), rows, "lrl")
+    return pipe_table(("mistake", "times", "by whom"), rows, "lrl")
 
 
 def _unnamed(outcomes: Sequence[Outcome], links: Mapping[str, str]) -> str:

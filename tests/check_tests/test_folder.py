@@ -166,6 +166,9 @@ def test_a_folder_has_a_page_for_the_class(command_line, write, golden, tmp_path
     ]  # fmt: skip
     html = (tmp_path / "out" / "class.html").read_text(encoding="utf-8")
     assert 'href="class.py-page.html"' in html
+    page = (tmp_path / "out" / "class.py-page.html").read_text(encoding="utf-8")
+    assert "Follows from the gradient of 2.weight: no further points lost." in page
+    assert "<strong>83.33</strong>" in page
 
 
 @pytest.mark.parametrize(
