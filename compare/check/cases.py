@@ -35,8 +35,12 @@ SPREADS = {
 }
 MOST_OF_SPREAD = 2.0
 IMAGE_SIZES = (8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64)
-# Attempts to draw rows away from kinks.
-ATTEMPTS = 200
+# Added to all logits in a case of its own: exp of it is infinite in float64 and in float32.
+LARGE_LOGIT = 1000.0
+# Attempts to draw rows away from kinks, and after how many the whole batch is drawn anew: behind a
+# batch normalisation one row changes the values of all.
+ATTEMPTS = 300
+ANEW = 20
 # The number of updates, whose gradients reach down to Adam's ε, so that its place shows.
 UPDATES = 3
 SMALLEST_EXPONENT = -9.0
@@ -70,18 +74,26 @@ def _make_cases(assignment: Assignment, functions: bool, layers: bool) -> list[C
     random = np.random.default_rng(SEED)
     shape = input_shape(reference)
     sets = [draw_parameters(reference, random) for _ in range(2)]
-    probe = random.standard_normal((64, *shape))
-    bounds = [
-        spread_logits(reference, params, assignment.loss, probe, spread)
-        for params, spread in zip(sets, SPREADS.get(assignment.loss, ()), strict=False)
-    ] or [np.inf, np.inf]
-    classes = reference.exact.logits(probe[:2]).shape[-1]
+    loss = assignment.loss
+    classes = reference.exact.logits(random.standard_normal((2, *shape))).shape[-1]
+    sizes = batch_sizes(reference, classes, shape)
+    inputs = [
+        draw_batch(reference, sets[which], loss, draw_inputs(shape, rows, random), random)[0]
+        for rows, which in sizes
+    ]
+    for which, spread in enumerate(SPREADS.get(loss, ())):
+        own = [x for x, (_, w) in zip(inputs, sizes, strict=True) if w == which]
+        spread_logits(reference, sets[which], loss, own, spread)
+    drawn = [
+        (sets[which], *draw_batch(reference, sets[which], loss, x, random))
+        for x, (_, which) in zip(inputs, sizes, strict=True)
+    ]
+    large = _with_large_logits(reference, loss, *drawn[0][:3])
+    if large is not None:
+        drawn.append(large)
     cases = []
-    for number, (rows, which) in enumerate(batch_sizes(reference, classes, shape)):
-        params = sets[which]
-        x, y, step = draw_batch(
-            reference, params, assignment.loss, shape, rows, random, bounds[which]
-        )
+    for number, (params, x, y, step) in enumerate(drawn):
+        rows = len(x)
         if functions:
             case = _function_case(reference, params, x, y, step)
             if assignment.optimizer and number == 0:
@@ -89,7 +101,27 @@ def _make_cases(assignment: Assignment, functions: bool, layers: bool) -> list[C
             cases.append(case)
         if layers and rows > 1:
             cases.append(_layer_case(reference, params, x, y, step, random, chained=number > 0))
+    if large is not None:
+        cases = [replace(c, large_logits=c.parameters is large[0]) for c in cases]
     return cases
+
+
+def _with_large_logits(
+    reference: Reference, loss: str, params: Arrays, x: np.ndarray, y: np.ndarray
+) -> tuple[Arrays, np.ndarray, np.ndarray, RecordedStep] | None:
+    """The batch again with :data:`LARGE_LOGIT` added to all logits by the last bias.
+
+    None where a softmax does not follow, or there is no such bias.
+    """
+    linear = _last_linear(reference)
+    bias = f"{linear}.bias"
+    if loss != "cross_entropy" or bias not in params:
+        return None
+    params = {**params, bias: params[bias] + LARGE_LOGIT}
+    step = reference.step(reference.exact, params, x, y)
+    if not (step.calls[-1].input > LARGE_LOGIT / 2).all():
+        return None
+    return params, x, y, step
 
 
 def input_shape(reference: Reference) -> tuple[int, ...]:
@@ -137,23 +169,32 @@ def draw_parameters(reference: Reference, random: np.random.Generator) -> Arrays
 
 
 def spread_logits(
-    reference: Reference, params: Arrays, loss: str, x: np.ndarray, spread: float
-) -> float:
+    reference: Reference, params: Arrays, loss: str, batches: list[np.ndarray], spread: float
+) -> None:
     """Scale the last Linear so that the logits of a typical row lie ``spread`` apart.
 
-    Returns:
-        The most that a row may have; infinite where there is no Linear to scale.
+    Where they would then lie more than twice as far apart in another row, they are less in all.
+
+    Args:
+        reference: The network.
+        params: Its parameters, changed in place.
+        loss: A key of ``LOSS_CLASSES``.
+        batches: Inputs (N, …), all that these parameters are used with.
+        spread: The distance.
     """
     linear = _last_linear(reference)
     if linear is None:
-        return np.inf
-    step = reference.step(reference.exact, params, x, _any_targets(reference, loss, x))
-    typical = float(np.median(row_spreads(step, linear, loss)))
+        return
+    steps = [
+        reference.step(reference.exact, params, x, _any_targets(reference, loss, x))
+        for x in batches
+    ]
+    spreads = np.concatenate([row_spreads(step, linear, loss) for step in steps])
+    factor = min(spread / np.median(spreads), MOST_OF_SPREAD * spread / spreads.max())
     for key in ("weight", "bias"):
         name = f"{linear}.{key}"
         if name in params:
-            params[name] = params[name] * (spread / typical)
-    return MOST_OF_SPREAD * spread
+            params[name] = params[name] * factor
 
 
 def _last_linear(reference: Reference) -> str | None:
@@ -204,41 +245,36 @@ def _takes_one_row(reference: Reference, shape: tuple[int, ...]) -> bool:
     return True
 
 
+def draw_inputs(shape: tuple[int, ...], rows: int, random: np.random.Generator) -> np.ndarray:
+    """Inputs (rows, …) of different sizes."""
+    sizes = random.uniform(0.5, 1.5, (rows, *[1] * len(shape)))
+    return random.standard_normal((rows, *shape)) * sizes
+
+
 def draw_batch(
-    reference: Reference,
-    params: Arrays,
-    loss: str,
-    shape: tuple[int, ...],
-    rows: int,
-    random: np.random.Generator,
-    most: float = np.inf,
+    reference: Reference, params: Arrays, loss: str, x: np.ndarray, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, RecordedStep]:
-    """Inputs, targets and PyTorch's step with them.
+    """Inputs away from kinks, targets, and PyTorch's step with them.
 
     Args:
         reference: The network.
         params: Its parameters.
         loss: A key of ``LOSS_CLASSES``.
-        shape: The shape of one row.
-        rows: The number of rows.
+        x: Inputs (N, …); rows near a kink are drawn anew, in place.
         random: What draws.
-        most: How far apart the logits of a row may be.
 
     Raises:
         InputError: No batch away from the kinks was found.
     """
-    linear = _last_linear(reference)
-    x = random.standard_normal((rows, *shape)) * random.uniform(0.5, 1.5, (rows, *[1] * len(shape)))
-    for _ in range(ATTEMPTS):
+    for attempt in range(1, ATTEMPTS + 1):
         reference.load(params)
         targets = draw_targets(reference, loss, x, random)
         step = reference.step(reference.exact, params, x, targets)
-        redrawn = rows_near_kinks(step)
-        if np.isfinite(most) and linear is not None:
-            redrawn |= row_spreads(step, linear, loss) > most
-        if not redrawn.any():
+        near = rows_near_kinks(step)
+        if not near.any():
             return x, targets, step
-        x[redrawn] = random.standard_normal((int(redrawn.sum()), *shape))
+        near |= attempt % ANEW == 0
+        x[near] = random.standard_normal((int(near.sum()), *x.shape[1:]))
     raise InputError("No batch was found whose values all keep away from the kinks of the network.")
 
 

@@ -22,7 +22,11 @@ from compare.check.contract import (
     array_layouts,
     read_contract,
 )
-from compare.check.function_evaluation import FunctionEvaluation, select_forward_mode
+from compare.check.function_evaluation import (
+    FunctionEvaluation,
+    leave_out_own_statistics,
+    select_forward_mode,
+)
 from compare.check.golden import Golden
 from compare.check.invariants import self_inconsistencies
 from compare.check.judge import judge
@@ -132,17 +136,24 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
     functions = FunctionEvaluation(homework, contract, layouts, trainable, shapes)
     observed: list[Observed] = []
     evaluated: list[Case] = []
+    own_statistics: list[str] = []
     if contract.has_functions:
         observed = functions.evaluate(function_cases)
         evaluated = function_cases[: len(observed)]
+        own_statistics = leave_out_own_statistics(functions, evaluated, observed)
     layer_quantities: dict[str, None] = {}
+    layer_faults: list[str] = []
     out_of_time = any(one.problem and "time limit" in one.problem for one in observed)
     if contract.has("network") and not out_of_time:
         leaves = _leaves(assignment)
         layers = LayerEvaluation(homework, contract, layouts, trainable, leaves)
         of_layers = layers.evaluate(layer_cases)
         observed, evaluated = observed + of_layers, evaluated + layer_cases[: len(of_layers)]
+        if not any(one.problem for one in of_layers):
+            network_cases, of_network = layers.evaluate_network(function_cases, assignment.loss)
+            observed, evaluated = observed + of_network, evaluated + network_cases
         layer_quantities = layers.quantities
+        layer_faults = layers.faults
     evaluated, notes = select_forward_mode(evaluated, observed)
     if isinstance(assignment.build, RecordedArchitecture):
         probabilities = assignment.build.dropout_probabilities()
@@ -152,6 +163,7 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
     if contract.has_functions and not result.passed and observed[0].problem is None:
         more = self_inconsistencies(functions, function_cases[0], observed[0], result)
         result = replace(result, invariants=(*result.invariants, *more))
+    notes += layer_faults + own_statistics
     notes += _coverage_notes(contract, options, assignment, observed)
     result = result.accepting(options.accept)
     return Outcome(
@@ -162,7 +174,11 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
             error=result.error or _incomplete(name, contract, options, result, functions.faults),
         ),
         assignment,
-        _required_quantities(contract, options, evaluated or cases, layer_quantities),
+        _counted(
+            _required_quantities(contract, options, evaluated or cases, layer_quantities),
+            observed,
+            result,
+        ),
     )
 
 
@@ -241,7 +257,8 @@ _cases_lock = threading.Lock()
 
 def find_cases(assignment: Assignment, contract: Contract, options: Options) -> list[Case]:
     """The cases to evaluate, from the golden file or from PyTorch, which runs each once."""
-    functions, layers = contract.has_functions, contract.has("network")
+    layers = contract.has("network")
+    functions = contract.has_functions or layers  # layers are run as a whole network, too
     if options.golden is not None:
         return [c for c in options.golden.cases if (layers if c.given else functions)]
     try:
@@ -342,10 +359,21 @@ def _required_quantities(
     found: dict[str, None] = {}
     for case in cases:
         for quantity in case.expected:
+            if "/network" in quantity:  # it follows from the others
+                continue
             by_layers = quantity in layer_quantities or not layer_quantities
             if by_layers if case.given else given[quantity.partition("/")[0]]:
                 found[quantity] = None
     return tuple(found)
+
+
+def _counted(
+    required: Sequence[str], observed: Sequence[Observed], result: Result
+) -> tuple[str, ...]:
+    """The required quantities without those that came and do not count, as others decide."""
+    came = {quantity for one in observed for quantity in one.values}
+    left_out = came.difference(check.key for check in result.checks)
+    return tuple(quantity for quantity in required if quantity not in left_out)
 
 
 def _require_file(file: Path, noun: str) -> None:

@@ -16,10 +16,10 @@ from compare.check.contract import (
     ReturnValueError,
 )
 from compare.check.result import Observed, add_notes
-from compare.check.return_values import CallResult, ReturnValue, computed_in_float32
+from compare.check.return_values import CallResult, ReturnValue
 from compare.check.sandbox import HomeworkHandle, ProcessEndedError
 from compare.mistakes.case import Case
-from compare.parity.tolerances import SAME_ANSWER
+from compare.parity.tolerances import SAME_ANSWER, UNCHANGED, UNCHANGED_NEAR_ZERO
 
 
 class NoResultError(Exception):
@@ -199,7 +199,7 @@ class FunctionEvaluation:
             except (NoResultError, ReturnValueError) as error:
                 problems.append(str(error))
         if first and not problems:
-            observed.single = self._rounds_to_float32(case, observed)
+            observed.single = self._rounds_to_float32(case)
         if problems:
             raise NoResultError(problems[0])
 
@@ -233,8 +233,6 @@ class FunctionEvaluation:
                     values[quantity] = value
         for quantity, value in values.items():
             observed.values.setdefault(quantity, value)
-        if computed_in_float32(result.value):
-            observed.single = True
 
     def _arguments(self, function: str, case: Case) -> dict[str, np.ndarray]:
         arrays = {
@@ -292,7 +290,6 @@ class FunctionEvaluation:
         params = {
             layout.key: layout.to_homework(case.parameters[layout.key]) for layout in self.layouts
         }
-        value = None
         for number, gradients in enumerate(case.update_gradients):
             arrays = {f"params/{layout.name}": params[layout.key] for layout in self.layouts}
             for layout in self.layouts:
@@ -303,24 +300,20 @@ class FunctionEvaluation:
             )
             if result.problem:
                 raise NoResultError(f"{result.problem.rstrip('.')} (update {number + 1}).")
-            value = result.value
             for layout in self.layouts:
                 if layout.key in self.trainable:
-                    new = self._parser.parse_item(value, layout, "update", "array")
+                    new = self._parser.parse_item(result.value, layout, "update", "array")
                     params[layout.key] = layout.to_homework(new)
                     observed.values[f"update/{layout.key}"] = new
-        if value is not None and computed_in_float32(value):
-            observed.single = True
 
-    def _rounds_to_float32(self, case: Case, observed: Observed) -> bool:
-        """Whether the homework computes in float32 inside.
+    def _rounds_to_float32(self, case: Case) -> bool:
+        """Whether the homework rounds its parameters or its inputs to float32.
 
-        Parameters, then inputs, are rounded to float32. If no bit of the result changes, the
-        homework rounds them itself.
+        They are rounded before it gets them. If no bit of the result changes, it does so itself.
         """
         functions = [f for f in self._functions() if f != "update"]
-        if observed.single or not functions:
-            return observed.single
+        if not functions:
+            return False
         function = functions[-1]
         arrays = self._arguments(function, case)
         exact = self._parser.parse(function, self._call(function, arrays).value, case)
@@ -335,6 +328,56 @@ class FunctionEvaluation:
             ):
                 return True
         return False
+
+
+def leave_out_own_statistics(
+    functions: FunctionEvaluation, cases: Sequence[Case], observed: Sequence[Observed]
+) -> list[str]:
+    """Do not compare a ``forward`` that uses running statistics which PARAMETERS does not name.
+
+    Nobody could say what they should be. It is recognised by what it computes: other logits than
+    in training mode, and of a row the same whatever rows are beside it.
+
+    Args:
+        functions: The homework's functions.
+        cases: The cases that they were evaluated for.
+        observed: Their values, one for each case; the logits are taken out.
+
+    Returns:
+        What to name, in a sentence, if they were taken out.
+    """
+    case, values = cases[0], observed[0].values
+    named = {layout.key for layout in functions.layouts}
+    unnamed = [
+        key
+        for key in functions.shapes
+        if key.endswith((".running_mean", ".running_var")) and key not in named
+    ]
+    if case.evaluation is None or "logits" not in values or not unnamed:
+        return []
+    if np.allclose(values["logits"], case.expected["logits"], rtol=UNCHANGED):
+        return []
+    try:
+        alone = [functions.value("forward", one_row(case, i))["logits"][0] for i in range(2)]
+    except (NoResultError, ReturnValueError, ProcessEndedError):
+        return []
+    if not np.allclose(alone, values["logits"][:2], rtol=UNCHANGED, atol=UNCHANGED_NEAR_ZERO):
+        return []
+    for one in observed:
+        one.values.pop("logits", None)
+    entries = ", ".join(f'"{key.rpartition(".")[2]}": "{key}"' for key in unnamed[:2])
+    return [
+        "forward was not compared: of each row it computes the same whatever rows are beside it, "
+        "so it normalises with statistics of its own. To have it compared, name the arrays that "
+        f"hold them in PARAMETERS ({entries}), or use the mean and the variance of the batch."
+    ]
+
+
+def one_row(case: Case, index: int) -> Case:
+    """The case with a single row of its batch."""
+    one = slice(index, index + 1)
+    expected = {"logits": case.expected["logits"][one]}
+    return replace(case, inputs=case.inputs[one], targets=case.targets[one], expected=expected)
 
 
 def _repeats(a: np.ndarray, b: np.ndarray) -> bool:

@@ -60,7 +60,13 @@ def write_golden(path: Path, golden: Golden) -> None:
                 arrays[f"{start}/{part}/{key}"] = array.astype(np.float32) if short else array
         for step, gradients in enumerate(case.update_gradients):
             arrays |= {f"{start}/step{step}/{key}": a for key, a in gradients.items()}
-        descriptions.append({"parameters": known, "steps": len(case.update_gradients)})
+        descriptions.append(
+            {
+                "parameters": known,
+                "steps": len(case.update_gradients),
+                "large_logits": case.large_logits,
+            }
+        )
     header = {
         "schema": SCHEMA,
         "architecture": assignment.architecture,
@@ -123,4 +129,5 @@ def _case(number: int, description: dict[str, Any], arrays: Arrays) -> Case:
         parts["expected32"],
         parts["given"],
         arrays.get(f"{start}/evaluation"),
+        large_logits=description.get("large_logits", False),
     )

@@ -73,7 +73,7 @@ class Homework:
 
         Args:
             action: ``load``, ``declaration``, ``architecture``, ``call``, ``update``,
-                ``network``, ``layer``, ``dropout``, ``chain`` or ``layer_loss``.
+                ``network``, ``layer``, ``dropout``, ``chain``, ``network_step`` or ``layer_loss``.
             arrays: The arrays that go with it.
             description: What is being called, as the subject of an error message.
             details: Further arguments of the action.
@@ -141,9 +141,9 @@ class Homework:
         params, gradients = _with_prefix("params/", arrays), _with_prefix("grads/", arrays)
         result.value = describe(called(params, gradients, self._optimizer_state))
 
-    def _network(self, result: CallResult, arrays: Arrays) -> None:
+    def _network(self, result: CallResult, arrays: Arrays, flipped: list[int]) -> None:
         network = self._function("network")(_with_prefix("params/", arrays))
-        self._layers = LayerObjects(network)
+        self._layers = LayerObjects(network, flipped)
         result.details.update(self._layers.summary())
 
     def _layer(self, result: CallResult, arrays: Arrays, **details: Any) -> None:
@@ -157,6 +157,10 @@ class Homework:
     def _chain(self, result: CallResult, arrays: Arrays, order: list[int]) -> None:
         assert self._layers is not None
         result.value = describe(self._layers.run_chain(np.array(arrays["x"]), order))
+
+    def _network_step(self, result: CallResult, arrays: Arrays, **details: Any) -> None:
+        assert self._layers is not None
+        result.value = describe(self._layers.run_step(dict(arrays), **details))
 
     def _layer_loss(self, result: CallResult, arrays: Arrays) -> None:
         assert self._layers is not None

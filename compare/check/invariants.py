@@ -16,7 +16,7 @@ import numpy as np
 from compare.backends.protocol import Arrays
 from compare.check.architecture import RecordedArchitecture, record_architecture
 from compare.check.contract import Assignment, ReturnValueError
-from compare.check.function_evaluation import FunctionEvaluation, NoResultError
+from compare.check.function_evaluation import FunctionEvaluation, NoResultError, one_row
 from compare.check.result import OWN_DERIVATIVE, Observed, Result
 from compare.check.sandbox import ProcessEndedError
 from compare.mistakes.case import Case
@@ -57,8 +57,9 @@ def _violated(case: Case, values: Arrays, assignment: Assignment) -> Iterator[tu
                 "logits are expected, before the softmax.",
             )
         elif loss is not None and np.isfinite(loss):
-            # A loss layer on its own gets the right logits.
-            logits = case.expected["logits"] if case.given else logits
+            # A loss layer on its own gets the right logits, and forward may be another mode.
+            other = case.given or case.evaluation is not None
+            logits = case.expected.get("logits", logits) if other else logits
             yield from _loss_above_bound(case, logits, float(loss))
     if cross_entropy:
         yield from _rows_of_the_gradient(values)
@@ -180,14 +181,14 @@ def _inconsistent(
     independent = case.evaluation is None
     rows = len(case.inputs)
     if "logits" in failed and contract.has("forward") and independent and "logits" in values:
-        first = evaluation.value("forward", _row(case, 0))["logits"]
+        first = evaluation.value("forward", one_row(case, 0))["logits"]
         if not _close(first[0], values["logits"][0]):
             yield "The logits of a row depend on the rows beside it in the batch."
     function = "loss" if contract.has("loss") else "loss_and_gradients"
     if not contract.has(function) or "loss" not in values:
         return
     if "loss" in failed and "logits" not in failed and independent:
-        each = [float(evaluation.value(function, _row(case, i))["loss"]) for i in range(rows)]
+        each = [float(evaluation.value(function, one_row(case, i))["loss"]) for i in range(rows)]
         if not _close(np.mean(each), values["loss"]):
             yield (
                 f"The loss of a batch of {rows} rows is {float(values['loss']):.6g}, but the mean "
@@ -233,13 +234,6 @@ def _derivative(
         )
     elif both:
         yield OWN_DERIVATIVE
-
-
-def _row(case: Case, index: int) -> Case:
-    """The case with a single row of its batch."""
-    one = slice(index, index + 1)
-    expected = {"logits": case.expected["logits"][one]}
-    return replace(case, inputs=case.inputs[one], targets=case.targets[one], expected=expected)
 
 
 def _close(a: object, b: object) -> bool:

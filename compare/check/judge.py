@@ -11,8 +11,9 @@ from compare.backends.protocol import Arrays
 from compare.check.architecture import RecordedArchitecture
 from compare.check.contract import LOSS_CLASSES, Assignment
 from compare.check.invariants import violated_invariants
-from compare.check.result import Check, Observed, Result
-from compare.mistakes.case import Case
+from compare.check.ratios import constant_ratio
+from compare.check.result import Check, Observed, Result, check_title
+from compare.mistakes.case import Case, Diagnosis
 from compare.mistakes.search import Network, explain
 from compare.parity import tolerances
 
@@ -33,18 +34,99 @@ def judge(
             leaves both out.
     """
     quantities = _in_order(cases, observed)
-    checks = tuple(_check(quantity, cases, observed) for quantity in quantities)
+    single = float32_quantities(quantities, cases, observed)
+    checks = tuple(_check(q, cases, observed, q in single) for q in quantities)
+    masks = frozenset(key for case in cases for key in case.given if key.startswith("mask/"))
+    checks, conventions = decided_by_network(checks, masks)
+    quantities = [check.key for check in checks]
     problems = [one.problem for one in observed if one.problem]
-    notes = tuple(dict.fromkeys(note for one in observed for note in one.notes))
-    if assignment is not None and not all(check.passed for check in checks):
+    notes = (*dict.fromkeys(note for one in observed for note in one.notes), *conventions)
+    checks = _with_overflow(checks, cases, observed, single)
+    if assignment is not None and not all(check.passed or check.diagnosis for check in checks):
         try:
             network = _network(assignment, cases[0])
         except UnbuildableError as error:
             notes += (f"No mistake can be named here: {error}.",)
         else:
-            checks = _with_diagnoses(checks, quantities, cases, observed, network)
+            checks = _with_diagnoses(checks, quantities, cases, observed, network, single)
     violated = () if assignment is None else violated_invariants(cases, observed, assignment)
     return Result(checks, violated, notes, problems[0] if problems else None)
+
+
+def decided_by_network(
+    checks: tuple[Check, ...], masks: frozenset[str] = frozenset()
+) -> tuple[tuple[Check, ...], list[str]]:
+    """Layers that were run alone, and the network that they make: what decides.
+
+    Where a layer alone is wrong and so is the network, the layer is the place, and the network's
+    gradients say no more. Where the network is right, a gradient of a layer that is a constant
+    factor away is a convention: people divide by the batch size in every layer and not in the
+    loss. A Dropout, and the gradient by the input of the first layer, are no part of it.
+
+    Args:
+        checks: All checks.
+        masks: ``mask/2`` for each Dropout, which runs alone only.
+
+    Returns:
+        The checks that count, and sentences about conventions.
+    """
+    whole = [check for check in checks if check.in_network]
+    alone_failed = [check for check in checks if not check.in_network and not check.passed]
+    if not whole or not alone_failed:
+        return checks, []
+    if not all(check.passed for check in whole):
+        return tuple(check for check in checks if not check.in_network), []
+    layers = [check.name for check in checks if check.quantity == "activation"]
+    outside = {f"{layers[0]}.input"} if layers else set()
+    outside |= {f"{mask.removeprefix('mask/')}.input" for mask in masks}
+    agreed = {
+        check.key: check
+        for check in alone_failed
+        if check.quantity == "gradient" and check.ratio and check.name not in outside
+    }
+    if not agreed:
+        return checks, []
+    words = "; ".join(f"the {check_title(c)} alone is {c.ratio}" for c in agreed.values())
+    sentence = (
+        f"A convention of these layers: {words}. In the whole network this cancels, and all its "
+        "gradients are right."
+    )
+    return tuple(check for check in checks if check.key not in agreed), [sentence]
+
+
+OVERFLOW = Diagnosis(
+    "softmax-overflow",
+    "with logits near 1000 the result is no finite number, for exp of them overflows: subtract the "
+    "largest logit of each row before exp, which changes nothing else",
+)
+
+
+def _with_overflow(
+    checks: tuple[Check, ...],
+    cases: Sequence[Case],
+    observed: Sequence[Observed],
+    single: frozenset[str],
+) -> tuple[Check, ...]:
+    """Name what fails at large logits alone, by values that are infinite or no numbers."""
+    usual = [
+        (case, one) for case, one in zip(cases, observed, strict=False) if not case.large_logits
+    ]
+    large = [one.values for case, one in zip(cases, observed, strict=False) if case.large_logits]
+    usual_cases, usual_observed = [c for c, _ in usual], [o for _, o in usual]
+
+    def overflows(check: Check) -> bool:
+        if check.passed or not any(check.key in o.values for o in usual_observed):
+            return False
+        values = [found[check.key] for found in large if check.key in found]
+        if all(np.isfinite(value).all() for value in values):
+            return False
+        return _check(check.key, usual_cases, usual_observed, check.key in single).passed
+
+    keys = [check.key for check in checks if overflows(check)]
+    return tuple(
+        replace(check, diagnosis=OVERFLOW, shown_first_in=keys[0]) if check.key in keys else check
+        for check in checks
+    )
 
 
 def _in_order(cases: Sequence[Case], observed: Sequence[Observed]) -> list[str]:
@@ -55,15 +137,50 @@ def _in_order(cases: Sequence[Case], observed: Sequence[Observed]) -> list[str]:
     return sorted((q for q in expected if q in found), key=lambda q: rank[q.partition("/")[0]])
 
 
-def _check(quantity: str, cases: Sequence[Case], observed: Sequence[Observed]) -> Check:
+def float32_quantities(
+    quantities: Sequence[str], cases: Sequence[Case], observed: Sequence[Observed]
+) -> frozenset[str]:
+    """The quantities that a homework computes in float32, and that are judged by its rule.
+
+    All of them, where it rounds what it is given or all of its values are numbers of float32; else
+    those whose values are, one by one. Values that are mostly rounding noise, and numbers of so
+    few digits that float16 has them, are no evidence: the gradient of a bias before a batch
+    normalisation is such noise.
+    """
+    if any(one.single for one in observed):
+        return frozenset(quantities)
+    evidence: dict[str, bool] = {}  # quantity → whether all of its values are float32's
+    for case, one in zip(cases, observed, strict=False):
+        for quantity, found in one.values.items():
+            if quantity not in case.expected or found.shape != case.expected[quantity].shape:
+                continue
+            size = np.broadcast_to(case.sizes[quantity], found.shape)
+            with np.errstate(all="ignore"):
+                telling = np.abs(case.expected[quantity]) > tolerances.NOISE_SHARE * size
+                telling &= np.isfinite(found)
+                telling &= found.astype(np.float16).astype(np.float64) != found
+                rounded = found.astype(np.float32).astype(np.float64) == found
+            if telling.any():
+                evidence[quantity] = evidence.get(quantity, True) and bool(rounded[telling].all())
+    if evidence and all(evidence.values()):
+        return frozenset(quantities)
+    return frozenset(quantity for quantity, single in evidence.items() if single)
+
+
+def _check(
+    quantity: str, cases: Sequence[Case], observed: Sequence[Observed], single: bool
+) -> Check:
     """The comparison of one quantity in the case that is furthest beyond its tolerance."""
-    single = any(one.single for one in observed)
     found = [
         _check_in(quantity, case, one.values[quantity], case.expected[quantity], single)
         for case, one in zip(cases, observed, strict=False)
         if quantity in one.values and quantity in case.expected
     ]
-    return max(found, key=lambda check: check.relative_error / check.tolerance)
+    worst = max(found, key=lambda check: check.relative_error / check.tolerance)
+    if worst.passed:
+        return worst
+    ratio = constant_ratio(quantity, cases, observed, single)
+    return replace(worst, ratio="" if ratio is None else ratio.in_words())
 
 
 def _check_in(
@@ -129,9 +246,9 @@ def _with_diagnoses(
     cases: Sequence[Case],
     observed: Sequence[Observed],
     network: Network,
+    single: frozenset[str],
 ) -> tuple[Check, ...]:
     """The checks, each failed one with the mistake that explains it if there is one."""
-    single = any(one.single for one in observed)
 
     def differs(quantity: str, number: int, right: Arrays) -> bool:
         found = observed[number].values.get(quantity)
@@ -142,14 +259,25 @@ def _with_diagnoses(
         # Where the right value is a sum of zeros, that of a mistake may not be.
         size = np.maximum(cases[number].sizes[quantity], np.abs(right[quantity]))
         case = replace(cases[number], sizes={quantity: size})
-        return not _check_in(quantity, case, found, right[quantity], single).passed
+        return not _check_in(quantity, case, found, right[quantity], quantity in single).passed
 
+    # What overflows is named already; it would hide every other mistake.
+    known = {check.key for check in checks if check.diagnosis is not None}
+    quantities = [quantity for quantity in quantities if quantity not in known]
+    telling = [
+        (case, one)
+        for case, one in zip(cases, observed, strict=False)
+        if not case.large_logits or all(np.isfinite(v).all() for v in one.values.values())
+    ]
+    cases, observed = [case for case, _ in telling], [one for _, one in telling]
     values = [one.values for one in observed]
-    findings = explain(network, cases[: len(observed)], values, differs, quantities)
+    findings = explain(network, cases, values, differs, quantities)
     named = {quantity: finding for finding in findings for quantity in finding.accounts_for}
     return tuple(
-        replace(check, diagnosis=named[quantity].diagnosis, shown_first_in=named[quantity].quantity)
-        if quantity in named and not check.passed
+        replace(
+            check, diagnosis=named[check.key].diagnosis, shown_first_in=named[check.key].quantity
+        )
+        if check.key in named and not check.passed and check.diagnosis is None
         else check
-        for quantity, check in zip(quantities, checks, strict=True)
+        for check in checks
     )

@@ -36,8 +36,19 @@ USUAL_ATTRIBUTES = {
 OUTPUTS = ("output", "out", "outputs", "y", "loss")
 GRAD_INPUTS = ("dinputs", "dinput", "grad_input", "dx", "dX", "input_gradient")
 
-# The names of the argument, or the attribute, that tells a layer whether it is training.
-TRAINING = ("train_flg", "train_flag", "training", "train", "is_training", "is_train", "trainmode")
+# The names of the argument, or the attribute, that tells a layer whether it is training or not.
+MODE = re.compile(
+    r"(is_?|in_?)?(?P<training>train|training)(_?(flg|flag|mode|phase|time))?"
+    r"|(is_?|in_?)?(test|testing|eval|evaluate|evaluation|infer|inference|predict)"
+    r"(_?(flg|flag|mode|phase|time))?"
+    r"|mode|phase",
+    re.IGNORECASE,
+)
+# Methods that set gradients back to 0, of a layer or of the object that holds the layers.
+CLEARING = (
+    "zero_grad", "zero_grads", "zero_gradients", "clear_grad", "clear_grads", "cleargrads",
+    "clear_gradients", "reset_grad", "reset_grads", "reset_gradients", "zero_gradient",
+)  # fmt: skip
 
 # The attributes in which a network object keeps its loss layer.
 LOSS_LAYERS = ("last_layer", "lastLayer", "loss_layer", "lossLayer", "loss", "criterion")
@@ -54,9 +65,12 @@ class LayerObjects:
     Args:
         network: A sequence or a dict of layers; a pair of such a collection and a loss layer; or
             an object with ``layers`` and perhaps one of :data:`LOSS_LAYERS`.
+        flipped: Positions of layers whose argument of an unknown name means the opposite of
+            what its default suggests.
     """
 
-    def __init__(self, network: Any) -> None:
+    def __init__(self, network: Any, flipped: Sequence[int] = ()) -> None:
+        self._whole = network
         self.loss_layer: Any = None
         if isinstance(network, tuple) and len(network) == 2 and _is_collection(network[0]):
             network, self.loss_layer = network
@@ -81,6 +95,9 @@ class LayerObjects:
                     f"each layer needs forward(x) and backward(dout), but {type(layer).__name__} "
                     f"has no {'backward' if hasattr(layer, 'forward') else 'forward'}"
                 )
+        self.switches = [
+            TrainingSwitch(layer, number in flipped) for number, layer in enumerate(self.layers)
+        ]
 
     def summary(self) -> dict[str, Any]:
         """The names and classes of the layers, and the class of the loss layer or None."""
@@ -88,6 +105,7 @@ class LayerObjects:
             "names": self.names,
             "classes": [type(layer).__name__ for layer in self.layers],
             "loss": None if self.loss_layer is None else type(self.loss_layer).__name__,
+            "unknown_switches": [n for n, s in enumerate(self.switches) if s.unknown],
         }
 
     def run_layer(
@@ -112,30 +130,16 @@ class LayerObjects:
             path = next((p for p in paths if hasattr(layer, p)), None)  # its value may be None
             if path is not None:
                 setattr(layer, path, np.array(arrays[key]))
-        found: dict[str, Any] = {"output": np.array(run_forward(layer, np.array(arrays["x"])))}
+        x = np.array(arrays["x"])
+        found: dict[str, Any] = {"output": np.array(self.switches[index].run_forward(x))}
         for key, paths in buffers.items():
             path = next((p for p in paths if _has(layer, p)), None)
             if path is not None:
                 found[f"buffer {key}"] = np.array(_get(layer, path))
-        before = {
-            path: np.array(_get(layer, path[1:]))
-            for paths in gradients.values()
-            for path in paths
-            if path.startswith("-")
-        }
-        # backward(dout, learning_rate) updates the layer itself; the rate 1 shows the gradient.
-        rate = (1.0,) if required_arguments(layer, "backward") == 2 else ()
-        found["grad_input"] = np.array(run_backward(layer, np.array(arrays["dy"]), *rate))
+        before = _own_updates(layer, gradients)
+        found["grad_input"] = np.array(layer_backward(layer, np.array(arrays["dy"])))
         for key, paths in gradients.items():
-            path = next((p for p in paths if _has(layer, p.removeprefix("-"))), None)
-            if path is None:
-                raise AttributeError(
-                    f"{type(layer).__name__} keeps no gradient of its {key.rpartition('.')[2]} "
-                    f"under {', '.join(paths[:4])}"
-                    f"{'' if len(paths) <= 4 else ' or the like'}: name the attribute in ATTRIBUTES"
-                )
-            now = np.array(_get(layer, path.removeprefix("-")))
-            found[f"gradient {key}"] = before[path] - now if path in before else now
+            found[f"gradient {key}"] = _gradient(layer, key, paths, before)
         return found
 
     def run_dropout(self, arrays: dict[str, np.ndarray], index: int) -> dict[str, Any]:
@@ -146,7 +150,7 @@ class LayerObjects:
             index: The position of the layer.
         """
         layer = self.layers[index]
-        switch = TrainingSwitch(layer)
+        switch = self.switches[index]
 
         def x() -> np.ndarray:
             return np.array(arrays["x"])
@@ -161,13 +165,48 @@ class LayerObjects:
     def run_chain(self, x: np.ndarray, order: Sequence[int]) -> Any:
         """Run layers forward, one after the other."""
         for index in order:
-            x = run_forward(self.layers[index], x)
+            x = self.switches[index].run_forward(x)
         return x
 
-    def run_loss(self, logits: np.ndarray, targets: np.ndarray) -> dict[str, Any]:
-        """Run the loss layer forward and backward."""
+    def run_step(
+        self,
+        arrays: dict[str, np.ndarray],
+        order: Sequence[int],
+        gradients: dict[str, dict[str, list[str]]],
+    ) -> dict[str, Any]:
+        """Run the whole network: forward, the loss, and backward through all layers.
+
+        Args:
+            arrays: ``x``, ``y`` and, for a network without a loss layer, ``grad_logits``.
+            order: The positions of the layers, from the first to the last.
+            gradients: Position of a layer → as in :meth:`run_layer`.
+        """
+        for thing in (self._whole, *self.layers):
+            clear = next((getattr(thing, n) for n in CLEARING if hasattr(thing, n)), None)
+            if clear is not None:
+                clear()
+        found: dict[str, Any] = {}
+        logits = self.run_chain(np.array(arrays["x"]), order)
+        if self.loss_layer is None:
+            dy = np.array(arrays["grad_logits"])
+        else:
+            loss = self.run_loss(logits, arrays["y"], copies=False)
+            found["loss"], dy = loss["loss"], loss["gradient"]
+        for index in reversed(order):
+            layer, own = self.layers[index], gradients.get(str(index), {})
+            before = _own_updates(layer, own)
+            dy = layer_backward(layer, dy)
+            for key, paths in own.items():
+                found[f"gradient {key}"] = np.array(_gradient(layer, key, paths, before))
+        return found
+
+    def run_loss(
+        self, logits: np.ndarray, targets: np.ndarray, copies: bool = True
+    ) -> dict[str, Any]:
+        """Run the loss layer forward and backward; on copies, unless a whole network is run."""
         layer = self.loss_layer
-        value = run_forward(layer, np.array(logits), np.array(targets))
+        logits = np.array(logits) if copies else logits
+        value = run_forward(layer, logits, np.array(targets))
         match required_arguments(layer, "backward"):
             case 0:
                 gradient = run_backward(layer)
@@ -186,41 +225,115 @@ class TrainingSwitch:
 
     Attributes:
         exists: Whether there is such a way.
+        unknown: Whether it is an argument of which only the default, True or False, suggests it.
 
     Args:
         layer: The layer.
+        flipped: Whether the opposite of an unknown argument's default means training.
     """
 
-    def __init__(self, layer: Any) -> None:
-        self.layer = layer
-        self._argument = next((p.name for p in _arguments(layer.forward) if _is_switch(p)), None)
-        self._attribute = next(
-            (n for n in TRAINING if isinstance(getattr(layer, n, None), bool)), None
-        )
+    def __init__(self, layer: Any, flipped: bool = False) -> None:
+        self.layer, self.unknown = layer, False
+        self._argument: str | None = None
+        self._attribute: str | None = None
+        self._values: tuple[Any, Any] = (True, False)  # in training, in evaluation
+        for parameter in _arguments(layer.forward)[1:]:
+            values = _mode_values(parameter.name, parameter.default)
+            if values is not None:
+                self._argument, self._values = parameter.name, values
+                break
+        else:
+            flags = [p for p in _arguments(layer.forward)[1:] if isinstance(p.default, bool)]
+            attributes = {
+                name: values
+                for name in dir(layer)
+                if MODE.fullmatch(name) and isinstance(getattr(layer, name, None), bool | str)
+                if (values := _mode_values(name, getattr(layer, name))) is not None
+            }
+            if len(flags) == 1:
+                self._argument, self.unknown = flags[0].name, True
+                self._values = (flags[0].default ^ flipped, not flags[0].default ^ flipped)
+            elif attributes:
+                self._attribute, self._values = next(iter(attributes.items()))
         self._methods = all(callable(getattr(layer, name, None)) for name in ("train", "eval"))
         self.exists = bool(self._argument or self._attribute or self._methods)
 
-    def run_forward(self, x: np.ndarray, training: bool) -> Any:
+    def run_forward(self, x: np.ndarray, training: bool = True) -> Any:
         """Run ``forward`` in training or in evaluation mode."""
+        value = self._values[0 if training else 1]
         if self._argument is not None:
-            result = self.layer.forward(x, **{self._argument: training})
+            result = self.layer.forward(x, **{self._argument: value})
             return _result_or_attribute(self.layer, "forward", result, OUTPUTS)
         if self._attribute is not None:
-            setattr(self.layer, self._attribute, training)
+            setattr(self.layer, self._attribute, value)
         elif self._methods:
             (self.layer.train if training else self.layer.eval)()
         return run_forward(self.layer, x)
 
 
+def _mode_values(name: str, value: Any) -> tuple[Any, Any] | None:
+    """What an argument or attribute is in training and in evaluation; None if it is no mode.
+
+    Args:
+        name: Its name.
+        value: Its default or present value.
+    """
+    match = MODE.fullmatch(name)
+    if match is None:
+        return None
+    if isinstance(value, str):
+        training = value.lower().startswith("train")
+        if not training and not MODE.fullmatch(value):  # such as a convolution's mode "same"
+            return None
+        return (value, "test") if training else ("train", value)
+    if name.lower() in ("mode", "phase"):
+        return ("train", "test") if value is inspect.Parameter.empty else None
+    return (True, False) if match["training"] else (False, True)
+
+
 def _is_switch(parameter: inspect.Parameter) -> bool:
-    return parameter.name in TRAINING
+    return _mode_values(parameter.name, parameter.default) is not None
 
 
 def run_forward(layer: Any, *args: Any) -> Any:
-    """The result of ``forward``, in training mode if an argument without a default selects it."""
-    switches = [p for p in _arguments(layer.forward) if _is_switch(p) and p.default is p.empty]
-    result = layer.forward(*args, **{p.name: True for p in switches})
+    """The result of ``forward``; a loss layer, too, is told that it is training."""
+    switches = {
+        p.name: values[0]
+        for p in _arguments(layer.forward)
+        if (values := _mode_values(p.name, p.default)) is not None
+    }
+    result = layer.forward(*args, **switches)
     return _result_or_attribute(layer, "forward", result, OUTPUTS)
+
+
+def layer_backward(layer: Any, dy: np.ndarray) -> Any:
+    """The result of a layer's ``backward``.
+
+    ``backward(dout, learning_rate)`` updates the layer itself; the rate 1 shows the gradient.
+    """
+    rate = (1.0,) if required_arguments(layer, "backward") == 2 else ()
+    return run_backward(layer, dy, *rate)
+
+
+def _own_updates(layer: Any, gradients: Mapping[str, list[str]]) -> dict[str, np.ndarray]:
+    """What a layer holds that its backward is to subtract gradients from, by ``-W``."""
+    paths = (path for several in gradients.values() for path in several if path.startswith("-"))
+    return {path: np.array(_get(layer, path[1:])) for path in paths}
+
+
+def _gradient(
+    layer: Any, key: str, paths: Sequence[str], before: Mapping[str, np.ndarray]
+) -> np.ndarray:
+    """The gradient of a parameter, from the first of some attributes that the layer has."""
+    path = next((p for p in paths if _has(layer, p.removeprefix("-"))), None)
+    if path is None:
+        raise AttributeError(
+            f"{type(layer).__name__} keeps no gradient of its {key.rpartition('.')[2]} "
+            f"under {', '.join(paths[:4])}"
+            f"{'' if len(paths) <= 4 else ' or the like'}: name the attribute in ATTRIBUTES"
+        )
+    now = np.array(_get(layer, path.removeprefix("-")))
+    return before[path] - now if path in before else now
 
 
 def run_backward(layer: Any, *args: Any) -> Any:
@@ -244,7 +357,7 @@ def _result_or_attribute(layer: Any, method: str, result: Any, attributes: Seque
 def required_arguments(layer: Any, method: str) -> int:
     """The number of arguments that a method needs, or −1 if it does not exist or cannot tell.
 
-    Arguments with a default are not counted, and neither is one of :data:`TRAINING`.
+    Arguments with a default are not counted, and neither is one that says the mode.
     """
     function: Callable[..., Any] | None = getattr(layer, method, None)
     if function is None:

@@ -11,12 +11,13 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
+import numpy_nn
 from compare.backends.protocol import Arrays
-from compare.check.contract import ArrayLayout, Contract, ReturnValueError
+from compare.check.contract import LOSS_CLASSES, ArrayLayout, Contract, ReturnValueError
 from compare.check.function_evaluation import NoResultError
 from compare.check.layer_classes import USUAL_ATTRIBUTES
 from compare.check.result import Observed, add_notes
@@ -67,6 +68,12 @@ class LayerEvaluation:
     trainable: frozenset[str]
     leaves: list[tuple[str, str]]
     quantities: dict[str, None] = field(default_factory=dict)
+    faults: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        # Layers whose argument of an unknown name means the opposite of what its default suggests.
+        self._flipped: list[int] = []
+        self._modes_chosen = False
 
     def evaluate(self, cases: Sequence[Case]) -> list[Observed]:
         """The homework's values for each case; fewer than cases if its process ended."""
@@ -83,21 +90,183 @@ class LayerEvaluation:
                 return found
         return found
 
-    def _evaluate(self, case: Case, observed: Observed) -> None:
+    def evaluate_network(
+        self, cases: Sequence[Case], loss: str
+    ) -> tuple[list[Case], list[Observed]]:
+        """The gradients of the whole network: forward, loss and backward through all layers.
+
+        The layers of one network object get batches of two sizes, and the first of them twice: so
+        what a layer keeps or changes in place, or adds up from step to step, shows.
+
+        Args:
+            cases: Those of functions.
+            loss: A key of ``LOSS_CLASSES``.
+
+        Returns:
+            The cases, with quantities such as ``gradient/network/0.weight``, and the homework's
+            values for each; none of it if a layer cannot be run.
+        """
+        several = [case for case in cases if len(case.inputs) > 1]
+        found: list[Observed] = []
+        parameters = None
+        for case in several:
+            observed = Observed()
+            found.append(observed)
+            try:
+                if case.parameters is not parameters:
+                    network, matches = self._build(case)
+                    values = self._network_step(case, network, matches, loss, observed)
+                    again = values if self._updates_itself() else None
+                    parameters = case.parameters
+                else:
+                    again = None
+                if again is None:
+                    again = self._network_step(case, network, matches, loss, observed)
+                    if case is several[0]:
+                        self._compare_steps(values, again)
+                observed.values = again
+                if self._updates_itself():
+                    parameters = None
+            except (NoResultError, ReturnValueError, InputError, ProcessEndedError) as error:
+                observed.problem = f"{str(error).rstrip('.')} (with {len(case.inputs)} rows)."
+                break
+        return [network_case(case) for case in several[: len(found)]], found
+
+    def _compare_steps(self, first: Arrays, second: Arrays) -> None:
+        """Whether the second of two equal steps gave the same."""
+        keys = [key for key in first if not np.allclose(first[key], second[key], rtol=1e-9)]
+        if not keys:
+            return
+        twice = all(np.allclose(2 * first[key], second[key], rtol=1e-6) for key in keys)
+        names = ", ".join(key.removeprefix("gradient/network/") for key in keys[:3])
+        add_notes(
+            self.faults,
+            [
+                f"A second step with the same batch gave twice the gradient of {names}: it was "
+                "added to that of the first. Assign it, or give the network or its layers a "
+                "method zero_grad(), which is called before each step; the second answer counts."
+                if twice
+                else f"A second step with the same batch gave another {names}: something is kept "
+                "from step to step, or changed in place; the second answer counts."
+            ],
+        )
+
+    def _updates_itself(self) -> bool:
+        """Whether backward changes the parameters, so that a second step is another one."""
+        return any(path.startswith("-") for path in self.contract.attributes.values())
+
+    def _network_step(
+        self,
+        case: Case,
+        network: dict[str, Any],
+        matches: list[LayerMatch],
+        loss: str,
+        observed: Observed,
+    ) -> Arrays:
+        layouts = {layout.key: layout for layout in self.layouts}
+        gradients = {
+            str(match.index): {
+                key: self._attributes(layouts[key])
+                for key in layouts
+                if key.rpartition(".")[0] in match.modules and key in self.trainable
+            }
+            for match in matches
+        }
+        batches = self.contract.batches
+        logits = case.expected["logits"]
+        arrays = {"x": batches.to_homework(case.inputs)}
+        if network["loss"] is None:
+            arrays["grad_logits"] = batches.to_homework(_gradient_of_logits(case, loss))
+        else:
+            arrays["y"] = batches.labels_to_homework(case.targets, logits.shape[-1])
+        result = self._request(
+            "network_step",
+            arrays,
+            "the whole network",
+            order=self._order(matches),
+            gradients=gradients,
+        )
+        add_notes(observed.notes, [f"the whole network, {w}" for w in result.warnings])
+        found: Arrays = {}
+        for key, value in result.value.items.items():
+            array = _array(value, key)
+            if key == "loss":
+                if array.size == 1:
+                    found["loss/network"] = np.array(float(array.reshape(())))
+                continue
+            name = key.removeprefix("gradient ")
+            found[f"gradient/network/{name}"] = layouts[name].from_homework(
+                array, case.parameters[name].shape, f"the gradient of {layouts[name].name!r}"
+            )
+        self._add_quantities(*found)
+        return found
+
+    def _build(self, case: Case) -> tuple[dict[str, Any], list[LayerMatch]]:
+        """Have the homework make its network; its layers, and the modules that they match."""
         arrays = {
             f"params/{layout.name}": layout.to_homework(case.parameters[layout.key])
             for layout in self.layouts
         }
-        network = self._request("network", arrays, "network(params)").details
-        matches = match_layers(network["names"], network["classes"], self.leaves)
+        result = self._request("network", arrays, "network(params)", flipped=self._flipped)
+        network = result.details
+        return network, match_layers(network["names"], network["classes"], self.leaves)
+
+    def _order(self, matches: Sequence[LayerMatch]) -> list[int]:
+        """The positions of all layers but Dropout, from the first to the last."""
+        names = [name for name, _ in self.leaves]
+        ordered = sorted(matches, key=lambda m: names.index(m.modules[0]))
+        return [m.index for m in ordered if not self._is_dropout(m)]
+
+    def _is_dropout(self, match: LayerMatch) -> bool:
+        classes = dict(self.leaves)
+        return all(classes[name].startswith("Dropout") for name in match.modules)
+
+    def _choose_modes(
+        self, network: dict[str, Any], matches: Sequence[LayerMatch], case: Case
+    ) -> None:
+        """Find out what an argument with the default True or False means, if its name does not say.
+
+        A BatchNorm is run with both values, and what is nearer to training mode means training; of
+        a Dropout, the value with which it leaves out more.
+        """
+        classes = dict(self.leaves)
+        for match in matches:
+            kind = classes[match.modules[0]]
+            if match.index not in network["unknown_switches"] or not kind.startswith(
+                ("BatchNorm", "Dropout")
+            ):
+                continue
+            expected = case.expected[f"activation/{match.modules[-1]}"]
+            x = case.given[f"input/{match.modules[0]}"]
+            distances = []
+            for flipped in (self._flipped, [*self._flipped, match.index]):
+                before, self._flipped = self._flipped, flipped
+                self._build(case)
+                self._flipped = before
+                arrays = {"x": self.contract.batches.to_homework(x)}
+                result = self._request("chain", arrays, "a layer", order=[match.index])
+                output = self.contract.batches.from_homework(
+                    _array(result.value, "a layer"), expected.shape, "its output"
+                )
+                if kind.startswith("Dropout"):
+                    distances.append(-float(np.mean(output != x)))
+                else:
+                    distances.append(float(np.abs(output - expected).max()))
+            if distances[1] < distances[0]:
+                self._flipped = [*self._flipped, match.index]
+
+    def _evaluate(self, case: Case, observed: Observed) -> None:
+        network, matches = self._build(case)
         merged = any(len(match.modules) > 1 for match in matches)
         if merged and not case.given["chained"]:
             return
+        if not self._modes_chosen:
+            self._choose_modes(network, matches, case)
+            self._modes_chosen = True
+            network, matches = self._build(case)
         problems: list[str] = []
         classes = dict(self.leaves)
-        dropouts = [
-            m for m in matches if all(classes[name].startswith("Dropout") for name in m.modules)
-        ]
+        dropouts = [match for match in matches if self._is_dropout(match)]
         for match in matches:
             own_class = network["classes"][match.index]
             try:
@@ -114,16 +283,13 @@ class LayerEvaluation:
             raise NoResultError(problems[0])
         if network["loss"] is not None:
             self._evaluate_loss(case, observed, network["loss"])
-        self._request("network", arrays, "network(params)")  # with its first running statistics
+        self._build(case)  # with its first running statistics
         x = {"x": self.contract.batches.to_homework(case.inputs)}
-        names = [name for name, _ in self.leaves]
-        matches = sorted(matches, key=lambda m: names.index(m.modules[0]))
-        order = [m.index for m in matches if m not in dropouts]
+        order = self._order(matches)
         result = self._request("chain", x, "all layers in a row", order=order)
         logits = _array(result.value, "the last layer")
         shape = case.expected["logits"].shape
         observed.values["logits"] = self.contract.batches.from_homework(logits, shape, "the logits")
-        observed.single = observed.single or logits.dtype == np.float32
 
     def _evaluate_layer(
         self, match: LayerMatch, own_class: str, case: Case, observed: Observed
@@ -178,7 +344,6 @@ class LayerEvaluation:
         values[f"gradient/{first}.input"] = batches.from_homework(
             grad_input, shape, f"what backward of {layer} returned"
         )
-        observed.single = observed.single or output.dtype == np.float32
         add_notes(observed.notes, [f"{layer}, {warning}" for warning in result.warnings])
 
     def _evaluate_dropout(
@@ -197,7 +362,6 @@ class LayerEvaluation:
             method = f"{'backward' if part == 'grad_input' else 'forward'} of {layer}"
             array = _array(value, method)
             found[part] = batches.from_homework(array, inputs.x.shape, f"what {method} returned")
-            observed.single = observed.single or array.dtype == np.float32
         mask = dropout_mask(found["output"])
         observed.values |= {
             f"activation/{module}": found["output"],
@@ -248,6 +412,33 @@ class LayerEvaluation:
         if result.problem:
             raise NoResultError(result.problem)
         return result
+
+
+def network_case(case: Case) -> Case:
+    """A case of functions, its quantities named as those of a whole network of layer classes."""
+
+    def renamed(arrays: Arrays) -> Arrays:
+        return {
+            "loss/network" if key == "loss" else f"gradient/network/{key[9:]}": array
+            for key, array in arrays.items()
+            if key == "loss" or key.startswith("gradient/")
+        }
+
+    return replace(
+        case,
+        expected=renamed(case.expected),
+        sizes=renamed(case.sizes),
+        expected32=renamed(case.expected32),
+        update_gradients=(),
+        evaluation=None,
+    )
+
+
+def _gradient_of_logits(case: Case, loss: str) -> np.ndarray:
+    """The gradient by the logits, for a network that has no loss of its own."""
+    criterion = getattr(numpy_nn, LOSS_CLASSES[loss])()
+    criterion(case.expected["logits"], case.targets)
+    return np.array(criterion.backward())
 
 
 def _array(value: ReturnValue, subject: str) -> np.ndarray:

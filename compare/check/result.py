@@ -45,7 +45,7 @@ class Observed:
         values: Quantity → value, in the order of evaluation.
         problem: Why there are no more values, in one sentence, or None.
         notes: Sentences about the homework's behaviour, such as an argument changed in place.
-        single: Whether the homework computes in float32 inside.
+        single: Whether the homework rounds what it is given to float32.
     """
 
     values: Arrays = field(default_factory=dict)
@@ -76,6 +76,7 @@ class Check:
         found_there: The homework's value at it.
         expected_there: PyTorch's value at it.
         diagnosis: The named mistake, if one is found.
+        ratio: By which factor every element differs, in words, if it is the same in all.
         shown_first_in: The key of the check in which this mistake shows first.
         accepted: Whether the instructor allows this mistake as a convention.
     """
@@ -89,6 +90,7 @@ class Check:
     found_there: float = float("nan")
     expected_there: float = float("nan")
     diagnosis: Diagnosis | None = None
+    ratio: str = ""
     shown_first_in: str | None = None
     accepted: bool = False
 
@@ -96,6 +98,11 @@ class Check:
     def key(self) -> str:
         """The key of the quantity: ``loss``, ``gradient/0.weight``."""
         return self.quantity if self.name == self.quantity else f"{self.quantity}/{self.name}"
+
+    @property
+    def in_network(self) -> bool:
+        """Whether it is of a whole network of layer classes."""
+        return self.name == "network" or self.name.startswith("network/")
 
     @property
     def in_order(self) -> bool:
@@ -193,6 +200,10 @@ def check_title(check: Check) -> str:
         return f"share of values kept by layer {check.name.removesuffix('.kept')}"
     if check.quantity == "activation" and check.name.endswith(".evaluation"):
         return f"output of layer {check.name.removesuffix('.evaluation')} in evaluation mode"
+    if check.name == "network":
+        return f"{words} of the whole network"
+    if check.name.startswith("network/"):
+        return f"{words} {check.name.removeprefix('network/')} in the whole network"
     if check.quantity == "gradient" and check.name == "logits":
         return "gradient of the logits"
     if check.quantity == "gradient" and check.name.endswith(".input"):
@@ -267,16 +278,30 @@ def mistake_sentences(outcome: Outcome) -> list[str]:
         for (word, code, explanation), titles in found.items()
     ]
     if first is not None and first.diagnosis is None:
-        lines.insert(0, f"Mistake: {NO_NAME}.")
-    return lines
+        unnamed = f"the {check_title(first)}" if lines else "these values"
+        lines.insert(0, f"Mistake: none of the known mistakes gives exactly {unnamed}.")
+    return [*_ratio_sentences(outcome.result), *lines]
+
+
+def _ratio_sentences(result: Result) -> list[str]:
+    """By which factor the first divergence, or every gradient, differs, if it is a factor."""
+    first = result.first_divergence
+    if first is None or not first.ratio:
+        return []
+    failed = [check for check in result.checks if not check.in_order]
+    gradients = [check for check in result.checks if check.quantity == "gradient"]
+    if len(gradients) > 1 and failed == gradients and len({c.ratio for c in gradients}) == 1:
+        return [f"Every gradient is exactly {first.ratio}."]
+    return [f"Every element of it is exactly {first.ratio}."]
 
 
 def divergence_sentence(check: Check) -> str:
-    """Where a check is worst, what was expected there and what was found."""
+    """Where a check is worst, what was expected there and found, and by which factor if by one."""
+    ratio = f" Every element of it is exactly {check.ratio}." if check.ratio else ""
     return (
         f"{check_title(check).capitalize()}, at {where(check)}: expected "
         f"{exact_number(check.expected_there)}, found {exact_number(check.found_there)}; "
-        f"{distance(check)}."
+        f"{distance(check)}.{ratio}"
     )
 
 

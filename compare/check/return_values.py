@@ -121,21 +121,6 @@ def restore(tree: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> ReturnVal
     )
 
 
-def computed_in_float32(value: ReturnValue) -> bool:
-    """Whether an array in it is float32, or float64 with values that float32 has, too."""
-    if value.array is not None:
-        array = value.array
-        if array.dtype in (np.float32, np.float16):
-            return True
-        if array.dtype != np.float64 or not np.isfinite(array).all():
-            return False
-        with np.errstate(over="ignore"):
-            short = array.astype(np.float16).astype(np.float64) == array
-        # Zeros and other numbers of few digits are in float32 however they were computed.
-        return bool(np.any(~short)) and bool(np.all(array.astype(np.float32) == array))
-    return any(computed_in_float32(item) for item in value.items.values())
-
-
 def compare_functions(
     function: Callable[..., Any],
     reference: Callable[..., Any],

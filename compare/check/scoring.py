@@ -137,7 +137,8 @@ def consequences(
     has no name may follow from what has none: the loss and the running statistics from the
     logits; the logits from the output of a layer; gradients from that of a later layer if no
     gradient from there down to the first layer agrees; updates from each other if none agrees.
-    Layers that are run alone do not follow from each other.
+    Layers that are run alone do not follow from each other; the gradients of the network that they
+    make follow as those of functions do.
 
     Args:
         checks: All checks, in the order of execution.
@@ -169,8 +170,9 @@ def consequences(
     else:
         for root in unnamed_of("logits")[:1]:
             may_follow([*unnamed_of("loss"), *unnamed_of("buffer")], root)
-        signal = _wrong_signal(checks, set(unnamed), always_zero)
-        may_follow(signal, signal[0] if signal else "")
+    whole = [check for check in checks if check.in_network] if layers_alone else checks
+    signal = _wrong_signal(whole, set(unnamed), always_zero)
+    may_follow(signal, signal[0] if signal else "")
     updates = unnamed_of("update")
     if updates and len(updates) == sum(check.quantity == "update" for check in checks):
         may_follow(updates, updates[0])
@@ -201,10 +203,15 @@ def _wrong_signal(
             by_layer.setdefault(check.name.rpartition(".")[0], []).append(check)
     found: list[str] = []
     for layer in reversed(by_layer.values()):
-        if any(c.key not in unnamed and c.name not in always_zero for c in layer):
+        if any(c.key not in unnamed and _parameter(c) not in always_zero for c in layer):
             break
         found = [*(c.key for c in layer if c.key in unnamed), *found]
     return found
+
+
+def _parameter(check: Check) -> str:
+    """The parameter whose gradient is compared."""
+    return check.name.removeprefix("network/")
 
 
 def biases_before_normalisation(assignment: Assignment | None) -> tuple[str, ...]:

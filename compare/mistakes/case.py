@@ -36,6 +36,7 @@ class Case:
             ``mask/1`` says which values a Dropout of the homework kept.
         evaluation: The logits in evaluation mode, where that differs from training mode.
         tolerances: Quantity → how far it may be away, where that is not the usual.
+        large_logits: Whether all logits are near 1000, where exp overflows; a softmax is the same.
     """
 
     parameters: Arrays
@@ -48,6 +49,7 @@ class Case:
     given: Arrays = field(default_factory=dict)
     evaluation: np.ndarray | None = None
     tolerances: dict[str, float] = field(default_factory=dict)
+    large_logits: bool = False
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ CODES = (
     "half-mismatch",
     "double-softmax",
     "sign-flip",
+    "softmax-overflow",
     "transposed",
     "missing-bias-gradient",
     "biased-variance",

@@ -325,7 +325,9 @@ class Network:
         logits = self.model(case.inputs)
         value = float(self.loss(logits, case.targets))
         self.model.backward(self.loss.backward())
-        return {"logits": np.array(logits), "loss": np.array(value), **self._gradients()}
+        found = {"logits": np.array(logits), "loss": np.array(value), **self._gradients()}
+        # A network of layer classes that is run as a whole has names of its own for them.
+        return {name: found[key] for name, key in network_names(case, found).items()}
 
     def _gradients(self) -> Arrays:
         return {
@@ -384,6 +386,19 @@ class Network:
             f"update/{name}": np.array(parameter.data)
             for name, parameter in self.model.named_parameters()
         }
+
+
+def network_names(case: Case, found: Arrays) -> dict[str, str]:
+    """Name in the case → quantity; other names where a network of layer classes is run whole."""
+    if "loss/network" not in case.expected:
+        return {key: key for key in found}
+    return {
+        "loss/network"
+        if key == "loss"
+        else f"gradient/network/{key.removeprefix('gradient/')}": key
+        for key in found
+        if key == "loss" or key.startswith("gradient/")
+    }
 
 
 # ---- A recorded step of the NumPy backend

@@ -116,6 +116,10 @@ UNCHANGED, UNCHANGED_NEAR_ZERO = 1e-6, 1e-9
 # rounding decides no side: float32 has 6e-8.
 KINK_MARGIN = 3e-5
 
+# A value below this share of what was summed to make it is mostly rounding noise: it has few
+# digits, and says nothing about the precision of whoever computed it.
+NOISE_SHARE = 1e-6
+
 # Two functions compared on one input, relative to the largest value: in float64, and where either
 # of them gives float32.
 FUNCTIONS = {"float64": 1e-9, "float32": 1e-5}

@@ -213,7 +213,8 @@ CHANGED = {
     "equivalent formulas": [
         ("np.maximum(x @", "(lambda a: a * (a > 0))(x @"), ('params["b1"], 0)', 'params["b1"])'),
         ("-np.log(softmax(forward(params, x))[np.arange(len(y)), y]).mean()",
-         "(np.log(np.exp(z := forward(params, x)).sum(1)) - z[range(len(y)), y]).sum() / len(y)"),
+         "(np.log(np.exp((z := forward(params, x)) - (m := z.max())).sum(1)) + m"
+         " - z[range(len(y)), y]).sum() / len(y)"),
         ('"b2": dz.sum(axis=0)', '"b2": np.ones(len(y)) @ dz'),
     ],
     "biases as rows": [

@@ -25,7 +25,7 @@ START, END = RIGHT.index("class Dropout:"), RIGHT.index("class SoftmaxWithLoss:"
 SCALED = "return x * self.mask / (1 - self.dropout_ratio)"
 BACK = "return dout * self.mask / (1 - self.dropout_ratio)"
 EVALUATION = "        return x\n"
-ALL = 17
+ALL = 22
 
 # Everything in attributes, and an argument that has to be given, as in "Neural Networks from
 # Scratch"; the rest of the network needs it as well.

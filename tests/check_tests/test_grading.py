@@ -51,7 +51,15 @@ def checks(failed: dict[str, str | None], keys=KEYS) -> list[Check]:
         cause = failed.get(key)
         diagnosis = Diagnosis(f"mistake at {cause}", "") if cause else None
         found.append(
-            Check(kind, name or kind, key not in failed, 0.0, 1.0, (), 0.0, 0.0, diagnosis, cause)
+            Check(
+                kind,
+                name or kind,
+                key not in failed,
+                0.0,
+                1.0,
+                diagnosis=diagnosis,
+                shown_first_in=cause,
+            )
         )
     return found
 
@@ -141,6 +149,15 @@ def test_layers_that_are_run_alone_do_not_follow_from_each_other() -> None:
     assert consequences(checks(everywhere, keys)) == {
         "gradient/0.weight": Consequence("gradient/2.weight", True)
     }
+
+
+def test_gradients_of_a_network_of_layers_do() -> None:
+    network = ("gradient/network/2.weight", "gradient/network/0.weight", "gradient/network/0.bias")
+    keys = ("activation/0", "loss", "gradient/2.weight", "gradient/0.weight", *network)
+    found = consequences(checks(unnamed(*network), keys), always_zero=("0.bias",))
+    assert found == dict.fromkeys(network[1:], Consequence(network[0], False))
+    found = consequences(checks(unnamed(network[0], network[2]), keys), always_zero=("0.bias",))
+    assert found == {}
 
 
 def test_a_gradient_that_is_zero_anyhow_shows_nothing() -> None:

@@ -89,7 +89,7 @@ OBJECT = (
 )
 MADE = "def network(p):\n    return "
 LIST = '[Affine(p["W1"], p["b1"]), Relu(), Affine(p["W2"], p["b2"])], SoftmaxWithLoss()'
-ALL = 13
+ALL = 18
 
 
 @pytest.mark.parametrize(
@@ -98,9 +98,9 @@ ALL = 13
         ([], ALL),
         ([(f"{MADE}{LIST}\n", OBJECT)], ALL),
         ([("], SoftmaxWithLoss()", ", SoftmaxWithLoss()]")], ALL),
-        ([("], SoftmaxWithLoss()", "]")], ALL - 2),
+        ([("], SoftmaxWithLoss()", "]")], ALL - 3),
         ([(LIST, '{"2": Affine(p["W2"], p["b2"]), "0": Affine(p["W1"], p["b1"]), '
-                 '"1": Relu()}')], ALL - 2),
+                 '"1": Relu()}')], ALL - 3),
         ([("self.dW =", "self.gw ="),
           ("PARAMETERS =", 'ATTRIBUTES = {"weight": "gw"}\nPARAMETERS =')], ALL),
         ([("nn.ReLU(), ", "nn.ReLU(), nn.Dropout(0.5), "),

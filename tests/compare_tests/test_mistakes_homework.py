@@ -35,7 +35,9 @@ def options_for(base: str, code: str) -> Options:
 
 
 def test_every_mistake_is_planted_in_a_layer_and_in_a_homework():
-    assert {code for _, _, code in LAYERS.values()} == set(MEANING) == set(NAMED)
+    assert set(NAMED) == set(MEANING)
+    # In a training no logit is near 1000, where the softmax overflows.
+    assert {code for _, _, code in LAYERS.values()} == set(MEANING) - {"softmax-overflow"}
 
 
 @pytest.mark.parametrize(
