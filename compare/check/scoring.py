@@ -132,13 +132,14 @@ def consequences(
 ) -> dict[str, Consequence]:
     """Which failed checks follow from which others.
 
-    Surely follows what the named mistake of an earlier check accounts for; and every gradient, if
-    the forward values differ and the gradients are the derivative of the homework's own loss. What
-    has no name may follow from what has none: the loss and the running statistics from the
-    logits; the logits from the output of a layer; gradients from that of a later layer if no
-    gradient from there down to the first layer agrees; updates from each other if none agrees.
-    Layers that are run alone do not follow from each other; the gradients of the network that they
-    make follow as those of functions do.
+    Surely follows what the named mistake of an earlier check accounts for; every gradient, if the
+    forward values differ and the gradients are the derivative of the homework's own loss; and a
+    gradient without a name that is the same factor away as that of a later layer which it may
+    follow from. What else has no name may follow from what has none: the loss and the running
+    statistics from the logits; the logits from the output of a layer; gradients from that of a
+    later layer if no gradient from there down to the first layer agrees; updates from each other if
+    none agrees. Layers that are run alone do not follow from each other; the gradients of the
+    network that they make follow as those of functions do.
 
     Args:
         checks: All checks, in the order of execution.
@@ -173,6 +174,10 @@ def consequences(
     whole = [check for check in checks if check.in_network] if layers_alone else checks
     signal = _wrong_signal(whole, set(unnamed), always_zero)
     may_follow(signal, signal[0] if signal else "")
+    factors = {check.key: check.ratio for check in failed}
+    for key in signal[1:]:  # the derivative passes a factor on
+        if factors[key] and factors[key] == factors[signal[0]]:
+            found[key] = Consequence(signal[0], True)
     updates = unnamed_of("update")
     if updates and len(updates) == sum(check.quantity == "update" for check in checks):
         may_follow(updates, updates[0])

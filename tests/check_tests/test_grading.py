@@ -200,8 +200,10 @@ def test_a_kind_shares_its_weight(weights, expected) -> None:
         ([SUM, OFFSET], {}, 4 / 6),
         ([SHIFTED], {}, 1 - (1 + 3 / 2) / 6),
         ([("dh.sum(axis=0)", "dh.mean(axis=0)")], {}, 5 / 6),
+        ([("dz / len(y)", "0.7 * dz / len(y)")], {}, 5 / 6),
+        ([("dz / len(y)", "0 * dz")], {}, 3 / 6),
     ],
-    ids=["right", "one root", "weights", "two roots", "without a name", "one bias"],
+    ids=["right", "one root", "weights", "two roots", "no name", "one bias", "a factor", "zeros"],
 )
 def test_the_score(check, changes, weights, expected) -> None:
     assert score(marks(check(*changes), weights)) == pytest.approx(expected)
