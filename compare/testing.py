@@ -37,6 +37,7 @@ def assert_parity(
     golden: str | Path | None = None,
     mapping: str | Path | None = None,
     required: Iterable[str] = (),
+    accept: Iterable[str] = (),
     timeout_s: float = TIMEOUT_S,
     memory_mb: int = MEMORY_MB,
     definitions_only: bool = False,
@@ -71,6 +72,7 @@ def assert_parity(
         golden: A golden file, which takes PyTorch's place.
         mapping: A mapping file, for the first way.
         required: Functions that have to be there.
+        accept: Codes of mistakes that are allowed as conventions.
         timeout_s: Seconds for the homework altogether, for the first way.
         memory_mb: Megabytes for the homework, for the first way.
         definitions_only: Execute only its imports, functions, classes and constants, for the
@@ -80,6 +82,7 @@ def assert_parity(
 
     Raises:
         AssertionError: They differ, or could not be compared; the message says where and why.
+        experiments.errors.InputError: There is no such code to accept.
     """
     __tracebackhide__ = True
     if reference is not None:
@@ -91,6 +94,7 @@ def assert_parity(
         return
 
     from compare.check.checking import Options, check_homework, check_loaded
+    from compare.check.course import checked_codes
     from compare.check.homework import Homework
     from compare.check.result import as_text, table_as_text
     from experiments.errors import InputError
@@ -105,6 +109,7 @@ def assert_parity(
     options = Options(
         named, loss, optimizer, dict(settings or {}), golden_file, map_file,
         tuple(required), timeout_s, memory_mb, definitions_only=definitions_only,
+        accept=checked_codes(accept, "accept"),
     )  # fmt: skip
     if isinstance(ours, (str, Path)):
         outcome = check_homework(Path(ours), options)

@@ -61,6 +61,7 @@ class Options:
         memory_mb: The memory that it may take.
         definitions_only: Execute only its definitions, as it is done by itself where the file
             cannot be imported (see :mod:`compare.check.definitions`).
+        accept: Codes of mistakes that are allowed as conventions.
     """
 
     architecture: str | None = None
@@ -73,6 +74,7 @@ class Options:
     timeout_s: float = TIMEOUT_S
     memory_mb: int = MEMORY_MB
     definitions_only: bool = False
+    accept: tuple[str, ...] = ()
 
 
 def check_homework(file: Path, options: Options | None = None) -> Outcome:
@@ -205,6 +207,7 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
         result = replace(result, invariants=(*result.invariants, *more))
     notes += layer_faults + own_statistics
     notes += _coverage_notes(contract, options, assignment, observed)
+    result = result.accepting(options.accept)
     return Outcome(
         name,
         replace(
@@ -213,7 +216,11 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
             error=result.error or _incomplete(name, contract, options, result, functions.faults),
         ),
         assignment,
-        _required_quantities(contract, evaluated or cases, layer_quantities),
+        _counted(
+            _required_quantities(contract, options, evaluated or cases, layer_quantities),
+            observed,
+            result,
+        ),
     )
 
 
@@ -239,7 +246,7 @@ def find_assignment(
         )
     else:
         build = load_architecture(architecture)
-    optimizer = _optimizer_class(options.optimizer) if contract.has("update") else None
+    optimizer = _optimizer_class(options.optimizer)
     return Assignment(build.__name__, build, loss, optimizer, options.settings)
 
 
@@ -373,19 +380,29 @@ def _incomplete(
             return f"{name} defines no {signature}, which is asked for."
     if not result.checks:
         return "Nothing could be compared."
-    return faults[0] if faults and all(check.passed for check in result.checks) else None
+    return faults[0] if faults and all(check.in_order for check in result.checks) else None
 
 
 def _required_quantities(
-    contract: Contract, cases: Sequence[Case], layer_quantities: Collection[str]
+    contract: Contract,
+    options: Options,
+    cases: Sequence[Case],
+    layer_quantities: Collection[str],
 ) -> tuple[str, ...]:
-    """The quantities that the homework's functions, and the layers that it has, should give."""
-    both = contract.has("loss_and_gradients")
+    """The quantities that the homework should give.
+
+    They are those of its functions, of the functions that are asked for, and of its layers.
+    """
+
+    def wanted(function: str) -> bool:
+        return contract.has(function) or function in options.required
+
+    both = wanted("loss_and_gradients")
     given = {
-        "logits": contract.has("forward"),
-        "loss": contract.has("loss") or both,
-        "gradient": contract.has("gradients") or both,
-        "update": contract.has("update"),
+        "logits": wanted("forward"),
+        "loss": wanted("loss") or both,
+        "gradient": wanted("gradients") or both,
+        "update": wanted("update") or options.optimizer is not None,
         "buffer": False,
     }
     found: dict[str, None] = {}
@@ -397,6 +414,15 @@ def _required_quantities(
             if by_layers if case.given else given[quantity.partition("/")[0]]:
                 found[quantity] = None
     return tuple(found)
+
+
+def _counted(
+    required: Sequence[str], observed: Sequence[Observed], result: Result
+) -> tuple[str, ...]:
+    """The required quantities without those that came and do not count, as others decide."""
+    came = {quantity for one in observed for quantity in one.values}
+    left_out = came.difference(check.key for check in result.checks)
+    return tuple(quantity for quantity in required if quantity not in left_out)
 
 
 def _require_file(file: Path, noun: str) -> None:

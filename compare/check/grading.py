@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -14,19 +15,19 @@ from typing import Any, NamedTuple
 
 from compare.check.checking import Options, check_homework
 from compare.check.result import (
-    Check,
+    NO_NAME,
     Outcome,
     Result,
     as_text,
     check_title,
     distance,
-    exact_number,
-    where,
+    divergence_sentence,
 )
+from compare.check.scoring import EQUAL, Mark, Scoring, consequence_sentence, marks, score
 
 COLUMNS = (
     "submission", "status", "score", "passed", "checks", "first_divergence", "diagnosis",
-    "explanation",
+    "explanation", "points", "accepted", "mistakes",
 )  # fmt: skip
 # The exit statuses in words.
 STATUS = {0: "agrees", 1: "differs", 2: "not checked"}
@@ -133,23 +134,39 @@ def _check_submission(submission: Submission, options: Options) -> Outcome:
     return replace(outcome, name=submission.name)
 
 
-def grade(outcome: Outcome) -> dict[str, object]:
+def grade(outcome: Outcome, scoring: Scoring = EQUAL) -> dict[str, object]:
     """The row of the grade book: :data:`COLUMNS` and their values."""
     result = outcome.result
     first = result.first_divergence
     diagnosis = first.diagnosis if first else None
-    total = max(len(outcome.required), len(result.checks))
-    passed = sum(check.passed for check in result.checks)
+    found = marks(outcome, scoring.weights)
+    part = score(found)
+    codes = dict.fromkeys(c.diagnosis.code for c in result.checks if c.diagnosis is not None)
     return {
         "submission": outcome.name,
         "status": STATUS[outcome.status],
-        "score": f"{passed / total:.4f}" if total else "0.0000",
-        "passed": passed,
-        "checks": total,
+        "score": f"{part:.4f}",
+        "passed": sum(check.in_order for check in result.checks),
+        "checks": len(found),
         "first_divergence": check_title(first) if first else "",
         "diagnosis": diagnosis.code if diagnosis else "",
-        "explanation": result.error or (diagnosis.explanation if diagnosis else ""),
+        "explanation": explanation(result),
+        "points": f"{part * scoring.points:.2f}",
+        "accepted": " ".join(result.accepted),
+        "mistakes": " ".join(code for code in codes if code not in result.accepted),
     }
+
+
+def explanation(result: Result) -> str:
+    """Why a homework could not be checked, or what its first divergence is; else nothing."""
+    first = result.first_divergence
+    if result.error is not None:
+        return result.error
+    if first is None:
+        return ""
+    if first.diagnosis is not None:
+        return first.diagnosis.explanation
+    return f"{divergence_sentence(first)} {NO_NAME.capitalize()}."
 
 
 def as_csv(rows: Sequence[dict[str, object]]) -> str:
@@ -162,21 +179,21 @@ def as_csv(rows: Sequence[dict[str, object]]) -> str:
     return text.getvalue()
 
 
-def as_gradescope(outcome: Outcome, points: float = 100.0) -> str:
-    """The text of Gradescope's ``results.json``: one test per quantity, all worth the same.
+def as_gradescope(outcome: Outcome, scoring: Scoring = EQUAL) -> str:
+    """The text of Gradescope's ``results.json``: one test per quantity.
 
     A quantity that the homework should have given and did not counts as failed. The format:
     https://gradescope-autograders.readthedocs.io/en/latest/specs/.
     """
-    checks = {check.key: check for check in outcome.result.checks}
-    quantities = list(dict.fromkeys((*checks, *outcome.required)))
-    worth = points / max(len(quantities), 1)
+    points = scoring.points
+    found = marks(outcome, scoring.weights)
+    whole = math.fsum(mark.weight for mark in found)
     tests = [
-        _gradescope_test(quantity, checks.get(quantity), worth, outcome.result.error)
-        for quantity in quantities
+        _gradescope_test(mark, points * mark.weight / whole if whole else 0.0, outcome.result.error)
+        for mark in found
     ]
     tree: dict[str, Any] = {
-        "score": round(sum(test["score"] for test in tests), 6),
+        "score": round(points * score(found), 6),
         "output": as_text(outcome),
         "visibility": "visible",
         "stdout_visibility": "hidden",
@@ -196,34 +213,29 @@ def as_gradescope(outcome: Outcome, points: float = 100.0) -> str:
     return json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _gradescope_test(
-    quantity: str, check: Check | None, worth: float, error: str | None
-) -> dict[str, Any]:
-    passed = check is not None and check.passed
-    if check is None:
-        output = f"There was no answer: {error or 'it was not asked for.'}"
-        name = check_title(_missing(quantity))
-    else:
-        name = check_title(check)
-        output = distance(check)
-        if not check.passed:
-            output = (
-                f"At {where(check)}: expected {exact_number(check.expected_there)}, found "
-                f"{exact_number(check.found_there)}; {output}."
-            )
-        if check.diagnosis is not None:
-            output += f"\n{check.diagnosis.code}: {check.diagnosis.explanation}"
+def _gradescope_test(mark: Mark, worth: float, error: str | None) -> dict[str, Any]:
+    check = mark.check
     return {
-        "name": name,
-        "score": round(worth, 6) if passed else 0.0,
+        "name": mark.title,
+        "score": round(worth * (1 - mark.lost), 6),
         "max_score": round(worth, 6),
-        "status": "passed" if passed else "failed",
-        "output": output,
+        "status": "passed" if check is not None and check.in_order else "failed",
+        "output": "\n".join(_feedback(mark, error)),
         "visibility": "visible",
     }
 
 
-def _missing(quantity: str) -> Check:
-    """A failed check in the place of a quantity that the homework did not give."""
-    kind, _, name = quantity.partition("/")
-    return Check(kind, name or kind, False, float("inf"), 0.0)
+def _feedback(mark: Mark, error: str | None) -> Iterator[str]:
+    """What is said of one quantity, line by line."""
+    check = mark.check
+    if check is None:
+        yield f"There was no answer: {error or 'it was not asked for.'}"
+        return
+    yield distance(check) if check.passed else divergence_sentence(check)
+    if check.diagnosis is not None:
+        word = "Accepted: " if check.accepted else ""
+        yield f"{word}{check.diagnosis.code}: {check.diagnosis.explanation}"
+    elif not check.passed:
+        yield f"{NO_NAME.capitalize()}."
+    if mark.follows is not None and not check.in_order:
+        yield consequence_sentence(mark.follows)

@@ -17,7 +17,7 @@ from compare.backends.protocol import Arrays
 from compare.check.architecture import RecordedArchitecture, record_architecture
 from compare.check.contract import Assignment, ReturnValueError
 from compare.check.function_evaluation import FunctionEvaluation, NoResultError, one_row
-from compare.check.result import Observed, Result
+from compare.check.result import OWN_DERIVATIVE, Observed, Result
 from compare.check.sandbox import ProcessEndedError
 from compare.mistakes.case import Case
 from compare.parity.tolerances import (
@@ -233,10 +233,7 @@ def _derivative(
             f"direction the loss changes by {change:.6g} a unit, and the gradients say {slope:.6g}."
         )
     elif both:
-        yield (
-            "The gradients are the derivative of this homework's own loss: what is wrong is wrong "
-            "in both."
-        )
+        yield OWN_DERIVATIVE
 
 
 def _close(a: object, b: object) -> bool:

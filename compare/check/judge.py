@@ -126,7 +126,11 @@ def _with_overflow(
             return False
         return _check(check.key, usual_cases, usual_observed, check.key in single).passed
 
-    return tuple(replace(c, diagnosis=OVERFLOW) if overflows(c) else c for c in checks)
+    keys = [check.key for check in checks if overflows(check)]
+    return tuple(
+        replace(check, diagnosis=OVERFLOW, shown_first_in=keys[0]) if check.key in keys else check
+        for check in checks
+    )
 
 
 def _in_order(cases: Sequence[Case], observed: Sequence[Observed]) -> list[str]:
@@ -272,12 +276,12 @@ def _with_diagnoses(
     cases, observed = [case for case, _ in telling], [one for _, one in telling]
     values = [one.values for one in observed]
     findings = explain(network, cases, values, differs, quantities)
-    named = {
-        quantity: finding.diagnosis for finding in findings for quantity in finding.accounts_for
-    }
+    named = {quantity: finding for finding in findings for quantity in finding.accounts_for}
     return tuple(
-        check
-        if check.passed or check.diagnosis is not None
-        else replace(check, diagnosis=named.get(check.key))
+        replace(
+            check, diagnosis=named[check.key].diagnosis, shown_first_in=named[check.key].quantity
+        )
+        if check.key in named and not check.passed and check.diagnosis is None
+        else check
         for check in checks
     )

@@ -11,8 +11,8 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from compare.backends.protocol import Arrays
@@ -24,6 +24,11 @@ SCHEMA = 1
 
 UNFINISHED_SEARCH = (
     "The network is large: the search for the mistake's name was ended before all had been tried."
+)
+
+# The invariant that clears the gradients where forward values and gradients both differ.
+OWN_DERIVATIVE = (
+    "The gradients are the derivative of this homework's own loss: what is wrong is wrong in both."
 )
 
 QUANTITIES = {
@@ -76,6 +81,8 @@ class Check:
         expected_there: PyTorch's value at it.
         diagnosis: The named mistake, if one is found.
         ratio: By which factor every element differs, in words, if it is the same in all.
+        shown_first_in: The key of the check in which this mistake shows first.
+        accepted: Whether the instructor allows this mistake as a convention.
     """
 
     quantity: str
@@ -88,6 +95,13 @@ class Check:
     expected_there: float = float("nan")
     diagnosis: Diagnosis | None = None
     ratio: str = ""
+    shown_first_in: str | None = None
+    accepted: bool = False
+
+    @property
+    def key(self) -> str:
+        """The key of the quantity: ``loss``, ``gradient/0.weight``."""
+        return self.quantity if self.name == self.quantity else f"{self.quantity}/{self.name}"
 
     @property
     def in_network(self) -> bool:
@@ -95,9 +109,9 @@ class Check:
         return self.name == "network" or self.name.startswith("network/")
 
     @property
-    def key(self) -> str:
-        """Its key: ``gradient/0.weight``, ``loss``."""
-        return self.quantity if self.name == self.quantity else f"{self.quantity}/{self.name}"
+    def in_order(self) -> bool:
+        """Whether it agrees with PyTorch or differs by an accepted convention."""
+        return self.passed or self.accepted
 
 
 @dataclass(frozen=True)
@@ -119,13 +133,32 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        """Whether it could be checked and every check passed."""
-        return self.error is None and bool(self.checks) and all(c.passed for c in self.checks)
+        """Whether it could be checked and every check passed or is accepted."""
+        return self.error is None and bool(self.checks) and all(c.in_order for c in self.checks)
 
     @property
     def first_divergence(self) -> Check | None:
-        """The first check that failed."""
-        return next((check for check in self.checks if not check.passed), None)
+        """The first check that failed and is not accepted."""
+        return next((check for check in self.checks if not check.in_order), None)
+
+    @property
+    def own_derivative(self) -> bool:
+        """Whether forward values differ and the gradients are the derivative of the own loss."""
+        return OWN_DERIVATIVE in self.invariants
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        """The codes of the accepted conventions by which it differs."""
+        found = (check.diagnosis for check in self.checks if check.accepted)
+        return tuple(dict.fromkeys(diagnosis.code for diagnosis in found if diagnosis))
+
+    def accepting(self, codes: Collection[str]) -> Result:
+        """The result with the checks accepted whose mistake has one of these codes."""
+        checks = (
+            replace(check, accepted=check.diagnosis is not None and check.diagnosis.code in codes)
+            for check in self.checks
+        )
+        return replace(self, checks=tuple(checks))
 
 
 @dataclass(frozen=True)
@@ -156,6 +189,10 @@ class Outcome:
         return 0 if self.result.passed else 1
 
 
+# What is said of a check whose mistake has no name.
+NO_NAME = "none of the known mistakes gives exactly these values"
+
+
 def check_title(check: Check) -> str:
     """The quantity in words: ``gradient of 4.weight``."""
     words = QUANTITIES[check.quantity]
@@ -181,18 +218,32 @@ def check_title(check: Check) -> str:
 def verdict_line(outcome: Outcome) -> str:
     """One line: agrees, differs, or could not be checked."""
     result = outcome.result
-    passed = sum(check.passed for check in result.checks)
+    in_order = sum(check.in_order for check in result.checks)
+    accepted = sum(check.accepted for check in result.checks)
     total = len(result.checks)
     if result.error is not None:
         return f"{outcome.name} could not be checked: {result.error}"
-    if result.passed:
+    if result.passed and not accepted:
         return f"{outcome.name} agrees with PyTorch in all {_count(total, 'check')}."
+    if result.passed:
+        return (
+            f"{outcome.name} agrees with PyTorch in {total - accepted} of "
+            f"{_count(total, 'check')}, the rest is accepted ({', '.join(result.accepted)})."
+        )
     first = result.first_divergence
     assert first is not None
+    more = f"; {accepted} accepted ({', '.join(result.accepted)})" if accepted else ""
     return (
-        f"{outcome.name} differs from PyTorch in {total - passed} of {_count(total, 'check')}, "
-        f"first in the {check_title(first)}."
+        f"{outcome.name} differs from PyTorch in {total - in_order} of {_count(total, 'check')}, "
+        f"first in the {check_title(first)}{more}."
     )
+
+
+def verdict_word(check: Check) -> str:
+    """``agrees``, ``accepted`` or ``differs``."""
+    if check.passed:
+        return "agrees"
+    return "accepted" if check.accepted else "differs"
 
 
 def where(check: Check) -> str:
@@ -220,18 +271,17 @@ def exact_number(value: float) -> str:
 def mistake_sentences(outcome: Outcome) -> list[str]:
     """A sentence for each named mistake, and one if the first divergence has no name."""
     first = outcome.result.first_divergence
-    if first is None:
-        return []
-    found: dict[tuple[str, str], list[str]] = {}
+    found: dict[tuple[str, str, str], list[str]] = {}
     for check in outcome.result.checks:
         if check.diagnosis is not None:
-            key = (check.diagnosis.code, check.diagnosis.explanation)
+            word = "Accepted" if check.accepted else "Mistake"
+            key = (word, check.diagnosis.code, check.diagnosis.explanation)
             found.setdefault(key, []).append(check_title(check))
     lines = [
-        f"Mistake: {code}. {_sentence(explanation)} (Seen in the {_listed(titles)}.)"
-        for (code, explanation), titles in found.items()
+        f"{word}: {code}. {_sentence(explanation)} (Seen in the {_listed(titles)}.)"
+        for (word, code, explanation), titles in found.items()
     ]
-    if first.diagnosis is None:
+    if first is not None and first.diagnosis is None:
         unnamed = f"the {check_title(first)}" if lines else "these values"
         tried = " that were tried" if UNFINISHED_SEARCH in outcome.result.notes else ""
         lines.insert(0, f"Mistake: none of the known mistakes{tried} gives exactly {unnamed}.")
@@ -243,11 +293,21 @@ def _ratio_sentences(result: Result) -> list[str]:
     first = result.first_divergence
     if first is None or not first.ratio:
         return []
-    failed = [check for check in result.checks if not check.passed]
+    failed = [check for check in result.checks if not check.in_order]
     gradients = [check for check in result.checks if check.quantity == "gradient"]
     if len(gradients) > 1 and failed == gradients and len({c.ratio for c in gradients}) == 1:
         return [f"Every gradient is exactly {first.ratio}."]
     return [f"Every element of it is exactly {first.ratio}."]
+
+
+def divergence_sentence(check: Check) -> str:
+    """Where a check is worst, what was expected there and found, and by which factor if by one."""
+    ratio = f" Every element of it is exactly {check.ratio}." if check.ratio else ""
+    return (
+        f"{check_title(check).capitalize()}, at {where(check)}: expected "
+        f"{exact_number(check.expected_there)}, found {exact_number(check.found_there)}; "
+        f"{distance(check)}.{ratio}"
+    )
 
 
 def as_text(outcome: Outcome) -> str:
@@ -261,8 +321,8 @@ def as_text(outcome: Outcome) -> str:
             f"  expected  {exact_number(first.expected_there)}",
             f"  found     {exact_number(first.found_there)}",
             f"  {distance(first)}",
-            *mistake_sentences(outcome),
         ]
+    lines += mistake_sentences(outcome)
     lines += [f"Note: {note}" for note in result.notes if note != result.error]
     return "\n".join(lines)
 
@@ -270,12 +330,12 @@ def as_text(outcome: Outcome) -> str:
 def table_as_text(outcome: Outcome) -> str:
     """The checks as plain text, one per line."""
     rows = [
-        (check_title(check), "agrees" if check.passed else "DIFFERS",
+        (check_title(check), verdict_word(check).replace("differs", "DIFFERS"),
          f"{check.relative_error:.1e}", f"{check.tolerance:.1e}")
         for check in outcome.result.checks
     ]  # fmt: skip
     width = max((len(row[0]) for row in rows), default=0)
-    return "\n".join(f"{row[0]:{width}}  {row[1]:7}  {row[2]:>8}  {row[3]:>8}" for row in rows)
+    return "\n".join(f"{row[0]:{width}}  {row[1]:8}  {row[2]:>8}  {row[3]:>8}" for row in rows)
 
 
 def _sentence(text: str) -> str:
@@ -315,6 +375,7 @@ def _check_as_json(check: Check) -> dict[str, Any]:
         "passed": check.passed,
         "relative_error": _finite(check.relative_error),
         "tolerance": _finite(check.tolerance),
+        "accepted": check.accepted,
         "diagnosis": diagnosis and {"code": diagnosis.code, "explanation": diagnosis.explanation},
     }
 

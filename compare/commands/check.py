@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
@@ -9,8 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from compare.check.checking import Options, check_homework
-from compare.check.contract import LOSS_CLASSES, SIGNATURES
+from compare.check.course import (
+    Course,
+    checked_codes,
+    checked_functions,
+    checked_loss,
+    read_course,
+)
 from compare.check.result import Outcome, as_json
+from compare.check.sandbox import TIMEOUT_S
+from compare.check.scoring import POINTS, Scoring, checked_weights, unused_weights
 from compare.records.atomic import write_atomically
 from experiments.errors import InputError
 
@@ -30,12 +39,15 @@ def check_command(
     golden: Path | None,
     mapping: Path | None,
     require: str | None,
-    timeout: float,
+    timeout: float | None,
     memory: int,
     json: Path | None,
     report: Path | None,
     gradescope: Path | None,
-    points: float,
+    points: float | None,
+    weights: list[str],
+    accept: list[str],
+    course: Path | None,
     watch: bool,
     csv: Path | None,
     jobs: int | None,
@@ -49,34 +61,44 @@ def check_command(
         0 when it agrees, 1 when it differs, 2 when it could not be checked; for a folder the
         largest of these.
     """
+    common = Course() if course is None else read_course(course)
+    # What the file says of the settings is about its own optimizer.
+    same_optimizer = optimizer in (None, common.optimizer)
+    own_settings = optimizer_settings(optimizer or common.optimizer, settings)
     options = Options(
-        architecture,
-        _loss(loss),
-        optimizer,
-        optimizer_settings(optimizer, settings),
-        _golden(golden),
-        mapping,
-        _required(require),
-        _positive("--timeout", timeout),
-        _memory(memory),
+        architecture=architecture or common.architecture,
+        loss=checked_loss(loss, "--loss") or common.loss,
+        optimizer=optimizer or common.optimizer,
+        settings=own_settings or (dict(common.settings) if same_optimizer else {}),
+        golden=_golden(golden),
+        mapping=mapping,
+        required=checked_functions(_names([require or ""]), "--require") or tuple(common.require),
+        timeout_s=_positive("--timeout", timeout) or common.timeout or TIMEOUT_S,
+        memory_mb=_memory(memory),
+        accept=checked_codes(_names(accept), "--accept") or tuple(common.accept),
         definitions_only=definitions_only,
+    )
+    scoring = Scoring(
+        weights_of_pairs(weights) or common.weights,
+        _positive("--points", points) or common.points or POINTS,
     )
     if homework.is_dir():
         single = {"--json": json, "--gradescope": gradescope, "--watch": watch or None}
         for name, given in single.items():
             if given is not None:
                 raise InputError(f"{name} is for one homework, but {homework} is a folder.")
-        return _check_folder(homework, options, csv, report, jobs, file)
+        return _check_folder(homework, options, scoring, csv, report, jobs, file)
     for name, value in (("--csv", csv), ("--jobs", jobs), ("--file", file)):
         if value is not None:
             raise InputError(f"{name} is for a folder of homeworks, but {homework} is none.")
 
     def once() -> int:
         outcome = check_homework(homework, options)
-        from compare.console.check import show_outcome
+        from compare.console.check import show_outcome, show_unused_weights
 
         show_outcome(outcome, prints=prints)
-        _write(outcome, homework, json, report, gradescope, points)
+        show_unused_weights(unused_weights([outcome], scoring.weights))
+        _write(outcome, homework, json, report, gradescope, scoring)
         return outcome.status
 
     if watch:
@@ -90,14 +112,14 @@ def _write(
     json: Path | None,
     report: Path | None,
     gradescope: Path | None,
-    points: float,
+    scoring: Scoring,
 ) -> None:
     if json is not None:
         write_atomically(json, as_json(outcome.result))
     if gradescope is not None:
         from compare.check.grading import as_gradescope
 
-        write_atomically(gradescope, as_gradescope(outcome, points))
+        write_atomically(gradescope, as_gradescope(outcome, scoring))
     if report is not None:
         from compare.commands.check_report import write_check_report
 
@@ -107,6 +129,7 @@ def _write(
 def _check_folder(
     folder: Path,
     options: Options,
+    scoring: Scoring,
     csv: Path | None,
     report: Path | None,
     jobs: int | None,
@@ -126,7 +149,7 @@ def _check_folder(
         find_submissions,
         grade,
     )
-    from compare.console.check import show_counts, show_verdict
+    from compare.console.check import show_counts, show_unused_weights, show_verdict
 
     submissions = find_submissions(folder, file)
     if not submissions:
@@ -134,18 +157,28 @@ def _check_folder(
     if jobs is not None and jobs < 1:
         raise InputError(f"--jobs expects a number of at least 1, but got {jobs}.")
     console = Console(highlight=False)
+    pages: dict[str, str] = {}
+    if report is not None:
+        from compare.commands.class_report import page_names
+
+        pages = page_names([one for one in submissions if one.file is not None])
 
     def show(submission: Submission, outcome: Outcome) -> None:
         show_verdict(outcome, console)
         if report is not None and submission.file is not None:
             from compare.commands.check_report import write_check_report
 
-            write_check_report(outcome, submission.file, report, submission.name)
+            write_check_report(outcome, submission.file, report, pages[submission.name], scoring)
 
     outcomes = check_submissions(submissions, options, show, jobs)
     show_counts(outcomes, console)
+    show_unused_weights(unused_weights(outcomes, scoring.weights), console)
+    if report is not None:
+        from compare.commands.class_report import write_class_report
+
+        write_class_report(outcomes, pages, report, scoring)
     if csv is not None:
-        write_atomically(csv, as_csv([grade(outcome) for outcome in outcomes]))
+        write_atomically(csv, as_csv([grade(outcome, scoring) for outcome in outcomes]))
     return max(outcome.status for outcome in outcomes)
 
 
@@ -197,23 +230,31 @@ def optimizer_settings(optimizer: str | None, pairs: Iterable[str]) -> dict[str,
     return found
 
 
-def _loss(loss: str | None) -> str | None:
-    if loss is not None and loss not in LOSS_CLASSES:
-        raise InputError(f"--loss expects one of {', '.join(LOSS_CLASSES)}, but got {loss!r}.")
-    return loss
+def weights_of_pairs(pairs: Iterable[str]) -> dict[str, float]:
+    """The weights from pairs such as ``gradient=5``.
+
+    Raises:
+        InputError: A pair has another form, or there is no such quantity.
+    """
+    found: dict[str, float] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        try:
+            found[key.strip()] = float(text)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise InputError(f"--weight expects KIND=NUMBER, such as gradient=5, but got {pair!r}.")
+    return checked_weights(found, "--weight")
 
 
-def _required(names: str | None) -> tuple[str, ...]:
-    found = tuple(name.strip() for name in (names or "").split(",") if name.strip())
-    for name in found:
-        if name not in (*SIGNATURES, "network"):
-            expected = ", ".join((*SIGNATURES, "network"))
-            raise InputError(f"--require expects some of {expected}, but got {name!r}.")
-    return found
+def _names(lists: Iterable[str]) -> list[str]:
+    """The names in texts that hold one or several, separated by commas."""
+    return [name.strip() for text in lists for name in text.split(",") if name.strip()]
 
 
-def _positive(name: str, value: float) -> float:
-    if not value > 0:
+def _positive(name: str, value: float | None) -> float | None:
+    if value is not None and not 0 < value < math.inf:
         raise InputError(f"{name} expects a number above 0, but got {value:g}.")
     return value
 

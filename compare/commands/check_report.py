@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from compare.check.notebook import NotebookError
@@ -13,8 +14,10 @@ from compare.check.result import (
     exact_number,
     mistake_sentences,
     verdict_line,
+    verdict_word,
     where,
 )
+from compare.check.scoring import Mark, Scoring, consequence_sentence, marks, score
 from compare.check.source import Source, read_source
 from compare.records.atomic import write_atomically
 from experiments.errors import InputError
@@ -25,7 +28,11 @@ LONGEST_LISTING = 400
 
 
 def write_check_report(
-    outcome: Outcome, homework: Path, folder: Path, name: str | None = None
+    outcome: Outcome,
+    homework: Path,
+    folder: Path,
+    name: str | None = None,
+    scoring: Scoring | None = None,
 ) -> list[Path]:
     """Write ``NAME.html`` and ``NAME.pdf`` into ``folder``.
 
@@ -34,14 +41,12 @@ def write_check_report(
         homework: The file, whose text is printed at the end.
         folder: Where to write; created if it does not exist.
         name: The name of both files without its ending; the homework's by default.
+        scoring: How checks become points, which are then shown; they are not by default.
     """
     heading = f"{outcome.name} compared with PyTorch"
-    text = markdown(outcome, heading, _source(homework))
-    stem = (name or homework.name).removesuffix(".py")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{folder} could not be made into a folder: {error.strerror}.") from None
+    text = markdown(outcome, heading, _source(homework), scoring)
+    stem = name or homework.name.removesuffix(".py")
+    new_folder(folder)
     files = {
         folder / f"{stem}.html": html_document(text, [], heading),
         folder / f"{stem}.pdf": pdf_document(text, [], heading),
@@ -51,30 +56,46 @@ def write_check_report(
     return list(files)
 
 
-def markdown(outcome: Outcome, heading: str, source: Source | None) -> str:
-    """The report as Markdown for pandoc."""
+def new_folder(folder: Path) -> None:
+    """Make a folder unless it is there.
+
+    Raises:
+        InputError: That is not possible.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} could not be made into a folder: {error.strerror}.") from None
+
+
+def markdown(
+    outcome: Outcome, heading: str, source: Source | None, scoring: Scoring | None = None
+) -> str:
+    """The report as Markdown for pandoc; the points are in it if ``scoring`` is given."""
     result = outcome.result
-    parts = [f"# {_escaped(heading)}", f"**{_escaped(verdict_line(outcome))}**"]
+    parts = [f"# {escaped(heading)}", f"**{escaped(verdict_line(outcome))}**"]
     if outcome.assignment is not None:
         one = outcome.assignment
         settings = ", ".join(f"{key}={value}" for key, value in one.settings.items())
         update = f", updates by {one.optimizer}({settings})" if one.optimizer else ""
-        parts.append(_escaped(f"The network is {one.architecture}, the loss {one.loss}{update}."))
-    parts += [f"- {_escaped(sentence)}" for sentence in result.invariants]
+        parts.append(escaped(f"The network is {one.architecture}, the loss {one.loss}{update}."))
+    parts += [f"- {escaped(sentence)}" for sentence in result.invariants]
     first = result.first_divergence
     if first is not None:
         parts += [
             "## The first divergence",
-            _escaped(f"In the {check_title(first)}, at {where(first)}:"),
+            escaped(f"In the {check_title(first)}, at {where(first)}:"),
             f"| expected | found |\n|---|---|\n| {exact_number(first.expected_there)} "
             f"| {exact_number(first.found_there)} |",
-            _escaped(f"{distance(first).capitalize()}."),
-            *(_escaped(line) for line in mistake_sentences(outcome)),
+            escaped(f"{distance(first).capitalize()}."),
         ]
+    parts += [escaped(line) for line in mistake_sentences(outcome)]
     if result.notes:
-        parts += ["## What else was seen", "\n".join(f"- {_escaped(n)}" for n in result.notes)]
+        parts += ["## What else was seen", "\n".join(f"- {escaped(n)}" for n in result.notes)]
     if result.checks:
         parts += ["## All comparisons", _table(result.checks)]
+    if scoring is not None and (found := marks(outcome, scoring.weights)):
+        parts += ["## Points", _points(found, scoring.points)]
     if source is not None and source.text:
         parts += ["## The homework", _listing(source)]
     return "\n\n".join(parts) + "\n"
@@ -83,12 +104,29 @@ def markdown(outcome: Outcome, heading: str, source: Source | None) -> str:
 def _table(checks: tuple[Check, ...]) -> str:
     lines = ["| compared | | error | allowed | mistake |", "|---|---|--:|--:|---|"]
     for check in checks:
-        word = "agrees" if check.passed else "**differs**"
+        word = verdict_word(check).replace("differs", "**differs**")
         code = f"`{check.diagnosis.code}`" if check.diagnosis else ""
         lines.append(
-            f"| {_escaped(check_title(check))} | {word} | {check.relative_error:.1e} "
+            f"| {escaped(check_title(check))} | {word} | {check.relative_error:.1e} "
             f"| {check.tolerance:.1e} | {code} |"
         )
+    return "\n".join(lines)
+
+
+def _points(found: Sequence[Mark], points: float) -> str:
+    """What each check gave, of what it was worth, and from what it follows."""
+    whole = sum(mark.weight for mark in found) or 1.0
+    lines = ["| for | points | of | |", "|---|--:|--:|---|"]
+    for mark in found:
+        worth = points * mark.weight / whole
+        why = "there was no answer" if mark.check is None else ""
+        if mark.follows is not None and mark.check is not None and not mark.check.accepted:
+            why = consequence_sentence(mark.follows)
+        lines.append(
+            f"| {escaped(mark.title)} | {worth * (1 - mark.lost):.2f} | {worth:.2f} "
+            f"| {escaped(why)} |"
+        )
+    lines.append(f"| **all** | **{points * score(found):.2f}** | **{points:.2f}** | |")
     return "\n".join(lines)
 
 
@@ -107,9 +145,10 @@ def _listing(source: Source) -> str:
     return f"{fence}\n{numbered}\n{fence}"
 
 
-def _escaped(text: str) -> str:
-    """The text with every character escaped that Markdown would interpret."""
-    return "".join(f"\\{c}" if c in r"\`*_{}[]()<>#+-.!|~$^@'\"" else c for c in text)
+def escaped(text: str) -> str:
+    """The text on one line, with every character escaped that Markdown would interpret."""
+    line = " ".join(text.split())
+    return "".join(f"\\{c}" if c in r"\`*_{}[]()<>#+-.!|~$^@'\"&" else c for c in line)
 
 
 def _source(homework: Path) -> Source | None:

@@ -17,9 +17,16 @@ from compare.check.result import (
     exact_number,
     mistake_sentences,
     verdict_line,
+    verdict_word,
     where,
 )
 
+# The verdict on a check → how it is shown.
+WORDS = {
+    "agrees": ("agrees", "green"),
+    "accepted": ("accepted", "yellow"),
+    "differs": ("DIFFERS", "bold red"),
+}
 STYLES = {0: "bold green", 1: "bold red", 2: "bold yellow"}
 
 
@@ -47,8 +54,8 @@ def show_outcome(outcome: Outcome, console: Console | None = None, prints: bool 
         values.add_row("  found", Text(exact_number(first.found_there), "red"))
         console.print(values)
         _print(console, f"  {distance(first)}", indent="  ")
-        for line in mistake_sentences(outcome):
-            _print(console, line, indent="  ")
+    for line in mistake_sentences(outcome):
+        _print(console, line, indent="  ")
     for note in result.notes:
         if note != result.error:
             _print(console, f"Note: {note}", indent="  ")
@@ -77,6 +84,13 @@ def show_counts(outcomes: Sequence[Outcome], console: Console) -> None:
     console.print(f"{len(outcomes)} submissions: {counts}.")
 
 
+def show_unused_weights(keys: Sequence[str], console: Console | None = None) -> None:
+    """Say which quantities have a weight and occur nowhere."""
+    console = console or Console(highlight=False)
+    for key in keys:
+        _print(console, f"Note: {key} has a weight, but nothing of that name was checked.")
+
+
 def _print(console: Console, text: str, style: str = "", indent: str = "") -> None:
     """Print a sentence: broken between words on a terminal, on one line elsewhere."""
     lines = [text]
@@ -96,7 +110,7 @@ def _table(outcome: Outcome) -> Table:
     for check in outcome.result.checks:
         table.add_row(
             check_title(check),
-            Text("agrees", "green") if check.passed else Text("DIFFERS", "bold red"),
+            Text(*WORDS[verdict_word(check)]),
             f"{check.relative_error:.1e}",
             f"{check.tolerance:.1e}",
             check.diagnosis.code if check.diagnosis else "",

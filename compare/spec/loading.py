@@ -102,13 +102,19 @@ def _check(tree: dict[str, Any], source: str) -> Experiment | Demo:
     try:
         return settings_type.model_validate(tree)
     except ValidationError as error:
-        raise InputError(_one_sentence(error, source, settings_type)) from None
+        raise InputError(one_sentence(error, source, settings_type)) from None
 
 
-def _one_sentence(
+def one_sentence(
     error: ValidationError, source: str, settings_type: type[Settings] = Experiment
 ) -> str:
-    """Say the first problem as a sentence that names the key, what was expected and found."""
+    """Say the first problem as a sentence that names the key, what was expected and found.
+
+    Args:
+        error: What pydantic found.
+        source: The file, or what else the settings come from.
+        settings_type: What the settings were to be.
+    """
     problem = error.errors(include_url=False)[0]
     more = f" ({error.error_count() - 1} more after that.)" if error.error_count() > 1 else ""
     path = [str(part) for part in problem["loc"]]

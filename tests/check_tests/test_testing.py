@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from compare.testing import assert_parity
+from experiments.errors import InputError
 
 PARAMETERS = {"W": "0.weight.T", "b": "0.bias"}
 
@@ -31,6 +32,15 @@ def test_a_file(write) -> None:
         assert_parity(str(write(("dz / len(y)", "dz"))))
     assert "Mistake: sum-not-mean" in str(error.value)
     assert "DIFFERS" in str(error.value)
+
+
+def test_an_accepted_convention(write) -> None:
+    homework = write(("y]).mean()", "y] + 1e-7).mean()"))
+    assert_parity(homework, accept=["log-offset-mismatch"])
+    with pytest.raises(AssertionError, match="first in the loss"):
+        assert_parity(homework)
+    with pytest.raises(InputError, match=r"accept expects codes of .*, but got 'log'"):
+        assert_parity(homework, accept=["log"])
 
 
 def test_functions_by_name() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from compare.check.result import as_text
+from compare.check.scoring import marks
 
 RIGHT = (Path(__file__).resolve().parents[2] / "examples" / "layers.py").read_text()
 FORWARD = "def forward(self, x, training=True):"
@@ -63,6 +64,7 @@ MEAN_INSIDE = [
 def test_the_mean_inside_the_layers_is_a_convention(check) -> None:
     outcome = check(*MEAN_INSIDE, text=RIGHT)
     assert outcome.status == 0, as_text(outcome)
+    assert {mark.lost for mark in marks(outcome)} == {0}  # what does not count is not missing
     (note,) = outcome.result.notes
     assert note.startswith("A convention of these layers: the gradient of the logits alone is ")
     assert "times the right one; 5 is N, the rows of the batch" in note

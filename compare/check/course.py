@@ -1,0 +1,128 @@
+"""A course's file: what all submissions of a course are checked with, and what a check weighs."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+
+from compare.check.contract import LOSS_CLASSES, SIGNATURES
+from compare.check.scoring import checked_weights
+from compare.mistakes.codes import CODES
+from compare.spec.loading import one_sentence
+from compare.spec.settings import Finite, Positive, Settings
+from experiments.errors import InputError
+
+# What --require and the key ``require`` may name.
+REQUIRABLE = (*SIGNATURES, "network")
+
+
+class Course(Settings):
+    """The keys of the file, which are named like the options of ``nncompare check``.
+
+    Attributes:
+        architecture: A name or ``FILE.py:FUNCTION``.
+        loss: A key of ``LOSS_CLASSES``.
+        optimizer: The class of the optimizer that ``update`` implements.
+        settings: Its keyword arguments.
+        require: Functions that a homework has to define.
+        timeout: The seconds that a homework may take altogether.
+        accept: Codes of mistakes that are allowed as conventions.
+        weights: What kinds of quantities, or single ones, weigh.
+        points: What a homework without a mistake gets.
+    """
+
+    architecture: str | None = None
+    loss: str | None = None
+    optimizer: str | None = None
+    settings: dict[str, Any] = Field(default_factory=dict)
+    require: list[str] = Field(default_factory=list)
+    timeout: Positive | None = None
+    accept: list[str] = Field(default_factory=list)
+    weights: dict[str, Finite] = Field(default_factory=dict)
+    points: Positive | None = None
+
+
+def read_course(path: Path) -> Course:
+    """Read a course's file and check every key of it.
+
+    Raises:
+        InputError: There is no such file, it is not TOML, or a key or value does not fit.
+    """
+    try:
+        course = Course.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such course file.") from None
+    except OSError as error:
+        raise InputError(f"{path} could not be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not a text file in UTF-8.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path} is not valid TOML: {error}.") from None
+    except ValidationError as error:
+        raise InputError(one_sentence(error, str(path), Course)) from None
+    checked_loss(course.loss, f"{path}: loss")
+    checked_functions(course.require, f"{path}: require")
+    checked_codes(course.accept, f"{path}: accept")
+    checked_weights(course.weights, f"{path}: weights")
+    if course.settings and course.optimizer is None:
+        raise InputError(
+            f"{path}: settings are those of an optimizer, but the key 'optimizer' is missing."
+        )
+    return course
+
+
+def checked_loss(loss: str | None, source: str) -> str | None:
+    """The loss, which has to be a key of ``LOSS_CLASSES``.
+
+    Args:
+        loss: Its name, or None if none is given.
+        source: Where it stands, for messages: ``--loss``, or a file and its key.
+
+    Raises:
+        InputError: There is no such loss.
+    """
+    if loss is not None and loss not in LOSS_CLASSES:
+        raise InputError(f"{source} expects one of {', '.join(LOSS_CLASSES)}, but got {loss!r}.")
+    return loss
+
+
+def checked_functions(names: Iterable[str], source: str) -> tuple[str, ...]:
+    """The names of functions, which have to be some of the contract.
+
+    Args:
+        names: The names.
+        source: As for :func:`checked_loss`.
+
+    Raises:
+        InputError: A name is none of the contract.
+    """
+    found = tuple(names)
+    for name in found:
+        if name not in REQUIRABLE:
+            expected = ", ".join(REQUIRABLE)
+            raise InputError(f"{source} expects some of {expected}, but got {name!r}.")
+    return found
+
+
+def checked_codes(codes: Iterable[str], source: str) -> tuple[str, ...]:
+    """The codes of mistakes, each once.
+
+    Args:
+        codes: The codes.
+        source: As for :func:`checked_loss`.
+
+    Raises:
+        InputError: There is no such code.
+    """
+    found = tuple(dict.fromkeys(codes))
+    for code in found:
+        if code not in CODES:
+            near = difflib.get_close_matches(code, CODES, n=1, cutoff=0.4)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise InputError(f"{source} expects codes of docs/mistakes.md, but got {code!r}.{hint}")
+    return found
