@@ -135,6 +135,12 @@ def input_shape(reference: Reference) -> tuple[int, ...]:
             return (module.in_features,)
         if hasattr(module, "in_channels"):
             return _image_shape(reference, module.in_channels)
+        if isinstance(module, torch.nn.BatchNorm1d):
+            return (module.num_features,)
+        if isinstance(module, torch.nn.BatchNorm2d):
+            return _image_shape(reference, module.num_features)
+        if isinstance(module, torch.nn.LayerNorm):
+            return tuple(module.normalized_shape)
     raise InputError(
         "The network has no layer that says how many inputs it takes, such as Linear or Conv2d."
     )

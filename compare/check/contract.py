@@ -98,7 +98,9 @@ class ArrayLayout:
                 array = array[None, :]
         return np.array(array, order="C")
 
-    def from_homework(self, array: np.ndarray, shape: tuple[int, ...], subject: str) -> np.ndarray:
+    def from_homework(
+        self, array: np.ndarray, shape: tuple[int, ...], subject: str, broadcast: bool = False
+    ) -> np.ndarray:
         """Copy an array of the homework into the reference's layout.
 
         A bias of shape (n,) may come back as (n,), (n, 1) or (1, n), whatever ``form`` is.
@@ -107,6 +109,8 @@ class ArrayLayout:
             array: The homework's array.
             shape: The shape of the reference's.
             subject: What the array is, as the subject of an error message.
+            broadcast: Whether one number may stand for all of a bias, as it does in
+                ``b - rate * db``.
 
         Raises:
             ReturnValueError: The array has another shape.
@@ -115,6 +119,8 @@ class ArrayLayout:
         vector = array.ndim < 2 or (array.ndim == 2 and 1 in array.shape)
         if len(shape) == 1 and array.size == shape[0] and vector:
             return array.reshape(shape)
+        if len(shape) == 1 and array.size == 1 and broadcast:
+            return np.full(shape, array.reshape(()))
         expected = shape[::-1] if self.form == ".T" else shape
         if len(shape) == 0 and array.size == 1:
             return array.reshape(())

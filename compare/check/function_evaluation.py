@@ -118,7 +118,9 @@ class ReturnParser:
                 f"{function} returned {item.in_words()} as the {noun} for {name}, not an array."
             )
         subject = f"the {noun} for {name} that {function} returned"
-        return layout.from_homework(item.array, self.shapes[key], subject)
+        return layout.from_homework(
+            item.array, self.shapes[key], subject, broadcast=noun == "gradient"
+        )
 
 
 def _number(value: ReturnValue, function: str) -> np.ndarray:

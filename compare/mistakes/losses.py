@@ -106,6 +106,13 @@ def cross_entropy(_: Any) -> Iterator[Mistake]:
         )
         yield cross_entropy_mistake(code, explanation, gradient=gradient_of(wrong))
         yield cross_entropy_mistake(code, explanation, value=value_of(wrong))
+        for offset in OFFSETS:
+            yield cross_entropy_mistake(
+                code,
+                f"{explanation}; besides, {offset:g} is added to p before the logarithm",
+                _added_value(wrong, offset),
+                gradient_of(wrong),
+            )
     for offset in OFFSETS:
         gradient = _offset_gradient(offset)
         for words, shifted in (
@@ -132,6 +139,16 @@ def cross_entropy(_: Any) -> Iterator[Mistake]:
             gradient=gradient,
         )
     yield from _scaled(cross_entropy_mistake, mean_log_of_logits, difference_of_logits)
+    for words, wrong_gradient in (
+        ("the derivative of the softmax", _derivative_again),
+        ("p (1 − p)", _slope_again),
+    ):
+        yield cross_entropy_mistake(
+            "softmax-derivative-twice",
+            f"(p − t)/N is multiplied by {words} once more: it is the gradient by the logits "
+            "already",
+            gradient=wrong_gradient,
+        )
     twice = "softmax is applied before a cross-entropy that applies it again: pass the logits"
     yield cross_entropy_mistake(
         "double-softmax",
@@ -151,6 +168,26 @@ def cross_entropy(_: Any) -> Iterator[Mistake]:
     yield cross_entropy_mistake(
         "double-softmax", twice, value=lambda z, t: mean_log(softmax(softmax(z)), t)
     )
+
+
+def _derivative_again(z: Array, t: Array) -> Array:
+    """The derivative of a softmax applied to p − t."""
+    p = softmax(z)
+    g = difference(p, t)
+    return p * (g - (g * p).sum(axis=1, keepdims=True))
+
+
+def _slope_again(z: Array, t: Array) -> Array:
+    """The derivative of a sigmoid applied to p − t."""
+    p = softmax(z)
+    return difference(p, t) * p * (1 - p)
+
+
+def _added_value(
+    probabilities: Callable[[Array], Array], offset: float
+) -> Callable[[Array, Array], Any]:
+    """The mean of −log(p + offset) of other probabilities than the softmax's."""
+    return lambda z, t: mean_log(probabilities(z) + offset, t)
 
 
 def _added(offset: float) -> Callable[[Array], Array]:
@@ -270,19 +307,29 @@ def squared_error(_: Any) -> Iterator[Mistake]:
         "the loss has a factor ½: it is the mean of (y − t)² without it",
         value=lambda y, t: _squares(y, t) / 2,
     )
-    yield squared_error_mistake(
-        "half-squared-error",
-        "loss and gradient are those of ½ (y − t)², which belong together; PyTorch's mean of "
-        "(y − t)² has no ½",
-        value=lambda y, t: _squares(y, t) / 2,
-        gradient=lambda y, t: _twice_the_difference(y, t) / 2,
-    )
+    for words, factor in SQUARED_ERRORS:
+        yield squared_error_mistake(
+            "loss-convention",
+            f"loss and gradient are those of {words}, and belong together; PyTorch's loss is the "
+            "mean of (y − t)² over all elements",
+            scaled(factor, _squares),
+            scaled(factor, _twice_the_difference),
+        )
     yield squared_error_mistake(
         "half-mismatch",
         "the gradient is twice that of the mean of (y − t)²",
         gradient=lambda y, t: _twice_the_difference(y, t) * 2,
     )
     yield from _scaled_squares()
+
+
+# Other squared errors than PyTorch's that are right in themselves, and what they are times it.
+SQUARED_ERRORS: tuple[tuple[str, Callable[[Array], float]], ...] = (
+    ("½ the mean of (y − t)²", lambda y: 0.5),
+    ("the mean over the rows of Σ (y − t)²", lambda y: y.size / len(y)),
+    ("the mean over the rows of ½ Σ (y − t)²", lambda y: y.size / len(y) / 2),
+    ("½ the sum of (y − t)²", lambda y: y.size / 2),
+)
 
 
 def _scaled_squares() -> Iterator[Mistake]:
