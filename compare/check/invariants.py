@@ -29,6 +29,9 @@ from compare.parity.tolerances import (
     UNCHANGED_NEAR_ZERO,
 )
 
+# How the sentence about a loss begins that is larger than its logits allow.
+LARGE_LOSS = "The loss of"
+
 
 def violated_invariants(
     cases: Sequence[Case], observed: Sequence[Observed], assignment: Assignment
@@ -77,7 +80,7 @@ def _loss_above_bound(case: Case, logits: np.ndarray, loss: float) -> Iterator[t
     if loss > most * (1 + INVARIANT) + INVARIANT:
         yield (
             "bound",
-            f"The loss of {len(logits)} rows is {loss:.4g}, more than these logits allow: each "
+            f"{LARGE_LOSS} {len(logits)} rows is {loss:.4g}, more than these logits allow: each "
             f"row costs at most ln {logits.shape[1]} and the distance of its logit from the "
             f"largest of its row, on average {most:.4g}. Are the rows normalised one by one?",
         )
@@ -104,7 +107,9 @@ def _last_bias(case: Case, values: Arrays) -> Iterator[tuple[str, str]]:
     gradient = values[f"gradient/{biases[-1]}"]
     if gradient.shape != case.expected["logits"].shape[1:]:
         return
-    left, size = abs(float(gradient.sum())), float(np.abs(gradient).sum())
+    right = case.expected.get(f"gradient/{biases[-1]}", gradient)
+    left = abs(float(gradient.sum()))
+    size = max(float(np.abs(gradient).sum()), float(np.abs(right).sum()))
     if left > INVARIANT * size:
         yield (
             "last bias",

@@ -29,6 +29,7 @@ CODES = (
     "moments-reset",
     "optimizer-eps-placement",
     "l2-missing-in-gradient",
+    "l2-penalty",
     "decay-coupling",
     "unscaled-dropout",
     "pool-overwrite",

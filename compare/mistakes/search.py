@@ -330,7 +330,7 @@ class Network:
         self.model.zero_grad()
         found = self._layers_alone(case) if case.given else self._whole(case)
         if self.penalty is not None:
-            self.penalty.add_to(found, case.parameters)
+            self.penalty.add_to(found, case.parameters, len(case.inputs))
         if self.optimizer is not None and case.update_gradients:
             found |= self._updates(case)
         return found

@@ -45,7 +45,7 @@ def options_for(base: str, code: str) -> Options:
 def test_every_mistake_is_planted_in_a_layer_and_in_a_homework():
     assert set(NAMED) == set(MEANING)
     # In the recorded step no logit is near 1000, no bias other than 0, and the optimizer is Adam.
-    alone = {"softmax-overflow", "missing-bias", "optimizer-eps-placement"}
+    alone = {"softmax-overflow", "missing-bias", "optimizer-eps-placement", "l2-penalty"}
     assert {code for _, _, code in LAYERS.values()} == set(MEANING) - alone
 
 
@@ -209,3 +209,28 @@ def test_one_number_for_all_gradients_of_a_bias(tmp_path):
 def test_a_factor_of_one_is_no_factor(tmp_path):
     base, changes, _ = NAMED["softmax-overflow"]
     assert "times the right one" not in said(outcome(tmp_path, base, changes))
+
+
+PER_BATCH = [
+    ("return -np.mean(np.log(p[np.arange(len(y)), y]))",
+     "return -np.mean(np.log(p[np.arange(len(y)), y])) + 0.05 / len(y) * sum("
+     'np.sum(params[k] ** 2) for k in ("W1", "W2", "W3"))'),
+]  # fmt: skip
+BOTH = [
+    *PER_BATCH,
+    ("    return grads",
+     '    return {k: g + 0.1 / len(y) * params[k] * (k[0] == "W") for k, g in grads.items()}'),
+]  # fmt: skip
+
+
+def test_a_penalty_that_is_divided_by_the_rows(tmp_path):
+    missing = outcome(tmp_path, "softmax", PER_BATCH)
+    assert (
+        "the loss has a penalty of ½ · 0.1/N · ΣW² that no gradient has".lower()
+        in said(missing).lower()
+    )
+    both = outcome(tmp_path, "softmax", BOTH)
+    assert "Mistake: l2-penalty." in said(both)
+    assert "each weight gradient 0.1/N · W, which belong together" in said(both)
+    # A loss that is larger than its logits allow has a reason: nobody asks for another.
+    assert not any("normalised" in sentence for sentence in both.result.invariants)

@@ -33,6 +33,7 @@ MEANING = {
     "moments-reset": "Adam's moments begin at 0 in every update",
     "optimizer-eps-placement": "ε inside the root of RMSprop or AdaGrad, or another ε",
     "l2-missing-in-gradient": "an L2 penalty in the loss but not, or not equally, in the gradient",
+    "l2-penalty": "an L2 penalty that nobody asked for, in loss and gradient alike",
     "decay-coupling": "decoupled weight decay for coupled or the reverse, or biases left out",
     "unscaled-dropout": "dropout masks without 1/(1−p)",
     "pool-overwrite": "= for += where pooling windows overlap",
@@ -155,6 +156,16 @@ NAMED: dict[str, tuple[str, list[tuple[str, str]], tuple[str, str]]] = {
             ("return -np.mean(np.log(p[np.arange(len(y)), y]))",
              'return -np.mean(np.log(p[np.arange(len(y)), y])) + 0.005 * sum('
              'np.sum(params[k] ** 2) for k in ("W1", "W2", "W3"))')
+        ],
+        ("loss", "loss"),
+    ),
+    "l2-penalty": (
+        "softmax",
+        [
+            ("return -np.mean(np.log(p[np.arange(len(y)), y]))",
+             'return -np.mean(np.log(p[np.arange(len(y)), y])) + 0.005 * sum('
+             'np.sum(params[k] ** 2) for k in ("W1", "W2", "W3"))'),
+            ("    return grads", '    return {k: g + 0.01 * params[k] * (k[0] == "W") for k, g in grads.items()}'),
         ],
         ("loss", "loss"),
     ),
