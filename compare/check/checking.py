@@ -24,6 +24,7 @@ from compare.check.contract import (
     array_layouts,
     read_contract,
 )
+from compare.check.declared_loss import with_reduction, with_weight_decay
 from compare.check.function_evaluation import (
     FunctionEvaluation,
     leave_out_own_statistics,
@@ -162,8 +163,13 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
     contract = read_contract(name, declaration["constants"], declaration["functions"])
     assignment = find_assignment(homework, name, contract, options)
     cases = find_cases(assignment, contract, options)
-    function_cases = [case for case in cases if not case.given]
+    if contract.reduction != "mean":
+        cases = [with_reduction(case, assignment.loss, contract.reduction) for case in cases]
+    network_cases = [case for case in cases if not case.given]
     layer_cases = [case for case in cases if case.given]
+    function_cases = network_cases
+    if contract.weight_decay:  # a penalty is no layer's affair
+        function_cases = [with_weight_decay(case, contract.weight_decay) for case in network_cases]
     parameters = cases[0].parameters
     trainable = frozenset(
         key
@@ -192,7 +198,7 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
         of_layers = layers.evaluate(layer_cases)
         observed, evaluated = observed + of_layers, evaluated + layer_cases[: len(of_layers)]
         if not any(one.problem for one in of_layers):
-            network_cases, of_network = layers.evaluate_network(function_cases, assignment.loss)
+            network_cases, of_network = layers.evaluate_network(network_cases, assignment.loss)
             observed, evaluated = observed + of_network, evaluated + network_cases
         layer_quantities = layers.quantities
         layer_faults = layers.faults

@@ -35,7 +35,10 @@ FUNCTIONS = {
     "network": ("params",),
     "architecture": ("nn",),
 }
-CONSTANTS = ("ARCHITECTURE", "LOSS", "PARAMETERS", "BATCH_AXIS", "ONE_HOT", "ATTRIBUTES")
+CONSTANTS = (
+    "ARCHITECTURE", "LOSS", "REDUCTION", "WEIGHT_DECAY", "PARAMETERS", "BATCH_AXIS", "ONE_HOT",
+    "ATTRIBUTES",
+)  # fmt: skip
 
 # The characters of an exception's message that are shown, and the warnings of one call.
 MESSAGE_CHARACTERS = 300
@@ -322,6 +325,6 @@ def _as_json(value: Any) -> Any:
     """A constant as JSON, or its text if JSON cannot hold it."""
     if isinstance(value, Mapping):
         return {str(key): _as_json(item) for key, item in value.items()}
-    if isinstance(value, (str, bool, int)):
+    if isinstance(value, (str, bool, int, float)):
         return value
     return {"not_json": f"{value!r:.80}"}

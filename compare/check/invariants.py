@@ -59,11 +59,12 @@ def _violated(case: Case, values: Arrays, assignment: Assignment) -> Iterator[tu
                 "forward returns numbers that sum to 1 in each row: these are probabilities, and "
                 "logits are expected, before the softmax.",
             )
-        elif loss is not None and np.isfinite(loss):
+        elif loss is not None and np.isfinite(loss) and case.loss_factor == 1:
             # A loss layer on its own gets the right logits, and forward may be another mode.
             other = case.given or case.evaluation is not None
             logits = case.expected.get("logits", logits) if other else logits
-            yield from _loss_above_bound(case, logits, float(loss))
+            if not case.weight_decay:
+                yield from _loss_above_bound(case, logits, float(loss))
     if cross_entropy:
         yield from _rows_of_the_gradient(values)
     if case.given:
@@ -192,7 +193,8 @@ def _inconsistent(
     function = "loss" if contract.has("loss") else "loss_and_gradients"
     if not contract.has(function) or "loss" not in values:
         return
-    if "loss" in failed and "logits" not in failed and independent:
+    as_pytorch = case.loss_factor == 1 and not case.weight_decay
+    if "loss" in failed and "logits" not in failed and independent and as_pytorch:
         each = [float(evaluation.value(function, one_row(case, i))["loss"]) for i in range(rows)]
         if not _close(np.mean(each), values["loss"]):
             yield (

@@ -448,7 +448,7 @@ def _gradient_of_logits(case: Case, loss: str) -> np.ndarray:
     """The gradient by the logits, for a network that has no loss of its own."""
     criterion = getattr(numpy_nn, LOSS_CLASSES[loss])()
     criterion(case.expected["logits"], case.targets)
-    return np.array(criterion.backward())
+    return case.loss_factor * np.array(criterion.backward())
 
 
 def _array(value: ReturnValue, subject: str) -> np.ndarray:

@@ -90,7 +90,7 @@ class Penalty:
                 continue
             if _penalised(parameters[key], self.weights_only):
                 answer[name] = gradient + share * self.gradient * parameters[key]
-                if self.loss:
+                if self.loss and "loss" in answer:
                     penalty = share * self.loss / 2 * np.sum(parameters[key] ** 2)
                     answer["loss"] = answer["loss"] + penalty
 
