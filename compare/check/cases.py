@@ -34,7 +34,8 @@ SPREADS = {
     "bce": (3.0, 8.0),
 }
 MOST_OF_SPREAD = 2.0
-IMAGE_SIZES = (8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64)
+# Sides of images, in the order in which they are tried: common ones first.
+IMAGE_SIDES = tuple(dict.fromkeys((8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64, *range(2, 65))))
 # Added to all logits in a case of its own: exp of it is infinite in float64 and in float32.
 LARGE_LOGIT = 1000.0
 # Attempts to draw rows away from kinks, and after how many the whole batch is drawn anew: behind a
@@ -77,13 +78,15 @@ def _make_cases(assignment: Assignment, functions: bool, layers: bool) -> list[C
     reference = Reference(assignment)
     random = np.random.default_rng(SEED)
     shape = input_shape(reference)
+    other_shape = _other_size(reference, shape)
     sets = [draw_parameters(reference, random) for _ in range(2)]
     loss = assignment.loss
     classes = reference.exact.logits(random.standard_normal((2, *shape))).shape[-1]
     sizes = batch_sizes(reference, classes, shape)
+    shapes = [shape] * (len(sizes) - 1) + [other_shape or shape]
     inputs = [
-        draw_batch(reference, sets[which], loss, draw_inputs(shape, rows, random), random)[0]
-        for rows, which in sizes
+        draw_batch(reference, sets[which], loss, draw_inputs(own, rows, random), random)[0]
+        for own, (rows, which) in zip(shapes, sizes, strict=True)
     ]
     for which, spread in enumerate(SPREADS.get(loss, ())):
         own = [x for x, (_, w) in zip(inputs, sizes, strict=True) if w == which]
@@ -105,9 +108,14 @@ def _make_cases(assignment: Assignment, functions: bool, layers: bool) -> list[C
             cases.append(case)
         if layers and rows > 1:
             cases.append(_layer_case(reference, params, x, y, step, random, chained=number > 0))
-    if large is not None:
-        cases = [replace(c, large_logits=c.parameters is large[0]) for c in cases]
-    return cases
+    return [
+        replace(
+            case,
+            large_logits=large is not None and case.parameters is large[0],
+            other_size=case.inputs.shape[1:] != shape,
+        )
+        for case in cases
+    ]
 
 
 def _with_large_logits(
@@ -147,17 +155,41 @@ def input_shape(reference: Reference) -> tuple[int, ...]:
 
 
 def _image_shape(reference: Reference, channels: int) -> tuple[int, ...]:
-    for size in IMAGE_SIZES:
-        try:
-            reference.exact.logits(np.zeros((2, channels, size, size)))
-        except (RuntimeError, ValueError):
-            continue
-        return (channels, size, size)
-    sizes = ", ".join(map(str, IMAGE_SIZES))
+    for side in IMAGE_SIDES:
+        if _takes(reference, (channels, side, side)):
+            return (channels, side, side)
     kinds = {type(module).__name__ for module in reference.exact.modules()}
     missing = "Linear" in kinds and "Flatten" not in kinds
     hint = ": is nn.Flatten() missing before its first Linear?" if missing else "."
-    raise InputError(f"The network takes no square image of {sizes} pixels a side{hint}")
+    raise InputError(
+        f"The network takes no square image of {min(IMAGE_SIDES)} to {max(IMAGE_SIDES)} pixels a "
+        f"side{hint}"
+    )
+
+
+def _takes(reference: Reference, shape: tuple[int, ...]) -> bool:
+    try:
+        reference.exact.logits(np.zeros((2, *shape)))
+    except (RuntimeError, ValueError):
+        return False
+    return True
+
+
+def _other_size(reference: Reference, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Images of another size that the network takes, not square if possible; None without any.
+
+    At an odd side a convolution of stride 2 ends elsewhere, and rows may be taken for columns where
+    there are as many of them.
+    """
+    if len(shape) != 3:
+        return None
+    channels, side, _ = shape
+    around = [(h, w) for h in (side + 1, side, side - 1) for w in (side, side + 1, side - 1)]
+    around.sort(key=lambda size: (size[0] == size[1], size[0] % 2 == size[1] % 2))
+    for height, width in around:
+        if (height, width) != (side, side) and _takes(reference, (channels, height, width)):
+            return (channels, height, width)
+    return None
 
 
 def draw_parameters(reference: Reference, random: np.random.Generator) -> Arrays:

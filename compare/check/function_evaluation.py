@@ -173,7 +173,11 @@ class FunctionEvaluation:
             try:
                 self._evaluate(case, observed, first=number == 0)
             except NoResultError as error:
-                observed.problem = _with_batch(case, str(error), number)
+                if case.other_size:
+                    observed.notes.append(not_for_this_size(case, str(error)))
+                    observed.values.clear()
+                else:
+                    observed.problem = _with_batch(case, str(error), number)
             except ProcessEndedError as error:
                 observed.problem = _with_batch(case, str(error), number)
                 return found
@@ -330,6 +334,15 @@ class FunctionEvaluation:
             ):
                 return True
         return False
+
+
+def not_for_this_size(case: Case, problem: str) -> str:
+    """What is said of a homework that is written for images of one size."""
+    height, width = case.inputs.shape[2:]
+    return (
+        f"The network takes images of {height} × {width} pixels, too, and was asked with them: "
+        f"{problem} This does not count."
+    )
 
 
 def leave_out_own_statistics(

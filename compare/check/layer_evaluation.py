@@ -18,7 +18,7 @@ import numpy as np
 import numpy_nn
 from compare.backends.protocol import Arrays
 from compare.check.contract import LOSS_CLASSES, ArrayLayout, Contract, ReturnValueError
-from compare.check.function_evaluation import NoResultError
+from compare.check.function_evaluation import NoResultError, not_for_this_size
 from compare.check.layer_classes import FLATTEN, USUAL_ATTRIBUTES
 from compare.check.result import Observed, add_notes
 from compare.check.return_values import CallResult, ReturnValue
@@ -84,7 +84,11 @@ class LayerEvaluation:
             try:
                 self._evaluate(case, observed)
             except (NoResultError, ReturnValueError, InputError) as error:
-                observed.problem = str(error)
+                if case.other_size:
+                    observed.notes.append(not_for_this_size(case, str(error)))
+                    observed.values.clear()
+                else:
+                    observed.problem = str(error)
             except ProcessEndedError as error:
                 observed.problem = str(error)
                 return found
@@ -106,7 +110,7 @@ class LayerEvaluation:
             The cases, with quantities such as ``gradient/network/0.weight``, and the homework's
             values for each; none of it if a layer cannot be run.
         """
-        several = [case for case in cases if len(case.inputs) > 1]
+        several = [case for case in cases if len(case.inputs) > 1 and not case.other_size]
         found: list[Observed] = []
         parameters = None
         for case in several:

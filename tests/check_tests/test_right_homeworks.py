@@ -166,3 +166,73 @@ def test_a_list_of_layers_without_its_flatten(columns, tmp_path):
     outcome = check_in_process(file)
     assert outcome.status == 0, as_text(outcome)
     assert "gradient/network/0.weight" in {check.key for check in outcome.result.checks}
+
+
+STRIDED = "    layers = [('Conv2d', (2, 3, 3, 2, 1)), ('Flatten', ()), ('Linear', (75, 5))]"
+
+
+def strided(padding_of_the_last: str) -> str:
+    """A convolution of stride 2 that 9 × 9 and 10 × 10 fit."""
+    homework = right_homework("cnn", "mse", columns=False, functions=True, seed=0)
+    start = homework.text.index("LAYERS = ")
+    end = homework.text.index("SIGMOID, ")
+    layers = "[('Conv2d', (2, 3, 3, 2, 1)), ('Flatten', ()), ('Linear', (75, 5))]"
+    names = "{'W0': '0.weight', 'b0': '0.bias', 'W2': '2.weight', 'b2': '2.bias'}"
+    text = f"{homework.text[:start]}LAYERS = {layers}\nPARAMETERS = {names}\n{homework.text[end:]}"
+    start, end = (
+        text.index("    def f(self, x):\n        p, k = self.p"),
+        text.index("class MaxPool2d"),
+    )
+    return text[:start] + padding_of_the_last + text[end:]
+
+
+CONVOLUTION = """    def f(self, x):
+        self.x = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+        h, w = (x.shape[2] - 1) // 2 + 1, (x.shape[3] - 1) // 2 + 1
+        out = np.zeros((len(x), len(self.W), h, w))
+        for i in range(h):
+            for j in range(w):
+                part = self.x[:, :, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
+                out[:, :, i, j] = np.einsum("nckl,ockl->no", part, self.W)
+        return out + self.bias[:, None, None]
+
+    def b(self, dy):
+        self.dW, dx = np.zeros_like(self.W), np.zeros_like(self.x)
+        self.db = dy.sum(axis=(0, 2, 3)).reshape(self.bias_shape)
+        for i in range(dy.shape[2]):
+            for j in range(dy.shape[3]):
+                here = np.s_[:, :, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
+                self.dW += np.einsum("no,nckl->ockl", dy[:, :, i, j], self.x[here])
+                dx[here] += np.einsum("no,ockl->nckl", dy[:, :, i, j], self.W)
+        return dx[:, :, 1:-1, 1:-1]
+
+
+"""
+
+
+def test_images_of_another_size(tmp_path):
+    file = tmp_path / "homework.py"
+    file.write_text(strided(CONVOLUTION))
+    outcome = check_in_process(file)
+    assert (outcome.status, outcome.result.notes) == (0, ()), as_text(outcome)
+    # It forgets the last column where there is an odd number of them.
+    odd = ("        self.x = np.pad", "        x = x.copy(); x[:, :, :, x.shape[3] // 2 * 2 :] = 0\n"
+           "        self.x = np.pad")  # fmt: skip
+    file.write_text(strided(CONVOLUTION.replace(*odd)))
+    outcome = check_in_process(file)
+    assert outcome.status == 1
+
+
+def test_a_homework_for_images_of_one_size(tmp_path):
+    file = tmp_path / "homework.py"
+    one = (
+        "        self.x = np.pad",
+        "        x = x.reshape(-1, 2, 10, 10)\n        self.x = np.pad",
+    )
+    file.write_text(strided(CONVOLUTION.replace(*one)))
+    outcome = check_in_process(file)
+    assert outcome.status == 0, as_text(outcome)
+    (note,) = outcome.result.notes
+    assert note.startswith("The network takes images of ")
+    assert "raised ValueError" in note
+    assert note.endswith("This does not count.")
