@@ -8,6 +8,7 @@ value so near to a kink that rounding decides between its sides.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,6 +39,8 @@ MOST_OF_SPREAD = 2.0
 IMAGE_SIDES = tuple(dict.fromkeys((8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64, *range(2, 65))))
 # Added to all logits in a case of its own: exp of it is infinite in float64 and in float32.
 LARGE_LOGIT = 1000.0
+# The smallest logit of a sigmoid, in a case of its own.
+LEAST_LOGIT = -18.0
 # Attempts to draw rows away from kinks, and after how many the whole batch is drawn anew: behind a
 # batch normalisation one row changes the values of all.
 ATTEMPTS = 300
@@ -98,6 +101,9 @@ def _make_cases(assignment: Assignment, functions: bool, layers: bool) -> list[C
     large = _with_large_logits(reference, loss, *drawn[0][:3])
     if large is not None:
         drawn.append(large)
+    unlikely = _with_small_probabilities(reference, loss, *drawn[0][:3])
+    if unlikely is not None:
+        drawn.append(unlikely)
     cases = []
     for number, (params, x, y, step) in enumerate(drawn):
         rows = len(x)
@@ -136,6 +142,25 @@ def _with_large_logits(
     return params, x, y, step
 
 
+def _with_small_probabilities(
+    reference: Reference, loss: str, params: Arrays, x: np.ndarray, y: np.ndarray
+) -> tuple[Arrays, np.ndarray, np.ndarray, RecordedStep] | None:
+    """The batch again with probabilities down to e⁻¹⁸ by the last bias, half of the targets 1.
+
+    Such a p keeps all its digits, and so does 1 − p; a p that is near 1 would not. It shows what is
+    added to p before the logarithm, or held against it. None for another loss than ``bce``.
+    """
+    linear = _last_linear(reference)
+    bias = f"{linear}.bias"
+    if loss != "bce" or bias not in params:
+        return None
+    step = reference.step(reference.exact, params, x, y)
+    z = next(call.output for call in step.calls if call.name == linear)
+    params = {**params, bias: params[bias] + LEAST_LOGIT - z.min()}
+    targets = (np.indices(y.shape).sum(axis=0) % 2).astype(np.float64)
+    return params, x, targets, reference.step(reference.exact, params, x, targets)
+
+
 def input_shape(reference: Reference) -> tuple[int, ...]:
     """The shape of one row of the network's input."""
     for module in reference.exact.modules():
@@ -155,9 +180,12 @@ def input_shape(reference: Reference) -> tuple[int, ...]:
 
 
 def _image_shape(reference: Reference, channels: int) -> tuple[int, ...]:
-    for side in IMAGE_SIDES:
-        if _takes(reference, (channels, side, side)):
+    fitting = [s for s in IMAGE_SIDES if _takes(reference, (channels, s, s))]
+    for side in fitting:
+        if _leaves_no_rest(reference, (channels, side, side)):
             return (channels, side, side)
+    if fitting:
+        return (channels, fitting[0], fitting[0])
     kinds = {type(module).__name__ for module in reference.exact.modules()}
     missing = "Linear" in kinds and "Flatten" not in kinds
     hint = ": is nn.Flatten() missing before its first Linear?" if missing else "."
@@ -165,6 +193,35 @@ def _image_shape(reference: Reference, channels: int) -> tuple[int, ...]:
         f"The network takes no square image of {min(IMAGE_SIDES)} to {max(IMAGE_SIDES)} pixels a "
         f"side{hint}"
     )
+
+
+def _leaves_no_rest(reference: Reference, shape: tuple[int, ...]) -> bool:
+    """Whether the windows of every convolution and pooling end where the image does.
+
+    PyTorch leaves a rest out, and much code refuses it.
+    """
+    rests: list[int] = []
+
+    def measure(module: Any, args: Any, _: Any) -> None:
+        pairs = [
+            value if isinstance(value, tuple) else (value, value)
+            for value in (module.kernel_size, module.stride, module.padding)
+        ]
+        for axis, (kernel, stride, padding) in enumerate(zip(*pairs, strict=True)):
+            if not isinstance(padding, str):
+                rests.append((args[0].shape[2 + axis] + 2 * padding - kernel) % stride)
+
+    handles = [
+        module.register_forward_hook(measure)
+        for module in reference.exact.modules()
+        if hasattr(module, "kernel_size") and hasattr(module, "stride")
+    ]
+    try:
+        reference.exact.logits(np.zeros((2, *shape)))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return not any(rests)
 
 
 def _takes(reference: Reference, shape: tuple[int, ...]) -> bool:

@@ -139,6 +139,8 @@ def load_homework(homework: HomeworkHandle, name: str, options: Options) -> tupl
         result = homework.request(
             "load", description=subject, mapping=mapping, definitions_only=True
         )
+        if result.problem and result.details.get("homework_loaded"):
+            raise InputError(result.problem)  # it is the mapping file's
         if result.problem:
             raise InputError(first or result.problem)
         functions = homework.request("declaration", description="the declaration").details

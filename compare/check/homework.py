@@ -119,6 +119,7 @@ class Homework:
             folder = (*package_folders(self._file, 0), self._file.parent)[0]
             self._definitions = Definitions(self._file, folder, CONSTANTS)
         self._names = vars(run_homework(self._source, tree, self._definitions))
+        result.details["homework_loaded"] = True
         if mapping is not None:
             public = {k: v for k, v in self._names.items() if not k.startswith("__")}
             source = read_source(Path(mapping))

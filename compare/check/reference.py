@@ -136,8 +136,11 @@ class Reference:
             sizes = module_sizes(
                 self.exact, call.name, call.kind, state, call.input, call.grad_output
             )
-            # ½ (1 + tanh(x/2)) is a right way, too, and loses the digits of a value near 0.
-            return replace(sizes, output=np.ones(())) if call.kind == "Sigmoid" else sizes
+            if call.kind == "Sigmoid":
+                # ½ (1 + tanh(x/2)) is a right way, too, and loses the digits of a value near 0.
+                slopes = np.abs(call.grad_output)
+                sizes = replace(sizes, output=np.ones(()), grad_input=slopes)
+            return sizes
         return _largest(self.exact.stage(call.name, state, call.input, call.grad_output))
 
     def run_module(

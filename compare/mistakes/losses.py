@@ -12,7 +12,7 @@ from compare.mistakes.mistake import Catalogue, Mistake
 Array = np.ndarray
 
 # What is added to a probability, or held against it, before the logarithm.
-OFFSETS = (1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15)
+OFFSETS = (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15)
 
 
 def softmax(z: Array) -> Array:
@@ -361,4 +361,87 @@ def _scaled_squares() -> Iterator[Mistake]:
     )
 
 
-LOSSES: Catalogue = {"CrossEntropyLoss": cross_entropy, "MSELoss": squared_error}
+def binary_mistake(
+    code: str,
+    explanation: str,
+    value: Callable[[Array, Array], Any] | None = None,
+    gradient: Callable[[Array, Array], Array] | None = None,
+) -> Mistake:
+    """A wrong binary cross-entropy from functions of (probabilities, targets); None is right."""
+    value = value or _mean_of_logs
+    gradient = gradient or _quotient
+
+    def forward(self: Any, p: Array, target: Array) -> Any:
+        self._for_backward = p, target
+        return value(p, target)
+
+    def backward(self: Any, grad_output: Any = 1.0) -> Array:
+        return gradient(*self._for_backward) * grad_output
+
+    return Mistake(code, explanation, {"forward": forward, "backward": backward})
+
+
+def _mean_of_logs(p: Array, t: Array, rest: Array | None = None) -> Any:
+    """−mean(t log p + (1 − t) log(1 − p)); another value may stand for 1 − p."""
+    return -np.mean(t * np.log(p) + (1 - t) * np.log(1 - p if rest is None else rest))
+
+
+def _quotient(p: Array, t: Array) -> Array:
+    return (p - t) / (p * (1 - p)) / p.size
+
+
+def binary_cross_entropy(_: Any) -> Iterator[Mistake]:
+    """Mistakes in a binary cross-entropy of probabilities."""
+    for offset in OFFSETS:
+        yield from _binary_offset(offset)
+    for code, words, factor in (
+        ("sum-not-mean", "is a sum over all elements, not their mean: divide", lambda p: p.size),
+        (
+            "sum-not-mean",
+            "is not divided by the batch size N: the loss is a mean, divide by N",
+            lambda p: len(p),
+        ),
+        ("divided-twice", "is divided by the batch size N twice", lambda p: 1 / len(p)),
+    ):
+        changed = scaled(factor, _mean_of_logs), scaled(factor, _quotient)
+        yield binary_mistake(code, f"the gradient {words}", gradient=changed[1])
+        yield binary_mistake(code, f"the loss {words}", *changed)
+        yield binary_mistake(code, f"the loss {words}", changed[0])
+    yield binary_mistake(
+        "sign-flip",
+        "the gradient of the loss has the wrong sign: with a sigmoid it is p − t by the logits",
+        gradient=lambda p, t: -_quotient(p, t),
+    )
+
+
+def _binary_offset(offset: float) -> Iterator[Mistake]:
+    """A constant added to p and 1 − p, or both held between it and 1 less it."""
+    code = "log-offset-mismatch"
+
+    def added(p: Array, t: Array) -> Any:
+        return _mean_of_logs(p + offset, t, 1 - p + offset)
+
+    def added_gradient(p: Array, t: Array) -> Array:
+        return ((1 - t) / (1 - p + offset) - t / (p + offset)) / p.size
+
+    def clipped(p: Array, t: Array) -> Any:
+        return _mean_of_logs(np.clip(p, offset, 1 - offset), t)
+
+    def clipped_gradient(p: Array, t: Array) -> Array:
+        kept = np.clip(p, offset, 1 - offset)
+        return (kept - t) / (kept * (1 - kept)) / p.size
+
+    for words, value, gradient in (
+        (f"{offset:g} is added to p and 1 − p", added, added_gradient),
+        (f"p is held between {offset:g} and 1 − {offset:g}", clipped, clipped_gradient),
+    ):
+        yield binary_mistake(code, f"{words} before the logarithm of the loss", value)
+        yield binary_mistake(code, f"{words}, in the loss and in its gradient", value, gradient)
+        yield binary_mistake(code, f"{words} in the gradient", gradient=gradient)
+
+
+LOSSES: Catalogue = {
+    "CrossEntropyLoss": cross_entropy,
+    "MSELoss": squared_error,
+    "BCELoss": binary_cross_entropy,
+}

@@ -155,6 +155,11 @@ def adam(optimizer: Any) -> Iterator[Mistake]:
         ("t stays 1", lambda t, number: 1),
     ):
         yield wrong("adam-step-count", words, step=step)
+    yield wrong(
+        "adam-step-count",
+        "t counts each parameter and begins at 2",
+        step=lambda t, number: (t - 1) * len(group["params"]) + number + 2,
+    )
     count = len(group["params"])
     yield wrong(
         "adam-step-count",
