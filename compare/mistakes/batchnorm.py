@@ -118,7 +118,7 @@ def _pairs(layer: Any) -> Iterator[Mistake]:
     """Several of them at once: each is common, and so are they together."""
     kept = f"the running statistics keep {layer.momentum:g} of the old value and not of the new one"
     biased = "running_var follows the biased variance"
-    reversed_momentum = {"momentum": lambda m: 1 - m}
+    reversed_momentum: dict[str, Any] = {"momentum": lambda m: 1 - m}
     yield Mistake(
         "momentum-reversed",
         f"{kept}: r ← (1 − m) r + m · batch; besides, {biased}",
@@ -128,11 +128,12 @@ def _pairs(layer: Any) -> Iterator[Mistake]:
         if eps == layer.eps:
             continue
         words = f"ε is {eps:g} where {layer.eps:g} is specified; besides, "
-        for more, parts in (
+        cases: tuple[tuple[str, dict[str, Any]], ...] = (
             (biased, {"running_ddof": 0}),
             (kept, reversed_momentum),
             (f"{biased}, and {kept}", {"running_ddof": 0, **reversed_momentum}),
-        ):
+        )
+        for more, parts in cases:
             yield Mistake("eps-outside-sqrt", words + more, wrong_batch_norm(layer, eps, **parts))
 
 
