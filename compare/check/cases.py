@@ -390,7 +390,9 @@ def draw_targets(
         if output.ndim != 2:
             raise ValueError(f"expected logits of shape (N, classes), but got {output.shape}")
         drawn = random.integers(0, output.shape[1], len(x))
-        return np.where(wrong, output.argmin(axis=1), drawn)
+        classes = np.where(wrong, output.argmin(axis=1), drawn)
+        classes[-1] = output.shape[1] - 1  # some count the classes by the largest of a batch
+        return classes
     if loss == "mse":
         return random.standard_normal(output.shape)
     middle = 0.5 if loss == "bce" else 0.0

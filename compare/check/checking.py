@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from compare.check.architecture import (
 from compare.check.contract import (
     CHECKABLE,
     SIGNATURES,
+    ArrayLayout,
     Assignment,
     Contract,
     array_layouts,
@@ -193,6 +194,7 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
         own_statistics = leave_out_own_statistics(functions, evaluated, observed)
     layer_quantities: dict[str, None] = {}
     layer_faults: list[str] = []
+    layer_places: dict[str, str] = {}
     out_of_time = any(one.problem and "time limit" in one.problem for one in observed)
     if contract.has("network") and not out_of_time:
         leaves = _leaves(assignment)
@@ -203,12 +205,15 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
             network_cases, of_network = layers.evaluate_network(network_cases, assignment.loss)
             observed, evaluated = observed + of_network, evaluated + network_cases
         layer_quantities = layers.quantities
-        layer_faults = layers.faults
+        layer_faults, layer_places = layers.faults, layers.places
     evaluated, notes = select_forward_mode(evaluated, observed)
     if isinstance(assignment.build, RecordedArchitecture):
         probabilities = assignment.build.dropout_probabilities()
         evaluated = expect_dropout(evaluated, observed, probabilities)
+    places = function_places(contract, declaration["places"], layouts) | layer_places
     result, failures = _judge(evaluated, observed, assignment)
+    checks = tuple(replace(check, own=places.get(check.key, "")) for check in result.checks)
+    result = replace(result, checks=checks)
     notes += failures
     if contract.has_functions and not result.passed and observed[0].problem is None:
         more = self_inconsistencies(functions, function_cases[0], observed[0], result)
@@ -230,6 +235,32 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
             result,
         ),
     )
+
+
+def function_places(
+    contract: Contract, places: Mapping[str, str], layouts: Sequence[ArrayLayout]
+) -> dict[str, str]:
+    """Quantity → function and line of the homework that give it, and its name of the array."""
+    both = "loss_and_gradients"
+    functions = {
+        "logits": "forward",
+        "loss": "loss" if contract.has("loss") else both,
+        "gradient": "gradients" if contract.has("gradients") else both,
+        "update": "update",
+    }
+    found: dict[str, str] = {}
+    for kind, function in functions.items():
+        if not contract.has(function):
+            continue
+        line = places.get(function, "")
+        place = f"{function}{', ' if line else ''}{line}"
+        if kind in ("logits", "loss"):
+            found |= dict.fromkeys((kind, f"{kind}/evaluation"), place)
+            continue
+        for layout in layouts:
+            name = "" if layout.name == layout.key else f", for {layout.name!r}"
+            found[f"{kind}/{layout.key}"] = f"{place}{name}"
+    return found
 
 
 def find_assignment(

@@ -168,3 +168,13 @@ def test_the_gradient_of_the_input_in_an_attribute(check) -> None:
         text=RIGHT,
     )  # fmt: skip
     assert outcome.status == 0, as_text(outcome)
+
+
+def test_the_place_is_said_in_the_homeworks_own_words(check) -> None:
+    wrong = ("self.db = dout.sum(axis=0)", "self.db = dout.mean(axis=0)")
+    first = check(wrong, text=RIGHT).result.first_divergence
+    line = RIGHT.split("\n").index("    def backward(self, dout):") + 1
+    assert first.own == f"Affine.backward, line {line}, for 'b2'"
+    assert f"  In your code: Affine.backward, line {line}, for 'b2'." in as_text(
+        check(wrong, text=RIGHT)
+    )
