@@ -102,10 +102,14 @@ class LayerObjects:
         ]
 
     def summary(self) -> dict[str, Any]:
-        """The names and classes of the layers, and the class of the loss layer or None."""
+        """The names and classes of the layers, and the class of the loss layer or None.
+
+        A layer whose ``backward`` is None is one of which only ``forward`` can be asked.
+        """
         return {
             "names": self.names,
             "classes": [type(layer).__name__ for layer in self.layers],
+            "forward_only": [n for n, layer in enumerate(self.layers) if layer.backward is None],
             "loss": None if self.loss_layer is None else type(self.loss_layer).__name__,
             "unknown_switches": [n for n, s in enumerate(self.switches) if s.unknown],
         }
@@ -138,6 +142,8 @@ class LayerObjects:
             path = next((p for p in paths if _has(layer, p)), None)
             if path is not None:
                 found[f"buffer {key}"] = np.array(_get(layer, path))
+        if layer.backward is None:
+            return found
         before = _own_updates(layer, gradients)
         found["grad_input"] = np.array(layer_backward(layer, np.array(arrays["dy"])))
         for key, paths in gradients.items():
