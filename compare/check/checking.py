@@ -144,7 +144,8 @@ def load_homework(homework: HomeworkHandle, name: str, options: Options) -> tupl
     try:
         result = homework.request("load", description=subject, **files, definitions_only=True)
         if result.problem:
-            raise InputError(first or result.problem)
+            unfit = options.preset is not None and result.details.get("loaded")
+            raise InputError(result.problem if unfit else first or result.problem)
         functions = homework.request("declaration", description="the declaration").details
         if first and not any(name in CHECKABLE for name in functions["functions"]):
             raise InputError(first)
@@ -245,9 +246,10 @@ def with_preset(options: Options, contract: Contract) -> Options:
     if preset.optimizer is None:
         return options
     if options.optimizer is not None:
+        settings = ", ".join(f"{name}={value:g}" for name, value in preset.settings.items())
         raise InputError(
             f"--optimizer {options.optimizer}: the preset {preset.name} has an optimizer of its "
-            f"own, {preset.optimizer} with {preset.settings}; leave the option out."
+            f"own, {preset.optimizer} with {settings}; leave the option out."
         )
     if options.golden is not None or not contract.has("update"):
         return options

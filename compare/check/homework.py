@@ -137,6 +137,7 @@ class Homework:
             folder = (*package_folders(self._file, 0), self._file.parent)[0]
             self._definitions = Definitions(self._file, folder, CONSTANTS)
         self._names = vars(run_homework(self._source, tree, self._definitions))
+        result.details["loaded"] = True
         if mapping is not None:
             public = {k: v for k, v in self._names.items() if not k.startswith("__")}
             hidden = {"NOTES"} if own_contract else {"NOTES", *FUNCTIONS, *CONSTANTS}

@@ -27,9 +27,10 @@ from compare.check.adapters import (
 )
 
 CLASSES, WIDTH, CHANNELS, FILTERS, GROUPS = 5, 8, 2, 4, 2
-# The images have 8 pixels a side, 4 behind the convolution, and 2 behind the pool.
-FLAT, FLAT_POOLED = FILTERS * 4 * 4, FILTERS * 2 * 2
-POOL = {"pool_height": 2, "pool_width": 2, "stride": 2}
+# The images have 8 pixels a side, 4 behind the convolution, and 3 behind the pool, whose
+# windows overlap.
+FLAT, FLAT_POOLED = FILTERS * 4 * 4, FILTERS * 3 * 3
+POOL = {"pool_height": 2, "pool_width": 2, "stride": 1}
 ATTRIBUTES = {"weight": "weight_gradient", "bias": "bias_gradient"}
 NOTES: list[str] = []
 
@@ -131,7 +132,7 @@ _rows = np.arange(12.0).reshape(3, 4) ** 2
 _images = np.arange(96.0).reshape(3, 2, 4, 4) ** 2
 _one, _two = np.ones(4), np.ones(2)
 _kernel = np.ones((2, 2, 3, 3))
-_pooled = np.ones((3, 2, 2, 2))
+_pooled = np.ones((3, 2, 3, 3))
 
 affine = _try("affine_forward", "affine_backward", _rows, np.eye(4), _one)
 relu = _try("relu_forward", "relu_backward", _rows)
@@ -192,7 +193,9 @@ def _entries():
             )  # fmt: skip
         if pool is not None:
             yield Entry(
-                "max_pool", lambda nn: nn.MaxPool2d(2), lambda: named("max_pool")(*pool, POOL)
+                "max_pool",
+                lambda nn: nn.MaxPool2d(2, stride=1),
+                lambda: named("max_pool")(*pool, POOL),
             )
         if affine is not None:
             yield Entry("flatten", lambda nn: nn.Flatten())  # affine takes x of any shape
@@ -243,6 +246,10 @@ LOSS = "cross_entropy" if affine is not None else "mse"
 
 if _absent:
     NOTES.append(f"Left out of the comparison: {_absences()}.")
+_behind = {"batchnorm": batchnorm, "layernorm": layernorm, "softmax_loss": softmax}
+if affine is None and any(_behind.values()):
+    _written = [name for name, functions in _behind.items() if functions]
+    NOTES.append(f"Left out of the comparison without affine before it: {', '.join(_written)}.")
 if _forward_only:
     NOTES.append(f"Compared in the forward direction only: {'; '.join(_forward_only)}.")
 if "svm_loss" in globals():

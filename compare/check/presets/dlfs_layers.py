@@ -7,10 +7,17 @@ The network is made of the classes that the file defines, and each is asked alon
 
 The pool has no Relu before it, so that no two values of a window are equal. The book's
 BatchNormalization of images has a mean for each pixel, other than PyTorch's, and is not compared
-there. Its ε is 10e-7.
+there. Its ε is 10e-7. The 1e-7 of the book's loss, −log(p + 1e-7), is taken out.
 """
 
-from compare.check.adapters import AdaptationError, Entry, layers_of, network_of, parameters_of
+from compare.check.adapters import (
+    AdaptationError,
+    Entry,
+    layers_of,
+    loss_without_offset,
+    network_of,
+    parameters_of,
+)
 
 ONE_HOT = True
 CLASSES, WIDTH, CHANNELS, FILTERS = 5, 8, 2, 4
@@ -37,8 +44,10 @@ def _entries():
         )
         flat = FILTERS * 4 * 4
         if "Pooling" in _has:
-            yield Entry("Pooling", lambda nn: nn.MaxPool2d(2), lambda: _has["Pooling"](2, 2, 2))
-            flat = FILTERS * 2 * 2
+            yield Entry(
+                "Pooling", lambda nn: nn.MaxPool2d(2, stride=1), lambda: _has["Pooling"](2, 2, 1)
+            )
+            flat = FILTERS * 3 * 3
         if "Affine" in _has:
             yield Entry("Flatten", lambda nn: nn.Flatten())  # Affine takes x of any shape
     if "Affine" in _has:
@@ -74,7 +83,11 @@ _entries_of_file = list(_entries())
 PARAMETERS = parameters_of(_entries_of_file)
 LOSS = "cross_entropy" if "Affine" in _has else "mse"
 _missing = [name for name in _names if name not in _has]
+_need_affine = ("BatchNormalization", "Sigmoid", "SoftmaxWithLoss")
+_behind = [name for name in _need_affine if name in _has and "Affine" not in _has]
 NOTES = [f"Left out of the comparison: {', '.join(_missing)} (not defined)."] if _missing else []
+if _behind:
+    NOTES.append(f"Left out of the comparison without Affine before it: {', '.join(_behind)}.")
 
 
 def architecture(nn):
@@ -87,4 +100,4 @@ def network(params):
     layers = layers_of(_entries_of_file, params)
     if "SoftmaxWithLoss" not in _has or "Affine" not in _has:
         return layers
-    return layers, _has["SoftmaxWithLoss"]()
+    return layers, loss_without_offset(_has["SoftmaxWithLoss"]())

@@ -6,7 +6,15 @@ SoftmaxWithLoss), which are asked one by one too, and predict(x) returns scores.
 has a sigmoid in place of Relu, and predict(x) returns probabilities, which are not compared.
 """
 
-from compare.check.adapters import AdaptationError, gradients_by_name, sequential, set_parameters
+from compare.check.adapters import (
+    AdaptationError,
+    gradients_by_name,
+    loss_without_offset,
+    sequential,
+    set_parameters,
+    softmax,
+    without_offset,
+)
 
 LOSS = "cross_entropy"
 ONE_HOT = True
@@ -39,8 +47,14 @@ def _network(params):
 if _has_layers:
 
     def network(params):
-        """The object, whose layers hold the arrays of its params."""
-        return _network(params)
+        """The layers of the object, which hold the arrays of its params, and its loss."""
+        made = _network(params)
+        last = getattr(made, "lastLayer", None) or getattr(made, "last_layer", None)
+        if last is None:
+            raise AdaptationError(
+                "TwoLayerNet should keep its loss layer as lastLayer, but has none"
+            )
+        return list(made.layers.values()), loss_without_offset(last)
 
     def forward(params, x):
         """The scores."""
@@ -50,8 +64,11 @@ if _has_layers:
 if hasattr(_make, "loss"):
 
     def loss(params, x, y):
-        """The loss."""
-        return _network(params).loss(x, y)
+        """The loss, without the book's 1e-7 in its logarithm."""
+        made = _network(params)
+        predicted = made.predict(x)
+        probabilities = softmax(predicted) if _has_layers else predicted
+        return without_offset(made.loss(x, y), probabilities, y)
 
 
 if hasattr(_make, "gradient"):
