@@ -251,7 +251,7 @@ def test_the_cost_may_have_the_parameters_as_its_third_argument(check) -> None:
     assert check(PLANAR, ("compute_cost(A2, Y)", "compute_cost(A2, Y, parameters)")).status == 0
 
 
-def test_helpers_beside_the_notebook_are_used(check, plant) -> None:
+def test_helpers_beside_the_notebook_are_used(plant) -> None:
     """Those of the package take their place only where the course's are absent."""
     path = plant("planar.py", ("load_planar_dataset, sigmoid", "sigmoid"), ("X, Y = load_", "# "))
     (path.parent / "planar_utils.py").write_text("def sigmoid(z):\n    return 0 * z + 0.5\n")
