@@ -60,7 +60,7 @@ def _complain(sentence: str) -> None:
 
 @app.command("list")
 def list_() -> None:
-    """Experiments, architectures and data sets, one line each."""
+    """Experiments, architectures, presets and data sets, one line each."""
     from compare.console.listing import show_list
 
     show_list()
@@ -127,6 +127,7 @@ def check(
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the optimizer, such as lr=0.1.")] = None,
     golden: Annotated[Path | None, typer.Option(help="Compare with this golden file; needs no PyTorch.")] = None,
     mapping: Annotated[Path | None, typer.Option(help="A file that gives the homework the names of the contract.")] = None,
+    preset: Annotated[str | None, typer.Option(metavar="NAME", help="The assignment of a course, from nncompare list: the homework itself says nothing.")] = None,
     require: Annotated[str | None, typer.Option(metavar="NAMES", help="Functions that have to be there: forward,loss,gradients.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds that the homework may take altogether; else 30.")] = None,
     memory: Annotated[int, typer.Option(help="Megabytes that the homework may take.")] = 2048,
@@ -158,6 +159,7 @@ def check(
         settings=set_ or [],
         golden=golden,
         mapping=mapping,
+        preset=preset,
         require=require,
         timeout=timeout,
         memory=memory,

@@ -35,6 +35,7 @@ from compare.check.golden import Golden
 from compare.check.invariants import self_inconsistencies
 from compare.check.judge import judge
 from compare.check.layer_evaluation import LayerEvaluation, expect_dropout
+from compare.check.presets import Preset
 from compare.check.result import Observed, Outcome, Result
 from compare.check.sandbox import (
     MEMORY_MB,
@@ -64,6 +65,7 @@ class Options:
         definitions_only: Execute only its definitions, as it is done by itself where the file
             cannot be imported (see :mod:`compare.check.definitions`).
         accept: Codes of mistakes that are allowed as conventions.
+        preset: A course's assignment, whose mapping file and defaults are in the package.
     """
 
     architecture: str | None = None
@@ -77,6 +79,7 @@ class Options:
     memory_mb: int = MEMORY_MB
     definitions_only: bool = False
     accept: tuple[str, ...] = ()
+    preset: Preset | None = None
 
 
 def check_homework(file: Path, options: Options | None = None) -> Outcome:
@@ -123,11 +126,15 @@ def load_homework(homework: HomeworkHandle, name: str, options: Options) -> tupl
         ProcessEndedError: Its process has ended.
     """
     subject = f"{name}, on being imported,"
-    mapping = options.mapping and str(options.mapping.resolve())
+    file = options.mapping or (options.preset and options.preset.file)
+    files: dict[str, Any] = {
+        "mapping": file and str(file.resolve()),
+        "own_contract": options.preset is None,
+    }
     first = None
     if not options.definitions_only:
         try:
-            result = homework.request("load", description=subject, mapping=mapping)
+            result = homework.request("load", description=subject, **files)
             first = result.problem
             if first is None:
                 return ()
@@ -137,13 +144,12 @@ def load_homework(homework: HomeworkHandle, name: str, options: Options) -> tupl
             first = str(error)
         homework.restart()
     try:
-        result = homework.request(
-            "load", description=subject, mapping=mapping, definitions_only=True
-        )
-        if result.problem and result.details.get("homework_loaded"):
-            raise InputError(result.problem)  # it is the mapping file's
+        result = homework.request("load", description=subject, **files, definitions_only=True)
         if result.problem:
-            raise InputError(first or result.problem)
+            unfit = result.details.get(
+                "loaded"
+            )  # the problem is the mapping file's or the preset's
+            raise InputError(result.problem if unfit else first or result.problem)
         functions = homework.request("declaration", description="the declaration").details
         if first and not any(name in CHECKABLE for name in functions["functions"]):
             raise InputError(first)
@@ -164,6 +170,7 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
     for function in declaration["not_callable"]:
         raise InputError(f"{name}: {function} should be a function.")
     contract = read_contract(name, declaration["constants"], declaration["functions"])
+    options = with_preset(options, contract)
     assignment = find_assignment(homework, name, contract, options)
     cases = find_cases(assignment, contract, options)
     if contract.reduction != "mean":
@@ -214,13 +221,13 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
     result, failures = _judge(evaluated, observed, assignment)
     checks = tuple(replace(check, own=places.get(check.key, "")) for check in result.checks)
     result = replace(result, checks=checks)
-    notes += failures
+    result = result.accepting(options.accept)
+    notes += failures + declaration["notes"]
     if contract.has_functions and not result.passed and observed[0].problem is None:
         more = self_inconsistencies(functions, function_cases[0], observed[0], result)
         result = replace(result, invariants=(*result.invariants, *more))
     notes += layer_faults + own_statistics
     notes += _coverage_notes(contract, options, assignment, observed)
-    result = result.accepting(options.accept)
     return Outcome(
         name,
         replace(
@@ -261,6 +268,31 @@ def function_places(
             name = "" if layout.name == layout.key else f", for {layout.name!r}"
             found[f"{kind}/{layout.key}"] = f"{place}{name}"
     return found
+
+
+def with_preset(options: Options, contract: Contract) -> Options:
+    """The options with the defaults of their preset, if they have one.
+
+    Its optimizer is that of ``update``, where the homework has come so far.
+
+    Raises:
+        InputError: The options name an optimizer, and so does the preset.
+    """
+    preset = options.preset
+    if preset is None:
+        return options
+    options = replace(options, accept=(*options.accept, *preset.accept))
+    if preset.optimizer is None:
+        return options
+    if options.optimizer is not None:
+        settings = ", ".join(f"{name}={value:g}" for name, value in preset.settings.items())
+        raise InputError(
+            f"--optimizer {options.optimizer}: the preset {preset.name} has an optimizer of its "
+            f"own, {preset.optimizer} with {settings}; leave the option out."
+        )
+    if options.golden is not None or not contract.has("update"):
+        return options
+    return replace(options, optimizer=preset.optimizer, settings=dict(preset.settings))
 
 
 def find_assignment(

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from compare.check.contract import LOSS_CLASSES, SIGNATURES
+from compare.check.presets import find_preset
 from compare.check.scoring import checked_weights
 from compare.mistakes.codes import CODES
 from compare.spec.loading import one_sentence
@@ -27,6 +28,7 @@ class Course(Settings):
     Attributes:
         architecture: A name or ``FILE.py:FUNCTION``.
         loss: A key of ``LOSS_CLASSES``.
+        preset: The name of a preset.
         optimizer: The class of the optimizer that ``update`` implements.
         settings: Its keyword arguments.
         require: Functions that a homework has to define.
@@ -38,6 +40,7 @@ class Course(Settings):
 
     architecture: str | None = None
     loss: str | None = None
+    preset: str | None = None
     optimizer: str | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
     require: list[str] = Field(default_factory=list)
@@ -66,6 +69,7 @@ def read_course(path: Path) -> Course:
     except ValidationError as error:
         raise InputError(one_sentence(error, str(path), Course)) from None
     checked_loss(course.loss, f"{path}: loss")
+    find_preset(course.preset, f"{path}: preset")
     checked_functions(course.require, f"{path}: require")
     checked_codes(course.accept, f"{path}: accept")
     checked_weights(course.weights, f"{path}: weights")

@@ -11,12 +11,16 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from compare.check import network_objects, specialisation  # noqa: F401  (presets import them)
+from compare.check.adapters import AdaptationError
 from compare.check.architecture import record_architecture
 from compare.check.definitions import AbsentError, Definitions
 from compare.check.layer_classes import LayerObjects
@@ -68,6 +72,13 @@ class Homework:
         self._file, self._memory_mb = file, memory_mb
         self._source: Source | None = None
         self._definitions: Definitions | None = None
+        self._notes: list[str] = []
+        # A homework may have a module named compare; the mapping file of a preset gets this one.
+        self._own_modules = {
+            name: module
+            for name, module in sys.modules.items()
+            if name.partition(".")[0] == "compare"
+        }
         self._optimizer_state: dict[str, Any] = {}
         self._layers: LayerObjects | None = None
 
@@ -102,16 +113,26 @@ class Homework:
 
     def restart(self) -> None:
         """Forget what was loaded."""
-        self._names, self._definitions = {}, None
+        self._names, self._definitions, self._notes = {}, None, []
 
     def _load(
         self,
         result: CallResult,
         _: Arrays,
         mapping: str | None = None,
+        own_contract: bool = True,
         definitions_only: bool = False,
     ) -> None:
-        """Run the file, then the mapping file, which sees the homework's names."""
+        """Run the file, then the mapping file, which sees the homework's names.
+
+        The mapping file may say in NOTES what it leaves out of the comparison.
+
+        Args:
+            mapping: The mapping file.
+            own_contract: Whether names of the contract that the homework defines count beside
+                those of the mapping file.
+            definitions_only: Whether to execute the homework's definitions only.
+        """
         assert self._file is not None
         sys.dont_write_bytecode = True
         self._source = read_source(self._file)
@@ -121,11 +142,16 @@ class Homework:
             folder = (*package_folders(self._file, 0), self._file.parent)[0]
             self._definitions = Definitions(self._file, folder, CONSTANTS)
         self._names = vars(run_homework(self._source, tree, self._definitions))
-        result.details["homework_loaded"] = True
+        result.details["loaded"] = True
         if mapping is not None:
             public = {k: v for k, v in self._names.items() if not k.startswith("__")}
+            hidden = {"NOTES"} if own_contract else {"NOTES", *FUNCTIONS, *CONSTANTS}
+            public = {k: v for k, v in public.items() if k not in hidden}
             source = read_source(Path(mapping))
-            self._names = {**public, **vars(run_file(source, source.parse(), names=public))}
+            with _imported({} if own_contract else self._own_modules):
+                module = run_file(source, source.parse(), names=public)
+            self._names = {**public, **vars(module)}
+            self._notes = [str(note) for note in self._names.get("NOTES", ())]
 
     def _declaration(self, result: CallResult, _: Arrays) -> None:
         result.details["constants"] = {
@@ -139,18 +165,26 @@ class Homework:
         result.details["places"] = {
             name: self._place_of(self._names[name]) for name in result.details["functions"]
         }
+        result.details["notes"] = self._notes
         result.details["not_callable"] = [
-            name for name in FUNCTIONS if name in self._names and not callable(self._names[name])
+            name
+            for name in FUNCTIONS
+            if self._names.get(name) is not None and not callable(self._names[name])
         ]
 
     def _place_of(self, function: Any) -> str:
-        """The line at which a function is defined, as ``line 45``; empty if nobody can tell."""
+        """The line at which a function is defined, as ``line 45``.
+
+        Empty if nobody can tell, or it is in a file of another folder, such as a preset.
+        """
         code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
         if code is None or self._file is None:
             return ""
         if code.co_filename == str(self._file) and self._source is not None:
             return self._source.line(code.co_firstlineno)
-        return f"line {code.co_firstlineno} of {Path(code.co_filename).name}"
+        path = Path(code.co_filename)
+        beside = path.parent == self._file.parent
+        return f"line {code.co_firstlineno} of {path.name}" if beside else ""
 
     def _architecture(self, result: CallResult, _: Arrays) -> None:
         result.details["tree"] = record_architecture(self._function("architecture"))
@@ -227,6 +261,8 @@ class Homework:
 
     def _sentence(self, error: BaseException, subject: str) -> str:
         """An exception in one sentence; that of a name that was left out says why it was."""
+        if isinstance(error, AdaptationError):
+            return f"{self._file.name if self._file else 'The homework'}: {error}."
         if isinstance(error, NameError) and self._definitions is not None:
             reason = self._definitions.reason(str(error.name))
             if reason:
@@ -330,6 +366,21 @@ def _place(error: BaseException, file: Path | None, source: Source | None) -> st
         if frame.filename.startswith(folder) and "site-packages" not in frame.filename:
             return f" at line {frame.lineno} of {os.path.relpath(frame.filename, folder)}"
     return ""
+
+
+@contextmanager
+def _imported(modules: Mapping[str, ModuleType]) -> Iterator[None]:
+    """Let imports find these modules under their names, for a while."""
+    before = {name: sys.modules.get(name) for name in modules}
+    sys.modules.update(modules)
+    try:
+        yield
+    finally:
+        for name, module in before.items():
+            if module is None:
+                sys.modules.pop(name, None)
+            else:
+                sys.modules[name] = module
 
 
 def _with_prefix(prefix: str, arrays: Arrays) -> dict[str, np.ndarray]:

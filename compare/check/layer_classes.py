@@ -112,10 +112,14 @@ class LayerObjects:
         ]
 
     def summary(self) -> dict[str, Any]:
-        """The names and classes of the layers, and the class of the loss layer or None."""
+        """The names and classes of the layers, and the class of the loss layer or None.
+
+        A layer whose ``backward`` is None is one of which only ``forward`` can be asked.
+        """
         return {
             "names": self.names,
             "classes": [class_name(layer) for layer in self.layers],
+            "forward_only": [n for n, layer in enumerate(self.layers) if layer.backward is None],
             "loss": None if self.loss_layer is None else class_name(self.loss_layer),
             "unknown_switches": [n for n, s in enumerate(self.switches) if s.unknown],
         }
@@ -148,6 +152,8 @@ class LayerObjects:
             path = next((p for p in paths if _has(layer, p)), None)
             if path is not None:
                 found[f"buffer {key}"] = np.array(_get(layer, path))
+        if layer.backward is None:
+            return found
         before = _own_updates(layer, gradients)
         found["grad_input"] = np.array(layer_backward(layer, np.array(arrays["dy"])))
         for key, paths in gradients.items():

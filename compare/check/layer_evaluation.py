@@ -110,7 +110,7 @@ class LayerEvaluation:
 
         Returns:
             The cases, with quantities such as ``gradient/network/0.weight``, and the homework's
-            values for each; none of it if a layer cannot be run.
+            values for each; none of it if a layer cannot be run, or forward only.
         """
         several = [case for case in cases if len(case.inputs) > 1 and not case.other_size]
         found: list[Observed] = []
@@ -121,6 +121,8 @@ class LayerEvaluation:
             try:
                 if case.parameters is not parameters:
                     network, matches = self._build(case)
+                    if network["forward_only"]:
+                        return [], []
                     values = self._network_step(case, network, matches, loss, observed)
                     again = values if self._updates_itself() else None
                     parameters = case.parameters
@@ -286,7 +288,8 @@ class LayerEvaluation:
             own_class = network["classes"][match.index]
             try:
                 if match not in dropouts:
-                    self._evaluate_layer(match, own_class, case, observed)
+                    backward = match.index not in network["forward_only"]
+                    self._evaluate_layer(match, own_class, case, observed, backward)
                 elif [classes[name] for name in match.modules] == ["Dropout"]:
                     self._evaluate_dropout(match, own_class, case, observed)
             except (NoResultError, ReturnValueError) as error:
@@ -336,7 +339,7 @@ class LayerEvaluation:
             self.places["gradient/logits"] = place(-1, network["loss"], "backward")
 
     def _evaluate_layer(
-        self, match: LayerMatch, own_class: str, case: Case, observed: Observed
+        self, match: LayerMatch, own_class: str, case: Case, observed: Observed, backward: bool
     ) -> None:
         first, last = match.modules[0], match.modules[-1]
         layouts = {layout.key: layout for layout in self.layouts}
@@ -350,9 +353,11 @@ class LayerEvaluation:
         self._add_quantities(
             f"activation/{last}",
             *(f"buffer/{key}" for key in buffers),
-            *(f"gradient/{key}" for key in gradients),
-            f"gradient/{first}.input",
         )
+        if backward:
+            self._add_quantities(
+                *(f"gradient/{key}" for key in gradients), f"gradient/{first}.input"
+            )
         batches = self.contract.batches
         arrays = {
             "x": batches.to_homework(case.given[f"input/{first}"]),
@@ -377,6 +382,9 @@ class LayerEvaluation:
                 values[f"buffer/{key}"] = layouts[key].from_homework(
                     buffer, shape, f"{key} of {layer}"
                 )
+        add_notes(observed.notes, [f"{layer}, {warning}" for warning in result.warnings])
+        if not backward:
+            return
         for key in gradients:
             gradient = _array(items[f"gradient {key}"], f"the gradient of {key}")
             shape = case.parameters[key].shape
@@ -388,7 +396,6 @@ class LayerEvaluation:
         values[f"gradient/{first}.input"] = batches.from_homework(
             grad_input, shape, f"what backward of {layer} returned"
         )
-        add_notes(observed.notes, [f"{layer}, {warning}" for warning in result.warnings])
 
     def _evaluate_dropout(
         self, match: LayerMatch, own_class: str, case: Case, observed: Observed

@@ -17,6 +17,7 @@ from compare.check.course import (
     checked_loss,
     read_course,
 )
+from compare.check.presets import find_preset
 from compare.check.result import Outcome, as_json
 from compare.check.sandbox import TIMEOUT_S
 from compare.check.scoring import POINTS, Scoring, checked_weights, unused_weights
@@ -38,6 +39,7 @@ def check_command(
     settings: list[str],
     golden: Path | None,
     mapping: Path | None,
+    preset: str | None,
     require: str | None,
     timeout: float | None,
     memory: int,
@@ -61,6 +63,11 @@ def check_command(
         0 when it agrees, 1 when it differs, 2 when it could not be checked; for a folder the
         largest of these.
     """
+    if mapping is not None and preset is not None:
+        raise InputError(
+            f"--preset {preset} and --mapping {mapping} both say how the homework is read: "
+            "expected one of them."
+        )
     common = Course() if course is None else read_course(course)
     # What the file says of the settings is about its own optimizer.
     same_optimizer = optimizer in (None, common.optimizer)
@@ -72,6 +79,7 @@ def check_command(
         settings=own_settings or (dict(common.settings) if same_optimizer else {}),
         golden=_golden(golden),
         mapping=mapping,
+        preset=None if mapping else find_preset(preset or common.preset, "--preset"),
         required=checked_functions(_names([require or ""]), "--require") or tuple(common.require),
         timeout_s=_positive("--timeout", timeout) or common.timeout or TIMEOUT_S,
         memory_mb=_memory(memory),

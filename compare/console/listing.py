@@ -1,4 +1,4 @@
-"""What there is to run: experiments, architectures, data sets."""
+"""What there is to run: experiments, architectures, presets of courses, data sets."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import inspect
 from rich.console import Console
 from rich.table import Table
 
+from compare.check.presets import PRESETS
 from compare.spec.loading import experiment_names, load_settings
 from compare.spec.model import architecture_names, find_architecture
 from experiments import datasets
 
 
 def show_list() -> None:
-    """Print the three lists, one line an entry."""
+    """Print the four lists, one line an entry."""
     experiments = {name: load_settings(name)[1].summary for name in experiment_names()}
     architectures = {
         name: (inspect.getdoc(find_architecture(name)) or "").partition("\n")[0]
@@ -23,6 +24,10 @@ def show_list() -> None:
     for title, entries in (
         ("Experiments (nncompare run NAME)", experiments),
         ("Architectures (nncompare parity --architecture NAME)", architectures),
+        (
+            "Presets of courses (nncompare check FILE --preset NAME)",
+            {preset.name: preset.summary for preset in PRESETS.values()},
+        ),
         ("Data sets", datasets.available()),
     ):
         table = Table(title=title, title_justify="left", show_header=False, box=None)
