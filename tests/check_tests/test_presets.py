@@ -92,7 +92,8 @@ def test_all_layers_are_asked(check) -> None:
 WRONG = [
     (LAYERS, ("return loss, dx / len(y)", "return loss, dx"), "gradient/logits", "sum-not-mean"),
     (LAYERS, ("- normal * (d * normal).mean(axis=0)", ""), "gradient/batchnorm.input", None),
-    (LAYERS, ("return dout * (cache > 0)", "return dout"), "gradient/relu.input", "relu-derivative"),
+    (LAYERS, ("return dout * (cache > 0)", "return dout"), "gradient/relu.input",
+     "relu-derivative"),
     (LAYERS, ("< p) / p", "< p)"), "activation/dropout", "unscaled-dropout"),
     (LAYERS, ("momentum * mean + (1 - momentum)", "(1 - momentum) * mean + momentum"),
      "buffer/spatial_batchnorm.running_mean", "momentum-reversed"),
