@@ -30,9 +30,11 @@ from compare.check.function_evaluation import (
     select_forward_mode,
 )
 from compare.check.golden import Golden
+from compare.check.inference import Inference, infer
 from compare.check.invariants import self_inconsistencies
 from compare.check.judge import judge
 from compare.check.layer_evaluation import LayerEvaluation, expect_dropout
+from compare.check.own_names import READERS
 from compare.check.result import Observed, Outcome, Result
 from compare.check.sandbox import (
     MEMORY_MB,
@@ -164,6 +166,10 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
     cases = find_cases(assignment, contract, options)
     function_cases = [case for case in cases if not case.given]
     layer_cases = [case for case in cases if case.given]
+    inference = Inference(contract)
+    if any(contract.has(function) for function in READERS):
+        inference = infer(homework, name, contract, declaration["constants"], function_cases)
+        contract = inference.contract
     parameters = cases[0].parameters
     trainable = frozenset(
         key
@@ -179,7 +185,9 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
     observed: list[Observed] = []
     evaluated: list[Case] = []
     own_statistics: list[str] = []
-    if contract.has_functions:
+    if inference.ended is not None:
+        observed, evaluated = [inference.ended.observed], [inference.ended.case]
+    elif contract.has_functions:
         observed = functions.evaluate(function_cases)
         evaluated = function_cases[: len(observed)]
         own_statistics = leave_out_own_statistics(functions, evaluated, observed)
@@ -212,7 +220,7 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
         name,
         replace(
             result,
-            notes=(*result.notes, *notes),
+            notes=(*filter(None, [inference.note]), *result.notes, *notes),
             error=result.error or _incomplete(name, contract, options, result, functions.faults),
         ),
         assignment,
