@@ -37,7 +37,8 @@ def assign_names(
         for own in _kinds(names):
             found = _in_order(own, groups)
             if found is not None and all(_fits(known.get(n), keys[k]) for n, k in found.items()):
-                return found
+                own_names = {key: name for name, key in found.items()}
+                return {own_names[key]: key for key in keys if key in own_names}
     return _by_shape(names, keys, known)
 
 

@@ -84,9 +84,9 @@ def check_homework(file: Path, options: Options | None = None) -> Outcome:
     options = options or Options()
     file = Path(file)
     try:
-        _require_file(file, "homework")
+        require_file(file, "homework")
         if options.mapping is not None:
-            _require_file(options.mapping, "mapping file")
+            require_file(options.mapping, "mapping file")
     except InputError as error:
         return Outcome(file.name, Result(error=str(error)))
     with Sandbox(file, options.timeout_s, options.memory_mb) as sandbox:
@@ -158,18 +158,10 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
         InputError: It cannot be checked.
         ProcessEndedError: Its process ended before the first case.
     """
-    declaration = homework.request("declaration", description="the declaration").details
-    for function in declaration["not_callable"]:
-        raise InputError(f"{name}: {function} should be a function.")
-    contract = read_contract(name, declaration["constants"], declaration["functions"])
-    assignment = find_assignment(homework, name, contract, options)
-    cases = find_cases(assignment, contract, options)
+    assignment, cases, inference = read_homework(homework, name, options)
+    contract = inference.contract
     function_cases = [case for case in cases if not case.given]
     layer_cases = [case for case in cases if case.given]
-    inference = Inference(contract)
-    if any(contract.has(function) for function in READERS):
-        inference = infer(homework, name, contract, declaration["constants"], function_cases)
-        contract = inference.contract
     parameters = cases[0].parameters
     trainable = frozenset(
         key
@@ -230,6 +222,28 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
             result,
         ),
     )
+
+
+def read_homework(
+    homework: HomeworkHandle, name: str, options: Options
+) -> tuple[Assignment, list[Case], Inference]:
+    """What a loaded homework is to compute, on which cases, and in which form it is written.
+
+    Raises:
+        InputError: It is not said, or cannot be found out.
+        ProcessEndedError: Its process has ended.
+    """
+    declaration = homework.request("declaration", description="the declaration").details
+    for function in declaration["not_callable"]:
+        raise InputError(f"{name}: {function} should be a function.")
+    contract = read_contract(name, declaration["constants"], declaration["functions"])
+    assignment = find_assignment(homework, name, contract, options)
+    cases = find_cases(assignment, contract, options)
+    inference = Inference(contract)
+    if any(contract.has(function) for function in READERS):
+        of_functions = [case for case in cases if not case.given]
+        inference = infer(homework, name, contract, declaration["constants"], of_functions)
+    return assignment, cases, inference
 
 
 def find_assignment(
@@ -433,7 +447,8 @@ def _counted(
     return tuple(quantity for quantity in required if quantity not in left_out)
 
 
-def _require_file(file: Path, noun: str) -> None:
+def require_file(file: Path, noun: str) -> None:
+    """Complain of a homework or a mapping file that does not exist or is of another kind."""
     notebook = noun == "homework"
     expected = "a Python file or a notebook" if notebook else "a Python file"
     if not file.is_file():

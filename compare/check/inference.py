@@ -26,12 +26,14 @@ from compare.check.array_names import assign_names
 from compare.check.contract import (
     COLUMN,
     ROW,
+    SIGNATURES,
     ArrayLayout,
     BatchLayout,
     Contract,
     ReturnValueError,
 )
 from compare.check.function_evaluation import FunctionEvaluation, NoResultError
+from compare.check.own_names import READERS
 from compare.check.result import Observed
 from compare.check.return_values import ReturnValue
 from compare.check.sandbox import HomeworkHandle, ProcessEndedError
@@ -69,12 +71,14 @@ class Inference(NamedTuple):
         note: What was found, in a sentence; None if it is what the contract says without words.
         calls: How often the homework's functions were called.
         ended: What had been answered if the homework's process has ended meanwhile.
+        differing: The quantities that differ from PyTorch's or did not come.
     """
 
     contract: Contract
     note: str | None = None
     calls: int = 0
     ended: Ended | None = None
+    differing: tuple[str, ...] = ()
 
 
 def infer(
@@ -126,18 +130,20 @@ def infer(
         note = _note(trial.batches, new, declared, labels=search.labels_matter)
         if not trial.ran and ended is None:
             note = f"{note} Its functions run in none of the ways that were tried."
-    return Inference(found, note, search.calls, ended)
+    return Inference(found, note, search.calls, ended, search.differing(trial))
 
 
 def small_case(cases: Sequence[Case]) -> Case:
-    """The case with the fewest rows, more than one and as many as no array has of anything."""
+    """The first case that has several rows, and not as many as an array has features.
 
-    def order(case: Case) -> tuple[bool, int]:
+    A row for each feature could hide a wrong axis.
+    """
+    for case in cases:
         rows = len(case.inputs)
         taken = {n for array in (*case.parameters.values(), case.inputs[0]) for n in array.shape}
-        return case.large_logits or rows == 1 or rows in taken, rows
-
-    return min(cases, key=order)
+        if rows > 1 and rows not in taken and not case.large_logits:
+            return case
+    return cases[0]
 
 
 def _find_names(
@@ -152,54 +158,73 @@ def _find_names(
 
     Returns:
         Own name → key, and key → forms.
+
+    Raises:
+        InputError: The names do not say which arrays they are.
     """
     if not missing:
         return {}, {}
     arrays = case.parameters
+    count = len(entries) + len(missing)
     matrices = [arrays[key].shape for key in missing if arrays[key].ndim == 2]
     sizes = [*(shape[1] for shape in matrices[:1]), *(shape[0] for shape in matrices)]
-    count = len(entries) + len(missing)
     details = homework.request(
-        "names_of_arrays",
-        description="reading names",
-        count=count,
-        axes=case.inputs.ndim,
-        sizes=sizes,
+        "names_in_source", description="reading the names of arrays", sizes=sizes
     ).details
     known = {own: tuple(shape) for own, shape in details.get("shapes", {}).items()}
-    taken = {entry.name for entry in entries}
-    read, returned, in_source = (
-        [own for own in details.get(key, []) if own not in taken]
-        for key in ("read", "returned", "in_source")
-    )
-    every = list(dict.fromkeys([*read, *returned, *in_source]))
+    declared = {entry.key for entry in entries}
     free = {
         key: array.shape
         for key, array in arrays.items()
-        if key in missing or key.endswith(("running_mean", "running_var"))
-        if key not in {entry.key for entry in entries}
+        if key not in declared
+        if key in missing or key.endswith((".running_mean", ".running_var"))
     }
-    names: dict[str, str]
-    if set(every) <= set(arrays):
-        names = {} if contract.parameters is not None else {key: key for key in arrays}
-    else:
-        numbers = {number for key in missing for number in re.findall(r"\d+", key)}
+    numbers = {number for key in missing for number in re.findall(r"\d+", key)}
+    taken = {entry.name for entry in entries}
+    every: dict[str, None] = {}
+    names: dict[str, str] = {}
+    in_source = [details.get("read", [])]
+    for lists in (in_source, _names_in_calls(homework, contract, count, case)):
+        for found in lists:
+            own = [one for one in found if one not in taken]
+            every |= dict.fromkeys(own)
+            names = names or assign_names(own, free, known) or {}
+        if names:
+            break
+    if not names and set(every) <= set(arrays):  # PyTorch's names, or none were found
+        names = {} if entries else {key: key for key in arrays}
+    elif not names:
         numbered = [own for own in every if numbers.issuperset(re.findall(r"\d+", own))]
-        for candidates in (read, returned, every, numbered, list(known)):
-            assigned = assign_names(candidates, free, known)
-            if assigned is not None:
-                names = assigned
-                break
-        else:
-            names = {}
-            if contract.parameters is None:
-                listed = ", ".join(map(repr, every))
-                raise InputError(
-                    f"{name} reads the arrays {listed}, and it cannot be told which is which: "
-                    f"write PARAMETERS, own name → one of {', '.join(missing)}."
-                )
+        for candidates in (list(every), numbered, list(known)):
+            names = names or assign_names(candidates, free, known) or {}
+        if not names and not entries:
+            raise InputError(
+                f"{name} reads the arrays {', '.join(map(repr, every))}, and it cannot be told "
+                f"which is which: write PARAMETERS, own name → one of {', '.join(missing)}."
+            )
     forms = {key: _forms(arrays[key].shape, known.get(own)) for own, key in names.items()}
     return names, forms
+
+
+def _names_in_calls(
+    homework: HomeworkHandle, contract: Contract, count: int, case: Case
+) -> Iterator[list[str]]:
+    """The names that functions read when they are called, and those of the gradients returned."""
+    read: dict[str, None] = {}
+    returned: dict[str, None] = {}
+    for function in READERS:
+        if contract.has(function):
+            details = homework.request(
+                "names_read",
+                description=SIGNATURES[function],
+                function=function,
+                count=count,
+                axes=case.inputs.ndim,
+            ).details
+            read |= dict.fromkeys(details.get("read", []))
+            returned |= dict.fromkeys(details.get("returned", []))
+    yield list(read)
+    yield list(returned)
 
 
 def _forms(shape: tuple[int, ...], known: tuple[int, ...] | None) -> tuple[str, ...]:
@@ -368,7 +393,7 @@ class _Search:
         """The quantities that are gradients, if the homework has a function for them."""
         if not {"gradients", "loss_and_gradients"}.intersection(self.labelled):
             return []
-        return [f"gradient/{key}" for key in self.trainable]
+        return [q for q in self.case.expected if q.startswith("gradient/")]
 
     def _quantities(self) -> list[str]:
         """The quantities that the homework's functions should give."""
@@ -376,13 +401,21 @@ class _Search:
         loss = ["loss"] if {"loss", "loss_and_gradients"}.intersection(self.labelled) else []
         return [*logits, *loss, *self._gradients()]
 
+    def differing(self, trial: Trial) -> tuple[str, ...]:
+        """The quantities that differ from PyTorch's or did not come."""
+        values = trial.values
+        return tuple(
+            quantity
+            for quantity in self._quantities()
+            if quantity not in values or not self._near(quantity, values[quantity])
+        )
+
     def _agreeing(self, trial: Trial) -> int:
         """How many of the homework's values agree with PyTorch's."""
         return sum(self._near(quantity, value) for quantity, value in trial.values.items())
 
     def _agrees(self, trial: Trial) -> bool:
-        wanted = self._quantities()
-        return bool(wanted) and self._agreeing(trial) == len(wanted)
+        return bool(self._quantities()) and not self.differing(trial)
 
     def _near(self, quantity: str, value: np.ndarray) -> bool:
         expected = [self.case.expected[quantity]]

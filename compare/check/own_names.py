@@ -1,8 +1,9 @@
 """The names under which a homework reads its arrays, found in its own process.
 
-Three places know them: the functions of the contract, which are called once with a dict that
-writes down what it is asked for; their source, for what such a call does not reach; and a function
-such as ``initialize_parameters``, or a dict of arrays in the module, which knows the shapes, too.
+Three places know them: the source of the functions of the contract; these functions, called with a
+dict that writes down what it is asked for, where names are put together while they run; and a
+function such as ``initialize_parameters``, or a dict of arrays in the module, which knows the
+shapes, too.
 """
 
 from __future__ import annotations
@@ -31,34 +32,31 @@ MOST_OPERATIONS = 20_000
 
 
 class NamesRead(NamedTuple):
-    """The names that functions ask for, in the order in which they do, and those of gradients."""
+    """The names that a function asks for, in its order, and those for which it has gradients."""
 
     read: list[str]
     returned: list[str]
 
 
-def names_read(functions: Mapping[str, Callable[..., Any]], count: int, axes: int) -> NamesRead:
-    """Call functions to see which names they ask for, and for which they return gradients.
+def names_read(name: str, function: Callable[..., Any], count: int, axes: int) -> NamesRead:
+    """Call a function to see which names it asks for, and for which it returns gradients.
 
     Args:
-        functions: Functions of the contract by name.
+        name: Its name in the contract.
+        function: The function.
         count: How many arrays there are: what ``len(params)`` gives.
         axes: The axes that a batch has.
     """
     found: dict[str, None] = {}
-    of_gradients: dict[str, None] = {}
-    for name, more in READERS.items():
-        if name not in functions:
-            continue
-        budget = _Budget(axes)
-        params = _AnyArrays(found, count, budget)
-        with contextlib.suppress(Exception), np.errstate(all="ignore"):
-            batch = (Anything(budget), AnyLabels(budget))
-            returned = functions[name](params, *batch[:more])
-            gradients = returned[1] if isinstance(returned, tuple) else returned
-            if name in ("gradients", "loss_and_gradients") and isinstance(gradients, Mapping):
-                of_gradients.update(dict.fromkeys(k for k in gradients if isinstance(k, str)))
-    return NamesRead(list(found), list(of_gradients))
+    of_gradients: list[str] = []
+    budget = _Budget(axes)
+    params, batch = _AnyArrays(found, count, budget), (Anything(budget), AnyLabels(budget))
+    with contextlib.suppress(Exception), np.errstate(all="ignore"):
+        returned = function(params, *batch[: READERS[name]])
+        gradients = returned[1] if isinstance(returned, tuple) else returned
+        if name in ("gradients", "loss_and_gradients") and isinstance(gradients, Mapping):
+            of_gradients = [key for key in gradients if isinstance(key, str)]
+    return NamesRead(list(found), of_gradients)
 
 
 class _Budget:
@@ -161,37 +159,55 @@ class AnyLabels(Anything):
 def names_in_source(trees: Iterable[ast.AST], functions: Iterable[str]) -> list[str]:
     """The names by which functions subscript their first argument, as their source has them.
 
-    Functions to which they hand it on are read, too: in ``hidden(params, x)`` the first argument
-    of ``hidden`` is the same dict.
+    Functions to which they hand it on are read where they are called: in ``hidden(params, x)`` the
+    first argument of ``hidden`` is the same dict.
 
     Args:
         trees: Syntax trees that define the functions.
         functions: The names of the functions to begin with.
     """
-    defined = {
-        node.name: node
-        for tree in trees
-        for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef)
-    }
-    arguments = {name: [*node.args.posonlyargs, *node.args.args] for name, node in defined.items()}
-    waiting = [(name, arguments[name][0].arg) for name in functions if arguments.get(name)]
-    read = set(waiting)
-    found: dict[str, None] = {}
-    while waiting:
-        function, holder = waiting.pop(0)
-        for node in ast.walk(defined[function]):
-            if isinstance(node, ast.Subscript) and _is_name(node.value, holder):
-                if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
-                    found[node.slice.value] = None
-            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                own = arguments.get(node.func.id, [])
-                for given, argument in zip(node.args, own, strict=False):
-                    reading = (node.func.id, argument.arg)
-                    if _is_name(given, holder) and reading not in read:
-                        read.add(reading)
-                        waiting.append(reading)
-    return list(found)
+    reader = _SourceReader(trees)
+    for name in functions:
+        arguments = reader.arguments.get(name)
+        if arguments:
+            reader.read(name, arguments[0])
+    return list(reader.found)
+
+
+class _SourceReader:
+    """Finds names in source, in the order in which they are read when it runs."""
+
+    def __init__(self, trees: Iterable[ast.AST]) -> None:
+        self._defined = {
+            node.name: node
+            for tree in trees
+            for node in ast.walk(tree)
+            if isinstance(node, ast.FunctionDef)
+        }
+        self.arguments = {
+            name: [one.arg for one in (*node.args.posonlyargs, *node.args.args)]
+            for name, node in self._defined.items()
+        }
+        self.found: dict[str, None] = {}
+        self._done: set[tuple[str, str]] = set()
+
+    def read(self, function: str, holder: str) -> None:
+        """Read a function in which an argument holds the arrays."""
+        if (function, holder) not in self._done:
+            self._done.add((function, holder))
+            self._visit(self._defined[function], holder)
+
+    def _visit(self, node: ast.AST, holder: str) -> None:
+        for child in ast.iter_child_nodes(node):
+            self._visit(child, holder)
+        if isinstance(node, ast.Subscript) and _is_name(node.value, holder):
+            if isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
+                self.found[node.slice.value] = None
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            own = self.arguments.get(node.func.id, [])
+            for given, argument in zip(node.args, own, strict=False):
+                if _is_name(given, holder):
+                    self.read(node.func.id, argument)
 
 
 def _is_name(node: ast.AST, name: str) -> bool:
