@@ -8,6 +8,7 @@ value so near to a kink that rounding decides between its sides.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,9 +35,12 @@ SPREADS = {
     "bce": (3.0, 8.0),
 }
 MOST_OF_SPREAD = 2.0
-IMAGE_SIZES = (8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64)
+# Sides of images, in the order in which they are tried: common ones first.
+IMAGE_SIDES = tuple(dict.fromkeys((8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64, *range(2, 65))))
 # Added to all logits in a case of its own: exp of it is infinite in float64 and in float32.
 LARGE_LOGIT = 1000.0
+# The smallest logit of a sigmoid, in a case of its own.
+LEAST_LOGIT = -18.0
 # Attempts to draw rows away from kinks, and after how many the whole batch is drawn anew: behind a
 # batch normalisation one row changes the values of all.
 ATTEMPTS = 300
@@ -77,13 +81,15 @@ def _make_cases(assignment: Assignment, functions: bool, layers: bool) -> list[C
     reference = Reference(assignment)
     random = np.random.default_rng(SEED)
     shape = input_shape(reference)
+    other_shape = _other_size(reference, shape)
     sets = [draw_parameters(reference, random) for _ in range(2)]
     loss = assignment.loss
     classes = reference.exact.logits(random.standard_normal((2, *shape))).shape[-1]
     sizes = batch_sizes(reference, classes, shape)
+    shapes = [shape] * (len(sizes) - 1) + [other_shape or shape]
     inputs = [
-        draw_batch(reference, sets[which], loss, draw_inputs(shape, rows, random), random)[0]
-        for rows, which in sizes
+        draw_batch(reference, sets[which], loss, draw_inputs(own, rows, random), random)[0]
+        for own, (rows, which) in zip(shapes, sizes, strict=True)
     ]
     for which, spread in enumerate(SPREADS.get(loss, ())):
         own = [x for x, (_, w) in zip(inputs, sizes, strict=True) if w == which]
@@ -95,6 +101,9 @@ def _make_cases(assignment: Assignment, functions: bool, layers: bool) -> list[C
     large = _with_large_logits(reference, loss, *drawn[0][:3])
     if large is not None:
         drawn.append(large)
+    unlikely = _with_small_probabilities(reference, loss, *drawn[0][:3])
+    if unlikely is not None:
+        drawn.append(unlikely)
     cases = []
     for number, (params, x, y, step) in enumerate(drawn):
         rows = len(x)
@@ -105,9 +114,14 @@ def _make_cases(assignment: Assignment, functions: bool, layers: bool) -> list[C
             cases.append(case)
         if layers and rows > 1:
             cases.append(_layer_case(reference, params, x, y, step, random, chained=number > 0))
-    if large is not None:
-        cases = [replace(c, large_logits=c.parameters is large[0]) for c in cases]
-    return cases
+    return [
+        replace(
+            case,
+            large_logits=large is not None and case.parameters is large[0],
+            other_size=case.inputs.shape[1:] != shape,
+        )
+        for case in cases
+    ]
 
 
 def _with_large_logits(
@@ -128,6 +142,25 @@ def _with_large_logits(
     return params, x, y, step
 
 
+def _with_small_probabilities(
+    reference: Reference, loss: str, params: Arrays, x: np.ndarray, y: np.ndarray
+) -> tuple[Arrays, np.ndarray, np.ndarray, RecordedStep] | None:
+    """The batch again with probabilities down to e⁻¹⁸ by the last bias, half of the targets 1.
+
+    Such a p keeps all its digits, and so does 1 − p; a p that is near 1 would not. It shows what is
+    added to p before the logarithm, or held against it. None for another loss than ``bce``.
+    """
+    linear = _last_linear(reference)
+    bias = f"{linear}.bias"
+    if loss != "bce" or bias not in params:
+        return None
+    step = reference.step(reference.exact, params, x, y)
+    z = next(call.output for call in step.calls if call.name == linear)
+    params = {**params, bias: params[bias] + LEAST_LOGIT - z.min()}
+    targets = (np.indices(y.shape).sum(axis=0) % 2).astype(np.float64)
+    return params, x, targets, reference.step(reference.exact, params, x, targets)
+
+
 def input_shape(reference: Reference) -> tuple[int, ...]:
     """The shape of one row of the network's input."""
     for module in reference.exact.modules():
@@ -135,23 +168,85 @@ def input_shape(reference: Reference) -> tuple[int, ...]:
             return (module.in_features,)
         if hasattr(module, "in_channels"):
             return _image_shape(reference, module.in_channels)
+        if isinstance(module, torch.nn.BatchNorm1d):
+            return (module.num_features,)
+        if isinstance(module, torch.nn.BatchNorm2d):
+            return _image_shape(reference, module.num_features)
+        if isinstance(module, torch.nn.LayerNorm):
+            return tuple(module.normalized_shape)
     raise InputError(
         "The network has no layer that says how many inputs it takes, such as Linear or Conv2d."
     )
 
 
 def _image_shape(reference: Reference, channels: int) -> tuple[int, ...]:
-    for size in IMAGE_SIZES:
-        try:
-            reference.exact.logits(np.zeros((2, channels, size, size)))
-        except (RuntimeError, ValueError):
-            continue
-        return (channels, size, size)
-    sizes = ", ".join(map(str, IMAGE_SIZES))
+    fitting = [s for s in IMAGE_SIDES if _takes(reference, (channels, s, s))]
+    for side in fitting:
+        if _leaves_no_rest(reference, (channels, side, side)):
+            return (channels, side, side)
+    if fitting:
+        return (channels, fitting[0], fitting[0])
     kinds = {type(module).__name__ for module in reference.exact.modules()}
     missing = "Linear" in kinds and "Flatten" not in kinds
     hint = ": is nn.Flatten() missing before its first Linear?" if missing else "."
-    raise InputError(f"The network takes no square image of {sizes} pixels a side{hint}")
+    raise InputError(
+        f"The network takes no square image of {min(IMAGE_SIDES)} to {max(IMAGE_SIDES)} pixels a "
+        f"side{hint}"
+    )
+
+
+def _leaves_no_rest(reference: Reference, shape: tuple[int, ...]) -> bool:
+    """Whether the windows of every convolution and pooling end where the image does.
+
+    PyTorch leaves a rest out, and much code refuses it.
+    """
+    rests: list[int] = []
+
+    def measure(module: Any, args: Any, _: Any) -> None:
+        pairs = [
+            value if isinstance(value, tuple) else (value, value)
+            for value in (module.kernel_size, module.stride, module.padding)
+        ]
+        for axis, (kernel, stride, padding) in enumerate(zip(*pairs, strict=True)):
+            if not isinstance(padding, str):
+                rests.append((args[0].shape[2 + axis] + 2 * padding - kernel) % stride)
+
+    handles = [
+        module.register_forward_hook(measure)
+        for module in reference.exact.modules()
+        if hasattr(module, "kernel_size") and hasattr(module, "stride")
+    ]
+    try:
+        reference.exact.logits(np.zeros((2, *shape)))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return not any(rests)
+
+
+def _takes(reference: Reference, shape: tuple[int, ...]) -> bool:
+    try:
+        reference.exact.logits(np.zeros((2, *shape)))
+    except (RuntimeError, ValueError):
+        return False
+    return True
+
+
+def _other_size(reference: Reference, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    """Images of another size that the network takes, not square if possible; None without any.
+
+    At an odd side a convolution of stride 2 ends elsewhere, and rows may be taken for columns where
+    there are as many of them.
+    """
+    if len(shape) != 3:
+        return None
+    channels, side, _ = shape
+    around = [(h, w) for h in (side + 1, side, side - 1) for w in (side, side + 1, side - 1)]
+    around.sort(key=lambda size: (size[0] == size[1], size[0] % 2 == size[1] % 2))
+    for height, width in around:
+        if (height, width) != (side, side) and _takes(reference, (channels, height, width)):
+            return (channels, height, width)
+    return None
 
 
 def draw_parameters(reference: Reference, random: np.random.Generator) -> Arrays:
@@ -295,7 +390,9 @@ def draw_targets(
         if output.ndim != 2:
             raise ValueError(f"expected logits of shape (N, classes), but got {output.shape}")
         drawn = random.integers(0, output.shape[1], len(x))
-        return np.where(wrong, output.argmin(axis=1), drawn)
+        classes = np.where(wrong, output.argmin(axis=1), drawn)
+        classes[-1] = output.shape[1] - 1  # some count the classes by the largest of a batch
+        return classes
     if loss == "mse":
         return random.standard_normal(output.shape)
     middle = 0.5 if loss == "bce" else 0.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import threading
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy_nn
 from compare.check.architecture import (
@@ -19,11 +19,13 @@ from compare.check.architecture import (
 from compare.check.contract import (
     CHECKABLE,
     SIGNATURES,
+    ArrayLayout,
     Assignment,
     Contract,
     array_layouts,
     read_contract,
 )
+from compare.check.declared_loss import with_reduction, with_weight_decay
 from compare.check.function_evaluation import (
     FunctionEvaluation,
     leave_out_own_statistics,
@@ -140,6 +142,8 @@ def load_homework(homework: HomeworkHandle, name: str, options: Options) -> tupl
         result = homework.request(
             "load", description=subject, mapping=mapping, definitions_only=True
         )
+        if result.problem and result.details.get("homework_loaded"):
+            raise InputError(result.problem)  # it is the mapping file's
         if result.problem:
             raise InputError(first or result.problem)
         functions = homework.request("declaration", description="the declaration").details
@@ -158,9 +162,11 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
         InputError: It cannot be checked.
         ProcessEndedError: Its process ended before the first case.
     """
-    assignment, cases, inference = read_homework(homework, name, options)
+    assignment, cases, function_cases, inference, own_places = read_homework(
+        homework, name, options
+    )
     contract = inference.contract
-    function_cases = [case for case in cases if not case.given]
+    network_cases = [case for case in cases if not case.given]
     layer_cases = [case for case in cases if case.given]
     parameters = cases[0].parameters
     trainable = frozenset(
@@ -185,6 +191,7 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
         own_statistics = leave_out_own_statistics(functions, evaluated, observed)
     layer_quantities: dict[str, None] = {}
     layer_faults: list[str] = []
+    layer_places: dict[str, str] = {}
     out_of_time = any(one.problem and "time limit" in one.problem for one in observed)
     if contract.has("network") and not out_of_time:
         leaves = _leaves(assignment)
@@ -192,15 +199,18 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
         of_layers = layers.evaluate(layer_cases)
         observed, evaluated = observed + of_layers, evaluated + layer_cases[: len(of_layers)]
         if not any(one.problem for one in of_layers):
-            network_cases, of_network = layers.evaluate_network(function_cases, assignment.loss)
+            network_cases, of_network = layers.evaluate_network(network_cases, assignment.loss)
             observed, evaluated = observed + of_network, evaluated + network_cases
         layer_quantities = layers.quantities
-        layer_faults = layers.faults
+        layer_faults, layer_places = layers.faults, layers.places
     evaluated, notes = select_forward_mode(evaluated, observed)
     if isinstance(assignment.build, RecordedArchitecture):
         probabilities = assignment.build.dropout_probabilities()
         evaluated = expect_dropout(evaluated, observed, probabilities)
+    places = function_places(contract, own_places, layouts) | layer_places
     result, failures = _judge(evaluated, observed, assignment)
+    checks = tuple(replace(check, own=places.get(check.key, "")) for check in result.checks)
+    result = replace(result, checks=checks)
     notes += failures
     if contract.has_functions and not result.passed and observed[0].problem is None:
         more = self_inconsistencies(functions, function_cases[0], observed[0], result)
@@ -224,10 +234,26 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
     )
 
 
-def read_homework(
-    homework: HomeworkHandle, name: str, options: Options
-) -> tuple[Assignment, list[Case], Inference]:
-    """What a loaded homework is to compute, on which cases, and in which form it is written.
+class HomeworkRead(NamedTuple):
+    """What a loaded homework is to compute, and in which form it is written.
+
+    Attributes:
+        assignment: The network and the loss.
+        cases: The cases to evaluate.
+        function_cases: Those of functions, with the penalty that their loss has.
+        inference: Its contract, with what was found out.
+        places: Function → where the homework defines it.
+    """
+
+    assignment: Assignment
+    cases: list[Case]
+    function_cases: list[Case]
+    inference: Inference
+    places: dict[str, str]
+
+
+def read_homework(homework: HomeworkHandle, name: str, options: Options) -> HomeworkRead:
+    """Read what a loaded homework declares, and find out what it does not.
 
     Raises:
         InputError: It is not said, or cannot be found out.
@@ -239,11 +265,41 @@ def read_homework(
     contract = read_contract(name, declaration["constants"], declaration["functions"])
     assignment = find_assignment(homework, name, contract, options)
     cases = find_cases(assignment, contract, options)
+    if contract.reduction != "mean":
+        cases = [with_reduction(case, assignment.loss, contract.reduction) for case in cases]
+    function_cases = [case for case in cases if not case.given]
+    if contract.weight_decay:  # a penalty is no layer's affair
+        function_cases = [with_weight_decay(case, contract.weight_decay) for case in function_cases]
     inference = Inference(contract)
     if any(contract.has(function) for function in READERS):
-        of_functions = [case for case in cases if not case.given]
-        inference = infer(homework, name, contract, declaration["constants"], of_functions)
-    return assignment, cases, inference
+        inference = infer(homework, name, contract, declaration["constants"], function_cases)
+    return HomeworkRead(assignment, cases, function_cases, inference, declaration["places"])
+
+
+def function_places(
+    contract: Contract, places: Mapping[str, str], layouts: Sequence[ArrayLayout]
+) -> dict[str, str]:
+    """Quantity → function and line of the homework that give it, and its name of the array."""
+    both = "loss_and_gradients"
+    functions = {
+        "logits": "forward",
+        "loss": "loss" if contract.has("loss") else both,
+        "gradient": "gradients" if contract.has("gradients") else both,
+        "update": "update",
+    }
+    found: dict[str, str] = {}
+    for kind, function in functions.items():
+        if not contract.has(function):
+            continue
+        line = places.get(function, "")
+        place = f"{function}{', ' if line else ''}{line}"
+        if kind in ("logits", "loss"):
+            found |= dict.fromkeys((kind, f"{kind}/evaluation"), place)
+            continue
+        for layout in layouts:
+            name = "" if layout.name == layout.key else f", for {layout.name!r}"
+            found[f"{kind}/{layout.key}"] = f"{place}{name}"
+    return found
 
 
 def find_assignment(

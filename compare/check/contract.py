@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from compare.check.declared_loss import REDUCTIONS
 from experiments.errors import InputError
 
 # The names of losses in a homework, and PyTorch's classes.
@@ -98,7 +99,9 @@ class ArrayLayout:
                 array = array[None, :]
         return np.array(array, order="C")
 
-    def from_homework(self, array: np.ndarray, shape: tuple[int, ...], subject: str) -> np.ndarray:
+    def from_homework(
+        self, array: np.ndarray, shape: tuple[int, ...], subject: str, broadcast: bool = False
+    ) -> np.ndarray:
         """Copy an array of the homework into the reference's layout.
 
         A bias of shape (n,) may come back as (n,), (n, 1) or (1, n), whatever ``form`` is.
@@ -107,6 +110,8 @@ class ArrayLayout:
             array: The homework's array.
             shape: The shape of the reference's.
             subject: What the array is, as the subject of an error message.
+            broadcast: Whether one number may stand for all of a bias, as it does in
+                ``b - rate * db``.
 
         Raises:
             ReturnValueError: The array has another shape.
@@ -115,6 +120,8 @@ class ArrayLayout:
         vector = array.ndim < 2 or (array.ndim == 2 and 1 in array.shape)
         if len(shape) == 1 and array.size == shape[0] and vector:
             return array.reshape(shape)
+        if len(shape) == 1 and array.size == 1 and broadcast:
+            return np.full(shape, array.reshape(()))
         expected = shape[::-1] if self.form == ".T" else shape
         if len(shape) == 0 and array.size == 1:
             return array.reshape(())
@@ -194,6 +201,8 @@ class Contract:
         architecture: The name of a network, or None if the homework defines the network itself
             or does not say which it is.
         loss: A key of :data:`LOSS_CLASSES`.
+        reduction: A key of ``REDUCTIONS``.
+        weight_decay: λ of the penalty that its loss has.
         parameters: PARAMETERS as written (own name → entry), or None if the homework uses the
             reference's names.
         batches: The batch axis and the form of labels.
@@ -207,6 +216,8 @@ class Contract:
     batches: BatchLayout = field(default_factory=BatchLayout)
     attributes: dict[str, str] = field(default_factory=dict)
     functions: tuple[str, ...] = ()
+    reduction: str = "mean"
+    weight_decay: float = 0.0
 
     def has(self, function: str) -> bool:
         """Whether the homework defines the function."""
@@ -250,7 +261,17 @@ def read_contract(file: str, constants: Mapping[str, Any], functions: Iterable[s
     if "LOSS" in constants:
         loss = _choice(file, constants, "LOSS", tuple(LOSS_CLASSES), "")
     batches = BatchLayout(axis, bool(one_hot))
-    return Contract(architecture, loss, parameters, batches, attributes or {}, functions)
+    reduction = _choice(file, constants, "REDUCTION", tuple(REDUCTIONS), "mean")
+    return Contract(
+        architecture,
+        loss,
+        parameters,
+        batches,
+        attributes or {},
+        functions,
+        reduction,
+        _weight_decay(file, constants),
+    )
 
 
 def array_layouts(
@@ -293,6 +314,17 @@ def array_layouts(
             "network needs a name of yours."
         )
     return list(found.values())
+
+
+def _weight_decay(file: str, constants: Mapping[str, Any]) -> float:
+    value = constants.get("WEIGHT_DECAY", 0.0)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0 <= value < np.inf:
+        raise InputError(
+            f"{file}: WEIGHT_DECAY should be a number such as 0.01, the λ of ½ λ ΣW² in the loss, "
+            f"but is {_as_written(value)}."
+        )
+    return float(value)
 
 
 def _choice(

@@ -118,7 +118,9 @@ class ReturnParser:
                 f"{function} returned {item.in_words()} as the {noun} for {name}, not an array."
             )
         subject = f"the {noun} for {name} that {function} returned"
-        return layout.from_homework(item.array, self.shapes[key], subject)
+        return layout.from_homework(
+            item.array, self.shapes[key], subject, broadcast=noun == "gradient"
+        )
 
 
 def _number(value: ReturnValue, function: str) -> np.ndarray:
@@ -170,7 +172,11 @@ class FunctionEvaluation:
             try:
                 self._evaluate(case, observed, first=number == 0)
             except NoResultError as error:
-                observed.problem = _with_batch(case, str(error), number)
+                if case.other_size:
+                    observed.notes.append(not_for_this_size(case, str(error)))
+                    observed.values.clear()
+                else:
+                    observed.problem = _with_batch(case, str(error), number)
             except ProcessEndedError as error:
                 observed.problem = _with_batch(case, str(error), number)
                 return found
@@ -335,6 +341,15 @@ class FunctionEvaluation:
             ):
                 return True
         return False
+
+
+def not_for_this_size(case: Case, problem: str) -> str:
+    """What is said of a homework that is written for images of one size."""
+    height, width = case.inputs.shape[2:]
+    return (
+        f"The network takes images of {height} × {width} pixels, too, and was asked with them: "
+        f"{problem.rstrip('.')}. This does not count."
+    )
 
 
 def leave_out_own_statistics(

@@ -65,6 +65,7 @@ def write_golden(path: Path, golden: Golden) -> None:
                 "parameters": known,
                 "steps": len(case.update_gradients),
                 "large_logits": case.large_logits,
+                "other_size": case.other_size,
             }
         )
     header = {
@@ -130,4 +131,5 @@ def _case(number: int, description: dict[str, Any], arrays: Arrays) -> Case:
         parts["given"],
         arrays.get(f"{start}/evaluation"),
         large_logits=description.get("large_logits", False),
+        other_size=description.get("other_size", False),
     )

@@ -42,7 +42,12 @@ FUNCTIONS = {
     "network": ("params",),
     "architecture": ("nn",),
 }
-CONSTANTS = ("ARCHITECTURE", "LOSS", "PARAMETERS", "BATCH_AXIS", "ONE_HOT", "ATTRIBUTES")
+CONSTANTS = (
+    "ARCHITECTURE", "LOSS", "REDUCTION", "WEIGHT_DECAY", "PARAMETERS", "BATCH_AXIS", "ONE_HOT",
+    "ATTRIBUTES",
+)  # fmt: skip
+
+LAYER_METHODS = ("forward", "backward")
 
 # The characters of an exception's message that are shown, and the warnings of one call.
 MESSAGE_CHARACTERS = 300
@@ -124,6 +129,7 @@ class Homework:
             folder = (*package_folders(self._file, 0), self._file.parent)[0]
             self._definitions = Definitions(self._file, folder, CONSTANTS)
         self._names = vars(run_homework(self._source, tree, self._definitions))
+        result.details["homework_loaded"] = True
         if mapping is not None:
             public = {k: v for k, v in self._names.items() if not k.startswith("__")}
             source = read_source(Path(mapping))
@@ -138,9 +144,21 @@ class Homework:
         result.details["functions"] = [
             name for name in FUNCTIONS if callable(self._names.get(name))
         ]
+        result.details["places"] = {
+            name: self._place_of(self._names[name]) for name in result.details["functions"]
+        }
         result.details["not_callable"] = [
             name for name in FUNCTIONS if name in self._names and not callable(self._names[name])
         ]
+
+    def _place_of(self, function: Any) -> str:
+        """The line at which a function is defined, as ``line 45``; empty if nobody can tell."""
+        code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
+        if code is None or self._file is None:
+            return ""
+        if code.co_filename == str(self._file) and self._source is not None:
+            return self._source.line(code.co_firstlineno)
+        return f"line {code.co_firstlineno} of {Path(code.co_filename).name}"
 
     def _architecture(self, result: CallResult, _: Arrays) -> None:
         result.details["tree"] = record_architecture(self._function("architecture"))
@@ -189,6 +207,11 @@ class Homework:
         network = self._function("network")(_with_prefix("params/", arrays))
         self._layers = LayerObjects(network, flipped)
         result.details.update(self._layers.summary())
+        loss_layer = [] if self._layers.loss_layer is None else [self._layers.loss_layer]
+        result.details["places"] = [
+            {method: self._place_of(getattr(layer, method, None)) for method in LAYER_METHODS}
+            for layer in [*self._layers.layers, *loss_layer]
+        ]
 
     def _layer(self, result: CallResult, arrays: Arrays, **details: Any) -> None:
         assert self._layers is not None
@@ -347,6 +370,6 @@ def _as_json(value: Any) -> Any:
     """A constant as JSON, or its text if JSON cannot hold it."""
     if isinstance(value, Mapping):
         return {str(key): _as_json(item) for key, item in value.items()}
-    if isinstance(value, (str, bool, int)):
+    if isinstance(value, (str, bool, int, float)):
         return value
     return {"not_json": f"{value!r:.80}"}

@@ -29,6 +29,9 @@ from compare.parity.tolerances import (
     UNCHANGED_NEAR_ZERO,
 )
 
+# How the sentence about a loss begins that is larger than its logits allow.
+LARGE_LOSS = "The loss of"
+
 
 def violated_invariants(
     cases: Sequence[Case], observed: Sequence[Observed], assignment: Assignment
@@ -56,11 +59,12 @@ def _violated(case: Case, values: Arrays, assignment: Assignment) -> Iterator[tu
                 "forward returns numbers that sum to 1 in each row: these are probabilities, and "
                 "logits are expected, before the softmax.",
             )
-        elif loss is not None and np.isfinite(loss):
+        elif loss is not None and np.isfinite(loss) and case.loss_factor == 1:
             # A loss layer on its own gets the right logits, and forward may be another mode.
             other = case.given or case.evaluation is not None
             logits = case.expected.get("logits", logits) if other else logits
-            yield from _loss_above_bound(case, logits, float(loss))
+            if not case.weight_decay:
+                yield from _loss_above_bound(case, logits, float(loss))
     if cross_entropy:
         yield from _rows_of_the_gradient(values)
     if case.given:
@@ -77,7 +81,7 @@ def _loss_above_bound(case: Case, logits: np.ndarray, loss: float) -> Iterator[t
     if loss > most * (1 + INVARIANT) + INVARIANT:
         yield (
             "bound",
-            f"The loss of {len(logits)} rows is {loss:.4g}, more than these logits allow: each "
+            f"{LARGE_LOSS} {len(logits)} rows is {loss:.4g}, more than these logits allow: each "
             f"row costs at most ln {logits.shape[1]} and the distance of its logit from the "
             f"largest of its row, on average {most:.4g}. Are the rows normalised one by one?",
         )
@@ -104,7 +108,9 @@ def _last_bias(case: Case, values: Arrays) -> Iterator[tuple[str, str]]:
     gradient = values[f"gradient/{biases[-1]}"]
     if gradient.shape != case.expected["logits"].shape[1:]:
         return
-    left, size = abs(float(gradient.sum())), float(np.abs(gradient).sum())
+    right = case.expected.get(f"gradient/{biases[-1]}", gradient)
+    left = abs(float(gradient.sum()))
+    size = max(float(np.abs(gradient).sum()), float(np.abs(right).sum()))
     if left > INVARIANT * size:
         yield (
             "last bias",
@@ -187,7 +193,8 @@ def _inconsistent(
     function = "loss" if contract.has("loss") else "loss_and_gradients"
     if not contract.has(function) or "loss" not in values:
         return
-    if "loss" in failed and "logits" not in failed and independent:
+    as_pytorch = case.loss_factor == 1 and not case.weight_decay
+    if "loss" in failed and "logits" not in failed and independent and as_pytorch:
         each = [float(evaluation.value(function, one_row(case, i))["loss"]) for i in range(rows)]
         if not _close(np.mean(each), values["loss"]):
             yield (

@@ -34,7 +34,15 @@ USUAL_ATTRIBUTES = {
 
 # Where a layer keeps what its methods do not return, as in "Neural Networks from Scratch".
 OUTPUTS = ("output", "out", "outputs", "y", "loss")
-GRAD_INPUTS = ("dinputs", "dinput", "grad_input", "dx", "dX", "input_gradient")
+GRAD_INPUTS = (
+    "dinputs", "dinput", "d_inputs", "d_input", "grad_input", "grad_inputs", "dx", "dX",
+    "input_gradient", "input_grad",
+)  # fmt: skip
+# Other names of the two methods.
+METHODS = {
+    "forward": ("forward_pass", "forward_propagation", "forward_prop", "fprop", "feedforward"),
+    "backward": ("backward_pass", "backward_propagation", "backward_prop", "bprop", "backprop"),
+}
 
 # The names of the argument, or the attribute, that tells a layer whether it is training or not.
 MODE = re.compile(
@@ -91,10 +99,12 @@ class LayerObjects:
         if self.loss_layer is None and required_arguments(self.layers[-1], "forward") == 2:
             self.loss_layer = self.layers.pop()
             self.names = self.names[:-1]
+        self.layers = [with_usual_names(layer) for layer in self.layers]
+        self.loss_layer = with_usual_names(self.loss_layer)
         for layer in self.layers:
             if not hasattr(layer, "forward") or not hasattr(layer, "backward"):
                 raise TypeError(
-                    f"each layer needs forward(x) and backward(dout), but {type(layer).__name__} "
+                    f"each layer needs forward(x) and backward(dout), but {class_name(layer)} "
                     f"has no {'backward' if hasattr(layer, 'forward') else 'forward'}"
                 )
         self.switches = [
@@ -105,8 +115,8 @@ class LayerObjects:
         """The names and classes of the layers, and the class of the loss layer or None."""
         return {
             "names": self.names,
-            "classes": [type(layer).__name__ for layer in self.layers],
-            "loss": None if self.loss_layer is None else type(self.loss_layer).__name__,
+            "classes": [class_name(layer) for layer in self.layers],
+            "loss": None if self.loss_layer is None else class_name(self.loss_layer),
             "unknown_switches": [n for n, s in enumerate(self.switches) if s.unknown],
         }
 
@@ -227,7 +237,7 @@ class LayerObjects:
         """Run the loss layer forward and backward; on copies, unless a whole network is run."""
         layer = self.loss_layer
         logits = np.array(logits) if copies else logits
-        value = run_forward(layer, logits, np.array(targets))
+        value = loss_value(run_forward(layer, logits, np.array(targets)))
         match required_arguments(layer, "backward"):
             case 0:
                 gradient = run_backward(layer)
@@ -239,6 +249,48 @@ class LayerObjects:
                 dvalues = output if np.shape(output) == np.shape(logits) else np.array(logits)
                 gradient = run_backward(layer, dvalues, np.array(targets))
         return {"loss": value, "gradient": gradient}
+
+
+class RenamedMethods:
+    """A layer whose methods have other names, under the usual ones; all else is the layer's."""
+
+    def __init__(self, layer: Any, names: Mapping[str, str]) -> None:
+        object.__setattr__(self, "_renamed", (layer, names))
+
+    def __getattr__(self, name: str) -> Any:
+        layer, names = object.__getattribute__(self, "_renamed")
+        return getattr(layer, names.get(name, name))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(object.__getattribute__(self, "_renamed")[0], name, value)
+
+    def __dir__(self) -> list[str]:
+        return dir(object.__getattribute__(self, "_renamed")[0])
+
+
+def with_usual_names(layer: Any) -> Any:
+    """The layer, or one that has ``forward`` and ``backward`` where it calls them otherwise."""
+    names = {}
+    for method, others in METHODS.items():
+        other = next((n for n in others if callable(getattr(layer, n, None))), None)
+        if not hasattr(layer, method) and other is not None:
+            names[method] = other
+    return RenamedMethods(layer, names) if names else layer
+
+
+def class_name(layer: Any) -> str:
+    """The name of the class that the homework wrote."""
+    if type(layer) is RenamedMethods:
+        layer = object.__getattribute__(layer, "_renamed")[0]
+    return type(layer).__name__
+
+
+def loss_value(value: Any) -> Any:
+    """The loss, if it is one of several results, such as probabilities and loss."""
+    if not isinstance(value, (tuple, list)):
+        return value
+    numbers = [item for item in value if np.size(item) == 1]
+    return numbers[0] if len(numbers) == 1 else value
 
 
 class TrainingSwitch:
@@ -349,7 +401,7 @@ def _gradient(
     path = next((p for p in paths if _has(layer, p.removeprefix("-"))), None)
     if path is None:
         raise AttributeError(
-            f"{type(layer).__name__} keeps no gradient of its {key.rpartition('.')[2]} "
+            f"{class_name(layer)} keeps no gradient of its {key.rpartition('.')[2]} "
             f"under {', '.join(paths[:4])}"
             f"{'' if len(paths) <= 4 else ' or the like'}: name the attribute in ATTRIBUTES"
         )
@@ -369,7 +421,7 @@ def _result_or_attribute(layer: Any, method: str, result: Any, attributes: Seque
     name = next((n for n in attributes if getattr(layer, n, None) is not None), None)
     if name is None:
         raise TypeError(
-            f"{type(layer).__name__}.{method} returned None, and the layer has no "
+            f"{class_name(layer)}.{method} returned None, and the layer has no "
             f".{attributes[0]}; is a return missing?"
         )
     return getattr(layer, name)

@@ -18,7 +18,7 @@ import numpy as np
 import numpy_nn
 from compare.backends.protocol import Arrays
 from compare.check.contract import LOSS_CLASSES, ArrayLayout, Contract, ReturnValueError
-from compare.check.function_evaluation import NoResultError
+from compare.check.function_evaluation import NoResultError, not_for_this_size
 from compare.check.layer_classes import FLATTEN, USUAL_ATTRIBUTES
 from compare.check.result import Observed, add_notes
 from compare.check.return_values import CallResult, ReturnValue
@@ -51,6 +51,7 @@ class LayerEvaluation:
     """Evaluates the layer classes of one homework.
 
     Attributes:
+        places: Quantity → the class, method and line that give it; as empty as that.
         quantities: The quantities that its layers should give, in order; empty before
             :meth:`evaluate` and where ``network`` failed.
 
@@ -69,6 +70,7 @@ class LayerEvaluation:
     leaves: list[tuple[str, str]]
     quantities: dict[str, None] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
+    places: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # Layers whose argument of an unknown name means the opposite of what its default suggests.
@@ -84,7 +86,11 @@ class LayerEvaluation:
             try:
                 self._evaluate(case, observed)
             except (NoResultError, ReturnValueError, InputError) as error:
-                observed.problem = str(error)
+                if case.other_size:
+                    observed.notes.append(not_for_this_size(case, str(error)))
+                    observed.values.clear()
+                else:
+                    observed.problem = str(error)
             except ProcessEndedError as error:
                 observed.problem = str(error)
                 return found
@@ -106,7 +112,7 @@ class LayerEvaluation:
             The cases, with quantities such as ``gradient/network/0.weight``, and the homework's
             values for each; none of it if a layer cannot be run.
         """
-        several = [case for case in cases if len(case.inputs) > 1]
+        several = [case for case in cases if len(case.inputs) > 1 and not case.other_size]
         found: list[Observed] = []
         parameters = None
         for case in several:
@@ -273,6 +279,7 @@ class LayerEvaluation:
             self._modes_chosen = True
             network, matches = self._build(case)
         problems: list[str] = []
+        self._remember_places(network, matches)
         classes = dict(self.leaves)
         dropouts = [match for match in matches if self._is_dropout(match)]
         for match in matches:
@@ -300,6 +307,33 @@ class LayerEvaluation:
         logits = _array(result.value, "the last layer")
         shape = case.expected["logits"].shape
         observed.values["logits"] = self.contract.batches.from_homework(logits, shape, "the logits")
+
+    def _remember_places(self, network: dict[str, Any], matches: Sequence[LayerMatch]) -> None:
+        """Quantity → class, method and line of the homework that give it."""
+        if self.places:
+            return
+        own = {layout.key: layout.name for layout in self.layouts if layout.name != layout.key}
+
+        def place(index: int, own_class: str, method: str) -> str:
+            line = network["places"][index][method]
+            return f"{own_class}.{method}{', ' if line else ''}{line}"
+
+        for match in matches:
+            own_class = network["classes"][match.index]
+            forward = place(match.index, own_class, "forward")
+            backward = place(match.index, own_class, "backward")
+            self.places[f"activation/{match.modules[-1]}"] = forward
+            self.places[f"gradient/{match.modules[0]}.input"] = backward
+            for layout in self.layouts:
+                if layout.key.rpartition(".")[0] not in match.modules:
+                    continue
+                name = f", for {own[layout.key]!r}" if layout.key in own else ""
+                trainable = layout.key in self.trainable
+                where = f"{backward if trainable else forward}{name}"
+                self.places[f"{'gradient' if trainable else 'buffer'}/{layout.key}"] = where
+        if network["loss"] is not None:
+            self.places["loss"] = place(-1, network["loss"], "forward")
+            self.places["gradient/logits"] = place(-1, network["loss"], "backward")
 
     def _evaluate_layer(
         self, match: LayerMatch, own_class: str, case: Case, observed: Observed
@@ -448,7 +482,7 @@ def _gradient_of_logits(case: Case, loss: str) -> np.ndarray:
     """The gradient by the logits, for a network that has no loss of its own."""
     criterion = getattr(numpy_nn, LOSS_CLASSES[loss])()
     criterion(case.expected["logits"], case.targets)
-    return np.array(criterion.backward())
+    return case.loss_factor * np.array(criterion.backward())
 
 
 def _array(value: ReturnValue, subject: str) -> np.ndarray:

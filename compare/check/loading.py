@@ -7,6 +7,7 @@ topmost folder that belongs to its package.
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.machinery
 import importlib.util
 import sys
@@ -36,6 +37,10 @@ def run_homework(source: Source, tree: ast.Module, definitions: Definitions | No
         return run_file(source, tree, definitions=definitions)
     sys.path[:0] = [above]
     sys.path.append(own)
+    names = [folder.name for folder in folders]
+    whole = all((folder / "__init__.py").is_file() for folder in folders)
+    if definitions is None and whole and names[0] not in sys.modules:
+        return importlib.import_module(".".join([*names, source.path.stem]))
     packages = _make_packages(folders)
     package = packages[-1].__name__
     if definitions is None:

@@ -60,14 +60,18 @@ def constant_ratio(
         if found is None or right is None or found.shape != right.shape:
             continue
         size = np.broadcast_to(case.sizes[quantity], right.shape)
-        if not np.isfinite(found).all() or not (np.abs(right) > NOISE_SHARE * size).any():
+        if not np.isfinite(found).all():
+            return None
+        if not (np.abs(right) > NOISE_SHARE * size).any():
             continue
         factor = float(np.sum(found * right) / np.sum(right * right))
         allowed = float32_bound(0.0) if single else HOMEWORK
         if np.any(np.abs(found - factor * right) > allowed * size * max(1.0, abs(factor))):
             return None
         factors.append((case, factor))
-    if not factors or min(abs(factor) for _, factor in factors) < HOMEWORK:
+    if not factors or any(abs(factor) < HOMEWORK for _, factor in factors):
+        return None
+    if all(abs(factor - 1) < HOMEWORK for _, factor in factors):
         return None
     first, factor = factors[0]
     rows = len(first.inputs)

@@ -133,11 +133,9 @@ class Reference:
             return _largest(Stage(call.output, call.grad_input))
         state = step.before.of_module(call.name)
         if call.kind in MODULES:
-            sizes = module_sizes(
+            return module_sizes(
                 self.exact, call.name, call.kind, state, call.input, call.grad_output
             )
-            # ½ (1 + tanh(x/2)) is a right way, too, and loses the digits of a value near 0.
-            return replace(sizes, output=np.ones(())) if call.kind == "Sigmoid" else sizes
         return _largest(self.exact.stage(call.name, state, call.input, call.grad_output))
 
     def run_module(
@@ -146,10 +144,14 @@ class Reference:
         """One module under another output gradient: values, float32 values, sizes."""
         state = step.before.of_module(call.name)
         again = Call(call.name, call.kind, call.input, call.output, dy, call.grad_input)
+        sizes = self.stage_sizes(again, step)
+        if call.kind == "Sigmoid":
+            # ½ (1 + tanh(x/2)) is a right way, too, and loses the digits of a value near 0.
+            sizes = replace(sizes, output=np.ones(()), grad_input=np.abs(dy))
         return (
             self.exact.stage(call.name, state, call.input, dy),
             self.single.stage(call.name, state, call.input, dy),
-            self.stage_sizes(again, step),
+            sizes,
         )
 
     def updates(

@@ -81,6 +81,7 @@ class Check:
         expected_there: PyTorch's value at it.
         diagnosis: The named mistake, if one is found.
         ratio: By which factor every element differs, in words, if it is the same in all.
+        own: The place in the homework's code that gave it, in its own words, if that is known.
         shown_first_in: The key of the check in which this mistake shows first.
         accepted: Whether the instructor allows this mistake as a convention.
     """
@@ -95,6 +96,7 @@ class Check:
     expected_there: float = float("nan")
     diagnosis: Diagnosis | None = None
     ratio: str = ""
+    own: str = ""
     shown_first_in: str | None = None
     accepted: bool = False
 
@@ -321,6 +323,7 @@ def as_text(outcome: Outcome) -> str:
             f"  expected  {exact_number(first.expected_there)}",
             f"  found     {exact_number(first.found_there)}",
             f"  {distance(first)}",
+            *([f"  In your code: {first.own}."] if first.own else []),
         ]
     lines += mistake_sentences(outcome)
     lines += [f"Note: {note}" for note in result.notes if note != result.error]

@@ -41,9 +41,10 @@ def init_command(
     try:
         with Sandbox(homework, options.timeout_s, options.memory_mb) as sandbox:
             load_homework(sandbox, name, options)
-            assignment, cases, inference = read_homework(sandbox, name, options)
+            read = read_homework(sandbox, name, options)
     except ProcessEndedError as error:
         raise InputError(str(error)) from None
+    inference = read.inference
     if inference.ended is not None:
         raise InputError(str(inference.ended.observed.problem))
     if not any(inference.contract.has(function) for function in READERS):
@@ -51,7 +52,7 @@ def init_command(
             f"{name} defines none of {', '.join(READERS)}: of other code it cannot be found out "
             "how its arrays are meant."
         )
-    text = mapping_text(name, out, architecture, assignment, cases, inference)
+    text = mapping_text(name, out, architecture, read.assignment, read.function_cases, inference)
     if out is None:
         print(text, end="")
     else:
@@ -75,7 +76,7 @@ def mapping_text(
         out: The file to write, or None.
         architecture: The network, where the homework does not say it.
         assignment: What the homework computes.
-        cases: The cases that it is checked with.
+        cases: The cases that its functions are checked with.
         inference: What was found out.
     """
     contract = inference.contract
@@ -103,7 +104,7 @@ def _comment(name: str, cases: list[Case], inference: Inference) -> list[str]:
     """What was tried, and what came of it; look it over."""
     if not inference.calls:
         return [f"# All of this is what {name} declares."]
-    rows = len(small_case([case for case in cases if not case.given]).inputs)
+    rows = len(small_case(cases).inputs)
     came = "everything agreed with PyTorch."
     if inference.differing:
         came = f"PyTorch has other values of {', '.join(inference.differing)}."

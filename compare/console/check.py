@@ -54,6 +54,8 @@ def show_outcome(outcome: Outcome, console: Console | None = None, prints: bool 
         values.add_row("  found", Text(exact_number(first.found_there), "red"))
         console.print(values)
         _print(console, f"  {distance(first)}", indent="  ")
+        if first.own:
+            _print(console, f"  In your code: {first.own}.", indent="  ")
     for line in mistake_sentences(outcome):
         _print(console, line, indent="  ")
     for note in result.notes:

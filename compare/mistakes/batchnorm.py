@@ -94,6 +94,7 @@ def batch_norm(layer: Any) -> Iterator[Mistake]:
             f"the backward pass treats {words} as constant; {TERMS}",
             wrong_batch_norm(layer, mean_term=mean_term, variance_term=variance_term),
         )
+    yield from _pairs(layer)
     yield Mistake(
         "biased-variance",
         "running_var follows the biased variance, (N−1)/N of the expected; the running estimate "
@@ -111,6 +112,29 @@ def batch_norm(layer: Any) -> Iterator[Mistake]:
         f"{layer.momentum:g} is the weight of the new one: r ← (1 − m) r + m · batch",
         wrong_batch_norm(layer, momentum=lambda m: 1 - m),
     )
+
+
+def _pairs(layer: Any) -> Iterator[Mistake]:
+    """Several of them at once: each is common, and so are they together."""
+    kept = f"the running statistics keep {layer.momentum:g} of the old value and not of the new one"
+    biased = "running_var follows the biased variance"
+    reversed_momentum: dict[str, Any] = {"momentum": lambda m: 1 - m}
+    yield Mistake(
+        "momentum-reversed",
+        f"{kept}: r ← (1 − m) r + m · batch; besides, {biased}",
+        wrong_batch_norm(layer, running_ddof=0, **reversed_momentum),
+    )
+    for eps in EPSILONS:
+        if eps == layer.eps:
+            continue
+        words = f"ε is {eps:g} where {layer.eps:g} is specified; besides, "
+        cases: tuple[tuple[str, dict[str, Any]], ...] = (
+            (biased, {"running_ddof": 0}),
+            (kept, reversed_momentum),
+            (f"{biased}, and {kept}", {"running_ddof": 0, **reversed_momentum}),
+        )
+        for more, parts in cases:
+            yield Mistake("eps-outside-sqrt", words + more, wrong_batch_norm(layer, eps, **parts))
 
 
 BATCHNORM: Catalogue = {"BatchNorm1d": batch_norm, "BatchNorm2d": batch_norm}

@@ -36,6 +36,10 @@ class Case:
             ``mask/1`` says which values a Dropout of the homework kept.
         evaluation: The logits in evaluation mode, where that differs from training mode.
         tolerances: Quantity → how far it may be away, where that is not the usual.
+        other_size: Whether its images have another size than those of the other cases; a homework
+            may be written for theirs alone.
+        loss_factor: What the loss is times PyTorch's mean.
+        weight_decay: λ of a penalty ½ λ ΣW² that the loss has.
         large_logits: Whether all logits are near 1000, where exp overflows; a softmax is the same.
     """
 
@@ -50,6 +54,9 @@ class Case:
     evaluation: np.ndarray | None = None
     tolerances: dict[str, float] = field(default_factory=dict)
     large_logits: bool = False
+    other_size: bool = False
+    loss_factor: float = 1.0
+    weight_decay: float = 0.0
 
 
 @dataclass(frozen=True)

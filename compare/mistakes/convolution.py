@@ -65,7 +65,10 @@ def _output_size(padded: Array, kernel: tuple, stride: tuple) -> tuple[int, ...]
 
 
 def wrong_convolution(
-    kernel_of: Callable[[Array], Array], backward_too: bool, add: bool = True
+    kernel_of: Callable[[Array], Array],
+    backward_too: bool,
+    add: bool = True,
+    with_bias: bool = True,
 ) -> dict[str, Callable]:
     """A convolution with another kernel, or whose overlapping gradients overwrite each other."""
 
@@ -76,7 +79,7 @@ def wrong_convolution(
         windows = _windows(padded, kernel, stride, _output_size(padded, kernel, stride))
         self._for_backward = windows, padded, kernel, stride, padding
         y = np.einsum("nckmij,ockm->noij", windows, kernel_of(self.weight.data))
-        return y if self.bias is None else y + self.bias.data[:, None, None]
+        return y + self.bias.data[:, None, None] if self.bias is not None and with_bias else y
 
     def backward(self: Any, dy: Array) -> Array:
         windows, padded, kernel, stride, padding = self._for_backward
@@ -122,6 +125,12 @@ def convolution(layer: Any) -> Iterator[Mistake]:
             "transposed",
             "the kernel is square and is used with rows and columns exchanged",
             wrong_convolution(_transposed, True),
+        )
+    if layer.bias is not None:
+        yield Mistake(
+            "missing-bias",
+            "the bias of the convolution is not added: y = x ⋆ W + b, b for each output channel",
+            wrong_convolution(_as_it_is, False, with_bias=False),
         )
     yield Mistake(
         "pool-overwrite",

@@ -83,8 +83,18 @@ def linear(layer: Any) -> Iterator[Mistake]:
         weight=lambda dy, x: len(x) * (dy.T @ x),
         bias=lambda dy, x: len(x) * dy.sum(axis=0),
     )
+    if layer.bias is not None:
+        yield linear_mistake("missing-bias", MISSING_BIAS, forward=_forward_without_bias)
     if layer.in_features == layer.out_features:
         yield from _transposed()
+
+
+MISSING_BIAS = "the bias is not added: y = x Wᵀ + b"
+
+
+def _forward_without_bias(self: Any, x: Array) -> Array:
+    self._for_backward = x
+    return x @ self.weight.data.T
 
 
 def _transposed() -> Iterator[Mistake]:
@@ -138,6 +148,34 @@ def leaky(layer: Any) -> Iterator[Mistake]:
     )
 
 
+def relu(layer: Any) -> Iterator[Mistake]:
+    """Those of a slope, and derivatives from something else than the sign of the input."""
+    yield from leaky(layer)
+    for words, gradient in (
+        ("lets everything through", lambda dy, x: dy),
+        ("is taken where dy > 0", lambda dy, x: np.where(dy > 0, dy, 0)),
+        ("multiplies by x", lambda dy, x: dy * x),
+        ("multiplies by max(x, 0)", lambda dy, x: dy * np.maximum(x, 0)),
+        ("is 1 where x > 0 and does not multiply dy", lambda dy, x: (x > 0).astype(dy.dtype)),
+    ):
+        yield Mistake(
+            "relu-derivative",
+            f"the derivative of ReLU {words}: dx is dy where x > 0, and 0 elsewhere",
+            _relu_with(gradient),
+        )
+
+
+def _relu_with(gradient: Callable[[Array, Array], Array]) -> dict[str, Callable]:
+    def forward(self: Any, x: Array) -> Array:
+        self._for_backward = x
+        return np.maximum(x, 0)
+
+    def backward(self: Any, dy: Array) -> Array:
+        return gradient(dy, self._for_backward)
+
+    return {"forward": forward, "backward": backward}
+
+
 def _slopes(forward: float, backward: float, words: str) -> Mistake:
     return Mistake("wrong-slope", words, _activation(forward, backward))
 
@@ -154,4 +192,4 @@ def _activation(forward: float, backward: float, above: bool = False) -> dict[st
     return {"forward": wrong_forward, "backward": wrong_backward}
 
 
-LAYERS: Catalogue = {"Linear": linear, "ReLU": leaky, "LeakyReLU": leaky}
+LAYERS: Catalogue = {"Linear": linear, "ReLU": relu, "LeakyReLU": leaky}

@@ -12,7 +12,7 @@ from compare.mistakes.mistake import Catalogue, Mistake
 Array = np.ndarray
 
 # What is added to a probability, or held against it, before the logarithm.
-OFFSETS = (1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15)
+OFFSETS = (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15)
 
 
 def softmax(z: Array) -> Array:
@@ -106,6 +106,13 @@ def cross_entropy(_: Any) -> Iterator[Mistake]:
         )
         yield cross_entropy_mistake(code, explanation, gradient=gradient_of(wrong))
         yield cross_entropy_mistake(code, explanation, value=value_of(wrong))
+        for offset in OFFSETS:
+            yield cross_entropy_mistake(
+                code,
+                f"{explanation}; besides, {offset:g} is added to p before the logarithm",
+                _added_value(wrong, offset),
+                gradient_of(wrong),
+            )
     for offset in OFFSETS:
         gradient = _offset_gradient(offset)
         for words, shifted in (
@@ -132,6 +139,16 @@ def cross_entropy(_: Any) -> Iterator[Mistake]:
             gradient=gradient,
         )
     yield from _scaled(cross_entropy_mistake, mean_log_of_logits, difference_of_logits)
+    for words, wrong_gradient in (
+        ("the derivative of the softmax", _derivative_again),
+        ("p (1 − p)", _slope_again),
+    ):
+        yield cross_entropy_mistake(
+            "softmax-derivative-twice",
+            f"(p − t)/N is multiplied by {words} once more: it is the gradient by the logits "
+            "already",
+            gradient=wrong_gradient,
+        )
     twice = "softmax is applied before a cross-entropy that applies it again: pass the logits"
     yield cross_entropy_mistake(
         "double-softmax",
@@ -151,6 +168,26 @@ def cross_entropy(_: Any) -> Iterator[Mistake]:
     yield cross_entropy_mistake(
         "double-softmax", twice, value=lambda z, t: mean_log(softmax(softmax(z)), t)
     )
+
+
+def _derivative_again(z: Array, t: Array) -> Array:
+    """The derivative of a softmax applied to p − t."""
+    p = softmax(z)
+    g = difference(p, t)
+    return p * (g - (g * p).sum(axis=1, keepdims=True))
+
+
+def _slope_again(z: Array, t: Array) -> Array:
+    """The derivative of a sigmoid applied to p − t."""
+    p = softmax(z)
+    return difference(p, t) * p * (1 - p)
+
+
+def _added_value(
+    probabilities: Callable[[Array], Array], offset: float
+) -> Callable[[Array, Array], Any]:
+    """The mean of −log(p + offset) of other probabilities than the softmax's."""
+    return lambda z, t: mean_log(probabilities(z) + offset, t)
 
 
 def _added(offset: float) -> Callable[[Array], Array]:
@@ -270,19 +307,29 @@ def squared_error(_: Any) -> Iterator[Mistake]:
         "the loss has a factor ½: it is the mean of (y − t)² without it",
         value=lambda y, t: _squares(y, t) / 2,
     )
-    yield squared_error_mistake(
-        "half-squared-error",
-        "loss and gradient are those of ½ (y − t)², which belong together; PyTorch's mean of "
-        "(y − t)² has no ½",
-        value=lambda y, t: _squares(y, t) / 2,
-        gradient=lambda y, t: _twice_the_difference(y, t) / 2,
-    )
+    for words, factor in SQUARED_ERRORS:
+        yield squared_error_mistake(
+            "loss-convention",
+            f"loss and gradient are those of {words}, and belong together; PyTorch's loss is the "
+            "mean of (y − t)² over all elements",
+            scaled(factor, _squares),
+            scaled(factor, _twice_the_difference),
+        )
     yield squared_error_mistake(
         "half-mismatch",
         "the gradient is twice that of the mean of (y − t)²",
         gradient=lambda y, t: _twice_the_difference(y, t) * 2,
     )
     yield from _scaled_squares()
+
+
+# Other squared errors than PyTorch's that are right in themselves, and what they are times it.
+SQUARED_ERRORS: tuple[tuple[str, Callable[[Array], float]], ...] = (
+    ("½ the mean of (y − t)²", lambda y: 0.5),
+    ("the mean over the rows of Σ (y − t)²", lambda y: y.size / len(y)),
+    ("the mean over the rows of ½ Σ (y − t)²", lambda y: y.size / len(y) / 2),
+    ("½ the sum of (y − t)²", lambda y: y.size / 2),
+)
 
 
 def _scaled_squares() -> Iterator[Mistake]:
@@ -314,4 +361,87 @@ def _scaled_squares() -> Iterator[Mistake]:
     )
 
 
-LOSSES: Catalogue = {"CrossEntropyLoss": cross_entropy, "MSELoss": squared_error}
+def binary_mistake(
+    code: str,
+    explanation: str,
+    value: Callable[[Array, Array], Any] | None = None,
+    gradient: Callable[[Array, Array], Array] | None = None,
+) -> Mistake:
+    """A wrong binary cross-entropy from functions of (probabilities, targets); None is right."""
+    value = value or _mean_of_logs
+    gradient = gradient or _quotient
+
+    def forward(self: Any, p: Array, target: Array) -> Any:
+        self._for_backward = p, target
+        return value(p, target)
+
+    def backward(self: Any, grad_output: Any = 1.0) -> Array:
+        return gradient(*self._for_backward) * grad_output
+
+    return Mistake(code, explanation, {"forward": forward, "backward": backward})
+
+
+def _mean_of_logs(p: Array, t: Array, rest: Array | None = None) -> Any:
+    """−mean(t log p + (1 − t) log(1 − p)); another value may stand for 1 − p."""
+    return -np.mean(t * np.log(p) + (1 - t) * np.log(1 - p if rest is None else rest))
+
+
+def _quotient(p: Array, t: Array) -> Array:
+    return (p - t) / (p * (1 - p)) / p.size
+
+
+def binary_cross_entropy(_: Any) -> Iterator[Mistake]:
+    """Mistakes in a binary cross-entropy of probabilities."""
+    for offset in OFFSETS:
+        yield from _binary_offset(offset)
+    for code, words, factor in (
+        ("sum-not-mean", "is a sum over all elements, not their mean: divide", lambda p: p.size),
+        (
+            "sum-not-mean",
+            "is not divided by the batch size N: the loss is a mean, divide by N",
+            lambda p: len(p),
+        ),
+        ("divided-twice", "is divided by the batch size N twice", lambda p: 1 / len(p)),
+    ):
+        changed = scaled(factor, _mean_of_logs), scaled(factor, _quotient)
+        yield binary_mistake(code, f"the gradient {words}", gradient=changed[1])
+        yield binary_mistake(code, f"the loss {words}", *changed)
+        yield binary_mistake(code, f"the loss {words}", changed[0])
+    yield binary_mistake(
+        "sign-flip",
+        "the gradient of the loss has the wrong sign: with a sigmoid it is p − t by the logits",
+        gradient=lambda p, t: -_quotient(p, t),
+    )
+
+
+def _binary_offset(offset: float) -> Iterator[Mistake]:
+    """A constant added to p and 1 − p, or both held between it and 1 less it."""
+    code = "log-offset-mismatch"
+
+    def added(p: Array, t: Array) -> Any:
+        return _mean_of_logs(p + offset, t, 1 - p + offset)
+
+    def added_gradient(p: Array, t: Array) -> Array:
+        return ((1 - t) / (1 - p + offset) - t / (p + offset)) / p.size
+
+    def clipped(p: Array, t: Array) -> Any:
+        return _mean_of_logs(np.clip(p, offset, 1 - offset), t)
+
+    def clipped_gradient(p: Array, t: Array) -> Array:
+        kept = np.clip(p, offset, 1 - offset)
+        return (kept - t) / (kept * (1 - kept)) / p.size
+
+    for words, value, gradient in (
+        (f"{offset:g} is added to p and 1 − p", added, added_gradient),
+        (f"p is held between {offset:g} and 1 − {offset:g}", clipped, clipped_gradient),
+    ):
+        yield binary_mistake(code, f"{words} before the logarithm of the loss", value)
+        yield binary_mistake(code, f"{words}, in the loss and in its gradient", value, gradient)
+        yield binary_mistake(code, f"{words} in the gradient", gradient=gradient)
+
+
+LOSSES: Catalogue = {
+    "CrossEntropyLoss": cross_entropy,
+    "MSELoss": squared_error,
+    "BCELoss": binary_cross_entropy,
+}

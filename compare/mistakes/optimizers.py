@@ -12,6 +12,10 @@ from compare.mistakes.mistake import Catalogue, Mistake
 Array = np.ndarray
 
 
+# Values of ε that stand in books and libraries.
+EPSILONS = (0.0, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12)
+
+
 class Slot(NamedTuple):
     """One parameter in one update: its number, value, gradient, and the optimizer's state of it."""
 
@@ -46,6 +50,7 @@ def update_mistake(
 def _memory(state: dict[str, Any]) -> dict[str, Any]:
     """The right optimizer's state of a parameter, to go on from."""
     names = {"step": "t", "exp_avg": "m", "exp_avg_sq": "v", "momentum_buffer": "buffer"}
+    names |= {"square_avg": "v", "sum": "s"}
     return {
         names[key]: int(value) if key == "step" else np.array(value)
         for key, value in state.items()
@@ -61,6 +66,7 @@ def wrong_adam(
     step: Callable[[int, int], int] = lambda t, number: t,
     coupled: bool = True,
     decay: Callable[[bool], bool] = lambda is_weight: True,
+    reset: bool = False,
 ) -> Callable[[dict[str, Any], Slot], Array]:
     """Adam with any of its parts changed."""
 
@@ -76,8 +82,9 @@ def wrong_adam(
         memory = slot.memory
         memory["t"] = memory.get("t", 0) + 1
         t = step(memory["t"], slot.number)
-        m = memory["m"] = beta1 * memory.get("m", 0.0) + (1 - beta1) * g
-        v = memory["v"] = beta2 * memory.get("v", 0.0) + (1 - beta2) * g * g
+        m, v = (0.0, 0.0) if reset else (memory.get("m", 0.0), memory.get("v", 0.0))
+        m = memory["m"] = beta1 * m + (1 - beta1) * g
+        v = memory["v"] = beta2 * v + (1 - beta2) * g * g
         with np.errstate(all="ignore"):
             m_hat = m / (1 - beta1**t) if first else m
             v_hat = v / (1 - beta2**t) if second else v
@@ -115,19 +122,44 @@ def adam(optimizer: Any) -> Iterator[Mistake]:
         "ε is added to √v before the correction",
         denominator="before correction",
     )
-    for eps in (0.0, 1e-4, 1e-5, 1e-6, 1e-7, 1e-9, 1e-10, 1e-12):
+    for eps in EPSILONS:
         if eps != group["eps"]:
+            words = f"ε is {eps:g} where {group['eps']:g} is specified"
+            yield wrong("adam-eps-placement", words, eps=eps)
             yield wrong(
                 "adam-eps-placement",
-                f"ε is {eps:g} where {group['eps']:g} is specified",
+                f"{words}, and is added to √v before the correction",
+                eps=eps,
+                denominator="before correction",
+            )
+            yield wrong(
+                "adam-eps-placement", f"{words}, inside the root", eps=eps, denominator="inside"
+            )
+            yield wrong(
+                "no-bias-correction",
+                f"the moments m and v are not corrected; besides, {words}",
+                first=False,
+                second=False,
                 eps=eps,
             )
+    for words, t in (("and so does t", 1), ("while t goes on", 0)):
+        yield wrong(
+            "moments-reset",
+            f"the moments begin at 0 in every update, {words}",
+            reset=True,
+            step=(lambda t, number: 1) if t else (lambda t, number: t),
+        )
     for words, step in (
         ("t begins at 2", lambda t, number: t + 1),
         ("t begins at 0", lambda t, number: t - 1),
         ("t stays 1", lambda t, number: 1),
     ):
         yield wrong("adam-step-count", words, step=step)
+    yield wrong(
+        "adam-step-count",
+        "t counts each parameter and begins at 2",
+        step=lambda t, number: (t - 1) * len(group["params"]) + number + 2,
+    )
     count = len(group["params"])
     yield wrong(
         "adam-step-count",
@@ -190,4 +222,66 @@ def _decaying(decayed: Callable[[Slot], bool]) -> Callable[[dict[str, Any], Slot
     return update
 
 
-OPTIMIZERS: Catalogue = {"Adam": adam, "AdamW": adam, "SGD": sgd}
+def rmsprop(optimizer: Any) -> Iterator[Mistake]:
+    """Mistakes in RMSprop: v ← α v + (1 − α) g², θ ← θ − lr · g / (√v + ε)."""
+    group = optimizer.param_groups[0]
+    if group["centered"] or group["momentum"] or group["weight_decay"]:
+        return
+
+    def mean_of_squares(slot: Slot) -> Array:
+        alpha = group["alpha"]
+        v = slot.memory["v"] = alpha * slot.memory.get("v", 0.0) + (1 - alpha) * slot.g**2
+        return v
+
+    yield from _other_epsilons(group, mean_of_squares, "√v + ε", "RMSprop")
+
+
+def adagrad(optimizer: Any) -> Iterator[Mistake]:
+    """Mistakes in AdaGrad: s ← s + g², θ ← θ − lr · g / (√s + ε)."""
+    group = optimizer.param_groups[0]
+    if group["lr_decay"] or group["weight_decay"]:
+        return
+
+    def sum_of_squares(slot: Slot) -> Array:
+        first = slot.memory.get("s", group["initial_accumulator_value"])
+        s = slot.memory["s"] = first + slot.g**2
+        return s
+
+    yield from _other_epsilons(group, sum_of_squares, "√s + ε", "AdaGrad")
+
+
+def _other_epsilons(
+    group: dict[str, Any], squares: Callable[[Slot], Array], right: str, name: str
+) -> Iterator[Mistake]:
+    """ε inside the root, or another ε, in θ ← θ − lr · g / (√… + ε)."""
+
+    def update(eps: float, inside: bool) -> Callable[[dict[str, Any], Slot], Array]:
+        def updated(settings: dict[str, Any], slot: Slot) -> Array:
+            v = squares(slot)
+            with np.errstate(all="ignore"):
+                root = np.sqrt(v + eps) if inside else np.sqrt(v) + eps
+                return slot.p - settings["lr"] * slot.g / root
+
+        return updated
+
+    for eps in (group["eps"], *EPSILONS):
+        words = "" if eps == group["eps"] else f"ε is {eps:g} where {group['eps']:g} is specified"
+        for inside in (True, False):
+            if not words and not inside:
+                continue
+            stands = "ε stands inside the root" if inside else ""
+            yield update_mistake(
+                "optimizer-eps-placement",
+                f"{', and '.join(filter(None, (words, stands)))}: {name} divides by {right}",
+                group,
+                update(eps, inside),
+            )
+
+
+OPTIMIZERS: Catalogue = {
+    "Adam": adam,
+    "AdamW": adam,
+    "SGD": sgd,
+    "RMSprop": rmsprop,
+    "Adagrad": adagrad,
+}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -34,6 +35,8 @@ class Penalty:
         weights_only: Whether biases are left out.
         only: The one parameter that it is about; None where it is about all.
         seen: What there is of the loss and of gradients to say something about: both, or one.
+        rows: The rows of the batch that λ is for; it is divided by the rows of each batch. 0 if
+            it is the same for all.
     """
 
     loss: float
@@ -41,34 +44,54 @@ class Penalty:
     weights_only: bool
     only: str | None = None
     seen: frozenset[str] = frozenset({"loss", "gradient"})
-    code: str = "l2-missing-in-gradient"
+    rows: int = 0
+
+    @property
+    def belongs_together(self) -> bool:
+        """Whether the gradients have the derivative of what the loss has."""
+        return self.loss == self.gradient and self.only is None
+
+    @property
+    def code(self) -> str:
+        """Of a penalty that belongs together, and of one that does not."""
+        return "l2-penalty" if self.belongs_together else "l2-missing-in-gradient"
 
     @property
     def explanation(self) -> str:
         """What was measured."""
-        in_loss = f"the loss has a penalty of ½ · {self.loss:.6g} · ΣW²"
         formula = "the derivative of ½λΣW² is λW"
         not_asked_for = "nobody asked for a penalty"
+        in_loss = f"the loss has a penalty of ½ · {self._number(self.loss)} · ΣW²"
+        in_gradient = f"{self._number(self.gradient)} · W"
+        if self.belongs_together:
+            return (
+                f"{in_loss} and each weight gradient {in_gradient}, which belong together; but "
+                f"{not_asked_for}"
+            )
         if self.gradient == 0:
             other = "that no gradient has" if "gradient" in self.seen else f"and {not_asked_for}"
             return f"{in_loss} {other}: {formula}"
         without = "that the loss does not have" if "loss" in self.seen else f"and {not_asked_for}"
         if self.only is not None:
-            return f"the gradient of {self.only} has {self.gradient:.6g} · W {without}: {formula}"
+            return f"the gradient of {self.only} has {in_gradient} {without}: {formula}"
         if self.loss == 0:
-            return f"each weight gradient has {self.gradient:.6g} · W {without}"
-        return f"{in_loss}, and each gradient {self.gradient:.6g} · W: {formula}"
+            return f"each weight gradient has {in_gradient} {without}"
+        return f"{in_loss}, and each gradient {in_gradient}: {formula}"
 
-    def add_to(self, answer: Arrays, parameters: Arrays) -> None:
-        """Add the penalty to the values of the right network."""
+    def _number(self, value: float) -> str:
+        return f"{value * self.rows:.6g}/N" if self.rows else f"{value:.6g}"
+
+    def add_to(self, answer: Arrays, parameters: Arrays, rows: int) -> None:
+        """Add the penalty to the values of the right network, for a batch of so many rows."""
+        share = self.rows / rows if self.rows else 1.0
         for name, gradient in list(answer.items()):
             key = name.removeprefix("gradient/")
             if key == name or key not in parameters or self.only not in (None, key):
                 continue
             if _penalised(parameters[key], self.weights_only):
-                answer[name] = gradient + self.gradient * parameters[key]
-                if self.loss:
-                    penalty = self.loss / 2 * np.sum(parameters[key] ** 2)
+                answer[name] = gradient + share * self.gradient * parameters[key]
+                if self.loss and "loss" in answer:
+                    penalty = share * self.loss / 2 * np.sum(parameters[key] ** 2)
                     answer["loss"] = answer["loss"] + penalty
 
 
@@ -85,7 +108,7 @@ def penalties(cases: Sequence[Case], answers: Sequence[Arrays]) -> Iterator[Pena
     least = tolerances.LEAST_PENALTY
     seen = frozenset(key.partition("/")[0] for key in answer)
     names = [k for k in case.parameters if f"gradient/{k}" in case.expected]
-    for weights_only in (True, False):
+    for weights_only, rows in product((True, False), (0, len(case.inputs))):
         weights = [case.parameters[n] for n in names]
         squares = sum(np.sum(w**2) for w in weights if _penalised(w, weights_only))
         if not squares:
@@ -104,10 +127,14 @@ def penalties(cases: Sequence[Case], answers: Sequence[Arrays]) -> Iterator[Pena
             mismatched = abs(in_loss - gradient) > least * max(
                 abs(in_loss), abs(gradient), tolerances.LEAST_PENALTY_SCALE
             )
-            if mismatched and (abs(in_loss) > least or abs(gradient) > least):
-                if abs(in_loss) < tolerances.LEAST_PENALTY_IN_LOSS:
-                    yield Penalty(0.0, gradient, weights_only, seen=seen)
-                yield Penalty(in_loss, gradient, weights_only, seen=seen)
+            if abs(in_loss) <= least and abs(gradient) <= least:
+                continue
+            if not mismatched:
+                yield Penalty(in_loss, in_loss, weights_only, None, seen, rows)
+                continue
+            if abs(in_loss) < tolerances.LEAST_PENALTY_IN_LOSS:
+                yield Penalty(0.0, gradient, weights_only, None, seen, rows)
+            yield Penalty(in_loss, gradient, weights_only, None, seen, rows)
     for name in names:
         weight = case.parameters[name]
         squares = max(float(np.sum(weight**2)), tolerances.LEAST_SQUARES)

@@ -51,6 +51,12 @@ MOST = 5
 PATIENCE_S = 60.0
 
 
+# Mistakes that are a constant factor, explained by what PyTorch's mean is.
+FACTORS = (
+    "sum-not-mean", "divided-twice", "divided-by-classes", "half-mismatch", "loss-convention",
+)  # fmt: skip
+
+
 class Candidate(NamedTuple):
     """A mistake with the places where it may be."""
 
@@ -277,6 +283,15 @@ class Network:
         A layer class that is written once has its mistake in every place where it stands; where
         each layer is written out, one may have it alone.
         """
+        # Where the loss is declared to be another, factors are no mistakes of those names.
+        allowed = () if cases[0].loss_factor == 1 else FACTORS
+        for candidate in self._all_candidates(cases, found):
+            if candidate.mistake.code not in allowed:
+                yield candidate
+
+    def _all_candidates(
+        self, cases: Sequence[Case], found: Sequence[Arrays]
+    ) -> Iterator[Candidate]:
         taken = {place for candidate in self._kept for place in candidate.places}
         free = [(place, target) for place, target in self.targets() if place not in taken]
         classes = dict.fromkeys(type(target).__name__ for _, target in free)
@@ -329,8 +344,14 @@ class Network:
         self.model.load_state_dict(case.parameters)
         self.model.zero_grad()
         found = self._layers_alone(case) if case.given else self._whole(case)
+        for key in found if case.loss_factor != 1 else ():
+            if key in ("loss", "gradient/logits") or ("gradient/" in key and not case.given):
+                found[key] = case.loss_factor * found[key]
+        if case.weight_decay:
+            declared = Penalty(case.weight_decay, case.weight_decay, weights_only=True)
+            declared.add_to(found, case.parameters, len(case.inputs))
         if self.penalty is not None:
-            self.penalty.add_to(found, case.parameters)
+            self.penalty.add_to(found, case.parameters, len(case.inputs))
         if self.optimizer is not None and case.update_gradients:
             found |= self._updates(case)
         return found

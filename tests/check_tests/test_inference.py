@@ -94,7 +94,7 @@ def find(file: Path, **options) -> Inference:
     """What is found about a file, without the check."""
     homework = Homework(file=file)
     load_homework(homework, file.name, Options(**options))
-    return read_homework(homework, file.name, Options(**options))[2]
+    return read_homework(homework, file.name, Options(**options)).inference
 
 
 def layout(contract: Contract) -> tuple:

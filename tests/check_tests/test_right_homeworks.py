@@ -166,3 +166,108 @@ def test_a_list_of_layers_without_its_flatten(columns, tmp_path):
     outcome = check_in_process(file)
     assert outcome.status == 0, as_text(outcome)
     assert "gradient/network/0.weight" in {check.key for check in outcome.result.checks}
+
+
+def strided(convolution: str) -> str:
+    """A convolution of stride 2 that 9 × 9 and 10 × 10 fit."""
+    homework = right_homework("cnn", "mse", columns=False, functions=True, seed=0)
+    start = homework.text.index("LAYERS = ")
+    end = homework.text.index("SIGMOID, ")
+    layers = "[('Conv2d', (2, 3, 3, 2, 1)), ('Flatten', ()), ('Linear', (75, 5))]"
+    names = "{'W0': '0.weight', 'b0': '0.bias', 'W2': '2.weight', 'b2': '2.bias'}"
+    text = f"{homework.text[:start]}LAYERS = {layers}\nPARAMETERS = {names}\n{homework.text[end:]}"
+    start, end = text.index("    def f(self, x):\n        p, k ="), text.index("class MaxPool2d")
+    return text[:start] + convolution + text[end:]
+
+
+PAD = "        self.x = np.pad"
+CONVOLUTION = """    def f(self, x):
+        self.x = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
+        h, w = (x.shape[2] - 1) // 2 + 1, (x.shape[3] - 1) // 2 + 1
+        out = np.zeros((len(x), len(self.W), h, w))
+        for i in range(h):
+            for j in range(w):
+                part = self.x[:, :, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
+                out[:, :, i, j] = np.einsum("nckl,ockl->no", part, self.W)
+        return out + self.bias[:, None, None]
+
+    def b(self, dy):
+        self.dW, dx = np.zeros_like(self.W), np.zeros_like(self.x)
+        self.db = dy.sum(axis=(0, 2, 3)).reshape(self.bias_shape)
+        for i in range(dy.shape[2]):
+            for j in range(dy.shape[3]):
+                here = np.s_[:, :, 2 * i : 2 * i + 3, 2 * j : 2 * j + 3]
+                self.dW += np.einsum("no,nckl->ockl", dy[:, :, i, j], self.x[here])
+                dx[here] += np.einsum("no,ockl->nckl", dy[:, :, i, j], self.W)
+        return dx[:, :, 1:-1, 1:-1]
+
+
+"""
+
+
+def test_images_of_another_size(tmp_path):
+    file = tmp_path / "homework.py"
+    file.write_text(strided(CONVOLUTION))
+    outcome = check_in_process(file)
+    assert (outcome.status, outcome.result.notes) == (0, ()), as_text(outcome)
+    # It forgets the last column where there is an odd number of them.
+    odd = "        x = x * (np.arange(x.shape[3]) < x.shape[3] // 2 * 2)\n"
+    file.write_text(strided(CONVOLUTION.replace(PAD, odd + PAD)))
+    outcome = check_in_process(file)
+    assert outcome.status == 1
+
+
+def test_a_homework_for_images_of_one_size(tmp_path):
+    file = tmp_path / "homework.py"
+    one = "        x = x.reshape(-1, 2, 9, 9)\n"
+    file.write_text(strided(CONVOLUTION.replace(PAD, one + PAD)))
+    outcome = check_in_process(file)
+    assert outcome.status == 0, as_text(outcome)
+    (note,) = outcome.result.notes
+    assert note.startswith("The network takes images of ")
+    assert "raised ValueError" in note
+    assert note.endswith("This does not count.")
+
+
+def test_a_stride_that_has_to_divide(tmp_path):
+    """People refuse what leaves a rest; PyTorch leaves it out."""
+    file = tmp_path / "homework.py"
+    rest = "        assert (x.shape[2] - 1) % 2 == 0 and (x.shape[3] - 1) % 2 == 0\n"
+    file.write_text(strided(CONVOLUTION.replace(PAD, rest + PAD)))
+    outcome = check_in_process(file)
+    assert outcome.status == 0, as_text(outcome)
+
+
+CLIPPED = """
+import numpy as np
+LOSS = "bce"
+PARAMETERS = {"W": "0.weight.T", "b": "0.bias"}
+def architecture(nn):
+    return nn.Sequential(nn.Linear(7, 1), nn.Sigmoid())
+def loss_and_gradients(P, x, y):
+    p = 1 / (1 + np.exp(-(x @ P["W"] + P["b"])))
+    d = (p - y) / len(y)
+    return -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p)), {"W": x.T @ d, "b": d.sum(axis=0)}
+"""
+
+
+@pytest.mark.parametrize("least", [1e-4, 1e-7])
+def test_a_clipped_probability(least, tmp_path):
+    file = tmp_path / "homework.py"
+    file.write_text(CLIPPED)
+    assert check_in_process(file).status == 0
+    clip = f"    p = np.clip(p, {least}, 1 - {least})\n    return -np.mean"
+    file.write_text(CLIPPED.replace("    return -np.mean", clip))
+    outcome = check_in_process(file)
+    assert outcome.status == 1
+    assert outcome.result.first_divergence.key == "loss"
+    assert "log-offset-mismatch" in as_text(outcome)
+
+
+def test_an_offset_in_a_binary_cross_entropy(tmp_path):
+    file = tmp_path / "homework.py"
+    text = CLIPPED.replace("np.log(p)", "np.log(p + 1e-7)")
+    file.write_text(text.replace("np.log(1 - p)", "np.log(1 - p + 1e-7)"))
+    assert "Mistake: log-offset-mismatch." in as_text(check_in_process(file))
+    file.write_text(CLIPPED.replace("d = (p - y) / len(y)", "d = p - y"))
+    assert "Mistake: sum-not-mean." in as_text(check_in_process(file))

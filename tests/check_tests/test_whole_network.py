@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from planted.in_process import check_in_process
 
 from compare.check.result import as_text
 from compare.check.scoring import marks
@@ -129,3 +130,51 @@ def test_a_second_size_of_the_batch(check) -> None:
     assert outcome.status == 2
     assert "raised ValueError at line 1" in outcome.result.error
     assert outcome.result.error.endswith("(with 3 rows).")
+
+
+OTHER_NAMES = [
+    (r"def forward\(self, x\)", "def forward_pass(self, x)"),
+    (r"def forward\(self, x, t", "def forward_pass(self, x, t"),
+    (r"def backward\(", "def backward_pass("),
+]
+
+
+def test_methods_with_other_names(tmp_path) -> None:
+    text = RIGHT
+    for pattern, new in OTHER_NAMES:
+        text = re.sub(pattern, new, text)
+    assert "def forward(self, x)" not in text
+    file = tmp_path / "homework.py"
+    file.write_text(text)
+    outcome = check_in_process(file)
+    assert outcome.status == 0, as_text(outcome)
+    file.write_text(text.replace("self.db = dout.sum(axis=0)", "self.db = dout.mean(axis=0)"))
+    assert check_in_process(file).result.first_divergence.key == "gradient/3.bias"
+
+
+def test_a_loss_beside_the_probabilities(check) -> None:
+    outcome = check(
+        ("        return -np.log(self.y[np.arange(len(t)), t]).mean()",
+         "        return self.y, -np.log(self.y[np.arange(len(t)), t]).mean()"),
+        text=RIGHT,
+    )  # fmt: skip
+    assert outcome.status == 0, as_text(outcome)
+
+
+def test_the_gradient_of_the_input_in_an_attribute(check) -> None:
+    outcome = check(
+        ("        self.db = dout.sum(axis=0)\n        return dout @ self.W.T",
+         "        self.db = dout.sum(axis=0)\n        self.d_inputs = dout @ self.W.T"),
+        text=RIGHT,
+    )  # fmt: skip
+    assert outcome.status == 0, as_text(outcome)
+
+
+def test_the_place_is_said_in_the_homeworks_own_words(check) -> None:
+    wrong = ("self.db = dout.sum(axis=0)", "self.db = dout.mean(axis=0)")
+    first = check(wrong, text=RIGHT).result.first_divergence
+    line = RIGHT.split("\n").index("    def backward(self, dout):") + 1
+    assert first.own == f"Affine.backward, line {line}, for 'b2'"
+    assert f"  In your code: Affine.backward, line {line}, for 'b2'." in as_text(
+        check(wrong, text=RIGHT)
+    )

@@ -36,14 +36,17 @@ def outcome(
 def options_for(base: str, code: str) -> Options:
     if base != "softmax":
         return Options()
+    if code == "optimizer-eps-placement":
+        return Options(optimizer="RMSprop", settings={"lr": 1e-3, "alpha": 0.999})
     settings = {"lr": 1e-3} | ({"weight_decay": 0.01} if code == "decay-coupling" else {})
     return Options(optimizer="Adam", settings=settings)
 
 
 def test_every_mistake_is_planted_in_a_layer_and_in_a_homework():
     assert set(NAMED) == set(MEANING)
-    # In a training no logit is near 1000, where the softmax overflows.
-    assert {code for _, _, code in LAYERS.values()} == set(MEANING) - {"softmax-overflow"}
+    # In the recorded step no logit is near 1000, no bias other than 0, and the optimizer is Adam.
+    alone = {"softmax-overflow", "missing-bias", "optimizer-eps-placement", "l2-penalty"}
+    assert {code for _, _, code in LAYERS.values()} == set(MEANING) - alone
 
 
 @pytest.mark.parametrize(
@@ -141,9 +144,9 @@ def said(found) -> str:
 
 
 def test_a_half_in_both_directions_is_not_said_to_be_in_one(tmp_path):
-    base, changes, _ = NAMED["half-squared-error"]
+    base, changes, _ = NAMED["loss-convention"]
     sentence = said(outcome(tmp_path, base, changes))
-    assert "half-squared-error" in sentence
+    assert "loss-convention" in sentence
     assert "does not have" not in sentence
     assert "lacks" not in sentence
 
@@ -190,3 +193,44 @@ def test_a_factor_is_said_whether_it_has_a_name_or_not(tmp_path):
     assert said(outcome(tmp_path, base, thrice)).startswith(
         "Every gradient is exactly 3 times the right one."
     )
+
+
+def test_one_number_for_all_gradients_of_a_bias(tmp_path):
+    """``b -= rate * np.sum(d)`` works, and so nobody notices."""
+    found = outcome(tmp_path, "softmax", [('"b3": d.sum(axis=0)', '"b3": d.sum() + 1e-3')])
+    assert found.status == 1
+    assert found.result.first_divergence.key == "gradient/4.bias"
+    summed = outcome(tmp_path, "softmax", [("a1.T @ d, d.sum(axis=0)", "a1.T @ d, d.sum()")])
+    assert said(summed).startswith(
+        "Mistake: missing-bias-gradient. The bias gradient is the sum over"
+    )
+
+
+def test_a_factor_of_one_is_no_factor(tmp_path):
+    base, changes, _ = NAMED["softmax-overflow"]
+    assert "times the right one" not in said(outcome(tmp_path, base, changes))
+
+
+PER_BATCH = [
+    ("return -np.mean(np.log(p[np.arange(len(y)), y]))",
+     "return -np.mean(np.log(p[np.arange(len(y)), y])) + 0.05 / len(y) * sum("
+     'np.sum(params[k] ** 2) for k in ("W1", "W2", "W3"))'),
+]  # fmt: skip
+BOTH = [
+    *PER_BATCH,
+    ("    return grads",
+     '    return {k: g + 0.1 / len(y) * params[k] * (k[0] == "W") for k, g in grads.items()}'),
+]  # fmt: skip
+
+
+def test_a_penalty_that_is_divided_by_the_rows(tmp_path):
+    missing = outcome(tmp_path, "softmax", PER_BATCH)
+    assert (
+        "the loss has a penalty of ½ · 0.1/N · ΣW² that no gradient has".lower()
+        in said(missing).lower()
+    )
+    both = outcome(tmp_path, "softmax", BOTH)
+    assert "Mistake: l2-penalty." in said(both)
+    assert "each weight gradient 0.1/N · W, which belong together" in said(both)
+    # A loss that is larger than its logits allow has a reason: nobody asks for another.
+    assert not any("normalised" in sentence for sentence in both.result.invariants)

@@ -11,6 +11,7 @@ from planted.layers import (
     AlwaysFirst,
     Decaying,
     Flipped,
+    Forgetful,
     LargerEpsilon,
     NoBias,
     Penalised,
@@ -40,6 +41,10 @@ def image_net(nn):
     )
 
 
+def relu_net(nn):
+    return nn.Sequential(nn.Linear(12, 6), nn.ReLU(), nn.Linear(6, 5))
+
+
 def dropout_net(nn):
     return nn.Sequential(nn.Linear(12, 6), nn.Tanh(), nn.Dropout(0.3), nn.Linear(6, 5))
 
@@ -54,13 +59,16 @@ def nested(nn):
     )
 
 
+NETWORKS = {"image": image_net, "dropout": dropout_net, "nested": nested, "relu": relu_net}
+
+
 def step_with(planted: type | None, place: str, steps: int = 1, **settings: float):
     """The last of some recorded steps with a mistake planted, and what failed."""
     net, _, place = place.rpartition("/")
     place = "optimizer" if place == "update" else place
     algorithm = "Adam" if place == "optimizer" else "SGD"
     model_spec = ModelSpec(
-        {"image": image_net, "dropout": dropout_net, "nested": nested}.get(net, small_bn_mlp),
+        NETWORKS.get(net, small_bn_mlp),
         loss="MSELoss" if net == "squared" else "CrossEntropyLoss",
         algorithm=algorithm,
         settings=SETTINGS[algorithm] | settings,
@@ -101,8 +109,8 @@ class OddStep(numpy_nn.optim.Adam):
 
 
 # A stage knows nothing of the steps before it; an optimizer does, through its state, and of a wrong
-# count of steps the first step knows nothing.
-RUNS = [(planted, 1) for planted in PLANTED if planted is not AlwaysFirst]
+# count of steps, or of moments that are forgotten, the first step knows nothing.
+RUNS = [(planted, 1) for planted in PLANTED if planted not in (AlwaysFirst, Forgetful)]
 RUNS += [(planted, 3) for planted in PLANTED if issubclass(planted, numpy_nn.optim.Adam)]
 
 

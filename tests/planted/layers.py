@@ -171,6 +171,31 @@ class HalvedBoth(Halved):
         return value / value.dtype.type(2)
 
 
+class ThroughTheSoftmaxAgain(numpy_nn.CrossEntropyLoss):
+    def forward(self, x, t):
+        e = np.exp(x - x.max(axis=1, keepdims=True))
+        self.p = e / e.sum(axis=1, keepdims=True)
+        return super().forward(x, t)
+
+    def backward(self, grad_output=1.0):
+        g = super().backward(grad_output)
+        return self.p * (g - (g * self.p).sum(axis=1, keepdims=True))
+
+
+class LettingThrough(numpy_nn.ReLU):
+    def backward(self, dy):
+        super().backward(dy)
+        return dy.copy()
+
+
+class Forgetful(numpy_nn.optim.Adam):
+    def step(self):
+        for state in self.state.values():
+            state["exp_avg"][...] = 0
+            state["exp_avg_sq"][...] = 0
+        super().step()
+
+
 class InsideTheRoot(numpy_nn.optim.Adam):
     def step(self):
         for group in self.param_groups:
@@ -274,7 +299,14 @@ PLANTED: dict[type, tuple[str, str, str]] = {
     DividedByClasses: ("loss", "backward/loss/grad_input", "divided-by-classes"),
     Doubled: ("loss", "forward/loss/output", "double-softmax"),
     Halved: ("squared/loss", "backward/loss/grad_input", "half-mismatch"),
-    HalvedBoth: ("squared/loss", "forward/loss/output", "half-squared-error"),
+    HalvedBoth: ("squared/loss", "forward/loss/output", "loss-convention"),
+    ThroughTheSoftmaxAgain: (
+        "loss",
+        "backward/loss/grad_input",
+        "softmax-derivative-twice",
+    ),
+    LettingThrough: ("relu/1", "backward/1/grad_input", "relu-derivative"),
+    Forgetful: ("update", "optimizer/0.weight/exp_avg", "moments-reset"),
     Uncorrected: ("update", "update/0.weight", "no-bias-correction"),
     Decoupled: ("update", "optimizer/0.weight/exp_avg", "decay-coupling"),
     LargerEpsilon: ("update", "update/0.weight", "adam-eps-placement"),
