@@ -310,6 +310,14 @@ def test_a_function_without_end(check_in_sandbox):
     assert [check.key for check in outcome.result.checks] == ["logits", "loss"]
 
 
+def test_a_homework_that_runs_in_no_way(check):
+    """Its own error is what is read; the note says that the layout is not known."""
+    text = written(0, False, ".T", "").replace("np.maximum(IN(x)", "np.maximum(nothing(x)")
+    result = check(text=text).result
+    assert "raised NameError" in str(result.error)
+    assert result.notes[0].endswith("Its functions run in none of the ways that were tried.")
+
+
 def stripped(text: str) -> str:
     """A homework without its PARAMETERS, BATCH_AXIS and ONE_HOT."""
     text = re.sub(r"^PARAMETERS = \{.*?^\}.*?\n", "", text, flags=re.MULTILINE | re.DOTALL)
