@@ -28,6 +28,7 @@ CODES = (
     "adam-step-count",
     "moments-reset",
     "optimizer-eps-placement",
+    "momentum-dampened",
     "l2-missing-in-gradient",
     "l2-penalty",
     "decay-coupling",

@@ -194,6 +194,14 @@ def sgd(optimizer: Any) -> Iterator[Mistake]:
         group,
         lambda settings, slot: slot.p + settings["lr"] * slot.g,
     )
+    if group["momentum"] and not group["dampening"]:
+        yield update_mistake(
+            "momentum-dampened",
+            "the momentum takes (1 − μ) of each gradient, v ← μ v + (1 − μ) g; PyTorch's takes all "
+            "of it, v ← μ v + g",
+            group,
+            _dampened,
+        )
     if group["weight_decay"]:
         cases: tuple[tuple[str, Callable[[Slot], bool]], ...] = (
             ("the biases are not decayed", lambda slot: slot.decayed),
@@ -206,6 +214,13 @@ def sgd(optimizer: Any) -> Iterator[Mistake]:
                 group,
                 _decaying(decayed),
             )
+
+
+def _dampened(settings: dict[str, Any], slot: Slot) -> Array:
+    """SGD with a running mean of gradients for the momentum."""
+    g, momentum = slot.g + settings["weight_decay"] * slot.p, settings["momentum"]
+    v = slot.memory["buffer"] = momentum * slot.memory.get("buffer", 0.0) + (1 - momentum) * g
+    return slot.p - settings["lr"] * v
 
 
 def _decaying(decayed: Callable[[Slot], bool]) -> Callable[[dict[str, Any], Slot], Array]:

@@ -32,6 +32,7 @@ MEANING = {
     "adam-step-count": "Adam's t begins elsewhere, stands still, or counts parameters",
     "moments-reset": "Adam's moments begin at 0 in every update",
     "optimizer-eps-placement": "ε inside the root of RMSprop or AdaGrad, or another ε",
+    "momentum-dampened": "the momentum of SGD takes (1 − μ) of each gradient",
     "l2-missing-in-gradient": "an L2 penalty in the loss but not, or not equally, in the gradient",
     "l2-penalty": "an L2 penalty that nobody asked for, in loss and gradient alike",
     "decay-coupling": "decoupled weight decay for coupled or the reverse, or biases left out",
@@ -158,6 +159,11 @@ NAMED: dict[str, tuple[str, list[tuple[str, str]], tuple[str, str]]] = {
              'np.sum(params[k] ** 2) for k in ("W1", "W2", "W3"))')
         ],
         ("loss", "loss"),
+    ),
+    "momentum-dampened": (
+        "softmax",
+        [("p - LR * m_hat / (np.sqrt(v_hat) + EPS)", "p - LR * m")],
+        ("update", "0.weight"),
     ),
     "l2-penalty": (
         "softmax",
