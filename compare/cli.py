@@ -180,6 +180,23 @@ def check(
 
 
 @app.command()
+def init(
+    homework: Annotated[Path, typer.Argument(help="A Python file or a notebook.")],
+    architecture: Annotated[str | None, typer.Option(help="A name from the list, or FILE.py:FUNCTION; else what the homework says.")] = None,
+    loss: Annotated[str | None, typer.Option(help="cross_entropy, mse, bce or bce_with_logits; else what the homework says.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", dir_okay=False, help="The mapping file to write; else it is printed.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+) -> int:  # fmt: skip
+    """Write down how a homework's arrays are read, for check --mapping.
+
+    What the homework does not declare is found by trying.
+    """
+    from compare.commands.init import init_command
+
+    return init_command(homework, architecture=architecture, loss=loss, out=out, force=force)
+
+
+@app.command()
 def golden(
     architecture: Annotated[str, typer.Argument(help="A name from the list, or FILE.py:FUNCTION.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")],

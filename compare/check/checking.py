@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy_nn
 from compare.check.architecture import (
@@ -32,9 +32,11 @@ from compare.check.function_evaluation import (
     select_forward_mode,
 )
 from compare.check.golden import Golden
+from compare.check.inference import Inference, infer
 from compare.check.invariants import self_inconsistencies
 from compare.check.judge import judge
 from compare.check.layer_evaluation import LayerEvaluation, expect_dropout
+from compare.check.own_names import READERS
 from compare.check.presets import Preset
 from compare.check.result import Observed, Outcome, Result
 from compare.check.sandbox import (
@@ -87,9 +89,9 @@ def check_homework(file: Path, options: Options | None = None) -> Outcome:
     options = options or Options()
     file = Path(file)
     try:
-        _require_file(file, "homework")
+        require_file(file, "homework")
         if options.mapping is not None:
-            _require_file(options.mapping, "mapping file")
+            require_file(options.mapping, "mapping file")
     except InputError as error:
         return Outcome(file.name, Result(error=str(error)))
     with Sandbox(file, options.timeout_s, options.memory_mb) as sandbox:
@@ -146,9 +148,7 @@ def load_homework(homework: HomeworkHandle, name: str, options: Options) -> tupl
     try:
         result = homework.request("load", description=subject, **files, definitions_only=True)
         if result.problem:
-            unfit = result.details.get(
-                "loaded"
-            )  # the problem is the mapping file's or the preset's
+            unfit = result.details.get("loaded")  # what failed is the mapping file or the preset
             raise InputError(result.problem if unfit else first or result.problem)
         functions = homework.request("declaration", description="the declaration").details
         if first and not any(name in CHECKABLE for name in functions["functions"]):
@@ -166,20 +166,11 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
         InputError: It cannot be checked.
         ProcessEndedError: Its process ended before the first case.
     """
-    declaration = homework.request("declaration", description="the declaration").details
-    for function in declaration["not_callable"]:
-        raise InputError(f"{name}: {function} should be a function.")
-    contract = read_contract(name, declaration["constants"], declaration["functions"])
-    options = with_preset(options, contract)
-    assignment = find_assignment(homework, name, contract, options)
-    cases = find_cases(assignment, contract, options)
-    if contract.reduction != "mean":
-        cases = [with_reduction(case, assignment.loss, contract.reduction) for case in cases]
+    read = read_homework(homework, name, options)
+    assignment, cases, function_cases, inference = read[:4]
+    contract, options = inference.contract, read.options
     network_cases = [case for case in cases if not case.given]
     layer_cases = [case for case in cases if case.given]
-    function_cases = network_cases
-    if contract.weight_decay:  # a penalty is no layer's affair
-        function_cases = [with_weight_decay(case, contract.weight_decay) for case in network_cases]
     parameters = cases[0].parameters
     trainable = frozenset(
         key
@@ -195,7 +186,9 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
     observed: list[Observed] = []
     evaluated: list[Case] = []
     own_statistics: list[str] = []
-    if contract.has_functions:
+    if inference.ended is not None:
+        observed, evaluated = [inference.ended.observed], [inference.ended.case]
+    elif contract.has_functions:
         observed = functions.evaluate(function_cases)
         evaluated = function_cases[: len(observed)]
         own_statistics = leave_out_own_statistics(functions, evaluated, observed)
@@ -217,12 +210,12 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
     if isinstance(assignment.build, RecordedArchitecture):
         probabilities = assignment.build.dropout_probabilities()
         evaluated = expect_dropout(evaluated, observed, probabilities)
-    places = function_places(contract, declaration["places"], layouts) | layer_places
+    places = function_places(contract, read.places, layouts) | layer_places
     result, failures = _judge(evaluated, observed, assignment)
     checks = tuple(replace(check, own=places.get(check.key, "")) for check in result.checks)
     result = replace(result, checks=checks)
     result = result.accepting(options.accept)
-    notes += failures + declaration["notes"]
+    notes += failures + read.notes
     if contract.has_functions and not result.passed and observed[0].problem is None:
         more = self_inconsistencies(functions, function_cases[0], observed[0], result)
         result = replace(result, invariants=(*result.invariants, *more))
@@ -232,7 +225,7 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
         name,
         replace(
             result,
-            notes=(*result.notes, *notes),
+            notes=(*filter(None, [inference.note]), *result.notes, *notes),
             error=result.error or _incomplete(name, contract, options, result, functions.faults),
         ),
         assignment,
@@ -242,6 +235,54 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
             result,
         ),
     )
+
+
+class HomeworkRead(NamedTuple):
+    """What a loaded homework is to compute, and in which form it is written.
+
+    Attributes:
+        assignment: The network and the loss.
+        cases: The cases to evaluate.
+        function_cases: Those of functions, with the penalty that their loss has.
+        inference: Its contract, with what was found out.
+        places: Function → where the homework defines it.
+        notes: What its mapping file has to say.
+        options: The options, with the defaults of their preset.
+    """
+
+    assignment: Assignment
+    cases: list[Case]
+    function_cases: list[Case]
+    inference: Inference
+    places: dict[str, str]
+    notes: list[str]
+    options: Options
+
+
+def read_homework(homework: HomeworkHandle, name: str, options: Options) -> HomeworkRead:
+    """Read what a loaded homework declares, and find out what it does not.
+
+    Raises:
+        InputError: It is not said, or cannot be found out.
+        ProcessEndedError: Its process has ended.
+    """
+    declaration = homework.request("declaration", description="the declaration").details
+    for function in declaration["not_callable"]:
+        raise InputError(f"{name}: {function} should be a function.")
+    contract = read_contract(name, declaration["constants"], declaration["functions"])
+    options = with_preset(options, contract)
+    assignment = find_assignment(homework, name, contract, options)
+    cases = find_cases(assignment, contract, options)
+    if contract.reduction != "mean":
+        cases = [with_reduction(case, assignment.loss, contract.reduction) for case in cases]
+    function_cases = [case for case in cases if not case.given]
+    if contract.weight_decay:  # a penalty is no layer's affair
+        function_cases = [with_weight_decay(case, contract.weight_decay) for case in function_cases]
+    inference = Inference(contract)
+    if any(contract.has(function) for function in READERS):
+        inference = infer(homework, name, contract, declaration["constants"], function_cases)
+    places, notes = declaration["places"], declaration["notes"]
+    return HomeworkRead(assignment, cases, function_cases, inference, places, notes, options)
 
 
 def function_places(
@@ -496,7 +537,8 @@ def _counted(
     return tuple(quantity for quantity in required if quantity not in left_out)
 
 
-def _require_file(file: Path, noun: str) -> None:
+def require_file(file: Path, noun: str) -> None:
+    """Complain of a homework or a mapping file that does not exist or is of another kind."""
     notebook = noun == "homework"
     expected = "a Python file or a notebook" if notebook else "a Python file"
     if not file.is_file():

@@ -143,6 +143,7 @@ class FunctionEvaluation:
     Attributes:
         faults: Sentences about arguments changed in place and results that do not repeat: such a
             homework is wrong even if all its values are right.
+        parser: Parses what its functions return.
 
     Args:
         homework: The homework, in this process or its own.
@@ -160,9 +161,7 @@ class FunctionEvaluation:
     faults: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._parser = ReturnParser(
-            self.contract.batches, self.layouts, self.trainable, self.shapes
-        )
+        self.parser = ReturnParser(self.contract.batches, self.layouts, self.trainable, self.shapes)
 
     def evaluate(self, cases: Sequence[Case]) -> list[Observed]:
         """The homework's values for each case; fewer than cases if its process ended."""
@@ -191,8 +190,16 @@ class FunctionEvaluation:
             ReturnValueError: It returned something that it should not.
             ProcessEndedError: The process has ended.
         """
-        result = self._call(function, self._arguments(function, case))
-        return self._parser.parse(function, result.value, case)
+        return self.parser.parse(function, self.returned(function, case), case)
+
+    def returned(self, function: str, case: Case) -> ReturnValue:
+        """What one function returns for any case.
+
+        Raises:
+            NoResultError: The call failed.
+            ProcessEndedError: The process has ended.
+        """
+        return self._call(function, self._arguments(function, case)).value
 
     def _evaluate(self, case: Case, observed: Observed, first: bool) -> None:
         problems: list[str] = []
@@ -224,11 +231,11 @@ class FunctionEvaluation:
     ) -> None:
         arrays = self._arguments(function, case)
         result = self._call(function, arrays)
-        values = self._parser.parse(function, result.value, case)
+        values = self.parser.parse(function, result.value, case)
         self._examine_changes(function, arrays, result, case, observed, values)
         add_notes(observed.notes, [f"{function}, {warning}" for warning in result.warnings])
         if twice:
-            second = self._parser.parse(function, self._call(function, arrays).value, case)
+            second = self.parser.parse(function, self._call(function, arrays).value, case)
             for quantity, value in second.items():
                 if not _repeats(value, values[quantity]):
                     self._add_fault(
@@ -308,7 +315,7 @@ class FunctionEvaluation:
                 raise NoResultError(f"{result.problem.rstrip('.')} (update {number + 1}).")
             for layout in self.layouts:
                 if layout.key in self.trainable:
-                    new = self._parser.parse_item(result.value, layout, "update", "array")
+                    new = self.parser.parse_item(result.value, layout, "update", "array")
                     params[layout.key] = layout.to_homework(new)
                     observed.values[f"update/{layout.key}"] = new
 
@@ -322,13 +329,13 @@ class FunctionEvaluation:
             return False
         function = functions[-1]
         arrays = self._arguments(function, case)
-        exact = self._parser.parse(function, self._call(function, arrays).value, case)
+        exact = self.parser.parse(function, self._call(function, arrays).value, case)
         for prefix in ("params/", "x"):
             arguments = {
                 key: a.astype(np.float32).astype(a.dtype) if key.startswith(prefix) else a
                 for key, a in arrays.items()
             }
-            rounded = self._parser.parse(function, self._call(function, arguments).value, case)
+            rounded = self.parser.parse(function, self._call(function, arguments).value, case)
             if all(np.array_equal(exact[k], rounded[k]) for k in exact) and any(
                 np.any(v) for v in exact.values()
             ):

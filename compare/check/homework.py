@@ -26,6 +26,13 @@ from compare.check.definitions import AbsentError, Definitions
 from compare.check.layer_classes import LayerObjects
 from compare.check.loading import package_folders, run_file, run_homework
 from compare.check.notebook import NotebookError
+from compare.check.own_names import (
+    READERS,
+    known_shapes,
+    names_in_source,
+    names_read,
+    source_trees,
+)
 from compare.check.return_values import CallResult, describe
 from compare.check.source import Source, python_2_sign, read_source
 
@@ -93,8 +100,9 @@ class Homework:
         """Carry out one request.
 
         Args:
-            action: ``load``, ``declaration``, ``architecture``, ``call``, ``update``,
-                ``network``, ``layer``, ``dropout``, ``chain``, ``network_step`` or ``layer_loss``.
+            action: ``load``, ``declaration``, ``architecture``, ``names_in_source``,
+                ``names_read``, ``call``, ``update``, ``network``, ``layer``, ``dropout``,
+                ``chain``, ``network_step`` or ``layer_loss``.
             arrays: The arrays that go with it.
             description: What is being called, as the subject of an error message.
             details: Further arguments of the action.
@@ -188,6 +196,23 @@ class Homework:
 
     def _architecture(self, result: CallResult, _: Arrays) -> None:
         result.details["tree"] = record_architecture(self._function("architecture"))
+
+    def _names_in_source(self, result: CallResult, _: Arrays, sizes: list[int]) -> None:
+        """Find the names of its arrays without calling the functions of the contract."""
+        functions = {name: self._names[name] for name in READERS if callable(self._names.get(name))}
+        trees = source_trees(functions.values())
+        if self._source is not None:
+            trees.insert(0, self._source.parse())
+        result.details["read"] = names_in_source(trees, functions)
+        if self._file is not None:  # in the caller's process nothing is called that was not given
+            result.details["shapes"] = known_shapes(self._names, sizes)
+
+    def _names_read(
+        self, result: CallResult, _: Arrays, function: str, count: int, axes: int
+    ) -> None:
+        """Find the names that a function asks for when it is called."""
+        found = names_read(function, self._function(function), count, axes)
+        result.details["read"], result.details["returned"] = found
 
     def _call(self, result: CallResult, arrays: Arrays, function: str) -> None:
         """Call a function with copies, and report the arguments that it changed in place."""

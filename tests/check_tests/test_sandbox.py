@@ -164,7 +164,7 @@ BAD = {
         r"PARAMETERS\['W2'\] is '3\.weight\.T', but the network has only .*did you mean",
     ),
     "parameters that are missing": (
-        [(', "b2": "2.bias"}', "}")],
+        [(', "b2": "2.bias"}', "}"), (' + params["b2"]', ""), (', "b2": dz.sum(axis=0)', "")],
         r"PARAMETERS has no entry for 2\.bias",
     ),
     "parameters that are no dict": ([("PARAMETERS = {", "PARAMETERS = 1 or {")], r"PARAMETERS should be a dict"),

@@ -52,7 +52,7 @@ def test_functions_by_name() -> None:
 def test_the_names_of_a_notebook() -> None:
     names = {"forward": forward, "PARAMETERS": PARAMETERS, "architecture": linear, "LOSS": "mse"}
     assert_parity(names)
-    names["PARAMETERS"] = {"W": "0.weight.T"}
+    names["PARAMETERS"] = {"V": "0.weight.T"}
     with pytest.raises(AssertionError, match=r"PARAMETERS has no entry for 0\.bias"):
         assert_parity(names)
 
