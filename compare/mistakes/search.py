@@ -49,6 +49,8 @@ MOST = 5
 # A search that has taken so long is not begun again for another mistake, nor another candidate
 # tried: each is a whole step of the network, which may be a large one.
 PATIENCE_S = 60.0
+# Values of larger networks are not kept from one candidate to the next.
+MOST_REMEMBERED = 2_000_000
 
 
 # Mistakes that are a constant factor, explained by what PyTorch's mean is.
@@ -261,6 +263,9 @@ class Network:
         self.optimizer = self._new_optimizer()
         self.penalty: Penalty | None = None
         self._kept: list[Candidate] = []
+        # What was computed last for a case, with the mistakes that were in: those of layers change
+        # no update, and those of the update nothing else. By the number of the case's object.
+        self._last: dict[tuple[int, str], tuple[Case, list[Candidate], Arrays]] = {}
 
     def _new_optimizer(self) -> Any:
         if self._algorithm is None:
@@ -341,9 +346,7 @@ class Network:
     @np.errstate(all="ignore")
     def answer(self, case: Case) -> Arrays:
         """Quantity → value in a case, with the mistakes that are in."""
-        self.model.load_state_dict(case.parameters)
-        self.model.zero_grad()
-        found = self._layers_alone(case) if case.given else self._whole(case)
+        found = self._remembered(case, "network", self._of_network)
         for key in found if case.loss_factor != 1 else ():
             if key in ("loss", "gradient/logits") or ("gradient/" in key and not case.given):
                 found[key] = case.loss_factor * found[key]
@@ -353,8 +356,31 @@ class Network:
         if self.penalty is not None:
             self.penalty.add_to(found, case.parameters, len(case.inputs))
         if self.optimizer is not None and case.update_gradients:
-            found |= self._updates(case)
+            found |= self._remembered(case, "update", self._updates)
         return found
+
+    def _remembered(self, case: Case, part: str, compute: Callable[[Case], Arrays]) -> Arrays:
+        """What ``compute`` gives for a case; from before, if the mistakes that matter are as then.
+
+        Args:
+            case: The case.
+            part: ``update``, or ``network`` for all else.
+            compute: A function of the case.
+        """
+        is_update = part == "update"
+        matter = [c for c in self._kept if ("update" in c.places) == is_update]
+        known = self._last.get((id(case), part))
+        if known is not None and known[0] is case and known[1] == matter:
+            return dict(known[2])
+        found = compute(case)
+        if sum(p.data.size for p in self.model.parameters()) < MOST_REMEMBERED:
+            self._last[id(case), part] = case, matter, dict(found)
+        return found
+
+    def _of_network(self, case: Case) -> Arrays:
+        self.model.load_state_dict(case.parameters)
+        self.model.zero_grad()
+        return self._layers_alone(case) if case.given else self._whole(case)
 
     def _whole(self, case: Case) -> Arrays:
         logits = self.model(case.inputs)

@@ -11,19 +11,18 @@ from compare.check.result import as_text
 
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_two_of_each_kind(family, loss, tmp_path):
-    """scripts/right_homeworks.py tries many more."""
-    for seed in (0, 1):
-        for columns in (False, True):
-            for functions in (False, True):
-                homework = right_homework(
-                    family, loss, columns=columns, functions=functions, seed=seed
-                )
-                file = tmp_path / f"homework_{seed}{columns:d}{functions:d}.py"
-                file.write_text(homework.text)
-                outcome = check_in_process(file)
-                assert outcome.status == 0, as_text(outcome) + f"\n{homework.layers}"
-                assert not outcome.result.invariants
+@pytest.mark.parametrize("columns", [False, True])
+def test_one_of_each_kind(family, loss, columns, tmp_path):
+    """Another network in rows than in columns; scripts/right_homeworks.py tries many more."""
+    for functions in (False, True):
+        homework = right_homework(
+            family, loss, columns=columns, functions=functions, seed=int(columns)
+        )
+        file = tmp_path / f"homework_{functions:d}.py"
+        file.write_text(homework.text)
+        outcome = check_in_process(file)
+        assert outcome.status == 0, as_text(outcome) + f"\n{homework.layers}"
+        assert not outcome.result.invariants
 
 
 SATURATED = """
