@@ -1,8 +1,7 @@
-"""A right homework: the 128-64-10 softmax network, with Adam."""
+"""A right homework: a softmax network like the 128-64-10 one, but smaller, with Adam."""
 
 import numpy as np
 
-ARCHITECTURE = "softmax_mlp"
 PARAMETERS = {
     "W1": "0.weight.T",
     "b1": "0.bias",
@@ -11,6 +10,11 @@ PARAMETERS = {
     "W3": "4.weight.T",
     "b3": "4.bias",
 }
+
+
+def architecture(nn):
+    hidden = [nn.Linear(60, 16), nn.ReLU(), nn.Linear(16, 12), nn.ReLU()]
+    return nn.Sequential(*hidden, nn.Linear(12, 10))
 
 
 def softmax(z):
