@@ -15,6 +15,7 @@ import numpy as np
 
 from compare.check.definitions import Placeholder
 from compare.check.layer_classes import required_arguments, run_backward
+from compare.parity.tolerances import SAME_ANSWER
 
 
 class AdaptationError(Exception):
@@ -189,7 +190,7 @@ def without_offset(loss: Any, probabilities: np.ndarray, one_hot: np.ndarray) ->
     """
     p = (probabilities * one_hot).sum(axis=1)
     taught = -np.log(p + 1e-7).mean()
-    return -np.log(p).mean() if np.allclose(loss, taught, rtol=1e-12, atol=0) else loss
+    return -np.log(p).mean() if np.allclose(loss, taught, rtol=SAME_ANSWER, atol=0) else loss
 
 
 class LossWithoutOffset:

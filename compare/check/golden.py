@@ -107,26 +107,33 @@ def read_golden(path: Path) -> Golden:
     assignment = Assignment(
         header["architecture"], build, header["loss"], header["optimizer"], header["settings"]
     )
-    return Golden(assignment, [_case(i, d, arrays) for i, d in enumerate(header["cases"])])
+    sets = {
+        number: _with_prefix(f"parameters{number}/", arrays)
+        for number in {description["parameters"] for description in header["cases"]}
+    }
+    cases = [_case(i, d, arrays, sets) for i, d in enumerate(header["cases"])]
+    return Golden(assignment, cases)
 
 
-def _case(number: int, description: dict[str, Any], arrays: Arrays) -> Case:
-    def with_prefix(prefix: str) -> Arrays:
-        return {
-            key.removeprefix(prefix): array
-            for key, array in arrays.items()
-            if key.startswith(prefix)
-        }
+def _with_prefix(prefix: str, arrays: Arrays) -> Arrays:
+    return {
+        key.removeprefix(prefix): array for key, array in arrays.items() if key.startswith(prefix)
+    }
 
+
+def _case(
+    number: int, description: dict[str, Any], arrays: Arrays, sets: dict[int, Arrays]
+) -> Case:
+    """A case; those with the same parameters share them, as where they were drawn."""
     start = f"case{number}"
-    parts = {part: with_prefix(f"{start}/{part}/") for part in PARTS}
+    parts = {part: _with_prefix(f"{start}/{part}/", arrays) for part in PARTS}
     return Case(
-        with_prefix(f"parameters{description['parameters']}/"),
+        sets[description["parameters"]],
         arrays[f"{start}/inputs"],
         arrays[f"{start}/targets"],
         parts["expected"],
         parts["sizes"],
-        tuple(with_prefix(f"{start}/step{step}/") for step in range(description["steps"])),
+        tuple(_with_prefix(f"{start}/step{step}/", arrays) for step in range(description["steps"])),
         parts["expected32"],
         parts["given"],
         arrays.get(f"{start}/evaluation"),

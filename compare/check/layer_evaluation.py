@@ -24,6 +24,7 @@ from compare.check.result import Observed, add_notes
 from compare.check.return_values import CallResult, ReturnValue
 from compare.check.sandbox import HomeworkHandle, ProcessEndedError
 from compare.mistakes.case import Case
+from compare.parity.tolerances import UNCHANGED, UNCHANGED_NEAR_ZERO
 from experiments.errors import InputError
 
 # Modules that a list of layers may leave out, for they have no parameters and only reshape or
@@ -119,22 +120,17 @@ class LayerEvaluation:
             observed = Observed()
             found.append(observed)
             try:
-                if case.parameters is not parameters:
+                is_new = case.parameters is not parameters or self._updates_itself()
+                if is_new:
                     network, matches = self._build(case)
                     if network["forward_only"]:
                         return [], []
-                    values = self._network_step(case, network, matches, loss, observed)
-                    again = values if self._updates_itself() else None
                     parameters = case.parameters
-                else:
-                    again = None
-                if again is None:
-                    again = self._network_step(case, network, matches, loss, observed)
-                    if case is several[0]:
-                        self._compare_steps(values, again)
-                observed.values = again
-                if self._updates_itself():
-                    parameters = None
+                observed.values = self._network_step(case, network, matches, loss, observed)
+                if is_new and not self._updates_itself():
+                    first = observed.values
+                    observed.values = self._network_step(case, network, matches, loss, observed)
+                    self._compare_steps(first, observed.values)
             except (NoResultError, ReturnValueError, InputError, ProcessEndedError) as error:
                 observed.problem = f"{str(error).rstrip('.')} (with {len(case.inputs)} rows)."
                 break
@@ -142,10 +138,14 @@ class LayerEvaluation:
 
     def _compare_steps(self, first: Arrays, second: Arrays) -> None:
         """Whether the second of two equal steps gave the same."""
-        keys = [key for key in first if not np.allclose(first[key], second[key], rtol=1e-9)]
+
+        def same(a: np.ndarray, b: np.ndarray) -> bool:
+            return np.allclose(a, b, rtol=UNCHANGED, atol=UNCHANGED_NEAR_ZERO)
+
+        keys = [key for key in first if not same(first[key], second[key])]
         if not keys:
             return
-        twice = all(np.allclose(2 * first[key], second[key], rtol=1e-6) for key in keys)
+        twice = all(same(2 * first[key], second[key]) for key in keys)
         names = ", ".join(key.removeprefix("gradient/network/") for key in keys[:3])
         add_notes(
             self.faults,

@@ -9,7 +9,7 @@ import numpy as np
 
 from compare.check.result import Observed
 from compare.mistakes.case import Case
-from compare.parity.tolerances import HOMEWORK, NOISE_SHARE, float32_bound
+from compare.parity.tolerances import HOMEWORK, NOISE_SHARE, SAME_FACTOR, float32_bound
 
 
 class Ratio(NamedTuple):
@@ -78,11 +78,11 @@ def constant_ratio(
     formulas = [dict(_formulas(case)) for case, _ in factors]
     for formula in formulas[0]:
         if all(
-            abs(values[formula] - f) <= 1e-6 * abs(f)
+            abs(values[formula] - f) <= SAME_FACTOR * abs(f)
             for values, (_, f) in zip(formulas, factors, strict=True)
         ):
             return Ratio(factor, formula, rows)
-    same = all(abs(f - factor) <= 1e-6 * abs(factor) for _, f in factors)
+    same = all(abs(f - factor) <= SAME_FACTOR * abs(factor) for _, f in factors)
     return Ratio(factor, "", rows) if same else None
 
 

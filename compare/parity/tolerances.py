@@ -120,6 +120,9 @@ KINK_MARGIN = 3e-5
 # digits, and says nothing about the precision of whoever computed it.
 NOISE_SHARE = 1e-6
 
+# Two factors by which values differ are one, relative to the factor: float32 has 6e-8.
+SAME_FACTOR = 1e-6
+
 # Two functions compared on one input, relative to the largest value: in float64, and where either
 # of them gives float32.
 FUNCTIONS = {"float64": 1e-9, "float32": 1e-5}
