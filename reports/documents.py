@@ -1,25 +1,135 @@
-"""The HTML file and the PDF, both by pandoc from the same Markdown."""
+"""The templates filled in as Markdown, and from it the HTML file and the PDF, both by pandoc."""
 
 from __future__ import annotations
 
 import json
+import math
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import Any, Literal
 
+import jinja2
 import pypandoc
 import typst
 
+from reports import text
 from reports.figures import Figure
-from reports.markdown import TEMPLATES
+from reports.references import Bibliography
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+Target = Literal["reader", "pandoc"]
+
+FILTERS: dict[str, Callable[..., Any]] = {
+    name: getattr(text, name)
+    for name in (
+        *("capitalised", "code", "count", "emphasised", "escaped", "fixed", "joined", "listing"),
+        *("number", "one_line", "percent", "plural", "points", "probability", "quoted"),
+    )
+}
+"""Names in templates → functions of :mod:`reports.text`; ``count`` takes the place of Jinja's."""
 
 
-def html_document(markdown: str, figures: Sequence[Figure], title: str) -> bytes:
+def markdown(values: dict[str, Any], target: Target, template: str = "report.md.j2") -> str:
+    """Fill in a template.
+
+    For a reader, captions are paragraphs, and pictures are the PNG files beside the report. For
+    pandoc they are its own captions, and pictures are the SVG files.
+
+    Args:
+        values: The names that the template uses. ``figures`` and ``tables`` are drawn on by the
+            functions ``figure``, ``table`` and ``see``, which are added here; so are ``cite`` and
+            ``references``.
+        target: Who is going to read it.
+        template: Which of the templates.
+    """
+    numbers: dict[str, int] = {}
+    cited = Bibliography()
+
+    def figure(name: str) -> str:
+        found = values["figures"].get(name)
+        if found is None:
+            return ""
+        caption = f"**Figure {found.number}.** {found.caption}"
+        if target == "pandoc":
+            return f'![{caption}](figures/{name}.svg){{alt="{found.alt}"}}'
+        return f"![{found.alt}](figures/{name}.png)\n\n{caption}"
+
+    def table(name: str, caption: str) -> str:
+        if name not in values["tables"]:
+            return ""
+        number = numbers.setdefault(name, len(numbers) + 1)
+        caption = f"**Table {number}.** {text.one_line(caption)}"
+        body = values["tables"][name]
+        return f"{body}\n\n: {caption}" if target == "pandoc" else f"{caption}\n\n{body}"
+
+    def see(*names: str) -> str:
+        """`` See Figure 3.``, after a sentence; nothing where no such figure exists."""
+        found = [str(values["figures"][n].number) for n in names if n in values["figures"]]
+        if not found:
+            return ""
+        return f" See Figure{'s' if len(found) > 1 else ''} {text.joined(found)}."
+
+    functions = {
+        "figure": figure,
+        "table": table,
+        "see": see,
+        "cite": cited.cite,
+        "references": cited.listed,
+    }
+    return _tidied(_environment().get_template(template).render({**values, **functions}))
+
+
+class Sentences:
+    """The sentences of ``sentences.md.j2``: ``say.parity(10, 0)`` is one line of Markdown.
+
+    Templates use them by the same name.
+    """
+
+    def __getattr__(self, name: str) -> Callable[..., str]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        macro = getattr(_environment().get_template("sentences.md.j2").module, name)
+        return lambda *arguments: text.one_line(macro(*arguments))
+
+
+say = Sentences()
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {**FILTERS, "paragraph": lambda lines: f"{text.one_line(lines)}\n"}
+    environment.tests |= {"finite": math.isfinite, "nan": math.isnan}
+    environment.globals["say"] = say
+    return environment
+
+
+def _tidied(markdown: str) -> str:
+    """Outside listings never more than one empty line, and one newline at the end."""
+    lines: list[str] = []
+    listing = False
+    for line in markdown.split("\n"):
+        listing ^= line.startswith("```")
+        if listing or line.strip() or (lines and lines[-1]):
+            lines.append(line if listing else line.rstrip())
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def html_document(content: str, figures: Sequence[Figure], title: str) -> bytes:
     """One file with its style, its formulas as MathML and its pictures inside."""
     with _laid_out(figures) as folder:
-        text = _pandoc(
-            markdown,
+        page = _pandoc(
+            content,
             "html5",
             title,
             f"--template={TEMPLATES / 'report.html'}",
@@ -32,18 +142,18 @@ def html_document(markdown: str, figures: Sequence[Figure], title: str) -> bytes
             "--syntax-highlighting=pygments",
         )
     # The contents stand after the summary, before the first section.
-    before, _, rest = text.partition("<!--contents-->")
+    before, _, rest = page.partition("<!--contents-->")
     contents, _, body = rest.partition("<!--/contents-->")
-    text = before + body.replace("<h2", f"{contents}\n<h2", 1)
+    page = before + body.replace("<h2", f"{contents}\n<h2", 1)
     # Wide tables scroll by themselves, so that the page does not.
-    text = text.replace("<table>", '<div class="table"><table>')
-    return text.replace("</table>", "</table></div>").encode()
+    page = page.replace("<table>", '<div class="table"><table>')
+    return page.replace("</table>", "</table></div>").encode()
 
 
-def pdf_document(markdown: str, figures: Sequence[Figure], title: str) -> bytes:
+def pdf_document(content: str, figures: Sequence[Figure], title: str) -> bytes:
     """A4, set by typst with the fonts that it carries, so that every machine sets it alike."""
     source = _pandoc(
-        markdown,
+        content,
         "typst",
         title,
         "--shift-heading-level-by=-1",
@@ -77,13 +187,13 @@ def _laid_out(figures: Sequence[Figure]) -> Iterator[Path]:
         yield folder
 
 
-def _pandoc(markdown: str, to: str, title: str, *options: str) -> str:
-    body = markdown.partition("\n")[2]  # the first line is the title
+def _pandoc(content: str, to: str, title: str, *options: str) -> str:
+    body = content.partition("\n")[2]  # the first line is the title
     # Without --columns a long line of a table would set the widths of its columns.
     common = [f"--metadata=title:{title}", "--standalone", "--wrap=none", "--columns=10000"]
     return pypandoc.convert_text(body, to, format="markdown", extra_args=[*common, *options])
 
 
-def _typst_string(text: str) -> str:
-    """The text as it stands between the quotes of a typst string."""
-    return json.dumps(" ".join(text.split()), ensure_ascii=False)[1:-1]
+def _typst_string(string: str) -> str:
+    """The string as it stands between the quotes of a typst string."""
+    return json.dumps(" ".join(string.split()), ensure_ascii=False)[1:-1]

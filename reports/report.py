@@ -9,9 +9,8 @@ from typing import Any
 from compare.records.atomic import write_atomically
 from compare.records.run import DemoRecord, read_run
 from experiments.errors import InputError
-from reports.documents import html_document, pdf_document
+from reports.documents import html_document, markdown, pdf_document
 from reports.figures import Figure, draw_figures
-from reports.markdown import markdown
 from reports.sections import template_values
 
 

@@ -1,6 +1,6 @@
 """Numbers and names as words: for sentences, cells of tables, and figures.
 
-Most of these are filters of the templates, too (:mod:`reports.markdown`).
+Most of these are filters of the templates, too (:mod:`reports.documents`).
 """
 
 from __future__ import annotations

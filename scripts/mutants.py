@@ -39,10 +39,9 @@ SEARCH = [
 FILES = {
     "compare/analysis/verdict.py": [f"{COMPARE}verdict.py"],
     "compare/parity/tolerances.py": [f"{COMPARE}tolerances.py"],
-    "compare/parity/initial.py": [f"{COMPARE}initial.py"],
     "compare/check/invariants.py": [f"{CHECK}invariants.py"],
     "compare/parity/certificate.py": CERTIFICATE,
-    "compare/parity/comparison.py": CERTIFICATE,
+    "compare/parity/comparison.py": [*CERTIFICATE, f"{COMPARE}initial.py"],
     "compare/parity/stages.py": CERTIFICATE,
     "compare/check/judge.py": [f"{CHECK}judge.py"],
     "compare/mistakes/search.py": SEARCH,

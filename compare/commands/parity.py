@@ -13,9 +13,8 @@ from compare.backends.synthetic import loss_of, synthetic_steps
 from compare.backends.torch_backend import TorchBackend
 from compare.console.parity import show_graph, show_parity
 from compare.parity.certificate import certify
-from compare.parity.comparison import References
+from compare.parity.comparison import References, compare_initial
 from compare.parity.graph import compare_graph, graph_summary
-from compare.parity.initial import compare_initial
 from compare.records.run import Initial
 from compare.records.tables import ParityRow
 from compare.spec.model import ModelSpec, find_architecture

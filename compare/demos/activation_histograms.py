@@ -13,8 +13,13 @@ from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.protocol import Arrays
 from compare.backends.torch_backend import TorchBackend
 from compare.parity import tolerances
-from compare.parity.comparison import Comparison, References, SiteValues, compare_sites
-from compare.parity.initial import compare_initial
+from compare.parity.comparison import (
+    Comparison,
+    References,
+    SiteValues,
+    compare_initial,
+    compare_sites,
+)
 from compare.parity.module_sizes import module_sizes
 from compare.parity.stages import longest_sum
 from compare.parity.tolerances import NOISE

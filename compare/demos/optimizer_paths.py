@@ -15,8 +15,13 @@ from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.protocol import Arrays
 from compare.backends.torch_backend import TorchBackend
 from compare.parity.certificate import certify_update
-from compare.parity.comparison import Comparison, References, SiteValues, compare_sites
-from compare.parity.initial import compare_initial
+from compare.parity.comparison import (
+    Comparison,
+    References,
+    SiteValues,
+    compare_initial,
+    compare_sites,
+)
 from compare.records.run import TrainingRecord
 from compare.records.tables import ParityRow, PathRow
 from compare.spec.demos import OptimizerPaths

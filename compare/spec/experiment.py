@@ -11,9 +11,8 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from compare.spec.optimizers import OptimizerSettings
+from compare.spec.optimizers import OptimizerSettings, ScheduleSettings
 from compare.spec.report import Claim, EquivalenceSettings, FigureSettings, ReportedValue, Selection
-from compare.spec.schedules import ScheduleSettings
 from compare.spec.settings import Fraction, Positive, Settings
 from compare.spec.vary import AxisSettings, Changes, changed, check_label, combinations, setting
 from experiments.initialisation import Scheme

@@ -20,8 +20,7 @@ from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.protocol import Arrays
 from compare.backends.torch_backend import TorchBackend
 from compare.parity.certificate import certify
-from compare.parity.comparison import Comparison, References
-from compare.parity.initial import compare_initial
+from compare.parity.comparison import Comparison, References, compare_initial
 from compare.records.run import FailureRecord, NamedMistake, TrainingRecord
 from compare.records.tables import GradientRow, HistoryRow, ParityRow, TimingRow, TrainingLog
 from compare.spec.experiment import Configuration, Experiment

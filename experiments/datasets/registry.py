@@ -4,47 +4,54 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
-from experiments.datasets.covertype import load_covertype, load_covertype_sample
 from experiments.datasets.dataset import Dataset
-from experiments.datasets.mnist import load_mnist, load_mnist_sample
-from experiments.datasets.npz import load_npz
-from experiments.datasets.pass_fail import load_pass_fail
 from experiments.errors import InputError
 
 _PathLike = str | os.PathLike[str]
-Loader = Callable[[_PathLike | None, _PathLike | None, Sequence[str] | None], Dataset]
-"""Takes the data folder, the cache and the mirrors; None where nobody gave one."""
 
 
 @dataclass(frozen=True)
 class _Entry:
+    """A data set: a line about it, and its module's function that loads it.
+
+    The function takes the data folder, the cache and the mirrors; None where nobody gave one.
+    """
+
     description: str
-    loader: Loader
+    module: str
+    function: str
 
 
 _ENTRIES = {
     "mnist-sample": _Entry(
-        "6,000 training and 1,000 test digits of MNIST, in the package", load_mnist_sample
+        "6,000 training and 1,000 test digits of MNIST, in the package",
+        "mnist",
+        "load_mnist_sample",
     ),
     "mnist": _Entry(
         "60,000 training and 10,000 test digits, or other IDX images, from a folder or a download",
-        load_mnist,
+        "mnist",
+        "load_mnist",
     ),
     "covertype-sample": _Entry(
         "6,000 of covertype's rows, in the package",
-        load_covertype_sample,
+        "covertype",
+        "load_covertype_sample",
     ),
     "covertype": _Entry(
         "495,141 rows, Spruce/Fir or Lodgepole Pine, 54 features",
-        load_covertype,
+        "covertype",
+        "load_covertype",
     ),
     "pass_fail": _Entry(
         "1,500 made-up rows: pass or fail from score and hours",
-        load_pass_fail,
+        "pass_fail",
+        "load_pass_fail",
     ),
 }
 
@@ -92,6 +99,8 @@ def load(
         (6000, 1, 28, 28)
     """
     if name.endswith(".npz"):
+        from experiments.datasets.npz import load_npz
+
         return load_npz(Path(folder) / name, name)
     if name not in _ENTRIES:
         near = difflib.get_close_matches(name, _ENTRIES, n=1)
@@ -100,4 +109,7 @@ def load(
             f"There is no data set {name!r}: expected one of {', '.join(_ENTRIES)}, or an .npz "
             f"file{hint}"
         )
-    return _ENTRIES[name].loader(data_dir, cache_dir, mirrors)
+    entry = _ENTRIES[name]
+    module = import_module(f"experiments.datasets.{entry.module}")
+    found: Dataset = getattr(module, entry.function)(data_dir, cache_dir, mirrors)
+    return found

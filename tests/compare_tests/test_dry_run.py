@@ -7,7 +7,7 @@ import pytest
 
 from compare.spec.model import ModelSpec, model_spec
 from compare.training.data import Rows, Splits
-from compare.training.dry_run import dry_run
+from compare.training.run import dry_run
 from experiments.errors import InputError
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.torch_backend import TorchBackend
-from compare.parity.initial import compare_initial, differing_bits
+from compare.parity.comparison import compare_initial, differing_bits
 from compare.spec.model import model_spec
 
 

@@ -11,7 +11,7 @@ from compare.analysis.verdict import explain, verdict
 from compare.backends.numpy_backend import NumpyBackend
 from compare.records.run import read_run, read_run_record
 from compare.spec.model import model_spec
-from compare.spec.schedules import ScheduleSettings
+from compare.spec.optimizers import ScheduleSettings
 from compare.training.schedule import Schedule
 from experiments.errors import InputError
 

@@ -32,7 +32,7 @@ from compare.records.tables import (
     table_text,
 )
 from compare.spec.experiment import Experiment
-from reports.markdown import markdown
+from reports.documents import markdown
 from reports.sections import template_values
 
 ARCHITECTURE = '''def tiny(nn, sizes=(4, 3, 2), negative_slope=0.01):

@@ -17,7 +17,7 @@ from compare.records.directory import RunDirectory
 from compare.records.run import Run, read_run
 from compare.spec.loading import load_settings
 from reports.demos import demo_documents
-from reports.markdown import markdown
+from reports.documents import markdown
 from reports.report import write_report
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -121,7 +121,7 @@ def test_again_from_the_records_alone(paths, layers, texts):
         "from pathlib import Path\n"
         "from compare.records.run import read_run\n"
         "from reports.demos import demo_documents\n"
-        "from reports.markdown import markdown\n"
+        "from reports.documents import markdown\n"
         "for folder in sys.argv[1:]:\n"
         "    _, contents, _, template = demo_documents(read_run(Path(folder)))\n"
         "    sys.stdout.buffer.write(markdown(contents, 'reader', template).encode())\n"

@@ -12,7 +12,7 @@ from compare.analysis.timings import Ratio
 from compare.records.run import NamedMistake
 from compare.records.tables import ParityRow
 from compare.spec.report import Claim, ReportedValue
-from reports.markdown import TEMPLATES, say
+from reports.documents import TEMPLATES, say
 
 ROW = ParityRow("SGD", 0, 3, "float32", "gradient/1.weight", 2e-5, 1e-7, 8e-6, False)
 FIGURE = ReportedValue(quantity="test accuracy", label="SGD", by="X", value=0.9)
