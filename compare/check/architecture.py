@@ -130,6 +130,13 @@ class RecordedArchitecture:
         self.tree = tree
         self.__name__ = name
 
+    def with_channels_last(self) -> RecordedArchitecture:
+        """The network for code whose images have their channels last.
+
+        It differs in Flatten alone, which then puts the values of a row in the order (H, W, C).
+        """
+        return RecordedArchitecture(_flattening_channels_last(self.tree), self.__name__)
+
     def __call__(self, nn: Any) -> Any:
         """Build the network from a namespace."""
         return self._build(self.tree, nn)
@@ -143,6 +150,8 @@ class RecordedArchitecture:
             return OrderedDict((key, self._build(v, nn)) for key, v in tree["ordered"])
         if tree["make"].startswith("Dropout"):
             return nn.Identity()
+        if tree["make"] == CHANNELS_LAST_FLATTEN:
+            return _channels_last_flatten(nn)
         constructor = nn
         for part in tree["make"].split("."):
             constructor = getattr(constructor, part)
@@ -171,6 +180,36 @@ class RecordedArchitecture:
             for name, layer in _leaves(self.tree, "")
             if layer["make"] == "Dropout"
         }
+
+
+CHANNELS_LAST_FLATTEN = "Flatten with channels last"
+
+
+def _flattening_channels_last(tree: Tree) -> Tree:
+    if isinstance(tree, list):
+        return [_flattening_channels_last(one) for one in tree]
+    if not isinstance(tree, dict):
+        return tree
+    changed = {key: _flattening_channels_last(value) for key, value in tree.items()}
+    if changed.get("make") == "Flatten" and not changed["args"] and not changed["kwargs"]:
+        changed["make"] = CHANNELS_LAST_FLATTEN
+    return changed
+
+
+def _channels_last_flatten(nn: Any) -> Any:
+    """A Flatten of ``torch.nn`` or ``numpy_nn`` for images (N, C, H, W): (N, H·W·C)."""
+
+    class Flatten(nn.Flatten):  # type: ignore[misc]
+        def forward(self, x: Any) -> Any:
+            if x.ndim == 4:
+                x = x.swapaxes(1, 2).swapaxes(2, 3)
+            return super().forward(x)
+
+        def backward(self, dy: Any) -> Any:  # of numpy_nn; PyTorch has autograd
+            dx = super().backward(dy)
+            return dx.swapaxes(2, 3).swapaxes(1, 2) if dx.ndim == 4 else dx
+
+    return Flatten()
 
 
 def _arguments(tree: Tree) -> list[str]:

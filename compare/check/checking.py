@@ -196,7 +196,8 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
     layer_faults: list[str] = []
     layer_places: dict[str, str] = {}
     out_of_time = any(one.problem and "time limit" in one.problem for one in observed)
-    if contract.has("network") and not out_of_time:
+    layered = contract.has("network") and not (contract.filled and contract.has_functions)
+    if layered and not out_of_time:
         leaves = _leaves(assignment)
         layers = LayerEvaluation(homework, contract, layouts, trainable, leaves)
         of_layers = layers.evaluate(layer_cases)
@@ -205,7 +206,7 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
             network_cases, of_network = layers.evaluate_network(network_cases, assignment.loss)
             observed, evaluated = observed + of_network, evaluated + network_cases
         layer_quantities = layers.quantities
-        layer_faults, layer_places = layers.faults, layers.places
+        layer_faults, layer_places = layers.faults + layers.left_out, layers.places
     evaluated, notes = select_forward_mode(evaluated, observed)
     if isinstance(assignment.build, RecordedArchitecture):
         probabilities = assignment.build.dropout_probabilities()
@@ -269,7 +270,9 @@ def read_homework(homework: HomeworkHandle, name: str, options: Options) -> Home
     declaration = homework.request("declaration", description="the declaration").details
     for function in declaration["not_callable"]:
         raise InputError(f"{name}: {function} should be a function.")
-    contract = read_contract(name, declaration["constants"], declaration["functions"])
+    contract = read_contract(
+        name, declaration["constants"], declaration["functions"], declaration["filled"]
+    )
     options = with_preset(options, contract)
     assignment = find_assignment(homework, name, contract, options)
     cases = find_cases(assignment, contract, options)
@@ -280,7 +283,11 @@ def read_homework(homework: HomeworkHandle, name: str, options: Options) -> Home
         function_cases = [with_weight_decay(case, contract.weight_decay) for case in function_cases]
     inference = Inference(contract)
     if any(contract.has(function) for function in READERS):
-        inference = infer(homework, name, contract, declaration["constants"], function_cases)
+        declared = declaration["constants"]
+        leaves = _leaves(assignment)
+        inference = infer(
+            homework, name, contract, declared, function_cases, leaves, assignment.loss
+        )
     places, notes = declaration["places"], declaration["notes"]
     return HomeworkRead(assignment, cases, function_cases, inference, places, notes, options)
 
@@ -358,6 +365,8 @@ def find_assignment(
         )
     else:
         build = load_architecture(architecture)
+    if contract.batches.channels_last:
+        build = build.with_channels_last()
     optimizer = _optimizer_class(options.optimizer)
     return Assignment(build.__name__, build, loss, optimizer, options.settings)
 

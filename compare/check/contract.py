@@ -37,6 +37,14 @@ CHECKABLE = ("forward", "loss", "gradients", "loss_and_gradients", "update", "ne
 
 # The two ways to write a bias (n,) with two axes, as NumPy's index expressions.
 COLUMN, ROW = "[:, None]", "[None, :]"
+# What may follow a key in PARAMETERS, once or several times.
+FORM_STEP = re.compile(
+    r"""\.T(?!\w)
+    | \.transpose\( \s* \d+ (?: \s*,\s* \d+ )* \s*,?\s* \)
+    | \.reshape\( \s* -?\d+ (?: \s*,\s* -?\d+ )* \s*,?\s* \)
+    | \[ \s* (?: :\s*,\s*None | None\s*,\s*: ) \s* \]""",
+    re.VERBOSE,
+)
 
 
 class ReturnValueError(Exception):
@@ -70,8 +78,9 @@ class ArrayLayout:
     Attributes:
         name: The homework's name for it.
         key: Its key in the reference's ``state_dict``.
-        form: How the homework's array follows from the reference's: ``""`` (the same), ``.T``,
-            ``[:, None]`` or ``[None, :]``.
+        form: How the homework's array follows from the reference's, in NumPy's words: ``""`` (the
+            same), ``.T``, ``.transpose(2, 3, 1, 0)``, ``.reshape(8, -1)``, ``[:, None]``,
+            ``[None, :]``, or several of them in a row.
     """
 
     name: str
@@ -81,22 +90,30 @@ class ArrayLayout:
     @classmethod
     def parse(cls, name: str, text: str) -> ArrayLayout:
         """Read an entry of PARAMETERS, such as ``0.weight.T``."""
-        match = re.fullmatch(r"(.*?)(\.T|\[\s*(?::\s*,\s*None|None\s*,\s*:)\s*\])?", text.strip())
+        match = re.fullmatch(rf"(.*?)((?:{FORM_STEP.pattern})*)", text.strip(), re.VERBOSE)
         assert match is not None
-        form = match[2] or ""
-        if form.startswith("["):
-            form = COLUMN if form.replace(" ", "").startswith("[:") else ROW
-        return cls(name, match[1], form)
+        steps = (re.sub(r"\s", "", step[0]) for step in FORM_STEP.finditer(match[2]))
+        return cls(name, match[1], "".join(re.sub(r",(?=[^)\]])", ", ", s) for s in steps))
 
     def to_homework(self, array: np.ndarray) -> np.ndarray:
-        """Copy an array of the reference into the homework's layout."""
-        match self.form:
-            case ".T":
-                array = array.T
-            case "[:, None]":
-                array = array[:, None]
-            case "[None, :]":
-                array = array[None, :]
+        """Copy an array of the reference into the homework's layout.
+
+        Raises:
+            ValueError: The array has another number of axes or elements than the form needs.
+        """
+        for step in FORM_STEP.finditer(self.form):
+            numbers = tuple(map(int, re.findall(r"-?\d+", step[0])))
+            match step[0]:
+                case ".T":
+                    array = array.T
+                case "[:, None]":
+                    array = array[:, None]
+                case "[None, :]":
+                    array = array[None, :]
+                case text if text.startswith(".transpose"):
+                    array = array.transpose(numbers)
+                case _:
+                    array = array.reshape(numbers)
         return np.array(array, order="C")
 
     def from_homework(
@@ -117,21 +134,23 @@ class ArrayLayout:
             ReturnValueError: The array has another shape.
         """
         array = np.asarray(array, np.float64)
-        vector = array.ndim < 2 or (array.ndim == 2 and 1 in array.shape)
-        if len(shape) == 1 and array.size == shape[0] and vector:
+        if len(shape) == 1 and array.size == shape[0] == max(array.shape, default=1):
             return array.reshape(shape)
         if len(shape) == 1 and array.size == 1 and broadcast:
             return np.full(shape, array.reshape(()))
-        expected = shape[::-1] if self.form == ".T" else shape
         if len(shape) == 0 and array.size == 1:
             return array.reshape(())
-        if array.shape != expected:
+        elements = self.to_homework(np.arange(int(np.prod(shape))).reshape(shape))
+        if array.shape != elements.shape:
+            expected = elements.shape
             transposed = array.shape == expected[::-1] and len(expected) == 2
             hint = "; it is transposed" if transposed else ""
             raise ReturnValueError(
                 f"{subject} has the shape {array.shape}, but expected {expected}{hint}."
             )
-        return np.array(array.T if self.form == ".T" else array, order="C")
+        found = np.empty(array.size)
+        found[elements.ravel()] = array.ravel()
+        return found.reshape(shape)
 
 
 @dataclass(frozen=True)
@@ -141,13 +160,17 @@ class BatchLayout:
     Attributes:
         axis: The batch axis: 0 or 1.
         one_hot: Whether class labels are one-hot rows (columns if the batch axis is 1).
+        channels_last: Whether images are (N, H, W, C) instead of (N, C, H, W).
     """
 
     axis: int = 0
     one_hot: bool = False
+    channels_last: bool = False
 
     def to_homework(self, rows: np.ndarray) -> np.ndarray:
         """Copy a batch (N, …) into the homework's layout; labels (N,) stay as they are."""
+        if self.channels_last and rows.ndim == 4:
+            rows = np.moveaxis(rows, 1, 3)
         return np.array(np.moveaxis(rows, 0, self.axis) if rows.ndim > 1 else rows, order="C")
 
     def labels_to_homework(self, targets: np.ndarray, classes: int) -> np.ndarray:
@@ -168,15 +191,12 @@ class BatchLayout:
             ReturnValueError: The array has another shape.
         """
         array = np.asarray(array, np.float64)
-        expected = (
-            tuple(np.moveaxis(np.empty(shape, bool), 0, self.axis).shape)
-            if len(shape) > 1
-            else shape
-        )
+        expected = self.to_homework(np.empty(shape, bool)).shape
         if array.shape == expected:
-            return np.array(
-                np.moveaxis(array, self.axis, 0) if array.ndim > 1 else array, order="C"
-            )
+            array = np.moveaxis(array, self.axis, 0) if array.ndim > 1 else array
+            if self.channels_last and array.ndim == 4:
+                array = np.moveaxis(array, 3, 1)
+            return np.array(array, order="C")
         if shape[1:] == (1,) and array.shape == shape[:1]:
             return array.reshape(shape)  # one output per row, returned without its axis
         axes = "(classes, N)" if self.axis else "(N, classes)"
@@ -187,10 +207,20 @@ class BatchLayout:
                 if self.axis
                 else "; if your batch is the columns, write BATCH_AXIS = 1"
             )
+        if (
+            not self.channels_last
+            and len(expected) == 4
+            and array.shape == _channels_moved(expected)
+        ):
+            hint = "; if the channels of your images come last, write CHANNELS_LAST = True"
         of = f", {axes}" if len(expected) == 2 and "logits" in subject else ""
         raise ReturnValueError(
             f"{subject} has the shape {array.shape}, but expected {expected}{of}{hint}."
         )
+
+
+def _channels_moved(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return (shape[0], *shape[2:], shape[1])
 
 
 @dataclass(frozen=True)
@@ -207,6 +237,8 @@ class Contract:
             reference's names.
         batches: The batch axis and the form of labels.
         attributes: ATTRIBUTES as written: where layer classes keep their gradients.
+        methods: METHODS as written: what layer classes call ``forward`` and ``backward``.
+        filled: Whether ``network()`` takes no argument: its arrays are filled after it is called.
         functions: The functions of the contract that the homework defines.
     """
 
@@ -215,6 +247,8 @@ class Contract:
     parameters: dict[str, str] | None = None
     batches: BatchLayout = field(default_factory=BatchLayout)
     attributes: dict[str, str] = field(default_factory=dict)
+    methods: dict[str, str] = field(default_factory=dict)
+    filled: bool = False
     functions: tuple[str, ...] = ()
     reduction: str = "mean"
     weight_decay: float = 0.0
@@ -229,13 +263,16 @@ class Contract:
         return any(name in self.functions for name in SIGNATURES)
 
 
-def read_contract(file: str, constants: Mapping[str, Any], functions: Iterable[str]) -> Contract:
+def read_contract(
+    file: str, constants: Mapping[str, Any], functions: Iterable[str], filled: bool = False
+) -> Contract:
     """Build the contract from the names that a homework defines.
 
     Args:
         file: The name of the homework, for error messages.
         constants: The constants of the contract that it defines.
         functions: The functions of the contract that it defines.
+        filled: Whether its ``network()`` takes no argument.
 
     Raises:
         InputError: A constant has a value that is not allowed, or there is nothing to check.
@@ -251,6 +288,12 @@ def read_contract(file: str, constants: Mapping[str, Any], functions: Iterable[s
     one_hot = _choice(file, constants, "ONE_HOT", (False, True), False)
     parameters = _names(file, constants, "PARAMETERS", '{"W1": "0.weight.T", "b1": "0.bias"}')
     attributes = _names(file, constants, "ATTRIBUTES", '{"weight": "dW", "bias": "db"}')
+    methods = _names(file, constants, "METHODS", '{"forward": "fprop", "backward": "bprop"}') or {}
+    for method in methods:
+        if method not in ("forward", "backward"):
+            raise InputError(
+                f"{file}: METHODS may have the keys 'forward' and 'backward', but has {method!r}."
+            )
     architecture = constants.get("ARCHITECTURE")
     if architecture is not None and not isinstance(architecture, str):
         raise InputError(
@@ -260,7 +303,8 @@ def read_contract(file: str, constants: Mapping[str, Any], functions: Iterable[s
     loss = None
     if "LOSS" in constants:
         loss = _choice(file, constants, "LOSS", tuple(LOSS_CLASSES), "")
-    batches = BatchLayout(axis, bool(one_hot))
+    channels_last = _choice(file, constants, "CHANNELS_LAST", (False, True), False)
+    batches = BatchLayout(axis, bool(one_hot), bool(channels_last))
     reduction = _choice(file, constants, "REDUCTION", tuple(REDUCTIONS), "mean")
     return Contract(
         architecture,
@@ -268,6 +312,8 @@ def read_contract(file: str, constants: Mapping[str, Any], functions: Iterable[s
         parameters,
         batches,
         attributes or {},
+        methods,
+        filled,
         functions,
         reduction,
         _weight_decay(file, constants),
@@ -275,20 +321,24 @@ def read_contract(file: str, constants: Mapping[str, Any], functions: Iterable[s
 
 
 def array_layouts(
-    file: str, parameters: dict[str, str] | None, keys: Iterable[str], trainable: Iterable[str]
+    file: str,
+    parameters: dict[str, str] | None,
+    arrays: Mapping[str, np.ndarray],
+    trainable: Iterable[str],
 ) -> list[ArrayLayout]:
     """The layouts of a homework's arrays, in the order of PARAMETERS.
 
     Args:
         file: The name of the homework, for error messages.
         parameters: PARAMETERS as written.
-        keys: The keys of the network's ``state_dict``.
-        trainable: Those of its parameters, without buffers.
+        arrays: The network's ``state_dict``.
+        trainable: The keys of its parameters, without buffers.
 
     Raises:
-        InputError: PARAMETERS has a key that does not exist or comes twice, or lacks one.
+        InputError: PARAMETERS has a key that does not exist or comes twice, or lacks one, or a
+            form that its array cannot have.
     """
-    keys, trainable = list(keys), list(trainable)
+    keys, trainable = list(arrays), list(trainable)
     if parameters is None:
         return [ArrayLayout(key, key) for key in keys]
     found: dict[str, ArrayLayout] = {}
@@ -306,6 +356,13 @@ def array_layouts(
                 f"{file}: PARAMETERS names {layout.key} twice: {found[layout.key].name!r} and "
                 f"{name!r}."
             )
+        try:
+            layout.to_homework(arrays[layout.key])
+        except (ValueError, IndexError) as error:
+            raise InputError(
+                f"{file}: PARAMETERS[{name!r}] is {text!r}, but {layout.key} has the shape "
+                f"{arrays[layout.key].shape}: {error}."
+            ) from None
         found[layout.key] = layout
     missing = [key for key in trainable if key not in found]
     if missing:

@@ -23,6 +23,14 @@ from compare.check import network_objects, specialisation  # noqa: F401  (preset
 from compare.check.adapters import AdaptationError
 from compare.check.architecture import record_architecture
 from compare.check.definitions import AbsentError, Definitions
+from compare.check.filled_network import (
+    arrays_of,
+    fill,
+    get,
+    gradients_of,
+    is_engine_value,
+    plain,
+)
 from compare.check.layer_classes import LayerObjects
 from compare.check.loading import package_folders, run_file, run_homework
 from compare.check.notebook import NotebookError
@@ -48,7 +56,7 @@ FUNCTIONS = {
 }
 CONSTANTS = (
     "ARCHITECTURE", "LOSS", "REDUCTION", "WEIGHT_DECAY", "PARAMETERS", "BATCH_AXIS", "ONE_HOT",
-    "ATTRIBUTES",
+    "ATTRIBUTES", "METHODS", "CHANNELS_LAST",
 )  # fmt: skip
 
 LAYER_METHODS = ("forward", "backward")
@@ -173,6 +181,7 @@ class Homework:
         result.details["places"] = {
             name: self._place_of(self._names[name]) for name in result.details["functions"]
         }
+        result.details["filled"] = self._network_is_filled()
         result.details["notes"] = self._notes
         result.details["not_callable"] = [
             name
@@ -199,6 +208,10 @@ class Homework:
 
     def _names_in_source(self, result: CallResult, _: Arrays, sizes: list[int]) -> None:
         """Find the names of its arrays without calling the functions of the contract."""
+        if self._network_is_filled():
+            shapes = arrays_of(self._names["network"]())
+            result.details["read"], result.details["shapes"] = list(shapes), shapes
+            return
         functions = {name: self._names[name] for name in READERS if callable(self._names.get(name))}
         trees = source_trees(functions.values())
         if self._source is not None:
@@ -221,10 +234,19 @@ class Homework:
         arguments: list[Any] = [params, x]
         if "y" in arrays:
             arguments.append(np.array(arrays["y"]))
-        result.value = describe(called(*arguments))
+        filled = self._network_is_filled()
+        if filled:
+            arguments[0] = self._filled_network(params)
+        returned = called(*arguments)
+        if filled:
+            returned = _with_gradients(function, returned, arguments[0], list(params))
+        result.value = describe(plain(returned))
         for name, before in arrays.items():
             owner, _, key = name.partition("/")
-            after = params.get(key) if owner == "params" else arguments[1 if owner == "x" else 2]
+            if owner == "params":
+                after = get(arguments[0], key) if filled else params.get(key)
+            else:
+                after = arguments[1 if owner == "x" else 2]
             now = describe(after)
             if now.array is None or not _identical(now.array, before):
                 result.changed[name] = now.array if now.array is not None else np.array(np.nan)
@@ -237,9 +259,32 @@ class Homework:
         params, gradients = _with_prefix("params/", arrays), _with_prefix("grads/", arrays)
         result.value = describe(called(params, gradients, self._optimizer_state))
 
-    def _network(self, result: CallResult, arrays: Arrays, flipped: list[int]) -> None:
-        network = self._function("network")(_with_prefix("params/", arrays))
-        self._layers = LayerObjects(network, flipped)
+    def _network_is_filled(self) -> bool:
+        """Whether ``network`` takes no argument."""
+        network = self._names.get("network")
+        try:
+            parameters = inspect.signature(network).parameters  # type: ignore[arg-type]
+        except (TypeError, ValueError):
+            return False
+        return all(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters.values())
+
+    def _filled_network(self, params: Arrays) -> Any:
+        network = self._names["network"]()
+        fill(network, params)
+        return network
+
+    def _network(
+        self,
+        result: CallResult,
+        arrays: Arrays,
+        flipped: list[int],
+        methods: dict[str, str],
+        output_layer: bool,
+    ) -> None:
+        params = _with_prefix("params/", arrays)
+        filled = self._network_is_filled()
+        network = self._filled_network(params) if filled else self._function("network")(params)
+        self._layers = LayerObjects(network, flipped, methods, output_layer)
         result.details.update(self._layers.summary())
         loss_layer = [] if self._layers.loss_layer is None else [self._layers.loss_layer]
         result.details["places"] = [
@@ -406,6 +451,28 @@ def _imported(modules: Mapping[str, ModuleType]) -> Iterator[None]:
                 sys.modules.pop(name, None)
             else:
                 sys.modules[name] = module
+
+
+def _with_gradients(function: str, returned: Any, network: Any, paths: list[str]) -> Any:
+    """What a function for gradients returned, with those that its network keeps.
+
+    They are taken from the network where the function returned no dict, or the loss of an autograd
+    engine, which is first differentiated.
+    """
+    if function == "gradients":
+        if is_engine_value(returned):
+            returned.backward()
+            returned = None
+        return returned if isinstance(returned, Mapping) else gradients_of(network, paths)
+    if function != "loss_and_gradients":
+        return returned
+    if is_engine_value(returned):
+        returned.backward()
+        return plain(returned), gradients_of(network, paths)
+    if isinstance(returned, tuple) and len(returned) == 2 and isinstance(returned[1], Mapping):
+        return returned
+    loss = returned[0] if isinstance(returned, tuple) and returned else returned
+    return loss, gradients_of(network, paths)
 
 
 def _with_prefix(prefix: str, arrays: Arrays) -> dict[str, np.ndarray]:

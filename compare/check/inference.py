@@ -33,6 +33,7 @@ from compare.check.contract import (
     ReturnValueError,
 )
 from compare.check.function_evaluation import FunctionEvaluation, NoResultError
+from compare.check.layer_evaluation import LayerEvaluation
 from compare.check.own_names import READERS
 from compare.check.result import Observed
 from compare.check.return_values import ReturnValue
@@ -87,8 +88,10 @@ def infer(
     contract: Contract,
     declared: Collection[str],
     cases: Sequence[Case],
+    leaves: list[tuple[str, str]],
+    loss: str,
 ) -> Inference:
-    """Find what a homework of functions does not declare.
+    """Find what a homework does not declare, from its functions or else from its layers.
 
     Args:
         homework: The homework, which is loaded.
@@ -96,6 +99,8 @@ def infer(
         contract: What it declares.
         declared: The names of the constants that it declares.
         cases: Cases for its functions.
+        leaves: Name and class of the network's modules, in order.
+        loss: A key of ``LOSS_CLASSES``.
 
     Raises:
         InputError: It can be meant in several ways and agrees with PyTorch in none, or the names
@@ -112,6 +117,10 @@ def infer(
         return Inference(contract)
     names, forms = _find_names(homework, name, contract, entries, missing, case)
     search = _Search(homework, contract, case, frozenset(trainable), declared)
+    if not contract.has_functions:
+        search = _LayerSearch(
+            homework, contract, case, frozenset(trainable), declared, leaves=leaves, loss=loss
+        )
     layouts = (*entries, *(ArrayLayout(own, key) for own, key in names.items()))
     ended = None
     try:
@@ -216,7 +225,7 @@ def _names_in_calls(
         if contract.has(function):
             details = homework.request(
                 "names_read",
-                description=SIGNATURES[function],
+                description=SIGNATURES.get(function, "network(params)"),
                 function=function,
                 count=count,
                 axes=case.inputs.ndim,
@@ -230,11 +239,26 @@ def _names_in_calls(
 def _forms(shape: tuple[int, ...], known: tuple[int, ...] | None) -> tuple[str, ...]:
     """The forms in which a homework may hold an array, given the shape if it is known."""
     every = {1: VECTOR_FORMS, 2: WEIGHT_FORMS}.get(len(shape), ("",))
+    if known is None:
+        return every
+    if len(shape) == 1:
+        every = (*every, f".reshape({', '.join(map(str, known))})")
+    elif len(shape) > 2:
+        orders = sorted(itertools.permutations(range(len(shape))), key=_unusual)
+        every = (*every, *(f".transpose({', '.join(map(str, order))})" for order in orders))
+        every = (*every, f".reshape({shape[0]}, -1)", f".reshape({shape[0]}, -1).T")
     array = np.empty(shape, bool)
-    fitting = tuple(
-        form for form in every if ArrayLayout("", "", form).to_homework(array).shape == known
-    )
-    return fitting or every
+    fitting = []
+    for form in every:
+        with contextlib.suppress(ValueError):
+            if ArrayLayout("", "", form).to_homework(array).shape == known:
+                fitting.append(form)
+    return tuple(fitting) or every
+
+
+def _unusual(order: tuple[int, ...]) -> tuple[bool, tuple[int, ...]]:
+    """Sorts (rows, columns, in, out) and (in, rows, columns, out) of kernels first."""
+    return order not in ((2, 3, 1, 0), (1, 2, 3, 0)), order
 
 
 @dataclass
@@ -275,6 +299,7 @@ class _Search:
 
     def __post_init__(self) -> None:
         has = self.contract.has
+        self.has_forward = has("forward")
         split = has("loss") and has("gradients")
         if has("loss_and_gradients") and not split:
             self.labelled = ["loss_and_gradients"]
@@ -306,10 +331,10 @@ class _Search:
             label_forms = (False, True)
         uniform = list(_with_one_convention(layouts, forms))
         first = self._try(BatchLayout(axes[0], label_forms[0]), uniform[0])
-        if self._agrees(first) and first.own_shapes >= len(self._gradients()):
+        if self._agrees(first) and self._shapes_are_own(first):
             return first
         starts = self._forwards(axes, uniform)
-        if not starts and self.contract.has("forward"):
+        if not starts and self.has_forward:
             mixed = (own for own in _with_any_forms(layouts, forms) if own not in uniform)
             starts = self._forwards(axes, list(itertools.islice(mixed, MOST_MIXED)))
         if not starts:
@@ -331,9 +356,13 @@ class _Search:
                     return trial
         return best
 
+    def _shapes_are_own(self, trial: Trial) -> bool:
+        """Whether every gradient has the very shape of its array."""
+        return trial.own_shapes >= len(self._gradients())
+
     def _forwards(self, axes: Sequence[int], every: Sequence[Layouts]) -> list[Trial]:
         """The ways in which forward runs and returns logits of the right shape."""
-        if not self.contract.has("forward"):
+        if not self.has_forward:
             return []
         trials = [Trial(BatchLayout(axis), layouts) for axis in axes for layouts in every]
         for trial in trials:
@@ -353,7 +382,7 @@ class _Search:
 
     def _try(self, batches: BatchLayout, layouts: Layouts) -> Trial:
         trial = Trial(batches, layouts)
-        if self.contract.has("forward"):
+        if self.has_forward:
             self._call(trial, "forward")
         return self._continued(trial, batches.one_hot)
 
@@ -397,7 +426,7 @@ class _Search:
 
     def _quantities(self) -> list[str]:
         """The quantities that the homework's functions should give."""
-        logits = ["logits"] if self.contract.has("forward") else []
+        logits = ["logits"] if self.has_forward else []
         loss = ["loss"] if {"loss", "loss_and_gradients"}.intersection(self.labelled) else []
         return [*logits, *loss, *self._gradients()]
 
@@ -474,6 +503,47 @@ class _Search:
     def _is_square(self, key: str) -> bool:
         shape = self.case.parameters[key].shape
         return len(shape) == 2 and shape[0] == shape[1]
+
+
+@dataclass
+class _LayerSearch(_Search):
+    """Tries ways to mean the arrays of layer classes: all in a row, then with their backward."""
+
+    leaves: list[tuple[str, str]] = field(default_factory=list)
+    loss: str = "cross_entropy"
+
+    def __post_init__(self) -> None:
+        self.has_forward, self.labelled = True, ["network"]
+        self._has_loss = True
+
+    @property
+    def labels_matter(self) -> bool:
+        """Whether there are class labels, and a loss layer that takes them."""
+        return self._has_loss and self.case.targets.dtype.kind in "iu"
+
+    def _call(self, trial: Trial, function: str) -> None:
+        contract = replace(self.contract, batches=trial.batches)
+        layers = LayerEvaluation(
+            self.homework, contract, trial.layouts, self.trainable, self.leaves
+        )
+        self.calls += 1
+        self.latest = trial
+        with contextlib.suppress(NoResultError, ReturnValueError):
+            if function == "forward":
+                trial.values["logits"] = layers.logits(self.case)
+            else:
+                values, self._has_loss = layers.step(self.case, self.loss)
+                trial.values |= values
+            trial.ran = (*trial.ran, function)
+
+    def _gradients(self) -> list[str]:
+        return [q for q in self.case.expected if q.startswith("gradient/")]
+
+    def _quantities(self) -> list[str]:
+        return ["logits", *self._gradients()]
+
+    def _shapes_are_own(self, trial: Trial) -> bool:
+        return True
 
 
 def _with_one_convention(layouts: Layouts, forms: Mapping[str, Sequence[str]]) -> Iterator[Layouts]:

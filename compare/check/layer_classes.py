@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 
+from compare.check.filled_network import value_at
+
 # Where a layer keeps the gradients of its parameters, and its running statistics.
 USUAL_ATTRIBUTES = {
     "weight": (
@@ -43,6 +45,16 @@ METHODS = {
     "forward": ("forward_pass", "forward_propagation", "forward_prop", "fprop", "feedforward"),
     "backward": ("backward_pass", "backward_propagation", "backward_prop", "bprop", "backprop"),
 }
+
+# Layers that add the bias to what the layer before them multiplied, and layers that may follow the
+# logits before the loss.
+BIAS_LAYER = re.compile(r"(add_?)?bias(_?(add|layer))?|addbias", re.IGNORECASE)
+OUTPUT_LAYER = re.compile(r"(log_?)?soft_?max\w*|sigmoid\w*", re.IGNORECASE)
+# Arguments of a loss: the targets, and what they are compared with.
+TARGETS = re.compile(r"y|t|\w*(true|target|label|truth|gt)s?\w*|y_?train", re.IGNORECASE)
+PREDICTIONS = re.compile(
+    r"x|p|o|\w*(pred|hat|prob|logit|output|score)\w*|y_?p|a|z|out", re.IGNORECASE
+)
 
 # The names of the argument, or the attribute, that tells a layer whether it is training or not.
 MODE = re.compile(
@@ -74,12 +86,23 @@ class LayerObjects:
 
     Args:
         network: A sequence or a dict of layers; a pair of such a collection and a loss layer; or
-            an object with ``layers`` and perhaps one of :data:`LOSS_LAYERS`.
+            an object with ``layers`` and perhaps one of :data:`LOSS_LAYERS`. A list among the
+            layers is one layer, and so is a layer together with one that adds its bias. A loss
+            layer may also be a pair of functions, the loss and its derivative.
         flipped: Positions of layers whose argument of an unknown name means the opposite of
             what its default suggests.
+        methods: What the layers call ``forward`` and ``backward``, where it is said.
+        output_layer: Whether the network of the assignment ends in a softmax or a sigmoid. Where it
+            does not, such a layer at the end belongs to the loss.
     """
 
-    def __init__(self, network: Any, flipped: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        network: Any,
+        flipped: Sequence[int] = (),
+        methods: Mapping[str, str] | None = None,
+        output_layer: bool = True,
+    ) -> None:
         self._whole = network
         self.loss_layer: Any = None
         if isinstance(network, tuple) and len(network) == 2 and _is_collection(network[0]):
@@ -96,11 +119,28 @@ class LayerObjects:
         named = isinstance(network, Mapping)
         self.names = [str(k) for k in network] if named else []
         self.layers: list[Any] = list(network.values()) if named else list(network)
+        self.layers = [
+            RowOfLayers([with_usual_names(one, methods) for one in layer])
+            if isinstance(layer, (list, tuple)) and layer
+            else with_usual_names(layer, methods)
+            for layer in self.layers
+        ]
+        if isinstance(self.loss_layer, (list, tuple)) and len(self.loss_layer) == 2:
+            self.loss_layer = LossFunctions(*self.loss_layer)
+        self.loss_layer = with_usual_names(self.loss_layer, methods)
         if self.loss_layer is None and required_arguments(self.layers[-1], "forward") == 2:
             self.loss_layer = self.layers.pop()
             self.names = self.names[:-1]
-        self.layers = [with_usual_names(layer) for layer in self.layers]
-        self.loss_layer = with_usual_names(self.loss_layer)
+        self.left_out = ""
+        if not output_layer and OUTPUT_LAYER.fullmatch(class_name(self.layers[-1])):
+            output = self.layers.pop()
+            self.names = self.names[:-1]
+            if self.loss_layer is None:
+                self.left_out = class_name(output)
+            else:
+                self.loss_layer = LossOfOutputs(output, self.loss_layer)
+        if not self.names:
+            self.layers = _with_their_biases(self.layers)
         for layer in self.layers:
             if not hasattr(layer, "forward") or not hasattr(layer, "backward"):
                 raise TypeError(
@@ -121,6 +161,7 @@ class LayerObjects:
             "classes": [class_name(layer) for layer in self.layers],
             "forward_only": [n for n, layer in enumerate(self.layers) if layer.backward is None],
             "loss": None if self.loss_layer is None else class_name(self.loss_layer),
+            "left_out": self.left_out,
             "unknown_switches": [n for n, s in enumerate(self.switches) if s.unknown],
         }
 
@@ -151,7 +192,7 @@ class LayerObjects:
         for key, paths in buffers.items():
             path = next((p for p in paths if _has(layer, p)), None)
             if path is not None:
-                found[f"buffer {key}"] = np.array(_get(layer, path))
+                found[f"buffer {key}"] = np.array(value_at(layer, path))
         if layer.backward is None:
             return found
         before = _own_updates(layer, gradients)
@@ -241,20 +282,129 @@ class LayerObjects:
         self, logits: np.ndarray, targets: np.ndarray, copies: bool = True
     ) -> dict[str, Any]:
         """Run the loss layer forward and backward; on copies, unless a whole network is run."""
-        layer = self.loss_layer
         logits = np.array(logits) if copies else logits
-        value = loss_value(run_forward(layer, logits, np.array(targets)))
-        match required_arguments(layer, "backward"):
-            case 0:
-                gradient = run_backward(layer)
-            case 1:
-                gradient = run_backward(layer, 1.0)
-            case _:
-                # backward(dvalues, y) expects the softmax's output, if the layer keeps it.
-                output: Any = getattr(layer, "output", None)
-                dvalues = output if np.shape(output) == np.shape(logits) else np.array(logits)
-                gradient = run_backward(layer, dvalues, np.array(targets))
-        return {"loss": value, "gradient": gradient}
+        value = loss_forward(self.loss_layer, logits, np.array(targets))
+        return {"loss": value, "gradient": loss_backward(self.loss_layer, logits, targets)}
+
+
+class RowOfLayers:
+    """Layers that do the work of one module: they run one after the other.
+
+    Other attributes are those of the first of them that has one by the name.
+    """
+
+    def __init__(self, layers: Sequence[Any]) -> None:
+        self._layers = list(layers)
+        for layer in self._layers:
+            if not hasattr(layer, "forward") or not hasattr(layer, "backward"):
+                raise TypeError(
+                    f"each layer needs forward(x) and backward(dout), but {class_name(layer)} does "
+                    "not have both"
+                )
+
+    def forward(self, x: Any) -> Any:
+        """The output of the last."""
+        for layer in self._layers:
+            x = run_forward(layer, x)
+        return x
+
+    def backward(self, dy: Any) -> Any:
+        """The gradient by the input of the first."""
+        for layer in reversed(self._layers):
+            dy = layer_backward(layer, dy)
+        return dy
+
+    def __getattr__(self, name: str) -> Any:
+        for layer in self.__dict__.get("_layers", ()):
+            if hasattr(layer, name):
+                return getattr(layer, name)
+        raise AttributeError(name)
+
+
+def _with_their_biases(layers: Sequence[Any]) -> list[Any]:
+    """The layers, those that add a bias joined with the layer before them."""
+    found: list[Any] = []
+    for layer in layers:
+        if found and BIAS_LAYER.fullmatch(class_name(layer)):
+            found[-1] = RowOfLayers([found[-1], layer])
+        else:
+            found.append(layer)
+    return found
+
+
+class LossFunctions:
+    """A loss layer made of two functions, such as ``mse`` and ``mse_prime``, of the same arguments.
+
+    Args:
+        value: The loss.
+        gradient: Its derivative by the predictions.
+    """
+
+    def __init__(self, value: Callable[..., Any], gradient: Callable[..., Any]) -> None:
+        self._value, self._gradient = value, gradient
+        self.__name__ = getattr(value, "__name__", "loss")
+
+    def forward(self, predictions: Any, targets: Any) -> Any:
+        """The loss."""
+        self._arguments = (predictions, targets)
+        return self._call(self._value)
+
+    def backward(self) -> Any:
+        """The gradient."""
+        return self._call(self._gradient)
+
+    def _call(self, function: Callable[..., Any]) -> Any:
+        predictions, targets = self._arguments
+        return function(*in_order(function, predictions, targets))
+
+
+class LossOfOutputs:
+    """A loss layer behind a softmax or a sigmoid that is a layer of its own."""
+
+    def __init__(self, output: Any, loss: Any) -> None:
+        self.output_layer, self.loss_layer = output, loss
+
+    def forward(self, logits: Any, targets: Any) -> Any:
+        """The loss of the logits."""
+        self._predictions, self._targets = run_forward(self.output_layer, logits), targets
+        return loss_forward(self.loss_layer, self._predictions, targets)
+
+    def backward(self) -> Any:
+        """The gradient by the logits."""
+        dy = loss_backward(self.loss_layer, self._predictions, self._targets)
+        return run_backward(self.output_layer, dy)
+
+
+def loss_forward(layer: Any, predictions: Any, targets: np.ndarray) -> Any:
+    """The loss that a loss layer computes."""
+    arguments = in_order(layer.forward, predictions, targets)
+    return loss_value(run_forward(layer, *arguments))
+
+
+def loss_backward(layer: Any, predictions: Any, targets: np.ndarray) -> Any:
+    """The gradient by the predictions, for the loss that the layer computed last."""
+    match required_arguments(layer, "backward"):
+        case 0:
+            return run_backward(layer)
+        case 1:
+            return run_backward(layer, 1.0)
+        case _:
+            # backward(dvalues, y) expects the softmax's output, if the layer keeps it.
+            output: Any = getattr(layer, "output", None)
+            same = np.shape(output) == np.shape(predictions)
+            dvalues = output if same else np.array(predictions)
+            return run_backward(layer, *in_order(layer.backward, dvalues, np.array(targets)))
+
+
+def in_order(function: Callable[..., Any], predictions: Any, targets: Any) -> tuple[Any, Any]:
+    """Predictions and targets in the order in which a function's arguments name them."""
+    names = [p.name for p in _arguments(function)[:2]]
+    if len(names) < 2:
+        return predictions, targets
+    first, second = names
+    swapped = TARGETS.fullmatch(first) and PREDICTIONS.fullmatch(second)
+    clear = not (PREDICTIONS.fullmatch(first) and TARGETS.fullmatch(second))
+    return (targets, predictions) if swapped and clear else (predictions, targets)
 
 
 class RenamedMethods:
@@ -274,10 +424,20 @@ class RenamedMethods:
         return dir(object.__getattribute__(self, "_renamed")[0])
 
 
-def with_usual_names(layer: Any) -> Any:
-    """The layer, or one that has ``forward`` and ``backward`` where it calls them otherwise."""
+def with_usual_names(layer: Any, methods: Mapping[str, str] | None = None) -> Any:
+    """The layer, or one that has ``forward`` and ``backward`` where it calls them otherwise.
+
+    Args:
+        layer: The layer.
+        methods: What it calls them, if somebody has said it.
+    """
     names = {}
+    for method, own in (methods or {}).items():
+        if layer is not None and callable(getattr(layer, own, None)):
+            names[method] = own
     for method, others in METHODS.items():
+        if method in names:
+            continue
         other = next((n for n in others if callable(getattr(layer, n, None))), None)
         if not hasattr(layer, method) and other is not None:
             names[method] = other
@@ -288,7 +448,11 @@ def class_name(layer: Any) -> str:
     """The name of the class that the homework wrote."""
     if type(layer) is RenamedMethods:
         layer = object.__getattribute__(layer, "_renamed")[0]
-    return type(layer).__name__
+    if type(layer) is RowOfLayers:
+        return " + ".join(class_name(one) for one in layer._layers)
+    if type(layer) is LossOfOutputs:
+        return f"{class_name(layer.output_layer)} + {class_name(layer.loss_layer)}"
+    return layer.__name__ if type(layer) is LossFunctions else type(layer).__name__
 
 
 def loss_value(value: Any) -> Any:
@@ -397,7 +561,7 @@ def layer_backward(layer: Any, dy: np.ndarray) -> Any:
 def _own_updates(layer: Any, gradients: Mapping[str, list[str]]) -> dict[str, np.ndarray]:
     """What a layer holds that its backward is to subtract gradients from, by ``-W``."""
     paths = (path for several in gradients.values() for path in several if path.startswith("-"))
-    return {path: np.array(_get(layer, path[1:])) for path in paths}
+    return {path: np.array(value_at(layer, path[1:])) for path in paths}
 
 
 def _gradient(
@@ -411,7 +575,7 @@ def _gradient(
             f"under {', '.join(paths[:4])}"
             f"{'' if len(paths) <= 4 else ' or the like'}: name the attribute in ATTRIBUTES"
         )
-    now = np.array(_get(layer, path.removeprefix("-")))
+    now = np.array(value_at(layer, path.removeprefix("-")))
     return before[path] - now if path in before else now
 
 
@@ -464,24 +628,8 @@ def _is_collection(value: Any) -> bool:
     return isinstance(value, (Mapping, Sequence)) and not isinstance(value, str)
 
 
-def _get(layer: Any, path: str) -> Any:
-    """The value at a path such as ``dW``, ``weight.grad`` or ``grads['W']``."""
-    value = layer
-    for step in _path(path):
-        value = getattr(value, step[1]) if step[0] == "." else value[step[1]]
-    return value
-
-
-def _path(path: str) -> list[tuple[str, Any]]:
-    pattern = r"\[(\d+)\]|\[['\"](.*?)['\"]\]|\.?([A-Za-z_]\w*)"
-    return [
-        ("[", int(index)) if index else ("[", key) if key else (".", attribute)
-        for index, key, attribute in re.findall(pattern, path)
-    ]
-
-
 def _has(layer: Any, path: str) -> bool:
     try:
-        return _get(layer, path) is not None
+        return value_at(layer, path) is not None
     except (AttributeError, KeyError, IndexError, TypeError):
         return False

@@ -8,6 +8,7 @@ that are kept must be 1 − p within what chance allows.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ import numpy as np
 import numpy_nn
 from compare.backends.protocol import Arrays
 from compare.check.contract import LOSS_CLASSES, ArrayLayout, Contract, ReturnValueError
+from compare.check.filled_network import gradient_paths
 from compare.check.function_evaluation import NoResultError, not_for_this_size
 from compare.check.layer_classes import FLATTEN, USUAL_ATTRIBUTES
 from compare.check.result import Observed, add_notes
@@ -31,6 +33,8 @@ from experiments.errors import InputError
 # pass on, and the part of a class name that shows that the list does contain one.
 OPTIONAL = {"Flatten": "flat", "Identity": "ident", "Dropout": "drop"}
 WITH_PARAMETERS = ("Linear", "Conv", "BatchNorm", "LayerNorm")
+# Modules behind the logits. Where the network has none, such a layer belongs to the loss.
+OUTPUT_MODULES = ("Softmax", "LogSoftmax", "Sigmoid")
 
 # The least number of values that a Dropout gets: the share that it keeps is then known to 0.005.
 DROPOUT_VALUES = 10_000
@@ -55,6 +59,8 @@ class LayerEvaluation:
         places: Quantity → the class, method and line that give it; as empty as that.
         quantities: The quantities that its layers should give, in order; empty before
             :meth:`evaluate` and where ``network`` failed.
+        faults: Sentences about steps that do not repeat.
+        left_out: Sentences about what is not compared.
 
     Args:
         homework: The homework, in this process or its own.
@@ -71,6 +77,7 @@ class LayerEvaluation:
     leaves: list[tuple[str, str]]
     quantities: dict[str, None] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
     places: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -210,14 +217,60 @@ class LayerEvaluation:
         self._add_quantities(*found)
         return found
 
+    def logits(self, case: Case) -> np.ndarray:
+        """What all layers in a row give for a case.
+
+        Raises:
+            NoResultError, ReturnValueError or InputError: They cannot be built or run.
+            ProcessEndedError: The process has ended.
+        """
+        _, matches = self._build(case)
+        return self._chain(case, matches)
+
+    def step(self, case: Case, loss: str) -> tuple[Arrays, bool]:
+        """Loss and gradients of the whole network for a case, and whether it has a loss layer.
+
+        Raises:
+            As :meth:`logits`.
+        """
+        network, matches = self._build(case)
+        if network["forward_only"]:
+            return {}, network["loss"] is not None
+        values = self._network_step(case, network, matches, loss, Observed())
+        found = {key.replace("/network", ""): value for key, value in values.items()}
+        return found, network["loss"] is not None
+
+    def _chain(self, case: Case, matches: Sequence[LayerMatch]) -> np.ndarray:
+        x = {"x": self.contract.batches.to_homework(case.inputs)}
+        order, axis = self._order(matches), self.contract.batches.axis
+        result = self._request("chain", x, "all layers in a row", order=order, axis=axis)
+        logits = _array(result.value, "the last layer")
+        shape = case.expected["logits"].shape
+        return self.contract.batches.from_homework(logits, shape, "the logits")
+
     def _build(self, case: Case) -> tuple[dict[str, Any], list[LayerMatch]]:
         """Have the homework make its network; its layers, and the modules that they match."""
         arrays = {
             f"params/{layout.name}": layout.to_homework(case.parameters[layout.key])
             for layout in self.layouts
         }
-        result = self._request("network", arrays, "network(params)", flipped=self._flipped)
+        result = self._request(
+            "network",
+            arrays,
+            "network()" if self.contract.filled else "network(params)",
+            flipped=self._flipped,
+            methods=self.contract.methods,
+            output_layer=not self.leaves or self.leaves[-1][1] in OUTPUT_MODULES,
+        )
         network = result.details
+        if network["left_out"]:
+            add_notes(
+                self.left_out,
+                [
+                    f"{network['left_out']} is not compared: without a loss layer nobody can say "
+                    "what its backward gets."
+                ],
+            )
         return network, match_layers(network["names"], network["classes"], self.leaves)
 
     def _order(self, matches: Sequence[LayerMatch]) -> list[int]:
@@ -302,14 +355,7 @@ class LayerEvaluation:
         if network["loss"] is not None:
             self._evaluate_loss(case, observed, network["loss"])
         self._build(case)  # with its first running statistics
-        x = {"x": self.contract.batches.to_homework(case.inputs)}
-        order = self._order(matches)
-        result = self._request(
-            "chain", x, "all layers in a row", order=order, axis=self.contract.batches.axis
-        )
-        logits = _array(result.value, "the last layer")
-        shape = case.expected["logits"].shape
-        observed.values["logits"] = self.contract.batches.from_homework(logits, shape, "the logits")
+        observed.values["logits"] = self._chain(case, matches)
 
     def _remember_places(self, network: dict[str, Any], matches: Sequence[LayerMatch]) -> None:
         """Quantity → class, method and line of the homework that give it."""
@@ -454,7 +500,11 @@ class LayerEvaluation:
         for name in (layout.name, layout.key, short):
             if name in attributes:
                 return [attributes[name]]
-        return list(USUAL_ATTRIBUTES.get(short, (short,)))
+        own: list[str] = []
+        if self.contract.filled and layout.key in self.trainable:
+            inside = re.sub(r"^.*?layers(\[[^\]]*\])+\.?", "", layout.name)
+            own = gradient_paths(inside) if inside else []
+        return [*own, *USUAL_ATTRIBUTES.get(short, (short,))]
 
     def _request(
         self, action: str, arrays: dict[str, np.ndarray], description: str, **details: object

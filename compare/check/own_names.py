@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 # The functions whose first argument holds the arrays, and how many more arguments they take.
-READERS = {"forward": 1, "loss": 2, "gradients": 2, "loss_and_gradients": 2}
+READERS = {"forward": 1, "loss": 2, "gradients": 2, "loss_and_gradients": 2, "network": 0}
 # What a function that makes the arrays is called.
 INITIALISING = re.compile(
     r"(make|create|init|initiali[sz]e)(_?(params?|parameters?|weights?|network|net|model|layers?)\w*)?$",
