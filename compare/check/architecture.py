@@ -199,7 +199,7 @@ def _flattening_channels_last(tree: Tree) -> Tree:
 def _channels_last_flatten(nn: Any) -> Any:
     """A Flatten of ``torch.nn`` or ``numpy_nn`` for images (N, C, H, W): (N, H·W·C)."""
 
-    class Flatten(nn.Flatten):  # type: ignore[misc]
+    class Flatten(nn.Flatten):
         def forward(self, x: Any) -> Any:
             if x.ndim == 4:
                 x = x.swapaxes(1, 2).swapaxes(2, 3)

@@ -111,7 +111,10 @@ def infer(
     trainable = [key for key in case.parameters if f"gradient/{key}" in case.expected]
     entries = [ArrayLayout.parse(*entry) for entry in (contract.parameters or {}).items()]
     missing = [key for key in trainable if key not in {entry.key for entry in entries}]
-    if any(entry.key not in case.parameters for entry in entries):
+    try:
+        for entry in entries:
+            entry.to_homework(case.parameters[entry.key])
+    except (KeyError, ValueError):
         return Inference(contract)  # what is declared has a mistake, which is reported elsewhere
     if not missing and {"BATCH_AXIS", "ONE_HOT"} <= set(declared):
         return Inference(contract)
@@ -124,7 +127,8 @@ def infer(
     layouts = (*entries, *(ArrayLayout(own, key) for own, key in names.items()))
     ended = None
     try:
-        trial = search.choose(name, layouts, forms) or Trial(contract.batches, layouts)
+        first = next(_with_one_convention(layouts, forms))
+        trial = search.choose(name, layouts, forms) or Trial(contract.batches, first)
     except ProcessEndedError as error:
         trial = search.latest
         ended = Ended(case, Observed(values=trial.values, problem=str(error)))
@@ -330,7 +334,7 @@ class _Search:
         if self.labels_matter and "ONE_HOT" not in self.declared:
             label_forms = (False, True)
         uniform = list(_with_one_convention(layouts, forms))
-        first = self._try(BatchLayout(axes[0], label_forms[0]), uniform[0])
+        first = self._try(replace(declared, axis=axes[0], one_hot=label_forms[0]), uniform[0])
         if self._agrees(first) and self._shapes_are_own(first):
             return first
         starts = self._forwards(axes, uniform)
@@ -338,7 +342,7 @@ class _Search:
             mixed = (own for own in _with_any_forms(layouts, forms) if own not in uniform)
             starts = self._forwards(axes, list(itertools.islice(mixed, MOST_MIXED)))
         if not starts:
-            starts = [Trial(BatchLayout(axis), own) for axis in axes for own in uniform]
+            starts = [Trial(replace(declared, axis=axis), own) for axis in axes for own in uniform]
         trials = [self._continued(start, one_hot) for start in starts for one_hot in label_forms]
         best = self._best(name, trials, forms)
         if not best.ran:
@@ -364,7 +368,8 @@ class _Search:
         """The ways in which forward runs and returns logits of the right shape."""
         if not self.has_forward:
             return []
-        trials = [Trial(BatchLayout(axis), layouts) for axis in axes for layouts in every]
+        batches = self.contract.batches
+        trials = [Trial(replace(batches, axis=axis), layouts) for axis in axes for layouts in every]
         for trial in trials:
             self._call(trial, "forward")
         return [trial for trial in trials if "logits" in trial.values]

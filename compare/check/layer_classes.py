@@ -162,6 +162,7 @@ class LayerObjects:
             "forward_only": [n for n, layer in enumerate(self.layers) if layer.backward is None],
             "loss": None if self.loss_layer is None else class_name(self.loss_layer),
             "left_out": self.left_out,
+            "updating": any(takes_rate(layer) for layer in self.layers),
             "unknown_switches": [n for n, s in enumerate(self.switches) if s.unknown],
         }
 
@@ -554,21 +555,33 @@ def layer_backward(layer: Any, dy: np.ndarray) -> Any:
 
     ``backward(dout, learning_rate)`` updates the layer itself; the rate 1 shows the gradient.
     """
-    rate = (1.0,) if required_arguments(layer, "backward") == 2 else ()
-    return run_backward(layer, dy, *rate)
+    return run_backward(layer, dy, *((1.0,) if takes_rate(layer) else ()))
+
+
+def takes_rate(layer: Any) -> bool:
+    """Whether ``backward`` takes a learning rate, and so updates the layer itself."""
+    return required_arguments(layer, "backward") == 2
 
 
 def _own_updates(layer: Any, gradients: Mapping[str, list[str]]) -> dict[str, np.ndarray]:
     """What a layer holds that its backward is to subtract gradients from, by ``-W``."""
     paths = (path for several in gradients.values() for path in several if path.startswith("-"))
-    return {path: np.array(value_at(layer, path[1:])) for path in paths}
+    return {path: np.array(value_at(layer, path[1:])) for path in paths if _has(layer, path[1:])}
 
 
 def _gradient(
     layer: Any, key: str, paths: Sequence[str], before: Mapping[str, np.ndarray]
 ) -> np.ndarray:
     """The gradient of a parameter, from the first of some attributes that the layer has."""
-    path = next((p for p in paths if _has(layer, p.removeprefix("-"))), None)
+    path = next(
+        (
+            p
+            for p in paths
+            if _has(layer, p.removeprefix("-"))
+            if len(paths) == 1 or not p.startswith("-") or takes_rate(layer)
+        ),
+        None,
+    )
     if path is None:
         raise AttributeError(
             f"{class_name(layer)} keeps no gradient of its {key.rpartition('.')[2]} "

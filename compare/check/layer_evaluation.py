@@ -81,6 +81,8 @@ class LayerEvaluation:
     places: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        # Whether backward changes the parameters, so that a second step is another one.
+        self._updating = any(path.startswith("-") for path in self.contract.attributes.values())
         # Layers whose argument of an unknown name means the opposite of what its default suggests.
         self._flipped: list[int] = []
         self._modes_chosen = False
@@ -127,14 +129,14 @@ class LayerEvaluation:
             observed = Observed()
             found.append(observed)
             try:
-                is_new = case.parameters is not parameters or self._updates_itself()
+                is_new = case.parameters is not parameters or self._updating
                 if is_new:
                     network, matches = self._build(case)
                     if network["forward_only"]:
                         return [], []
                     parameters = case.parameters
                 observed.values = self._network_step(case, network, matches, loss, observed)
-                if is_new and not self._updates_itself():
+                if is_new and not self._updating:
                     first = observed.values
                     observed.values = self._network_step(case, network, matches, loss, observed)
                     self._compare_steps(first, observed.values)
@@ -165,10 +167,6 @@ class LayerEvaluation:
                 "from step to step, or changed in place; the second answer counts."
             ],
         )
-
-    def _updates_itself(self) -> bool:
-        """Whether backward changes the parameters, so that a second step is another one."""
-        return any(path.startswith("-") for path in self.contract.attributes.values())
 
     def _network_step(
         self,
@@ -263,6 +261,7 @@ class LayerEvaluation:
             output_layer=not self.leaves or self.leaves[-1][1] in OUTPUT_MODULES,
         )
         network = result.details
+        self._updating = self._updating or network["updating"]
         if network["left_out"]:
             add_notes(
                 self.left_out,
@@ -282,7 +281,7 @@ class LayerEvaluation:
         for name, kind in self.leaves:
             if name in by_module and by_module[name] not in dropouts:
                 order.append(by_module[name])
-            elif name not in taken and kind == "Flatten":
+            elif name not in taken and kind.startswith("Flatten"):
                 order.append(FLATTEN)
         return order
 
@@ -501,10 +500,13 @@ class LayerEvaluation:
             if name in attributes:
                 return [attributes[name]]
         own: list[str] = []
+        updated: list[str] = []
         if self.contract.filled and layout.key in self.trainable:
             inside = re.sub(r"^.*?layers(\[[^\]]*\])+\.?", "", layout.name)
-            own = gradient_paths(inside) if inside else []
-        return [*own, *USUAL_ATTRIBUTES.get(short, (short,))]
+            if inside:
+                own = gradient_paths(inside)
+                updated = [f"-{inside}"]
+        return [*own, *USUAL_ATTRIBUTES.get(short, (short,)), *updated]
 
     def _request(
         self, action: str, arrays: dict[str, np.ndarray], description: str, **details: object

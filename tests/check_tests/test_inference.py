@@ -415,10 +415,16 @@ def test_init_says_what_differs(write, command_line):
     assert "PyTorch has other values of gradient/4.weight, gradient/4.bias" in ended.out
 
 
-def test_init_needs_functions(command_line):
+def test_init_needs_functions_or_layers(command_line, write):
     ended = command_line("init", ROOT / "examples" / "layers.py")
+    assert (ended.status, '"W1": "0.weight.T"' in ended.out) == (0, True)
+    text = (
+        "def update(params, grads, state):\n    return params\n\n\n"
+        "def architecture(nn):\n    return nn.Sequential(nn.Linear(3, 2))\n"
+    )
+    ended = command_line("init", write(text=text))
     assert ended.status == 2
-    assert "layers.py defines none of forward, loss, gradients, loss_and_gradients" in ended.err
+    assert "defines none of forward, loss, gradients, loss_and_gradients, network" in ended.err
 
 
 def test_without_a_file(write):
