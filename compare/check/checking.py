@@ -32,7 +32,7 @@ from compare.check.function_evaluation import (
     select_forward_mode,
 )
 from compare.check.golden import Golden
-from compare.check.inference import Inference, infer
+from compare.check.inference import Inference, infer, other_reading
 from compare.check.invariants import self_inconsistencies
 from compare.check.judge import judge
 from compare.check.layer_evaluation import LayerEvaluation, expect_dropout
@@ -221,6 +221,11 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
         more = self_inconsistencies(functions, function_cases[0], observed[0], result)
         result = replace(result, invariants=(*result.invariants, *more))
     notes += layer_faults + own_statistics
+    if not out_of_time and _may_be_read_otherwise(result, function_cases[0]):
+        reading = other_reading(
+            homework, name, contract, function_cases, _leaves(assignment), assignment.loss
+        )
+        notes += [reading] if reading else []
     notes += _coverage_notes(contract, options, assignment, observed)
     return Outcome(
         name,
@@ -236,6 +241,13 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
             result,
         ),
     )
+
+
+def _may_be_read_otherwise(result: Result, case: Case) -> bool:
+    """Whether what failed could come from a layout that is declared wrongly."""
+    shapes = [array.shape for array in case.parameters.values() if array.ndim == 2]
+    square = any(rows == columns for rows, columns in shapes)
+    return bool(result.error) or (square and not result.passed)
 
 
 class HomeworkRead(NamedTuple):

@@ -119,11 +119,7 @@ def infer(
     if not missing and {"BATCH_AXIS", "ONE_HOT"} <= set(declared):
         return Inference(contract)
     names, forms = _find_names(homework, name, contract, entries, missing, case)
-    search = _Search(homework, contract, case, frozenset(trainable), declared)
-    if not contract.has_functions:
-        search = _LayerSearch(
-            homework, contract, case, frozenset(trainable), declared, leaves=leaves, loss=loss
-        )
+    search = _search(homework, contract, declared, case, leaves, loss)
     layouts = (*entries, *(ArrayLayout(own, key) for own, key in names.items()))
     ended = None
     try:
@@ -144,6 +140,75 @@ def infer(
         if not trial.ran and ended is None:
             note = f"{note} Its functions run in none of the ways that were tried."
     return Inference(found, note, search.calls, ended, search.differing(trial))
+
+
+def _search(
+    homework: HomeworkHandle,
+    contract: Contract,
+    declared: Collection[str],
+    case: Case,
+    leaves: list[tuple[str, str]],
+    loss: str,
+) -> _Search:
+    trainable = frozenset(key for key in case.parameters if f"gradient/{key}" in case.expected)
+    if contract.has_functions:
+        return _Search(homework, contract, case, trainable, declared)
+    return _LayerSearch(homework, contract, case, trainable, declared, leaves=leaves, loss=loss)
+
+
+def other_reading(
+    homework: HomeworkHandle,
+    name: str,
+    contract: Contract,
+    cases: Sequence[Case],
+    leaves: list[tuple[str, str]],
+    loss: str,
+) -> str | None:
+    """What to declare so that everything would agree with PyTorch, in a sentence; None if nothing.
+
+    A homework that fails may be right and its BATCH_AXIS, ONE_HOT or PARAMETERS wrong. Asked are
+    those that fail with an exception or have a square weight; of the others a layout that is
+    declared wrongly makes shapes that do not fit.
+
+    Args:
+        homework: The homework.
+        name: Its file name.
+        contract: What it declares.
+        cases: Cases for its functions.
+        leaves: Name and class of the network's modules, in order.
+        loss: A key of ``LOSS_CLASSES``.
+    """
+    case = small_case(cases)
+    declared = contract.parameters or {key: key for key in case.parameters}
+    entries = [ArrayLayout.parse(*entry) for entry in declared.items()]
+    layouts = tuple(replace(one, form="") for one in entries if one.key in case.parameters)
+    if len(layouts) < len(entries):
+        return None
+    forms = {one.key: _forms(case.parameters[one.key].shape, None) for one in layouts}
+    search = _search(homework, contract, (), case, leaves, loss)
+    try:
+        trial = search.choose(name, layouts, forms)
+    except (InputError, ProcessEndedError):
+        return None
+    if trial is None or not trial.ran or search.differing(trial):
+        return None
+    batches = contract.batches
+    words = []
+    if trial.batches.axis != batches.axis:
+        words.append(f"BATCH_AXIS = {trial.batches.axis}")
+    if trial.batches.one_hot != batches.one_hot and search.labels_matter:
+        words.append(f"ONE_HOT = {trial.batches.one_hot}")
+    words += [
+        f'PARAMETERS["{own.name}"] = "{own.key}{own.form}"'
+        for own, entry in zip(trial.layouts, entries, strict=True)
+        if own.form != entry.form
+    ]
+    if not words:
+        return None
+    return (
+        f"Everything agrees with PyTorch on one batch if it is declared as {', '.join(words)}: "
+        "write that if it is what you mean."
+    )
 
 
 def small_case(cases: Sequence[Case]) -> Case:

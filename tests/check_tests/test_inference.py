@@ -436,3 +436,47 @@ def test_without_a_file(write):
     assert_parity(names)
     with pytest.raises(InputError):
         read_homework(Homework({"forward": names["forward"]}), "x", Options())
+
+
+DECLARED = """
+import numpy as np
+
+PARAMETERS = {"W1": "0.weight", "b1": "0.bias[:, None]", "W2": "2.weight", "b2": "2.bias[:, None]"}
+BATCH_AXIS, ONE_HOT = 1, False
+
+
+def architecture(nn):
+    return nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 3))
+
+
+def forward(p, x):
+    return p["W2"] @ np.maximum(p["W1"] @ x + p["b1"], 0) + p["b2"]
+
+
+def loss(p, x, y):
+    z = forward(p, x)
+    z = z - z.max(axis=0)
+    return np.mean(np.log(np.exp(z).sum(axis=0)) - z[y, np.arange(len(y))])
+"""
+OTHERWISE = {
+    "the axis": (("BATCH_AXIS, ONE_HOT = 1", "BATCH_AXIS, ONE_HOT = 0"), "BATCH_AXIS = 1"),
+    "labels": (("ONE_HOT = 1, False", "ONE_HOT = 1, True"), "ONE_HOT = False"),
+    "a square weight": (('"0.weight"', '"0.weight.T"'), 'PARAMETERS["W1"] = "0.weight"'),
+    "a weight": (('"2.weight"', '"2.weight.T"'), 'PARAMETERS["W2"] = "2.weight"'),
+}
+
+
+@pytest.mark.parametrize("which", OTHERWISE)
+def test_a_layout_declared_wrongly_is_hinted_at(check, which: str) -> None:
+    assert check(text=DECLARED).status == 0
+    change, words = OTHERWISE[which]
+    outcome = check(change, text=DECLARED)
+    assert outcome.status != 0
+    (hint,) = (note for note in outcome.result.notes if note.startswith("Everything agrees"))
+    assert f"declared as {words}: write" in hint
+
+
+def test_no_layout_is_hinted_at_for_a_mistake(check) -> None:
+    outcome = check(("np.maximum(", "np.minimum("), text=DECLARED)
+    assert outcome.status == 1
+    assert not [note for note in outcome.result.notes if note.startswith("Everything agrees")]
