@@ -18,6 +18,7 @@ import test_mistakes_stage as stage  # noqa: E402
 from planted.homeworks import MEANING, NAMED, UNNAMED  # noqa: E402
 from planted.layers import PLANTED  # noqa: E402
 
+from compare.mistakes.examples import EXAMPLES, example_lines  # noqa: E402
 from compare.mistakes.search import diagnose_step  # noqa: E402
 
 
@@ -63,6 +64,16 @@ def main() -> None:
     lines.append("")
     silent = sum(named == "–" for *_, named in others)
     lines.append(f"{silent} of {len(others)} get no name, as it should be.")
+    lines += ["", "## By hand", "", "Each can be pasted into Python after `import numpy as np`."]
+    for code in EXAMPLES:
+        lines += [
+            "",
+            f"**`{code}`**: {MEANING[code]}",
+            "",
+            "```python",
+            *example_lines(code),
+            "```",
+        ]
     (ROOT / "docs").mkdir(exist_ok=True)
     (ROOT / "docs" / "mistakes.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print("\n".join(lines))

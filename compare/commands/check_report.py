@@ -19,6 +19,7 @@ from compare.check.result import (
 )
 from compare.check.scoring import Mark, Scoring, consequence_sentence, marks, score
 from compare.check.source import Source, read_source
+from compare.mistakes.examples import example_lines
 from compare.records.atomic import write_atomically
 from experiments.errors import InputError
 from reports.documents import html_document, pdf_document
@@ -90,6 +91,8 @@ def markdown(
             escaped(f"{distance(first).capitalize()}."),
         ]
     parts += [escaped(line) for line in mistake_sentences(outcome)]
+    codes = dict.fromkeys(one.diagnosis.code for one in result.checks if one.diagnosis)
+    parts += [by_hand for code in codes if (by_hand := _by_hand(code))]
     if result.notes:
         parts += ["## What else was seen", "\n".join(f"- {escaped(n)}" for n in result.notes)]
     if result.checks:
@@ -99,6 +102,12 @@ def markdown(
     if source is not None and source.text:
         parts += ["## The homework", _listing(source)]
     return "\n\n".join(parts) + "\n"
+
+
+def _by_hand(code: str) -> str:
+    """What a mistake does on small arrays; empty if there is no example of it."""
+    lines = "\n".join(example_lines(code))
+    return f"### `{code}` by hand\n\n```python\n{lines}\n```" if lines else ""
 
 
 def _table(checks: tuple[Check, ...]) -> str:
