@@ -13,10 +13,18 @@ from compare.check.result import as_text
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("columns", [False, True])
 def test_one_of_each_kind(family, loss, columns, tmp_path):
-    """Another network in rows than in columns; scripts/right_homeworks.py tries many more."""
+    """Another network in rows than in columns; scripts/right_homeworks.py tries many more.
+
+    In rows functions declare their layout and layers do not, in columns the reverse.
+    """
     for functions in (False, True):
         homework = right_homework(
-            family, loss, columns=columns, functions=functions, seed=int(columns)
+            family,
+            loss,
+            columns=columns,
+            functions=functions,
+            seed=int(columns),
+            declared=functions is not columns,
         )
         file = tmp_path / f"homework_{functions:d}.py"
         file.write_text(homework.text)

@@ -9,6 +9,7 @@ of biases.
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -31,9 +32,11 @@ class RightHomework(NamedTuple):
 
 
 def right_homework(
-    family: str, loss: str, *, columns: bool, functions: bool, seed: int
+    family: str, loss: str, *, columns: bool, functions: bool, seed: int, declared: bool = True
 ) -> RightHomework:
     """Draw a right homework.
+
+    One that declares nothing of its layout has one layout for all weights and one for all vectors.
 
     Args:
         family: One of :data:`FAMILIES`.
@@ -41,6 +44,7 @@ def right_homework(
         columns: Whether the batch is the second axis.
         functions: Whether it defines functions of arrays, or ``network(params)``.
         seed: Another for another network.
+        declared: Whether it says how its arrays and batches are laid out.
     """
     random = np.random.default_rng([seed, FAMILIES.index(family), LOSSES.index(loss)])
     outputs = int(random.integers(1, 4)) if loss != "cross_entropy" else int(random.integers(2, 11))
@@ -52,11 +56,15 @@ def right_homework(
         for name, choices in (("SIGMOID", 2), ("SOFTMAX", 3), ("BCE", 2), ("NORM", 2), ("CONV", 2))
     }
     parameters = {}
+    transposed = random.choice(["", ".T"])
+    bias = str(random.choice(["", "[:, None]", "[None, :]"]))
     for number, (kind, _) in enumerate(layers):
         if kind in ("Linear", "Conv2d", "BatchNorm1d", "BatchNorm2d"):
-            transposed = ".T" if kind == "Linear" and random.integers(2) else ""
-            bias = ("", "[:, None]", "[None, :]")[random.integers(3)]
-            parameters[f"W{number}"] = f"{number}.weight{transposed}"
+            if declared:
+                transposed = random.choice(["", ".T"])
+                bias = str(random.choice(["", "[:, None]", "[None, :]"]))
+            form = transposed if kind == "Linear" else ""
+            parameters[f"W{number}"] = f"{number}.weight{form}"
             parameters[f"b{number}"] = f"{number}.bias{bias}"
     text = HEAD.format(
         loss=loss,
@@ -66,7 +74,10 @@ def right_homework(
         parameters=parameters,
         **ways,
     )
-    return RightHomework(text + CLASSES + (FUNCTIONS if functions else NETWORK), layers)
+    text += CLASSES + (FUNCTIONS if functions else NETWORK)
+    if not declared:
+        text = re.sub(r"\b(PARAMETERS|BATCH_AXIS|ONE_HOT)\b", r"OWN_\1", text)
+    return RightHomework(text, layers)
 
 
 def _layers(family: str, outputs: int, random: np.random.Generator) -> Layers:
