@@ -5,6 +5,7 @@
     run = nncompare.run("mnist_bn_mlp", sample=True, max_steps=100)
     outcome = nncompare.check("homework.py", architecture="softmax_mlp")
     nncompare.assert_parity(my_softmax, torch_softmax, inputs=[logits])
+    record = nncompare.compare_functions(my_softmax, torch_softmax, [logits])
     again = nncompare.load_run(run.path)
 
 Importing this module loads neither NumPy nor PyTorch: each name loads what it needs when it is
@@ -27,10 +28,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from compare.check.result import Outcome
+    from compare.parity.functions import compare_functions
     from compare.records.run import Run
     from compare.testing import assert_parity
 
-__all__ = ["assert_parity", "check", "load_run", "run"]
+__all__ = ["assert_parity", "check", "compare_functions", "load_run", "run"]
+
+
+# Names that are taken from our own modules when they are first asked for.
+PLACES = {
+    "assert_parity": "compare.testing",
+    "compare_functions": "compare.parity.functions",
+}
 
 
 def run(
@@ -157,8 +166,8 @@ def load_run(path: str | Path) -> Run:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "assert_parity":
-        return _load("compare.testing").assert_parity
+    if name in PLACES:
+        return getattr(_load(PLACES[name]), name)
     raise AttributeError(f"module 'nncompare' has no attribute {name!r}: {', '.join(__all__)}")
 
 

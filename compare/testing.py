@@ -11,22 +11,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compare.check.return_values import compare_functions
 from compare.check.sandbox import MEMORY_MB, TIMEOUT_S
+
+if TYPE_CHECKING:
+    from compare.parity.callables import Vjp
 
 __all__ = ["assert_parity"]
 
 
 def assert_parity(
     ours: str | Path | ModuleType | Mapping[str, Any] | Callable[..., Any] | None = None,
-    reference: Callable[..., Any] | None = None,
+    reference: Any = None,
     *,
     inputs: Iterable[Any] = (),
-    tolerance: float | None = None,
+    hard: bool = True,
+    gradients: bool = True,
+    vjp: Vjp | None = None,
+    reference_vjp: Vjp | None = None,
+    bound: float | None = None,
     architecture: str | Callable[[Any], Any] | None = None,
     loss: str | None = None,
     parameters: Mapping[str, str] | None = None,
@@ -52,16 +58,20 @@ def assert_parity(
     - ``assert_parity(globals(), architecture="softmax_mlp")``, or a module, or
       ``assert_parity(forward=…, gradients=…, architecture=…)``: functions that are here already
       are checked against PyTorch, in this process.
-    - ``assert_parity(ours, reference, inputs=[x, w])``: any two functions, on the same inputs,
-      each with copies of its own. They may return numbers, arrays, tensors, and tuples and dicts
-      of these.
+    - ``assert_parity(ours, reference, inputs=[x, w])``: any two functions or modules, of NumPy or
+      PyTorch, judged by the reference in float64
+      (:func:`compare.parity.functions.compare_functions`, which returns the record).
 
     Args:
         ours: What is to be checked.
         reference: What is right, for the third way.
         inputs: Arguments, for the third way.
-        tolerance: The largest |found − expected| over the largest |expected|, for the third way;
-            1e-9 by default, 1e-5 where either is float32.
+        hard: Ask harder inputs of the same shapes, too, for the third way.
+        gradients: Compare gradients, too, where both have them, for the third way.
+        vjp, reference_vjp: (inputs …, gradient of each output) → the gradient by each input, for
+            functions of NumPy in the third way.
+        bound: The largest error allowed, relative to the largest value, where the reference of the
+            third way has no float64.
         architecture: A name of ``experiments.architectures``, or a function of a namespace.
         loss: ``cross_entropy``, ``mse``, ``bce`` or ``bce_with_logits``.
         parameters: Own name → ``state_dict`` key, as PARAMETERS in a homework.
@@ -88,9 +98,20 @@ def assert_parity(
     if reference is not None:
         if not callable(ours):
             raise TypeError(f"assert_parity compares two functions, but got {ours!r} first.")
-        difference = compare_functions(ours, reference, tuple(inputs), tolerance)
-        if difference is not None:
-            raise AssertionError(difference)
+        from compare.parity.functions import compare_functions
+
+        record = compare_functions(
+            ours,
+            reference,
+            tuple(inputs),
+            hard=hard,
+            gradients=gradients,
+            candidate_vjp=vjp,
+            reference_vjp=reference_vjp,
+            bound=bound,
+        )
+        if not record.passed:
+            raise AssertionError(record.text())
         return
 
     from compare.check.checking import Options, check_homework, check_loaded

@@ -7,14 +7,11 @@ travels as a tree for JSON beside a list of plain arrays, never as a pickle.
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-
-from compare.parity.tolerances import FUNCTIONS
 
 
 @dataclass
@@ -118,79 +115,4 @@ def restore(tree: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> ReturnVal
         tree["type"],
         arrays[str(tree["array"])] if "array" in tree else None,
         {key: restore(item, arrays) for key, item in tree.get("items", [])},
-    )
-
-
-def compare_functions(
-    function: Callable[..., Any],
-    reference: Callable[..., Any],
-    inputs: tuple[Any, ...],
-    tolerance: float | None = None,
-) -> str | None:
-    """Call two functions with copies of the same inputs and compare what they return.
-
-    Args:
-        function: The function to check.
-        reference: The function that is right.
-        inputs: Their positional arguments.
-        tolerance: The largest |found − expected| allowed, relative to the largest |expected|.
-
-    Returns:
-        The first difference in words, or None.
-    """
-    arguments = copy.deepcopy(inputs)
-    found = describe(function(*arguments))
-    name = getattr(function, "__name__", "ours")
-    for position, (before, after) in enumerate(zip(inputs, arguments, strict=True)):
-        if isinstance(before, np.ndarray) and not np.array_equal(before, after, equal_nan=True):
-            return f"{name} changed its argument {position} in place: work on a copy."
-    expected = describe(reference(*copy.deepcopy(inputs)))
-    return _difference(name, found, expected, tolerance)
-
-
-def _difference(
-    subject: str, found: ReturnValue, expected: ReturnValue, tolerance: float | None
-) -> str | None:
-    if expected.array is not None and found.array is not None:
-        return _array_difference(subject, found.array, expected.array, tolerance)
-    if (
-        expected.kind != found.kind
-        or expected.kind == "other"
-        or found.items.keys() != expected.items.keys()
-    ):
-        return f"{subject} returned {found.in_words()}, but expected {expected.in_words()}."
-    for key, item in expected.items.items():
-        index = f"[{key!r}]" if expected.kind == "dict" else f"[{key}]"
-        difference = _difference(f"{subject}{index}", found.items[key], item, tolerance)
-        if difference is not None:
-            return difference
-    return None
-
-
-def _array_difference(
-    subject: str, found: np.ndarray, expected: np.ndarray, tolerance: float | None
-) -> str | None:
-    if found.shape != expected.shape:
-        return f"{subject} has the shape {found.shape}, but expected {expected.shape}."
-    if found.size == 0:
-        return None
-    if tolerance is None:
-        single = np.float32 in (found.dtype, expected.dtype)
-        tolerance = FUNCTIONS["float32" if single else "float64"]
-    a, b = found.astype(np.float64), expected.astype(np.float64)
-    with np.errstate(all="ignore"):
-        size = np.abs(b[np.isfinite(b)]).max(initial=0.0) or 1.0
-        error = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a - b) / size)
-    error = np.where(np.isnan(error), np.inf, error)
-    worst = np.unravel_index(int(error.argmax()), error.shape)
-    if error[worst] <= tolerance:
-        return None
-    place = f" at element [{', '.join(str(int(i)) for i in worst)}]" if worst else ""
-    outside = int((error > tolerance).sum())
-    return (
-        f"{subject} differs from the reference{place}:\n"
-        f"  expected  {float(b[worst])!r}\n"
-        f"  found     {float(a[worst])!r}\n"
-        f"relative error {error[worst]:.2e}; allowed {tolerance:.1e}; {outside} of {error.size} "
-        "elements are outside"
     )

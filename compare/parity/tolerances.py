@@ -123,9 +123,21 @@ NOISE_SHARE = 1e-6
 # Two factors by which values differ are one, relative to the factor: float32 has 6e-8.
 SAME_FACTOR = 1e-6
 
-# Two functions compared on one input, relative to the largest value: in float64, and where either
-# of them gives float32.
-FUNCTIONS = {"float64": 1e-9, "float32": 1e-5}
+# ---- Two functions (compare.parity.functions)
+
+# Units of roundoff of the formats, and their smallest normal numbers.
+FORMATS = {"bfloat16": 2.0**-8, "float16": 2.0**-11, **UNIT_ROUNDOFF}
+SMALLEST = {"bfloat16": 2.0**-126, "float16": 2.0**-14, **SMALLEST_NORMAL}
+
+# A candidate may be so many times as far from the referee as the reference may be expected to be.
+FUNCTION_K = 8.0
+
+# The least error that a reference is expected to make, in those that rounding its inputs makes.
+FUNCTION_FLOOR = 1.0
+
+# A question is ill-conditioned if rounding its inputs changes the answer by this much of its
+# largest value, and by more than so many units of roundoff.
+ILL_CONDITIONED, ILL_CONDITIONED_UNITS = 1e-2, 64.0
 
 
 def recorded_tolerances() -> Tolerances:
