@@ -32,6 +32,7 @@ from compare.check.contract import (
     Contract,
     ReturnValueError,
 )
+from compare.check.forward_forms import in_same_form
 from compare.check.function_evaluation import FunctionEvaluation, NoResultError
 from compare.check.own_names import READERS
 from compare.check.result import Observed
@@ -421,6 +422,8 @@ class _Search:
         expected = [self.case.expected[quantity]]
         if quantity == "logits" and self.case.evaluation is not None:
             expected.append(self.case.evaluation)
+        if quantity == "logits":
+            expected = [in_same_form(value, array, self.case.targets) for array in expected]
         with np.errstate(all="ignore"):
             size = [max(np.abs(array).max(initial=0.0), FLOOR) for array in expected]
             return any(
