@@ -391,7 +391,9 @@ def draw_targets(
             raise ValueError(f"expected logits of shape (N, classes), but got {output.shape}")
         drawn = random.integers(0, output.shape[1], len(x))
         classes = np.where(wrong, output.argmin(axis=1), drawn)
-        classes[-1] = output.shape[1] - 1  # some count the classes by the largest of a batch
+        # Some count the classes by the largest of a batch, so it is in every one of them: in the
+        # last row that is not to be wrong, or in the only row.
+        classes[np.flatnonzero(~wrong)[-1:] if len(x) > 1 else 0] = output.shape[1] - 1
         return classes
     if loss == "mse":
         return random.standard_normal(output.shape)
