@@ -16,6 +16,7 @@ import torch
 from compare.backends.protocol import Arrays, RecordedStep
 from compare.check.contract import Assignment
 from compare.check.reference import Reference, quantities, targets_in_dtype
+from compare.check.sequences import draw_tokens, is_recurrent, sequence_shape, vocabulary
 from compare.mistakes.case import Case
 from compare.parity.module_sizes import KINKS
 from compare.parity.tolerances import KINK_MARGIN
@@ -84,11 +85,13 @@ def _make_cases(assignment: Assignment, functions: bool, layers: bool) -> list[C
     other_shape = _other_size(reference, shape)
     sets = [draw_parameters(reference, random) for _ in range(2)]
     loss = assignment.loss
-    classes = reference.exact.logits(random.standard_normal((2, *shape))).shape[-1]
+    classes = reference.exact.logits(_draw_rows(reference, shape, 2, random)).shape[-1]
     sizes = batch_sizes(reference, classes, shape)
     shapes = [shape] * (len(sizes) - 1) + [other_shape or shape]
     inputs = [
-        draw_batch(reference, sets[which], loss, draw_inputs(own, rows, random), random)[0]
+        draw_batch(reference, sets[which], loss, draw_inputs(reference, own, rows, random), random)[
+            0
+        ]
         for own, (rows, which) in zip(shapes, sizes, strict=True)
     ]
     for which, spread in enumerate(SPREADS.get(loss, ())):
@@ -163,9 +166,22 @@ def _with_small_probabilities(
 
 def input_shape(reference: Reference) -> tuple[int, ...]:
     """The shape of one row of the network's input."""
+    exact = reference.exact
+    tokens = vocabulary(exact.model) is not None
+    if tokens or is_recurrent(exact.model):
+        features = () if tokens else _features(reference)
+        loss = type(exact.loss).__name__
+        return sequence_shape(exact.model, features, exact.logits, loss)
+    return _features(reference)
+
+
+def _features(reference: Reference) -> tuple[int, ...]:
+    """What the first layer that says it takes: a row, or one step of it."""
     for module in reference.exact.modules():
         if hasattr(module, "in_features"):
             return (module.in_features,)
+        if hasattr(module, "input_size"):
+            return (module.input_size,)
         if hasattr(module, "in_channels"):
             return _image_shape(reference, module.in_channels)
         if isinstance(module, torch.nn.BatchNorm1d):
@@ -339,18 +355,33 @@ def batch_sizes(
 
 def _takes_one_row(reference: Reference, shape: tuple[int, ...]) -> bool:
     """Whether the network takes a batch of one row; BatchNorm1d does not in training mode."""
+    tokens = vocabulary(reference.exact.model) is not None
+    x = torch.zeros((1, *shape), dtype=torch.int64 if tokens else torch.float64)
     try:
         with torch.no_grad():
-            reference.exact.model(torch.zeros((1, *shape), dtype=torch.float64))
+            reference.exact.model(x)
     except (ValueError, RuntimeError):
         return False
     return True
 
 
-def draw_inputs(shape: tuple[int, ...], rows: int, random: np.random.Generator) -> np.ndarray:
-    """Inputs (rows, …) of different sizes."""
+def draw_inputs(
+    reference: Reference, shape: tuple[int, ...], rows: int, random: np.random.Generator
+) -> np.ndarray:
+    """Inputs (rows, …) of different sizes; tokens for an Embedding."""
+    if vocabulary(reference.exact.model) is not None:
+        return _draw_rows(reference, shape, rows, random)
     sizes = random.uniform(0.5, 1.5, (rows, *[1] * len(shape)))
-    return random.standard_normal((rows, *shape)) * sizes
+    return _draw_rows(reference, shape, rows, random) * sizes
+
+
+def _draw_rows(
+    reference: Reference, shape: tuple[int, ...], rows: int, random: np.random.Generator
+) -> np.ndarray:
+    tokens = vocabulary(reference.exact.model)
+    if tokens is not None:
+        return draw_tokens(shape, rows, tokens, random)
+    return random.standard_normal((rows, *shape))
 
 
 def draw_batch(
@@ -376,7 +407,7 @@ def draw_batch(
         if not near.any():
             return x, targets, step
         near |= attempt % ANEW == 0
-        x[near] = random.standard_normal((int(near.sum()), *x.shape[1:]))
+        x[near] = _draw_rows(reference, x.shape[1:], int(near.sum()), random)
     raise InputError("No batch was found whose values all keep away from the kinks of the network.")
 
 
@@ -486,7 +517,7 @@ def _layer_case(
         name, part = call.name, parts[call.name]
         put(f"activation/{name}", _triple(part, "output"))
         for key, buffer in part[0].buffers.items():
-            if buffer.dtype.kind == "f":
+            if buffer.dtype.kind == "f" and f"{name}.{key}" in params:
                 put(f"buffer/{name}.{key}", _triple(part, "buffers", key))
     put("logits", (whole["logits"], whole32["logits"], whole_sizes["logits"]))
     loss = step.calls[-1]
@@ -498,7 +529,8 @@ def _layer_case(
     for call in reversed(calls):
         for key in parts[call.name][0].gradients:
             put(f"gradient/{call.name}.{key}", _triple(parts[call.name], "gradients", key))
-        put(f"gradient/{call.name}.input", _triple(parts[call.name], "grad_input"))
+        if call.input.dtype.kind == "f":  # tokens have no gradient
+            put(f"gradient/{call.name}.input", _triple(parts[call.name], "grad_input"))
     return case
 
 

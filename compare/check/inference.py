@@ -204,6 +204,7 @@ def _find_names(
                 f"which is which: write PARAMETERS, own name → one of {', '.join(missing)}."
             )
     forms = {key: _forms(arrays[key].shape, known.get(own)) for own, key in names.items()}
+    forms |= dict.fromkeys(forms.keys() & _table(case), ("",))
     return names, forms
 
 
@@ -226,6 +227,11 @@ def _names_in_calls(
             returned |= dict.fromkeys(details.get("returned", []))
     yield list(read)
     yield list(returned)
+
+
+def _table(case: Case) -> set[str]:
+    """The key of the Embedding that tokens are looked up in, which nobody transposes."""
+    return set(list(case.parameters)[:1]) if case.inputs.dtype.kind in "iu" else set()
 
 
 def _forms(shape: tuple[int, ...], known: tuple[int, ...] | None) -> tuple[str, ...]:
@@ -470,7 +476,9 @@ class _Search:
     def _share(self, trial: Trial) -> bool:
         """Whether all weight matrices have the same form."""
         matrices = {
-            layout.form for layout in trial.layouts if self.case.parameters[layout.key].ndim == 2
+            layout.form
+            for layout in trial.layouts
+            if self.case.parameters[layout.key].ndim == 2 and layout.key not in _table(self.case)
         }
         return len(matrices) <= 1
 

@@ -30,7 +30,7 @@ from experiments.errors import InputError
 # Modules that a list of layers may leave out, for they have no parameters and only reshape or
 # pass on, and the part of a class name that shows that the list does contain one.
 OPTIONAL = {"Flatten": "flat", "Identity": "ident", "Dropout": "drop"}
-WITH_PARAMETERS = ("Linear", "Conv", "BatchNorm", "LayerNorm")
+WITH_PARAMETERS = ("Linear", "Conv", "BatchNorm", "LayerNorm", "Embedding", "RNN", "LSTM", "GRU")
 
 # The least number of values that a Dropout gets: the share that it keeps is then known to 0.005.
 DROPOUT_VALUES = 10_000
@@ -355,9 +355,9 @@ class LayerEvaluation:
             *(f"buffer/{key}" for key in buffers),
         )
         if backward:
-            self._add_quantities(
-                *(f"gradient/{key}" for key in gradients), f"gradient/{first}.input"
-            )
+            self._add_quantities(*(f"gradient/{key}" for key in gradients))
+            if f"gradient/{first}.input" in case.expected:
+                self._add_quantities(f"gradient/{first}.input")
         batches = self.contract.batches
         arrays = {
             "x": batches.to_homework(case.given[f"input/{first}"]),
@@ -391,6 +391,8 @@ class LayerEvaluation:
             values[f"gradient/{key}"] = layouts[key].from_homework(
                 gradient, shape, f"the gradient of {layouts[key].name!r} ({key}) in {layer}"
             )
+        if f"gradient/{first}.input" not in case.expected:
+            return  # its inputs are tokens
         grad_input = _array(items["grad_input"], f"backward of {layer}")
         shape = case.expected[f"gradient/{first}.input"].shape
         values[f"gradient/{first}.input"] = batches.from_homework(
@@ -454,7 +456,7 @@ class LayerEvaluation:
         for name in (layout.name, layout.key, short):
             if name in attributes:
                 return [attributes[name]]
-        return list(USUAL_ATTRIBUTES.get(short, (short,)))
+        return list(USUAL_ATTRIBUTES.get(short, (f"d{layout.name}", f"d{short}", short)))
 
     def _request(
         self, action: str, arrays: dict[str, np.ndarray], description: str, **details: object
