@@ -51,8 +51,7 @@ def _with_one_bias(constructor: Callable[..., Any]) -> Callable[..., Any]:
             zeros = torch.zeros_like(module.get_parameter(name).detach())
             delattr(module, name)
             module.register_buffer(name, zeros, persistent=False)
-        module._init_flat_weights()
-        return module
+        return module.float()  # it reads its weights again
 
     return construct
 
