@@ -179,6 +179,49 @@ FLATTENED = [
 ]
 
 
+CHAIN = [
+    ("Sequential(nn.RNN(3, 6, batch_first=True, one_bias=True))",
+     "Sequential(nn.Embedding(8, 3), nn.RNN(3, 6, batch_first=True, one_bias=True), "
+     "nn.LastStep(), nn.Linear(6, 4))"),
+    ('LOSS = "mse"\nPARAMETERS = {',
+     'PARAMETERS = {"E": "0.weight", "W": "3.weight.T", "c": "3.bias", '),
+    ('"0.weight_ih_l0.T", "Wh": "0.weight_hh_l0.T", "b": "0.bias_ih_l0"',
+     '"1.weight_ih_l0.T", "Wh": "1.weight_hh_l0.T", "b": "1.bias_ih_l0"'),
+    ("return np.stack(self.h[1:], axis=1), self.h[-1]", "return self.h[-1]"),
+    ("dx, dh = np.zeros_like(x), 0\n", "dx, dh = np.zeros_like(x), d\n"),
+    ("(d[:, t] + dh)", "dh"),
+    ("def network", """class Table:
+    def __init__(self, E):
+        self.E = E
+
+    def forward(self, x):
+        self.x = x
+        return self.E[x]
+
+    def backward(self, d):
+        self.dW = np.zeros_like(self.E)
+        np.add.at(self.dW, self.x, d)
+
+
+class Affine:
+    def __init__(self, W, b):
+        self.W, self.b = W, b
+
+    def forward(self, x):
+        self.x = x
+        return x @ self.W + self.b
+
+    def backward(self, d):
+        self.dW, self.db = self.x.T @ d, d.sum(axis=0)
+        return d @ self.W.T
+
+
+def network"""),
+    ('[Recurrent(params["Wx"], params["Wh"], params["b"])]',
+     '[Table(params["E"]), Recurrent(params["Wx"], params["Wh"], params["b"]), '
+     'Affine(params["W"], params["c"])]'),
+]  # fmt: skip
+
 ADD_AT = 'np.add.at(found["E"], x[:, t], dz @ params["Wx"])'
 GRADIENT = "gradient/1.weight_ih_l0"
 
@@ -239,6 +282,18 @@ def gradients(params, x, y):
 """
     found = check(text=text)
     assert found.status == 0, found.result
+
+
+@pytest.mark.parametrize("text", [RNN, LSTM])
+def test_float32_is_not_called_wrong(check, text):
+    single = "{k: v.astype(np.float32) for k, v in params.items()}"
+    found = check(
+        ("def forward(params, x):", f"def forward(params, x):\n    params = {single}"),
+        ("def gradients(params, x, y):", f"def gradients(params, x, y):\n    params = {single}"),
+        text=text,
+    )
+    assert found.status == 0, found.result
+    assert found.result.checks[0].tolerance > 1e-8
 
 
 def test_no_gradient_through_time(check):
@@ -330,6 +385,18 @@ def test_attributes_named_like_the_parameters(check):
 )
 def test_wrong_layers(check, change, first):
     assert failed(check(change, text=LAYERS))[0] == first
+
+
+def test_a_layer_that_returns_its_last_state_alone(check):
+    """It does the work of two modules, and an Embedding and an Affine stand around it."""
+    found = check(*CHAIN, text=LAYERS)
+    assert found.status == 0, found.result
+    keys = [check.key for check in found.result.checks]
+    assert "activation/2" in keys
+    assert "activation/1" not in keys
+    assert "gradient/network/0.weight" in keys
+    wrong = check(*CHAIN, ("dz @ self.Wx.T, dz @ self.Wh.T", "dz @ self.Wx.T, dz"), text=LAYERS)
+    assert failed(wrong)[0] == "gradient/1.weight_ih_l0"
 
 
 # ---------------------------------------------------------------------- the reference
