@@ -40,6 +40,9 @@ MOST_OF_SPREAD = 2.0
 IMAGE_SIDES = tuple(dict.fromkeys((8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64, *range(2, 65))))
 # Added to all logits in a case of its own: exp of it is infinite in float64 and in float32.
 LARGE_LOGIT = 1000.0
+# How far the logits of one row are apart in the smallest batch: its class has the probability
+# e⁻⁴⁰ = 4e-18, so that what is held against a probability shows down to 1e-15.
+WIDEST_SPREAD = 40.0
 # The smallest logit of a sigmoid, in a case of its own.
 LEAST_LOGIT = -18.0
 # Attempts to draw rows away from kinks, and after how many the whole batch is drawn anew: behind a
@@ -101,6 +104,7 @@ def _make_cases(assignment: Assignment, functions: bool, layers: bool) -> list[C
         (sets[which], *draw_batch(reference, sets[which], loss, x, random))
         for x, (_, which) in zip(inputs, sizes, strict=True)
     ]
+    drawn[1] = _with_unlikely_class(reference, loss, *drawn[1]) or drawn[1]
     large = _with_large_logits(reference, loss, *drawn[0][:3])
     if large is not None:
         drawn.append(large)
@@ -143,6 +147,38 @@ def _with_large_logits(
     if not (step.calls[-1].input > LARGE_LOGIT / 2).all():
         return None
     return params, x, y, step
+
+
+def _with_unlikely_class(
+    reference: Reference,
+    loss: str,
+    params: Arrays,
+    x: np.ndarray,
+    y: np.ndarray,
+    step: RecordedStep,
+) -> tuple[Arrays, np.ndarray, np.ndarray, RecordedStep] | None:
+    """The batch again with a probability of e⁻⁴⁰, by the last Linear, of the class of one row.
+
+    That class becomes the largest one, so that classes may still be counted by it. None where a
+    softmax does not follow.
+    """
+    linear = _last_linear(reference)
+    if loss != "cross_entropy" or linear is None:
+        return None
+    z = step.calls[-1].input
+    row = int(np.ptp(z, axis=1).argmax())
+    order = np.arange(z.shape[1])
+    least = z[row].argmin()
+    order[[least, -1]] = order[[-1, least]]
+    params, factor = dict(params), WIDEST_SPREAD / np.ptp(z[row])
+    for key in (f"{linear}.weight", f"{linear}.bias"):
+        if key in params and len(params[key]) == len(order):
+            params[key] = factor * params[key][order]
+    y = order[y]
+    y[row] = len(order) - 1
+    step = reference.step(reference.exact, params, x, y)
+    reached = np.ptp(step.calls[-1].input, axis=1)
+    return (params, x, y, step) if abs(reached[row] - WIDEST_SPREAD) < 1e-6 else None
 
 
 def _with_small_probabilities(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from compare.check.cases import draw_targets, make_cases
 from compare.check.contract import Assignment
@@ -43,3 +44,56 @@ def test_every_third_row_stays_wrong_with_confidence(rows):
     assert targets.dtype.kind == "i"
     if rows > 1:
         np.testing.assert_array_equal(targets[::3], logits.argmin(axis=1)[::3])
+
+
+@pytest.mark.parametrize("normalised", [False, True])
+@pytest.mark.parametrize("sizes", [(12, 9, 7), (5, 4, 2), (30, 8, 10)])
+def test_one_probability_is_smaller_than_what_is_held_against_it(sizes, normalised):
+    first, hidden, classes = sizes
+
+    def own(nn):
+        norm = (nn.BatchNorm1d(hidden),) * normalised
+        return nn.Sequential(nn.Linear(first, hidden), *norm, nn.Tanh(), nn.Linear(hidden, classes))
+
+    cases = [case for case in make_cases(Assignment("net", own)) if not case.large_logits]
+    log_p = [
+        torch.log_softmax(torch.tensor(case.expected["logits"]), 1)[range(len(y)), y].min()
+        for case in cases
+        for y in [case.targets]
+    ]
+    assert -42.5 < min(log_p) <= -40
+    assert log_p[1] == min(log_p)
+    assert all(case.targets.max() == classes - 1 for case in cases)
+    small = cases[1]
+    if small.evaluation is not None and np.ptp(small.expected["logits"], axis=1).argmax() != 0:
+        assert small.targets[0] == small.evaluation[0].argmin()  # wrong with confidence as before
+
+
+STABLE = (
+    "-np.log(softmax(forward(params, x))[np.arange(len(y)), y]).mean()",
+    "-log_softmax(forward(params, x))[np.arange(len(y)), y].mean()",
+)
+LOG_SOFTMAX = (
+    "def loss",
+    "def log_softmax(z):\n    z = z - z.max(axis=1, keepdims=True)\n"
+    "    return z - np.log(np.exp(z).sum(axis=1, keepdims=True))\n\n\ndef loss",
+)
+
+
+def test_both_ways_to_take_the_logarithm_are_right(check):
+    assert check().status == 0
+    assert check(STABLE, LOG_SOFTMAX).status == 0
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        "np.clip({}, 1e-15, 1 - 1e-15)", "np.clip({}, 1e-15, None)", "np.maximum({}, 1e-12)",
+        "{} + 1e-15",
+    ],
+)  # fmt: skip
+def test_what_is_held_against_a_probability_is_named(check, held):
+    p = "softmax(forward(params, x))[np.arange(len(y)), y]"
+    found = check((p, held.format(p)))
+    assert [c.key for c in found.result.checks if not c.passed] == ["loss"]
+    assert found.result.first_divergence.diagnosis.code == "log-offset-mismatch"
