@@ -13,9 +13,12 @@ WORDS = {
     "var": ("var", "variance", "rv"),
     "gamma": ("gamma", "scale", "g"),
     "beta": ("beta", "shift"),
-    "weight": ("w", "weight", "weights", "kernel", "kernels", "theta", "filters"),
+    "weight": (
+        "w", "weight", "weights", "kernel", "kernels", "theta", "filters",
+        "e", "emb", "embed", "embedding", "embeddings", "table",
+    ),
     "bias": ("b", "bias", "biases"),
-}
+}  # fmt: skip
 BEGINNINGS = {"gamma": "gamma", "beta": "beta", "bias": "b", "weight": "w"}
 
 

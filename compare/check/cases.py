@@ -16,6 +16,7 @@ import torch
 from compare.backends.protocol import Arrays, RecordedStep
 from compare.check.contract import Assignment
 from compare.check.reference import Reference, quantities, targets_in_dtype
+from compare.check.sequences import draw_tokens, is_recurrent, sequence_shape, vocabulary
 from compare.mistakes.case import Case
 from compare.parity.module_sizes import KINKS
 from compare.parity.tolerances import KINK_MARGIN
@@ -39,6 +40,9 @@ MOST_OF_SPREAD = 2.0
 IMAGE_SIDES = tuple(dict.fromkeys((8, 10, 12, 14, 16, 20, 24, 28, 32, 48, 64, *range(2, 65))))
 # Added to all logits in a case of its own: exp of it is infinite in float64 and in float32.
 LARGE_LOGIT = 1000.0
+# How far the logits of one row are apart in the smallest batch: its class has the probability
+# e⁻⁴⁰ = 4e-18, so that what is held against a probability shows down to 1e-15.
+WIDEST_SPREAD = 40.0
 # The smallest logit of a sigmoid, in a case of its own.
 LEAST_LOGIT = -18.0
 # Attempts to draw rows away from kinks, and after how many the whole batch is drawn anew: behind a
@@ -84,11 +88,13 @@ def _make_cases(assignment: Assignment, functions: bool, layers: bool) -> list[C
     other_shape = _other_size(reference, shape)
     sets = [draw_parameters(reference, random) for _ in range(2)]
     loss = assignment.loss
-    classes = reference.exact.logits(random.standard_normal((2, *shape))).shape[-1]
+    classes = reference.exact.logits(_draw_rows(reference, shape, 2, random)).shape[-1]
     sizes = batch_sizes(reference, classes, shape)
     shapes = [shape] * (len(sizes) - 1) + [other_shape or shape]
     inputs = [
-        draw_batch(reference, sets[which], loss, draw_inputs(own, rows, random), random)[0]
+        draw_batch(reference, sets[which], loss, draw_inputs(reference, own, rows, random), random)[
+            0
+        ]
         for own, (rows, which) in zip(shapes, sizes, strict=True)
     ]
     for which, spread in enumerate(SPREADS.get(loss, ())):
@@ -98,6 +104,7 @@ def _make_cases(assignment: Assignment, functions: bool, layers: bool) -> list[C
         (sets[which], *draw_batch(reference, sets[which], loss, x, random))
         for x, (_, which) in zip(inputs, sizes, strict=True)
     ]
+    drawn[1] = _with_unlikely_class(reference, loss, *drawn[1]) or drawn[1]
     large = _with_large_logits(reference, loss, *drawn[0][:3])
     if large is not None:
         drawn.append(large)
@@ -142,6 +149,38 @@ def _with_large_logits(
     return params, x, y, step
 
 
+def _with_unlikely_class(
+    reference: Reference,
+    loss: str,
+    params: Arrays,
+    x: np.ndarray,
+    y: np.ndarray,
+    step: RecordedStep,
+) -> tuple[Arrays, np.ndarray, np.ndarray, RecordedStep] | None:
+    """The batch again with a probability of e⁻⁴⁰, by the last Linear, of the class of one row.
+
+    That class becomes the largest one, so that classes may still be counted by it. None where a
+    softmax does not follow.
+    """
+    linear = _last_linear(reference)
+    if loss != "cross_entropy" or linear is None:
+        return None
+    z = step.calls[-1].input
+    row = int(np.ptp(z, axis=1).argmax())
+    order = np.arange(z.shape[1])
+    least = z[row].argmin()
+    order[[least, -1]] = order[[-1, least]]
+    params, factor = dict(params), WIDEST_SPREAD / np.ptp(z[row])
+    for key in (f"{linear}.weight", f"{linear}.bias"):
+        if key in params and len(params[key]) == len(order):
+            params[key] = factor * params[key][order]
+    y = order[y]
+    y[row] = len(order) - 1
+    step = reference.step(reference.exact, params, x, y)
+    reached = np.ptp(step.calls[-1].input, axis=1)
+    return (params, x, y, step) if abs(reached[row] - WIDEST_SPREAD) < 1e-6 else None
+
+
 def _with_small_probabilities(
     reference: Reference, loss: str, params: Arrays, x: np.ndarray, y: np.ndarray
 ) -> tuple[Arrays, np.ndarray, np.ndarray, RecordedStep] | None:
@@ -163,9 +202,22 @@ def _with_small_probabilities(
 
 def input_shape(reference: Reference) -> tuple[int, ...]:
     """The shape of one row of the network's input."""
+    exact = reference.exact
+    tokens = vocabulary(exact.model) is not None
+    if tokens or is_recurrent(exact.model):
+        features = () if tokens else _features(reference)
+        loss = type(exact.loss).__name__
+        return sequence_shape(exact.model, features, exact.logits, loss)
+    return _features(reference)
+
+
+def _features(reference: Reference) -> tuple[int, ...]:
+    """What the first layer that says it takes: a row, or one step of it."""
     for module in reference.exact.modules():
         if hasattr(module, "in_features"):
             return (module.in_features,)
+        if hasattr(module, "input_size"):
+            return (module.input_size,)
         if hasattr(module, "in_channels"):
             return _image_shape(reference, module.in_channels)
         if isinstance(module, torch.nn.BatchNorm1d):
@@ -339,18 +391,33 @@ def batch_sizes(
 
 def _takes_one_row(reference: Reference, shape: tuple[int, ...]) -> bool:
     """Whether the network takes a batch of one row; BatchNorm1d does not in training mode."""
+    tokens = vocabulary(reference.exact.model) is not None
+    x = torch.zeros((1, *shape), dtype=torch.int64 if tokens else torch.float64)
     try:
         with torch.no_grad():
-            reference.exact.model(torch.zeros((1, *shape), dtype=torch.float64))
+            reference.exact.model(x)
     except (ValueError, RuntimeError):
         return False
     return True
 
 
-def draw_inputs(shape: tuple[int, ...], rows: int, random: np.random.Generator) -> np.ndarray:
-    """Inputs (rows, …) of different sizes."""
+def draw_inputs(
+    reference: Reference, shape: tuple[int, ...], rows: int, random: np.random.Generator
+) -> np.ndarray:
+    """Inputs (rows, …) of different sizes; tokens for an Embedding."""
+    if vocabulary(reference.exact.model) is not None:
+        return _draw_rows(reference, shape, rows, random)
     sizes = random.uniform(0.5, 1.5, (rows, *[1] * len(shape)))
-    return random.standard_normal((rows, *shape)) * sizes
+    return _draw_rows(reference, shape, rows, random) * sizes
+
+
+def _draw_rows(
+    reference: Reference, shape: tuple[int, ...], rows: int, random: np.random.Generator
+) -> np.ndarray:
+    tokens = vocabulary(reference.exact.model)
+    if tokens is not None:
+        return draw_tokens(shape, rows, tokens, random)
+    return random.standard_normal((rows, *shape))
 
 
 def draw_batch(
@@ -376,7 +443,7 @@ def draw_batch(
         if not near.any():
             return x, targets, step
         near |= attempt % ANEW == 0
-        x[near] = random.standard_normal((int(near.sum()), *x.shape[1:]))
+        x[near] = _draw_rows(reference, x.shape[1:], int(near.sum()), random)
     raise InputError("No batch was found whose values all keep away from the kinks of the network.")
 
 
@@ -391,7 +458,9 @@ def draw_targets(
             raise ValueError(f"expected logits of shape (N, classes), but got {output.shape}")
         drawn = random.integers(0, output.shape[1], len(x))
         classes = np.where(wrong, output.argmin(axis=1), drawn)
-        classes[-1] = output.shape[1] - 1  # some count the classes by the largest of a batch
+        # Some count the classes by the largest of a batch, so it is in every one of them: in the
+        # last row that is not to be wrong, or in the only row.
+        classes[np.flatnonzero(~wrong)[-1:] if len(x) > 1 else 0] = output.shape[1] - 1
         return classes
     if loss == "mse":
         return random.standard_normal(output.shape)
@@ -484,7 +553,7 @@ def _layer_case(
         name, part = call.name, parts[call.name]
         put(f"activation/{name}", _triple(part, "output"))
         for key, buffer in part[0].buffers.items():
-            if buffer.dtype.kind == "f":
+            if buffer.dtype.kind == "f" and f"{name}.{key}" in params:
                 put(f"buffer/{name}.{key}", _triple(part, "buffers", key))
     put("logits", (whole["logits"], whole32["logits"], whole_sizes["logits"]))
     loss = step.calls[-1]
@@ -496,7 +565,8 @@ def _layer_case(
     for call in reversed(calls):
         for key in parts[call.name][0].gradients:
             put(f"gradient/{call.name}.{key}", _triple(parts[call.name], "gradients", key))
-        put(f"gradient/{call.name}.input", _triple(parts[call.name], "grad_input"))
+        if call.input.dtype.kind == "f":  # tokens have no gradient
+            put(f"gradient/{call.name}.input", _triple(parts[call.name], "grad_input"))
     return case
 
 

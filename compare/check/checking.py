@@ -26,6 +26,7 @@ from compare.check.contract import (
     read_contract,
 )
 from compare.check.declared_loss import with_reduction, with_weight_decay
+from compare.check.forward_forms import expect_form, find_form, name_form
 from compare.check.function_evaluation import (
     FunctionEvaluation,
     leave_out_own_statistics,
@@ -47,6 +48,7 @@ from compare.check.sandbox import (
     Sandbox,
 )
 from compare.mistakes.case import Case
+from compare.mistakes.probabilities import FORMS, LOGITS
 from experiments.errors import InputError
 
 
@@ -186,11 +188,13 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
     observed: list[Observed] = []
     evaluated: list[Case] = []
     own_statistics: list[str] = []
+    form = LOGITS
     if inference.ended is not None:
         observed, evaluated = [inference.ended.observed], [inference.ended.case]
     elif contract.has_functions:
         observed = functions.evaluate(function_cases)
-        evaluated = function_cases[: len(observed)]
+        form = find_form(function_cases, observed, assignment.loss)
+        evaluated = expect_form(function_cases[: len(observed)], form)
         own_statistics = leave_out_own_statistics(functions, evaluated, observed)
     layer_quantities: dict[str, None] = {}
     layer_faults: list[str] = []
@@ -208,6 +212,7 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
         layer_quantities = layers.quantities
         layer_faults, layer_places = layers.faults + layers.left_out, layers.places
     evaluated, notes = select_forward_mode(evaluated, observed)
+    evaluated, form_notes = name_form(evaluated, observed, form, assignment.loss)
     if isinstance(assignment.build, RecordedArchitecture):
         probabilities = assignment.build.dropout_probabilities()
         evaluated = expect_dropout(evaluated, observed, probabilities)
@@ -216,7 +221,7 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
     checks = tuple(replace(check, own=places.get(check.key, "")) for check in result.checks)
     result = replace(result, checks=checks)
     result = result.accepting(options.accept)
-    notes += failures + read.notes
+    notes += form_notes + failures + read.notes
     if contract.has_functions and not result.passed and observed[0].problem is None:
         more = self_inconsistencies(functions, function_cases[0], observed[0], result)
         result = replace(result, invariants=(*result.invariants, *more))
@@ -310,7 +315,7 @@ def function_places(
     """Quantity → function and line of the homework that give it, and its name of the array."""
     both = "loss_and_gradients"
     functions = {
-        "logits": "forward",
+        **dict.fromkeys(FORMS, "forward"),
         "loss": "loss" if contract.has("loss") else both,
         "gradient": "gradients" if contract.has("gradients") else both,
         "update": "update",
@@ -321,7 +326,7 @@ def function_places(
             continue
         line = places.get(function, "")
         place = f"{function}{', ' if line else ''}{line}"
-        if kind in ("logits", "loss"):
+        if kind in (*FORMS, "loss"):
             found |= dict.fromkeys((kind, f"{kind}/evaluation"), place)
             continue
         for layout in layouts:
@@ -532,7 +537,7 @@ def _required_quantities(
 
     both = wanted("loss_and_gradients")
     given = {
-        "logits": wanted("forward"),
+        **dict.fromkeys(FORMS, wanted("forward")),
         "loss": wanted("loss") or both,
         "gradient": wanted("gradients") or both,
         "update": wanted("update") or options.optimizer is not None,

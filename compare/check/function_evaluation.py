@@ -330,7 +330,7 @@ class FunctionEvaluation:
         function = functions[-1]
         arrays = self._arguments(function, case)
         exact = self.parser.parse(function, self._call(function, arrays).value, case)
-        for prefix in ("params/", "x"):
+        for prefix in ("params/", "x") if arrays["x"].dtype.kind == "f" else ("params/",):
             arguments = {
                 key: a.astype(np.float32).astype(a.dtype) if key.startswith(prefix) else a
                 for key, a in arrays.items()

@@ -32,6 +32,7 @@ from compare.check.contract import (
     Contract,
     ReturnValueError,
 )
+from compare.check.forward_forms import in_same_form
 from compare.check.function_evaluation import FunctionEvaluation, NoResultError
 from compare.check.layer_evaluation import LayerEvaluation
 from compare.check.own_names import READERS
@@ -281,6 +282,7 @@ def _find_names(
                 f"which is which: write PARAMETERS, own name → one of {', '.join(missing)}."
             )
     forms = {key: _forms(arrays[key].shape, known.get(own)) for own, key in names.items()}
+    forms |= dict.fromkeys(forms.keys() & _table(case), ("",))
     return names, forms
 
 
@@ -303,6 +305,11 @@ def _names_in_calls(
             returned |= dict.fromkeys(details.get("returned", []))
     yield list(read)
     yield list(returned)
+
+
+def _table(case: Case) -> set[str]:
+    """The key of the Embedding that tokens are looked up in, which nobody transposes."""
+    return set(list(case.parameters)[:1]) if case.inputs.dtype.kind in "iu" else set()
 
 
 def _forms(shape: tuple[int, ...], known: tuple[int, ...] | None) -> tuple[str, ...]:
@@ -520,6 +527,8 @@ class _Search:
         expected = [self.case.expected[quantity]]
         if quantity == "logits" and self.case.evaluation is not None:
             expected.append(self.case.evaluation)
+        if quantity == "logits":
+            expected = [in_same_form(value, array, self.case.targets) for array in expected]
         with np.errstate(all="ignore"):
             size = [max(np.abs(array).max(initial=0.0), FLOOR) for array in expected]
             return any(
@@ -566,7 +575,9 @@ class _Search:
     def _share(self, trial: Trial) -> bool:
         """Whether all weight matrices have the same form."""
         matrices = {
-            layout.form for layout in trial.layouts if self.case.parameters[layout.key].ndim == 2
+            layout.form
+            for layout in trial.layouts
+            if self.case.parameters[layout.key].ndim == 2 and layout.key not in _table(self.case)
         }
         return len(matrices) <= 1
 

@@ -17,7 +17,7 @@ from compare.backends.protocol import Arrays
 from compare.check.architecture import RecordedArchitecture, record_architecture
 from compare.check.contract import Assignment, ReturnValueError
 from compare.check.function_evaluation import FunctionEvaluation, NoResultError, one_row
-from compare.check.result import OWN_DERIVATIVE, Observed, Result
+from compare.check.result import FORWARD, OWN_DERIVATIVE, Observed, Result
 from compare.check.sandbox import ProcessEndedError
 from compare.mistakes.case import Case
 from compare.parity.tolerances import (
@@ -169,8 +169,8 @@ def _not_finite(observed: Observed) -> Iterator[str]:
         wrong = ~np.isfinite(value)
         if wrong.any():
             kind, _, name = quantity.partition("/")
+            kind, holds = FORWARD.get(kind, kind), "hold" if kind in FORWARD else "holds"
             subject = f"{kind} of {name}" if name else kind
-            holds = "hold" if kind == "logits" else "holds"
             first = np.argwhere(wrong)[0].tolist() if value.ndim else ""
             yield (
                 f"The {subject} {holds} {int(wrong.sum())} of {value.size} values that are "
@@ -186,15 +186,16 @@ def _inconsistent(
     # Batch normalisation does make a row depend on the others.
     independent = case.evaluation is None
     rows = len(case.inputs)
-    if "logits" in failed and contract.has("forward") and independent and "logits" in values:
+    output = next((form for form in FORWARD if form in values), "logits")
+    if output in failed and contract.has("forward") and independent and output in values:
         first = evaluation.value("forward", one_row(case, 0))["logits"]
-        if not _close(first[0], values["logits"][0]):
-            yield "The logits of a row depend on the rows beside it in the batch."
+        if not _close(first[0], values[output][0]):
+            yield f"The {FORWARD[output]} of a row depend on the rows beside it in the batch."
     function = "loss" if contract.has("loss") else "loss_and_gradients"
     if not contract.has(function) or "loss" not in values:
         return
     as_pytorch = case.loss_factor == 1 and not case.weight_decay
-    if "loss" in failed and "logits" not in failed and independent and as_pytorch:
+    if "loss" in failed and output not in failed and independent and as_pytorch:
         each = [float(evaluation.value(function, one_row(case, i))["loss"]) for i in range(rows)]
         if not _close(np.mean(each), values["loss"]):
             yield (
@@ -202,7 +203,7 @@ def _inconsistent(
                 f"of the losses of its rows, each alone, is {np.mean(each):.6g}."
             )
     if any(key.startswith("gradient/") for key in values) and not observed.single:
-        both = bool(failed & {"logits", "loss"}) and "gradient" in failed
+        both = bool(failed & {output, "loss"}) and "gradient" in failed
         yield from _derivative(evaluation, function, case, observed, both)
 
 

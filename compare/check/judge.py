@@ -15,6 +15,7 @@ from compare.check.invariants import LARGE_LOSS, violated_invariants
 from compare.check.ratios import constant_ratio
 from compare.check.result import UNFINISHED_SEARCH, Check, Observed, Result, check_title
 from compare.mistakes.case import Case, Diagnosis
+from compare.mistakes.probabilities import FORMS
 from compare.mistakes.search import PATIENCE_S, Network, explain
 from compare.parity import tolerances
 
@@ -139,7 +140,8 @@ def _in_order(cases: Sequence[Case], observed: Sequence[Observed]) -> list[str]:
     """The quantities that were expected and observed, in the order of execution."""
     expected = dict.fromkeys(quantity for case in cases for quantity in case.expected)
     found = {quantity for one in observed for quantity in one.values}
-    rank = {"activation": 0, "buffer": 0, "logits": 0, "loss": 1, "gradient": 2, "update": 3}
+    forward = dict.fromkeys(("activation", "buffer", *FORMS), 0)
+    rank = {**forward, "loss": 1, "gradient": 2, "update": 3}
     return sorted((q for q in expected if q in found), key=lambda q: rank[q.partition("/")[0]])
 
 

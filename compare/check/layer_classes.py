@@ -197,7 +197,8 @@ class LayerObjects:
         if layer.backward is None:
             return found
         before = _own_updates(layer, gradients)
-        found["grad_input"] = np.array(layer_backward(layer, np.array(arrays["dy"])))
+        tokens = x.dtype.kind in "iu"  # by which there is no gradient
+        found["grad_input"] = np.array(layer_backward(layer, np.array(arrays["dy"]), not tokens))
         for key, paths in gradients.items():
             found[f"gradient {key}"] = _gradient(layer, key, paths, before)
         return found
@@ -274,7 +275,7 @@ class LayerObjects:
                 continue
             layer, own = self.layers[index], gradients.get(str(index), {})
             before = _own_updates(layer, own)
-            dy = layer_backward(layer, dy)
+            dy = layer_backward(layer, dy, index != order[0])
             for key, paths in own.items():
                 found[f"gradient {key}"] = np.array(_gradient(layer, key, paths, before))
         return found
@@ -507,12 +508,12 @@ class TrainingSwitch:
         value = self._values[0 if training else 1]
         if self._argument is not None:
             result = self.layer.forward(x, **{self._argument: value})
-            return _result_or_attribute(self.layer, "forward", result, OUTPUTS)
+            return _first_of_several(_result_or_attribute(self.layer, "forward", result, OUTPUTS))
         if self._attribute is not None:
             setattr(self.layer, self._attribute, value)
         elif self._methods:
             (self.layer.train if training else self.layer.eval)()
-        return run_forward(self.layer, x)
+        return _first_of_several(run_forward(self.layer, x))
 
 
 def _mode_values(name: str, value: Any) -> tuple[Any, Any] | None:
@@ -550,17 +551,31 @@ def run_forward(layer: Any, *args: Any) -> Any:
     return _result_or_attribute(layer, "forward", result, OUTPUTS)
 
 
-def layer_backward(layer: Any, dy: np.ndarray) -> Any:
-    """The result of a layer's ``backward``.
+def layer_backward(layer: Any, dy: np.ndarray, needed: bool = True) -> Any:
+    """The result of a layer's ``backward``; of several, such as that by a first state, the first.
 
     ``backward(dout, learning_rate)`` updates the layer itself; the rate 1 shows the gradient.
+
+    Args:
+        layer: The layer.
+        dy: The gradient of its output.
+        needed: Whether there has to be a result: the first of all layers may have none.
     """
-    return run_backward(layer, dy, *((1.0,) if takes_rate(layer) else ()))
+    rate = (1.0,) if takes_rate(layer) else ()
+    if not needed:
+        result = layer.backward(dy, *rate)
+        return np.zeros(()) if result is None else _first_of_several(result)
+    return _first_of_several(run_backward(layer, dy, *rate))
 
 
 def takes_rate(layer: Any) -> bool:
     """Whether ``backward`` takes a learning rate, and so updates the layer itself."""
     return required_arguments(layer, "backward") == 2
+
+
+def _first_of_several(result: Any) -> Any:
+    """The first of a tuple: an output before a cache or a last state."""
+    return result[0] if isinstance(result, tuple) and result else result
 
 
 def _own_updates(layer: Any, gradients: Mapping[str, list[str]]) -> dict[str, np.ndarray]:

@@ -32,7 +32,7 @@ from experiments.errors import InputError
 # Modules that a list of layers may leave out, for they have no parameters and only reshape or
 # pass on, and the part of a class name that shows that the list does contain one.
 OPTIONAL = {"Flatten": "flat", "Identity": "ident", "Dropout": "drop"}
-WITH_PARAMETERS = ("Linear", "Conv", "BatchNorm", "LayerNorm")
+WITH_PARAMETERS = ("Linear", "Conv", "BatchNorm", "LayerNorm", "Embedding", "RNN", "LSTM", "GRU")
 # Modules behind the logits. Where the network has none, such a layer belongs to the loss.
 OUTPUT_MODULES = ("Softmax", "LogSoftmax", "Sigmoid")
 
@@ -400,9 +400,9 @@ class LayerEvaluation:
             *(f"buffer/{key}" for key in buffers),
         )
         if backward:
-            self._add_quantities(
-                *(f"gradient/{key}" for key in gradients), f"gradient/{first}.input"
-            )
+            self._add_quantities(*(f"gradient/{key}" for key in gradients))
+            if f"gradient/{first}.input" in case.expected:
+                self._add_quantities(f"gradient/{first}.input")
         batches = self.contract.batches
         arrays = {
             "x": batches.to_homework(case.given[f"input/{first}"]),
@@ -436,6 +436,8 @@ class LayerEvaluation:
             values[f"gradient/{key}"] = layouts[key].from_homework(
                 gradient, shape, f"the gradient of {layouts[key].name!r} ({key}) in {layer}"
             )
+        if f"gradient/{first}.input" not in case.expected:
+            return  # its inputs are tokens
         grad_input = _array(items["grad_input"], f"backward of {layer}")
         shape = case.expected[f"gradient/{first}.input"].shape
         values[f"gradient/{first}.input"] = batches.from_homework(
@@ -506,7 +508,8 @@ class LayerEvaluation:
             if inside:
                 own = gradient_paths(inside)
                 updated = [f"-{inside}"]
-        return [*own, *USUAL_ATTRIBUTES.get(short, (short,)), *updated]
+        usual = USUAL_ATTRIBUTES.get(short, (f"d{layout.name}", f"d{short}", short))
+        return [*own, *usual, *updated]
 
     def _request(
         self, action: str, arrays: dict[str, np.ndarray], description: str, **details: object

@@ -9,6 +9,7 @@ import numpy as np
 
 from compare.check.result import Observed
 from compare.mistakes.case import Case
+from compare.mistakes.probabilities import FORMS
 from compare.parity.tolerances import HOMEWORK, NOISE_SHARE, SAME_FACTOR, float32_bound
 
 
@@ -89,7 +90,8 @@ def constant_ratio(
 def _formulas(case: Case) -> Iterator[tuple[str, float]]:
     """Factors that people write too often, too seldom or in the wrong place."""
     n = len(case.inputs)
-    outputs = (case.expected.get(key) for key in ("logits", "logits/evaluation"))
+    keys = (f"{form}{mode}" for form in FORMS for mode in ("", "/evaluation"))
+    outputs = (case.expected.get(key) for key in keys)
     logits = next((values for values in outputs if values is not None), None)
     c = int(np.prod(logits.shape[1:])) if logits is not None else None
     for number in ("2", "0.5", "-1", "-2", "-0.5", "4", "0.25"):

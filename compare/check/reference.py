@@ -16,6 +16,7 @@ import torch
 from compare.backends.protocol import Arrays, Call, RecordedStep, Stage, State
 from compare.backends.torch_backend import TorchBackend
 from compare.check.contract import LOSS_CLASSES, Assignment
+from compare.check.sequences import SequenceNamespace, pass_on_outputs
 from compare.parity.loss_sizes import LOSSES as LOSS_SIZES
 from compare.parity.module_sizes import MODULES, module_sizes
 from compare.parity.optimizer_sizes import update_sizes
@@ -68,7 +69,7 @@ class Reference:
 
     def __init__(self, assignment: Assignment) -> None:
         def architecture(_: Any) -> Any:
-            return assignment.build(torch.nn)  # torch_nn has fewer layers
+            return assignment.build(SequenceNamespace())  # torch_nn has fewer layers
 
         architecture.__name__ = assignment.architecture
         spec = _SpecWithoutOptimizer(
@@ -89,6 +90,7 @@ class Reference:
         self.single = TorchBackend(spec, "float32")
         for backend in (self.exact, self.single):
             _without_dropout(backend.model)
+            pass_on_outputs(backend.model)
         self.trainable = [name for name, _ in self.exact.model.named_parameters()]
 
     def load(self, parameters: Arrays) -> None:

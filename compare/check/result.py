@@ -40,6 +40,13 @@ QUANTITIES = {
     "update": "update of",
 }
 
+# What forward may return, in words.
+FORWARD = {
+    "logits": "logits",
+    "probabilities": "probabilities",
+    "log_probabilities": "logarithms of the probabilities",
+}
+
 
 @dataclass
 class Observed:
@@ -197,10 +204,10 @@ NO_NAME = "none of the known mistakes gives exactly these values"
 
 def check_title(check: Check) -> str:
     """The quantity in words: ``gradient of 4.weight``."""
-    words = QUANTITIES[check.quantity]
+    words = FORWARD.get(check.quantity) or QUANTITIES[check.quantity]
     if check.name == check.quantity:
         return words
-    if check.quantity == "logits":
+    if check.quantity in FORWARD:
         return f"{words} in {check.name} mode"
     if check.quantity == "activation" and check.name.endswith(".kept"):
         return f"share of values kept by layer {check.name.removesuffix('.kept')}"

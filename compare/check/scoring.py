@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from compare.check.architecture import RecordedArchitecture
 from compare.check.contract import Assignment
-from compare.check.result import QUANTITIES, Check, Outcome, check_title
+from compare.check.result import FORWARD, QUANTITIES, Check, Outcome, check_title
 from experiments.errors import InputError
 
 # What a check costs that may follow from an earlier one, as nothing shows whether it does.
@@ -182,7 +182,7 @@ def consequences(
     if updates and len(updates) == sum(check.quantity == "update" for check in checks):
         may_follow(updates, updates[0])
     if own_derivative and not layers_alone:
-        forward = [check.key for check in failed if check.quantity in ("logits", "loss")]
+        forward = [check.key for check in failed if check.quantity in (*FORWARD, "loss")]
         for first in forward[:1]:
             root = found[first].root if first in found else first
             gradients = [check.key for check in failed if check.quantity == "gradient"]
@@ -241,7 +241,7 @@ def checked_weights(weights: Mapping[str, float], source: str) -> dict[str, floa
         InputError: There is no such kind, or a weight is negative or no number.
     """
     for key, weight in weights.items():
-        kind = _kind(key)
+        kind = key.partition("/")[0]
         if kind not in QUANTITIES:
             near = difflib.get_close_matches(kind, QUANTITIES, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -280,7 +280,9 @@ def consequence_sentence(consequence: Consequence) -> str:
 
 
 def _kind(key: str) -> str:
-    return key.partition("/")[0]
+    """The first part of a key; whatever forward returns weighs what logits do."""
+    kind = key.partition("/")[0]
+    return "logits" if kind in FORWARD else kind
 
 
 def _has_own(key: str, weights: Mapping[str, float]) -> bool:

@@ -29,6 +29,7 @@ CODES = (
     "moments-reset",
     "optimizer-eps-placement",
     "momentum-dampened",
+    "nesterov-mismatch",
     "l2-missing-in-gradient",
     "l2-penalty",
     "decay-coupling",

@@ -202,6 +202,16 @@ def sgd(optimizer: Any) -> Iterator[Mistake]:
             group,
             _dampened,
         )
+    if group["momentum"] and not group["dampening"]:
+        used, specified = "plain", "Nesterov's, θ ← θ − lr · (g + μ v),"
+        if not group["nesterov"]:
+            used, specified = "Nesterov's, θ ← θ − lr · (g + μ v)", "plain, θ ← θ − lr · v,"
+        yield update_mistake(
+            "nesterov-mismatch",
+            f"the momentum is {used} where {specified} is specified; both have v ← μ v + g",
+            group,
+            _with_momentum(not group["nesterov"]),
+        )
     if group["weight_decay"]:
         cases: tuple[tuple[str, Callable[[Slot], bool]], ...] = (
             ("the biases are not decayed", lambda slot: slot.decayed),
@@ -221,6 +231,17 @@ def _dampened(settings: dict[str, Any], slot: Slot) -> Array:
     g, momentum = slot.g + settings["weight_decay"] * slot.p, settings["momentum"]
     v = slot.memory["buffer"] = momentum * slot.memory.get("buffer", 0.0) + (1 - momentum) * g
     return slot.p - settings["lr"] * v
+
+
+def _with_momentum(nesterov: bool) -> Callable[[dict[str, Any], Slot], Array]:
+    """SGD with Nesterov's momentum, or with the plain one."""
+
+    def update(settings: dict[str, Any], slot: Slot) -> Array:
+        g, momentum = slot.g + settings["weight_decay"] * slot.p, settings["momentum"]
+        v = slot.memory["buffer"] = momentum * slot.memory.get("buffer", 0.0) + g
+        return slot.p - settings["lr"] * (g + momentum * v if nesterov else v)
+
+    return update
 
 
 def _decaying(decayed: Callable[[Slot], bool]) -> Callable[[dict[str, Any], Slot], Array]:

@@ -33,7 +33,8 @@ class Penalty:
         loss: λ in the loss.
         gradient: λ in the gradients.
         weights_only: Whether biases are left out.
-        only: The one parameter that it is about; None where it is about all.
+        only: The one parameter, or the one layer with all its parameters, that it is about; None
+            where it is about all.
         seen: What there is of the loss and of gradients to say something about: both, or one.
         rows: The rows of the batch that λ is for; it is divided by the rows of each batch. 0 if
             it is the same for all.
@@ -49,7 +50,7 @@ class Penalty:
     @property
     def belongs_together(self) -> bool:
         """Whether the gradients have the derivative of what the loss has."""
-        return self.loss == self.gradient and self.only is None
+        return self.loss == self.gradient
 
     @property
     def code(self) -> str:
@@ -63,6 +64,8 @@ class Penalty:
         not_asked_for = "nobody asked for a penalty"
         in_loss = f"the loss has a penalty of ½ · {self._number(self.loss)} · ΣW²"
         in_gradient = f"{self._number(self.gradient)} · W"
+        if self.only is not None:
+            return self._explanation_of_one(self.only)
         if self.belongs_together:
             return (
                 f"{in_loss} and each weight gradient {in_gradient}, which belong together; but "
@@ -72,11 +75,30 @@ class Penalty:
             other = "that no gradient has" if "gradient" in self.seen else f"and {not_asked_for}"
             return f"{in_loss} {other}: {formula}"
         without = "that the loss does not have" if "loss" in self.seen else f"and {not_asked_for}"
-        if self.only is not None:
-            return f"the gradient of {self.only} has {in_gradient} {without}: {formula}"
         if self.loss == 0:
             return f"each weight gradient has {in_gradient} {without}"
         return f"{in_loss}, and each gradient {in_gradient}: {formula}"
+
+    def _explanation_of_one(self, only: str) -> str:
+        """What was measured of one parameter, or of one layer with its bias."""
+        number = self._number(self.gradient)
+        if self.weights_only:
+            whose, squares, of = f"gradient of {only} has", "ΣW²", only
+            has, formula = f"{number} · W", "the derivative of ½λΣW² is λW"
+        else:
+            whose, squares, of = f"gradients of layer {only} have", "(ΣW² + Σb²)", f"layer {only}"
+            has = f"{number} · W and {number} · b"
+            formula = "the derivatives of ½λ(ΣW² + Σb²) are λW and λb"
+        if self.loss == 0:
+            without = "the loss does not have" if "loss" in self.seen else "nobody asked for"
+            return f"the {whose} {has} that {without}: {formula}"
+        both = (
+            f"the loss has a penalty of ½ · {self._number(self.loss)} · {squares} of {of} and the "
+            f"{whose} {has}"
+        )
+        if self.belongs_together:
+            return f"{both}, which belong together; but nobody asked for a penalty"
+        return f"{both}: {formula}"
 
     def _number(self, value: float) -> str:
         return f"{value * self.rows:.6g}/N" if self.rows else f"{value:.6g}"
@@ -86,7 +108,8 @@ class Penalty:
         share = self.rows / rows if self.rows else 1.0
         for name, gradient in list(answer.items()):
             key = name.removeprefix("gradient/")
-            if key == name or key not in parameters or self.only not in (None, key):
+            about = (None, key, key.rpartition(".")[0])
+            if key == name or key not in parameters or self.only not in about:
                 continue
             if _penalised(parameters[key], self.weights_only):
                 answer[name] = gradient + share * self.gradient * parameters[key]
@@ -135,12 +158,34 @@ def penalties(cases: Sequence[Case], answers: Sequence[Arrays]) -> Iterator[Pena
             if abs(in_loss) < tolerances.LEAST_PENALTY_IN_LOSS:
                 yield Penalty(0.0, gradient, weights_only, None, seen, rows)
             yield Penalty(in_loss, gradient, weights_only, None, seen, rows)
+    yield from _of_one(case, answer, names, seen)
+
+
+def _of_one(
+    case: Case, answer: Arrays, names: Sequence[str], seen: frozenset[str]
+) -> Iterator[Penalty]:
+    """Penalties of one weight, or of one layer with its bias."""
+    groups = {name: [name] for name in names if case.parameters[name].ndim > 1}
     for name in names:
-        weight = case.parameters[name]
-        squares = max(float(np.sum(weight**2)), tolerances.LEAST_SQUARES)
-        factor = _excess(case, answer, name) / squares
-        if weight.ndim > 1 and abs(factor) > least:
-            yield Penalty(0.0, factor, True, name, seen)
+        if case.parameters[name].ndim == 1:
+            module = name.rpartition(".")[0]
+            groups[module] = [n for n in names if n.rpartition(".")[0] == module]
+    off = float(answer["loss"] - case.expected["loss"]) if "loss" in answer else 0.0
+    if abs(off) <= tolerances.HOMEWORK * float(case.sizes.get("loss", np.zeros(()))):
+        off = 0.0
+    for only, own in groups.items():
+        arrays = [case.parameters[name] for name in own]
+        squares = max(sum(float(np.sum(a**2)) for a in arrays), tolerances.LEAST_SQUARES)
+        factor = sum(_excess(case, answer, name) for name in own) / squares
+        if abs(factor) <= tolerances.LEAST_PENALTY:
+            continue
+        weights_only = only in names
+        yield Penalty(0.0, factor, weights_only, only, seen)
+        in_loss = 2 * off / squares
+        if off and _same(in_loss, factor):
+            yield Penalty(factor, factor, weights_only, only, seen)
+        elif off:
+            yield Penalty(in_loss, factor, weights_only, only, seen)
 
 
 def _excess(case: Case, answer: Arrays, name: str) -> float:

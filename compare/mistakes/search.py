@@ -38,6 +38,7 @@ from compare.mistakes.penalty import (
     penalty_in_loss,
     reproduces,
 )
+from compare.mistakes.probabilities import FORMS, in_form
 from compare.parity.comparison import Comparison, References
 from compare.parity.stages import run_stage, stage_sites
 
@@ -387,6 +388,8 @@ class Network:
         value = float(self.loss(logits, case.targets))
         self.model.backward(self.loss.backward())
         found = {"logits": np.array(logits), "loss": np.array(value), **self._gradients()}
+        for form in (form for form in FORMS if form in case.expected):
+            found[form] = in_form(form, found["logits"], case.targets)
         # A network of layer classes that is run as a whole has names of its own for them.
         return {name: found[key] for name, key in network_names(case, found).items()}
 

@@ -129,7 +129,7 @@ def test_a_second_size_of_the_batch(check) -> None:
     )  # fmt: skip
     assert outcome.status == 2
     assert "raised ValueError at line 1" in outcome.result.error
-    assert outcome.result.error.endswith("(with 3 rows).")
+    assert outcome.result.error.endswith("(with 4 rows).")
 
 
 OTHER_NAMES = [

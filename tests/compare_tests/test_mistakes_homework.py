@@ -40,6 +40,9 @@ def options_for(base: str, code: str) -> Options:
         return Options(optimizer="RMSprop", settings={"lr": 1e-3, "alpha": 0.999})
     if code == "momentum-dampened":
         return Options(optimizer="SGD", settings={"lr": 1e-3, "momentum": 0.9})
+    if code == "nesterov-mismatch":
+        settings = {"lr": 1e-3, "momentum": 0.9, "nesterov": True}
+        return Options(optimizer="SGD", settings=settings)
     settings = {"lr": 1e-3} | ({"weight_decay": 0.01} if code == "decay-coupling" else {})
     return Options(optimizer="Adam", settings=settings)
 
@@ -48,7 +51,7 @@ def test_every_mistake_is_planted_in_a_layer_and_in_a_homework():
     assert set(NAMED) == set(MEANING)
     # In the recorded step no logit is near 1000, no bias other than 0, and the optimizer is Adam.
     alone = {"softmax-overflow", "missing-bias", "optimizer-eps-placement", "l2-penalty"}
-    alone |= {"momentum-dampened"}
+    alone |= {"momentum-dampened", "nesterov-mismatch"}
     assert {code for _, _, code in LAYERS.values()} == set(MEANING) - alone
 
 

@@ -33,6 +33,7 @@ MEANING = {
     "moments-reset": "Adam's moments begin at 0 in every update",
     "optimizer-eps-placement": "ε inside the root of RMSprop or AdaGrad, or another ε",
     "momentum-dampened": "the momentum of SGD takes (1 − μ) of each gradient",
+    "nesterov-mismatch": "plain momentum where Nesterov's is specified, or the other way round",
     "l2-missing-in-gradient": "an L2 penalty in the loss but not, or not equally, in the gradient",
     "l2-penalty": "an L2 penalty that nobody asked for, in loss and gradient alike",
     "decay-coupling": "decoupled weight decay for coupled or the reverse, or biases left out",
@@ -163,6 +164,11 @@ NAMED: dict[str, tuple[str, list[tuple[str, str]], tuple[str, str]]] = {
     "momentum-dampened": (
         "softmax",
         [("p - LR * m_hat / (np.sqrt(v_hat) + EPS)", "p - LR * m")],
+        ("update", "0.weight"),
+    ),
+    "nesterov-mismatch": (
+        "softmax",
+        [("p - LR * m_hat / (np.sqrt(v_hat) + EPS)", "p - LR * m"), ("(1 - BETA1) * g\n", "g\n")],
         ("update", "0.weight"),
     ),
     "l2-penalty": (
