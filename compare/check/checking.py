@@ -46,6 +46,8 @@ from compare.check.sandbox import (
     ProcessEndedError,
     Sandbox,
 )
+from compare.check.step_evaluation import StepAsGradients, without_steps
+from compare.check.step_reading import StepReading, read_steps
 from compare.mistakes.case import Case
 from experiments.errors import InputError
 
@@ -57,7 +59,8 @@ class Options:
     Attributes:
         architecture: A name or ``FILE.py:FUNCTION``, instead of the homework's own.
         loss: A key of ``LOSS_CLASSES``, instead of the homework's own.
-        optimizer: The class of the optimizer that ``update`` implements.
+        optimizer: The class of the optimizer that ``update`` or ``step`` implements, instead of the
+            homework's own.
         settings: Its keyword arguments.
         golden: A golden file, which takes PyTorch's place.
         mapping: A mapping file, which gives the homework the names of the contract.
@@ -168,7 +171,7 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
     """
     read = read_homework(homework, name, options)
     assignment, cases, function_cases, inference = read[:4]
-    contract, options = inference.contract, read.options
+    contract, options, homework = inference.contract, read.options, read.homework
     network_cases = [case for case in cases if not case.given]
     layer_cases = [case for case in cases if case.given]
     parameters = cases[0].parameters
@@ -182,6 +185,8 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
         name, contract.parameters, parameters, sorted(trainable, key=list(parameters).index)
     )
     shapes = {key: array.shape for key, array in parameters.items()}
+    if isinstance(homework, StepAsGradients):
+        homework.names = tuple(layout.name for layout in layouts if layout.key in trainable)
     functions = FunctionEvaluation(homework, contract, layouts, trainable, shapes)
     observed: list[Observed] = []
     evaluated: list[Case] = []
@@ -248,6 +253,7 @@ class HomeworkRead(NamedTuple):
         places: Function → where the homework defines it.
         notes: What its mapping file has to say.
         options: The options, with the defaults of their preset.
+        homework: The homework, in which a ``step`` may take the place of ``gradients``.
     """
 
     assignment: Assignment
@@ -257,6 +263,7 @@ class HomeworkRead(NamedTuple):
     places: dict[str, str]
     notes: list[str]
     options: Options
+    homework: HomeworkHandle
 
 
 def read_homework(homework: HomeworkHandle, name: str, options: Options) -> HomeworkRead:
@@ -278,11 +285,21 @@ def read_homework(homework: HomeworkHandle, name: str, options: Options) -> Home
     function_cases = [case for case in cases if not case.given]
     if contract.weight_decay:  # a penalty is no layer's affair
         function_cases = [with_weight_decay(case, contract.weight_decay) for case in function_cases]
+    steps = StepReading(contract, function_cases, homework, function_cases)
+    if contract.has("step") or "step" in options.required:
+        steps = read_steps(homework, name, contract, assignment, function_cases, options.golden)
     inference = Inference(contract)
     if any(contract.has(function) for function in READERS):
-        inference = infer(homework, name, contract, declaration["constants"], function_cases)
+        declared = declaration["constants"]
+        inference = infer(steps.homework, name, steps.contract, declared, steps.first)
+        if isinstance(steps.homework, StepAsGradients) and not steps.read_off:
+            found = replace(inference.contract, functions=contract.functions)
+            inference = inference._replace(contract=found)
+            steps = steps._replace(homework=homework)
     places, notes = declaration["places"], declaration["notes"]
-    return HomeworkRead(assignment, cases, function_cases, inference, places, notes, options)
+    return HomeworkRead(
+        assignment, cases, steps.cases, inference, places, notes, options, steps.homework
+    )
 
 
 def function_places(
@@ -295,7 +312,10 @@ def function_places(
         "loss": "loss" if contract.has("loss") else both,
         "gradient": "gradients" if contract.has("gradients") else both,
         "update": "update",
+        "step": "step",
     }
+    if contract.has("gradients") and "step" in places and "gradients" not in places:
+        functions["gradient"] = "step"  # they are read off it
     found: dict[str, str] = {}
     for kind, function in functions.items():
         if not contract.has(function):
@@ -358,8 +378,16 @@ def find_assignment(
         )
     else:
         build = load_architecture(architecture)
-    optimizer = _optimizer_class(options.optimizer)
-    return Assignment(build.__name__, build, loss, optimizer, options.settings)
+    optimizer, settings = _optimizer(contract, options)
+    return Assignment(build.__name__, build, loss, optimizer, settings)
+
+
+def _optimizer(contract: Contract, options: Options) -> tuple[str | None, dict[str, Any]]:
+    """The class of the optimizer and its settings: those of the options before the homework's."""
+    own, given = _optimizer_class(contract.optimizer), _optimizer_class(options.optimizer)
+    if given is None or (given == own and not options.settings):
+        return own, dict(contract.settings)
+    return given, dict(options.settings)
 
 
 def _optimizer_class(name: str | None) -> str | None:
@@ -386,18 +414,22 @@ def _from_golden(
         _require_same_network(golden, _own_architecture(homework, name))
     elif architecture is not None and architecture != golden.architecture:
         _require_same_network(golden, load_architecture(architecture))
+    optimizer, settings = _optimizer(contract, options)
+    if golden.optimizer is None and options.optimizer is None:
+        optimizer, settings = None, {}  # what the homework says of an update is not asked
     for what, found, expected in (
         ("the loss", options.loss or contract.loss, golden.loss),
-        ("the optimizer", _optimizer_class(options.optimizer), golden.optimizer),
+        ("the optimizer", optimizer, golden.optimizer),
     ):
         if found is not None and found != expected:
             raise InputError(
                 f"The golden file has {what} {expected}, but {name} is to be checked with {found}."
             )
-    if options.settings and options.settings != golden.settings:
+    if settings and settings != golden.settings:
+        says = "--set" if settings == options.settings else name
         raise InputError(
             f"The golden file was made with the settings {golden.settings} of the optimizer, but "
-            f"--set says {options.settings}."
+            f"{says} says {settings}."
         )
     return golden
 
@@ -421,7 +453,9 @@ def find_cases(assignment: Assignment, contract: Contract, options: Options) -> 
     layers = contract.has("network")
     functions = contract.has_functions or layers  # layers are run as a whole network, too
     if options.golden is not None:
-        return [c for c in options.golden.cases if (layers if c.given else functions)]
+        cases = [c for c in options.golden.cases if (layers if c.given else functions)]
+        steps = contract.has("step") or "step" in options.required
+        return cases if steps else [without_steps(case) for case in cases]
     try:
         from compare.check.cases import make_cases
     except ModuleNotFoundError as error:
@@ -467,8 +501,7 @@ def _coverage_notes(
 ) -> list[str]:
     """What was left out of the comparison."""
     notes = []
-    optimizer = options.golden.assignment.optimizer if options.golden else options.optimizer
-    if contract.has("update") and optimizer is None:
+    if contract.has("update") and assignment.optimizer is None:
         notes.append("update was not checked: name its optimizer with --optimizer.")
     dropouts = [name for name, kind in _leaves(assignment) if kind.startswith("Dropout")]
     if dropouts and contract.has_functions:
@@ -484,7 +517,8 @@ def _incomplete(
     name: str, contract: Contract, options: Options, result: Result, faults: list[str]
 ) -> str | None:
     """Why the homework does not count as checked although nothing it computed is wrong."""
-    required = options.required + (("update",) if options.optimizer else ())
+    asked = options.optimizer and not contract.has("step")
+    required = options.required + (("update",) if asked else ())
     for function in required:
         both = function in ("loss", "gradients") and contract.has("loss_and_gradients")
         if not contract.has(function) and not both:
@@ -514,7 +548,8 @@ def _required_quantities(
         "logits": wanted("forward"),
         "loss": wanted("loss") or both,
         "gradient": wanted("gradients") or both,
-        "update": wanted("update") or options.optimizer is not None,
+        "update": wanted("update") or (options.optimizer is not None and not contract.has("step")),
+        "step": wanted("step"),
         "buffer": False,
     }
     found: dict[str, None] = {}

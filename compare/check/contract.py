@@ -31,9 +31,10 @@ SIGNATURES = {
     "gradients": "gradients(params, x, y)",
     "loss_and_gradients": "loss_and_gradients(params, x, y)",
     "update": "update(params, grads, state)",
+    "step": "step(params, x, y, state)",
 }
 # A homework has to define at least one of these.
-CHECKABLE = ("forward", "loss", "gradients", "loss_and_gradients", "update", "network")
+CHECKABLE = ("forward", "loss", "gradients", "loss_and_gradients", "update", "step", "network")
 
 # The two ways to write a bias (n,) with two axes, as NumPy's index expressions.
 COLUMN, ROW = "[:, None]", "[None, :]"
@@ -51,8 +52,8 @@ class Assignment:
         architecture: The name of the network, for messages.
         build: Builds the network from a namespace such as ``torch.nn``.
         loss: A key of :data:`LOSS_CLASSES`.
-        optimizer: The class of the optimizer that ``update`` implements, or None if updates are
-            not checked.
+        optimizer: The class of the optimizer that ``update`` or ``step`` implements, or None if
+            updates are not checked.
         settings: The optimizer's keyword arguments.
     """
 
@@ -203,6 +204,8 @@ class Contract:
         loss: A key of :data:`LOSS_CLASSES`.
         reduction: A key of ``REDUCTIONS``.
         weight_decay: λ of the penalty that its loss has.
+        optimizer: The optimizer that its ``update`` or ``step`` is, as written.
+        settings: Its keyword arguments.
         parameters: PARAMETERS as written (own name → entry), or None if the homework uses the
             reference's names.
         batches: The batch axis and the form of labels.
@@ -218,6 +221,8 @@ class Contract:
     functions: tuple[str, ...] = ()
     reduction: str = "mean"
     weight_decay: float = 0.0
+    optimizer: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
 
     def has(self, function: str) -> bool:
         """Whether the homework defines the function."""
@@ -245,7 +250,8 @@ def read_contract(file: str, constants: Mapping[str, Any], functions: Iterable[s
         near = "forward(params, x), loss(params, x, y), gradients(params, x, y)"
         raise InputError(
             f"{file} defines nothing that can be checked: expected one or more of {near}, "
-            "loss_and_gradients(params, x, y), update(params, grads, state), network(params)."
+            "loss_and_gradients(params, x, y), update(params, grads, state), "
+            "step(params, x, y, state), network(params)."
         )
     axis = _choice(file, constants, "BATCH_AXIS", (0, 1), 0)
     one_hot = _choice(file, constants, "ONE_HOT", (False, True), False)
@@ -271,6 +277,7 @@ def read_contract(file: str, constants: Mapping[str, Any], functions: Iterable[s
         functions,
         reduction,
         _weight_decay(file, constants),
+        *_optimizer(file, constants),
     )
 
 
@@ -325,6 +332,30 @@ def _weight_decay(file: str, constants: Mapping[str, Any]) -> float:
             f"but is {_as_written(value)}."
         )
     return float(value)
+
+
+def _optimizer(file: str, constants: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """OPTIMIZER and SETTINGS."""
+    name, settings = constants.get("OPTIMIZER"), constants.get("SETTINGS", {})
+    if name is not None and not isinstance(name, str):
+        raise InputError(
+            f'{file}: OPTIMIZER should be a name such as "SGD", but is {_as_written(name)}.'
+        )
+    if not isinstance(settings, dict) or "not_json" in settings:
+        raise InputError(
+            f'{file}: SETTINGS should be a dict such as {{"lr": 0.1}}, but is '
+            f"{_as_written(settings)}."
+        )
+    if settings and name is None:
+        raise InputError(
+            f'{file}: SETTINGS are those of an optimizer: write OPTIMIZER = "SGD" beside it.'
+        )
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            raise InputError(
+                f"{file}: SETTINGS[{key!r}] should be a number, but is {_as_written(value)}."
+            )
+    return name, dict(settings)
 
 
 def _choice(

@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -43,12 +43,13 @@ FUNCTIONS = {
     "gradients": ("params", "x", "y"),
     "loss_and_gradients": ("params", "x", "y"),
     "update": ("params", "grads", "state"),
+    "step": ("params", "x", "y", "state"),
     "network": ("params",),
     "architecture": ("nn",),
 }
 CONSTANTS = (
     "ARCHITECTURE", "LOSS", "REDUCTION", "WEIGHT_DECAY", "PARAMETERS", "BATCH_AXIS", "ONE_HOT",
-    "ATTRIBUTES",
+    "ATTRIBUTES", "OPTIMIZER", "SETTINGS",
 )  # fmt: skip
 
 LAYER_METHODS = ("forward", "backward")
@@ -87,6 +88,7 @@ class Homework:
             if name.partition(".")[0] == "compare"
         }
         self._optimizer_state: dict[str, Any] = {}
+        self._step_state: dict[str, Any] = {}
         self._layers: LayerObjects | None = None
 
     def request(
@@ -101,7 +103,7 @@ class Homework:
 
         Args:
             action: ``load``, ``declaration``, ``architecture``, ``names_in_source``,
-                ``names_read``, ``call``, ``update``, ``network``, ``layer``, ``dropout``,
+                ``names_read``, ``call``, ``update``, ``step``, ``network``, ``layer``, ``dropout``,
                 ``chain``, ``network_step`` or ``layer_loss``.
             arrays: The arrays that go with it.
             description: What is being called, as the subject of an error message.
@@ -222,12 +224,7 @@ class Homework:
         if "y" in arrays:
             arguments.append(np.array(arrays["y"]))
         result.value = describe(called(*arguments))
-        for name, before in arrays.items():
-            owner, _, key = name.partition("/")
-            after = params.get(key) if owner == "params" else arguments[1 if owner == "x" else 2]
-            now = describe(after)
-            if now.array is None or not _identical(now.array, before):
-                result.changed[name] = now.array if now.array is not None else np.array(np.nan)
+        result.changed = _changed(arrays, params, dict(zip("xy", arguments[1:], strict=False)))
 
     def _update(self, result: CallResult, arrays: Arrays, first: bool) -> None:
         """Call ``update``; its ``state`` lasts until an update is the first again."""
@@ -236,6 +233,16 @@ class Homework:
         called = self._function("update")
         params, gradients = _with_prefix("params/", arrays), _with_prefix("grads/", arrays)
         result.value = describe(called(params, gradients, self._optimizer_state))
+
+    def _step(self, result: CallResult, arrays: Arrays, first: bool) -> None:
+        """Call ``step``; its ``state`` lasts until a step is the first again."""
+        if first:
+            self._step_state = {}
+        called = self._function("step")
+        params = _with_prefix("params/", arrays)
+        batch = {name: np.array(arrays[name]) for name in "xy"}
+        result.value = describe(called(params, batch["x"], batch["y"], self._step_state))
+        result.changed = _changed(arrays, params, batch)
 
     def _network(self, result: CallResult, arrays: Arrays, flipped: list[int]) -> None:
         network = self._function("network")(_with_prefix("params/", arrays))
@@ -275,6 +282,8 @@ class Homework:
             signature = inspect.signature(function)
         except (TypeError, ValueError):
             return function
+        if name == "step" and not _takes(signature, arguments) and _takes(signature, "pxy"):
+            return lambda params, x, y, state: function(params, x, y)
         try:
             signature.bind(*arguments)
         except TypeError:
@@ -413,6 +422,27 @@ def _with_prefix(prefix: str, arrays: Arrays) -> dict[str, np.ndarray]:
     return {k.removeprefix(prefix): np.array(v) for k, v in arrays.items() if k.startswith(prefix)}
 
 
+def _takes(signature: inspect.Signature, arguments: Sequence[str]) -> bool:
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        return False
+    return True
+
+
+def _changed(
+    arrays: Arrays, params: Mapping[str, Any], batch: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """The arguments that a call has changed in place, with their new values."""
+    found = {}
+    for name, before in arrays.items():
+        owner, _, key = name.partition("/")
+        now = describe(params.get(key) if owner == "params" else batch[owner])
+        if now.array is None or not _identical(now.array, before):
+            found[name] = now.array if now.array is not None else np.array(np.nan)
+    return found
+
+
 def _identical(a: np.ndarray, b: np.ndarray) -> bool:
     return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
 
@@ -421,6 +451,8 @@ def _as_json(value: Any) -> Any:
     """A constant as JSON, or its text if JSON cannot hold it."""
     if isinstance(value, Mapping):
         return {str(key): _as_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)) and all(isinstance(v, (int, float)) for v in value):
+        return list(value)
     if isinstance(value, (str, bool, int, float)):
         return value
     return {"not_json": f"{value!r:.80}"}

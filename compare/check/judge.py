@@ -139,7 +139,15 @@ def _in_order(cases: Sequence[Case], observed: Sequence[Observed]) -> list[str]:
     """The quantities that were expected and observed, in the order of execution."""
     expected = dict.fromkeys(quantity for case in cases for quantity in case.expected)
     found = {quantity for one in observed for quantity in one.values}
-    rank = {"activation": 0, "buffer": 0, "logits": 0, "loss": 1, "gradient": 2, "update": 3}
+    rank = {
+        "activation": 0,
+        "buffer": 0,
+        "logits": 0,
+        "loss": 1,
+        "gradient": 2,
+        "update": 3,
+        "step": 4,
+    }
     return sorted((q for q in expected if q in found), key=lambda q: rank[q.partition("/")[0]])
 
 

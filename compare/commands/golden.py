@@ -8,6 +8,8 @@ from compare.check.architecture import load_architecture
 from compare.check.cases import make_cases
 from compare.check.contract import LOSS_CLASSES, Assignment
 from compare.check.golden import Golden, write_golden
+from compare.check.reference import Reference
+from compare.check.step_reference import with_steps
 from compare.commands.check import optimizer_settings
 from experiments.errors import InputError
 
@@ -31,6 +33,9 @@ def golden_command(
     assignment = Assignment(
         architecture, build, loss, optimizer, optimizer_settings(optimizer, settings)
     )
-    write_golden(out, Golden(assignment, make_cases(assignment, layers=True)))
+    cases = make_cases(assignment, layers=True)
+    if optimizer is not None:
+        cases[0] = with_steps(Reference(assignment), cases[0])
+    write_golden(out, Golden(assignment, cases))
     print(f"{out} is written ({out.stat().st_size / 1e6:.1f} MB).")
     return 0

@@ -356,7 +356,9 @@ class Network:
         if self.penalty is not None:
             self.penalty.add_to(found, case.parameters, len(case.inputs))
         if self.optimizer is not None and case.update_gradients:
-            found |= self._remembered(case, "update", self._updates)
+            found |= self._remembered(case, "update", self.updates)
+        if self.optimizer is not None and case.steps:
+            found |= self._steps(case)
         return found
 
     def _remembered(self, case: Case, part: str, compute: Callable[[Case], Arrays]) -> Arrays:
@@ -433,12 +435,37 @@ class Network:
         module.eval()
         return found | {f"activation/{name}.evaluation": np.array(module(x))}
 
-    def _updates(self, case: Case) -> Arrays:
-        self.model.load_state_dict(case.parameters)
+    def _optimizer_with_mistakes(self) -> Any:
         optimizer = self._new_optimizer()
         for places, mistake in self._kept:
             if "update" in places and isinstance(mistake, Mistake):
                 optimizer = mistake.apply(optimizer)
+        return optimizer
+
+    def _steps(self, case: Case) -> Arrays:
+        """Training steps in a row, each with the gradients at the parameters of the last."""
+        self.model.load_state_dict(case.parameters)
+        optimizer = self._optimizer_with_mistakes()
+        declared = Penalty(case.weight_decay, case.weight_decay, weights_only=True)
+        for _ in range(case.steps):
+            self.model.zero_grad()
+            self.loss(self.model(case.inputs), case.targets)
+            self.model.backward(self.loss.backward())
+            named = dict(self.model.named_parameters())
+            found = {key: case.loss_factor * g for key, g in self._gradients().items()}
+            for penalty in (declared, self.penalty):
+                if penalty is not None:
+                    now = {name: p.data for name, p in named.items()}
+                    penalty.add_to(found, now, len(case.inputs))
+            for name, parameter in named.items():
+                parameter.grad = found[f"gradient/{name}"]
+            optimizer.step()
+        return {f"step/{name}": np.array(p.data) for name, p in self.model.named_parameters()}
+
+    def updates(self, case: Case) -> Arrays:
+        """The parameters after the updates of a case, with the mistakes that are in."""
+        self.model.load_state_dict(case.parameters)
+        optimizer = self._optimizer_with_mistakes()
         for gradients in case.update_gradients:
             for name, parameter in self.model.named_parameters():
                 parameter.grad = np.array(gradients[name])
