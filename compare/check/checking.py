@@ -48,6 +48,7 @@ from compare.check.sandbox import (
 )
 from compare.check.step_evaluation import StepAsGradients, without_steps
 from compare.check.step_reading import StepReading, read_steps
+from compare.check.torch_loss import is_torch_loss, load_torch_loss
 from compare.mistakes.case import Case
 from experiments.errors import InputError
 
@@ -58,7 +59,9 @@ class Options:
 
     Attributes:
         architecture: A name or ``FILE.py:FUNCTION``, instead of the homework's own.
-        loss: A key of ``LOSS_CLASSES``, instead of the homework's own.
+        loss: A key of ``LOSS_CLASSES``, or ``FILE.py:FUNCTION`` of PyTorch's tensors, instead of
+            the homework's own.
+        targets: A key of ``TARGETS``, for such a function.
         optimizer: The class of the optimizer that ``update`` or ``step`` implements, instead of the
             homework's own.
         settings: Its keyword arguments.
@@ -85,6 +88,7 @@ class Options:
     definitions_only: bool = False
     accept: tuple[str, ...] = ()
     preset: Preset | None = None
+    targets: str | None = None
 
 
 def check_homework(file: Path, options: Options | None = None) -> Outcome:
@@ -207,7 +211,8 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
         of_layers = layers.evaluate(layer_cases)
         observed, evaluated = observed + of_layers, evaluated + layer_cases[: len(of_layers)]
         if not any(one.problem for one in of_layers):
-            network_cases, of_network = layers.evaluate_network(network_cases, assignment.loss)
+            loss = assignment.torch_loss or assignment.loss
+            network_cases, of_network = layers.evaluate_network(network_cases, loss)
             observed, evaluated = observed + of_network, evaluated + network_cases
         layer_quantities = layers.quantities
         layer_faults, layer_places = layers.faults, layers.places
@@ -222,7 +227,8 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
     result = result.accepting(options.accept)
     notes += failures + read.notes
     if contract.has_functions and not result.passed and observed[0].problem is None:
-        more = self_inconsistencies(functions, function_cases[0], observed[0], result)
+        mean = assignment.torch_loss is None
+        more = self_inconsistencies(functions, function_cases[0], observed[0], result, mean=mean)
         result = replace(result, invariants=(*result.invariants, *more))
     notes += layer_faults + own_statistics
     notes += _coverage_notes(contract, options, assignment, observed)
@@ -281,6 +287,11 @@ def read_homework(homework: HomeworkHandle, name: str, options: Options) -> Home
     assignment = find_assignment(homework, name, contract, options)
     cases = find_cases(assignment, contract, options)
     if contract.reduction != "mean":
+        if assignment.torch_loss is not None:
+            raise InputError(
+                f"{name} declares REDUCTION, which is of PyTorch's losses: how {assignment.loss} "
+                "is reduced, the function says itself."
+            )
         cases = [with_reduction(case, assignment.loss, contract.reduction) for case in cases]
     function_cases = [case for case in cases if not case.given]
     if contract.weight_decay:  # a penalty is no layer's affair
@@ -378,8 +389,9 @@ def find_assignment(
         )
     else:
         build = load_architecture(architecture)
+    own = load_torch_loss(loss, options.targets, build) if is_torch_loss(loss) else None
     optimizer, settings = _optimizer(contract, options)
-    return Assignment(build.__name__, build, loss, optimizer, settings)
+    return Assignment(build.__name__, build, loss, optimizer, settings, own)
 
 
 def _optimizer(contract: Contract, options: Options) -> tuple[str | None, dict[str, Any]]:
@@ -465,7 +477,9 @@ def find_cases(assignment: Assignment, contract: Contract, options: Options) -> 
         ) from None
     build = assignment.build
     tree = build.tree if isinstance(build, RecordedArchitecture) else None
-    parts = [tree, assignment.loss, assignment.optimizer, assignment.settings, functions, layers]
+    own = assignment.torch_loss
+    loss = assignment.loss if own is None else [own.name, own.like, own.version]
+    parts = [tree, loss, assignment.optimizer, assignment.settings, functions, layers]
     key = json.dumps(parts, default=str)
     with _cases_lock:
         if key not in _cases_by_assignment:

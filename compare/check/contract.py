@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from compare.check.declared_loss import REDUCTIONS
+from compare.check.torch_loss import TorchLoss, is_torch_loss
 from experiments.errors import InputError
 
 # The names of losses in a homework, and PyTorch's classes.
@@ -51,10 +52,11 @@ class Assignment:
     Attributes:
         architecture: The name of the network, for messages.
         build: Builds the network from a namespace such as ``torch.nn``.
-        loss: A key of :data:`LOSS_CLASSES`.
+        loss: A key of :data:`LOSS_CLASSES`, or the name of ``torch_loss``.
         optimizer: The class of the optimizer that ``update`` or ``step`` implements, or None if
             updates are not checked.
         settings: The optimizer's keyword arguments.
+        torch_loss: A loss that the instructor gives, in the place of PyTorch's.
     """
 
     architecture: str
@@ -62,6 +64,12 @@ class Assignment:
     loss: str = "cross_entropy"
     optimizer: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    torch_loss: TorchLoss | None = None
+
+    @property
+    def drawn_like(self) -> str:
+        """The loss of PyTorch, a key of :data:`LOSS_CLASSES`, for which batches are drawn."""
+        return self.loss if self.torch_loss is None else self.torch_loss.like
 
 
 @dataclass(frozen=True)
@@ -264,6 +272,11 @@ def read_contract(file: str, constants: Mapping[str, Any], functions: Iterable[s
             f"{_as_written(architecture)}; a network itself is a function architecture(nn)."
         )
     loss = None
+    if isinstance(constants.get("LOSS"), str) and is_torch_loss(constants["LOSS"]):
+        raise InputError(
+            f"{file}: LOSS = {constants['LOSS']!r} names a file, which only --loss and a course's "
+            f"file may do; a homework's is one of {', '.join(LOSS_CLASSES)}."
+        )
     if "LOSS" in constants:
         loss = _choice(file, constants, "LOSS", tuple(LOSS_CLASSES), "")
     batches = BatchLayout(axis, bool(one_hot))

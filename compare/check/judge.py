@@ -236,13 +236,14 @@ def _network(assignment: Assignment, case: Case) -> Network:
         UnbuildableError: ``numpy_nn`` cannot build or run it.
     """
     build = assignment.build
+    own = assignment.torch_loss
     dropouts: dict[str, float] = {}
     if isinstance(build, RecordedArchitecture):
         dropouts = build.dropout_probabilities()
     try:
         network = Network(
             build,
-            LOSS_CLASSES[assignment.loss],
+            own.criterion() if own is not None else LOSS_CLASSES[assignment.loss],
             assignment.optimizer,
             assignment.settings,
             dropouts,

@@ -10,6 +10,7 @@ from compare.check.contract import LOSS_CLASSES, Assignment
 from compare.check.golden import Golden, write_golden
 from compare.check.reference import Reference
 from compare.check.step_reference import with_steps
+from compare.check.torch_loss import is_torch_loss
 from compare.commands.check import optimizer_settings
 from experiments.errors import InputError
 
@@ -27,6 +28,8 @@ def golden_command(
     Returns:
         0.
     """
+    if is_torch_loss(loss):
+        raise InputError(f"--loss {loss}: a golden file holds PyTorch's own losses alone.")
     if loss not in LOSS_CLASSES:
         raise InputError(f"--loss expects one of {', '.join(LOSS_CLASSES)}, but got {loss!r}.")
     build = load_architecture(architecture)

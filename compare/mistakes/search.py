@@ -241,7 +241,7 @@ class Network:
 
     Args:
         architecture: A function of a namespace, with its arguments bound.
-        loss: The loss class.
+        loss: The loss class, or a loss.
         algorithm: The optimizer class, or None where no update is checked.
         settings: Its keyword arguments.
         dropouts: Place of a Dropout → its p. The model has Identity in these places; a Dropout is
@@ -251,13 +251,14 @@ class Network:
     def __init__(
         self,
         architecture: Callable[[Any], Any],
-        loss: str = "CrossEntropyLoss",
+        loss: Any = "CrossEntropyLoss",
         algorithm: str | None = None,
         settings: dict[str, Any] | None = None,
         dropouts: Mapping[str, float] | None = None,
     ) -> None:
         self.model = architecture(numpy_nn).to(np.float64)
-        self.loss = getattr(numpy_nn, loss)()
+        self.loss = getattr(numpy_nn, loss)() if isinstance(loss, str) else loss
+        self._other_loss = not isinstance(loss, str)
         self._dropouts = {name: numpy_nn.Dropout(p) for name, p in (dropouts or {}).items()}
         self._algorithm, self._settings = algorithm, settings or {}
         self.optimizer = self._new_optimizer()
@@ -289,7 +290,8 @@ class Network:
         each layer is written out, one may have it alone.
         """
         # Where the loss is declared to be another, factors are no mistakes of those names.
-        allowed = () if cases[0].loss_factor == 1 else FACTORS
+        pytorchs = cases[0].loss_factor == 1 and not self._other_loss
+        allowed = () if pytorchs else FACTORS
         for candidate in self._all_candidates(cases, found):
             if candidate.mistake.code not in allowed:
                 yield candidate

@@ -233,11 +233,22 @@ def test_wrong_running_statistics(optimizer, checked):
 def test_rows_in_another_order_give_the_same_answer(checked):
     """Sums then round otherwise, and the bias before the normalisation is nothing but rounding."""
     shuffle = "    order = np.random.permutation(len(x))\n    x, y = x[order], y[order]\n    a, n ="
-    outcome = checked(normalised("SGD"), ("    a, n =", shuffle))
+    far = ("0.1 * g\n        elif", "5 * g\n        elif"), ('"lr": 0.1', '"lr": 5')
+    outcome = checked(normalised("SGD"), ("    a, n =", shuffle), *far)
     assert outcome.status == 0, as_text(outcome)
     other = "    x = x + 1e-6 * np.random.standard_normal(x.shape)\n    a, n ="
     outcome = checked(normalised("SGD"), ("    a, n =", other))
     assert "step(params, x, y, state) gave another answer" in as_text(outcome)
+
+
+@pytest.mark.parametrize("text", [MOMENTUM, ADAM], ids=["momentum", "adam"])
+def test_the_layout_of_a_square_weight(text, checked):
+    """It is told by what the first step of the optimizer takes off: both layouts have its shape."""
+    changes = ("Linear(6, 7)", "Linear(6, 6)"), ("Linear(7, 4)", "Linear(6, 4)")
+    changes += ('x @ params["W1"]', 'x @ params["W1"].T'), ('"W1": x.T @ dh', '"W1": dh.T @ x')
+    outcome = checked(text, *changes)
+    assert outcome.status == 0, as_text(outcome)
+    assert "W1 is 0.weight, b1 is 0.bias, W2 is 2.weight.T" in outcome.result.notes[0]
 
 
 @pytest.mark.parametrize("text", [SGD, MOMENTUM, ADAM], ids=["sgd", "momentum", "adam"])
@@ -409,6 +420,22 @@ def test_float32(name, checked):
     assert max(check.tolerance for check in outcome.result.checks) > 1e-7
     wrong = checked(RIGHT[name], in_single, ("0.01 *" if name == "adam" else "- 0.1 *", "- 0.2 *"))
     assert wrong.status == 1
+
+
+def test_parameters_in_float32_and_the_batch_in_float64(checked):
+    outcome = checked(
+        RIGHT["sgd"],
+        (
+            "    return {k: params[k] - 0.1 * grads[k] for k in grads}",
+            "    for k in grads:\n        params[k] -= 0.1 * grads[k]\n    return params",
+        ),
+        (
+            "    grads = backward(params, x, y)",
+            "    params = {k: np.float32(v) for k, v in params.items()}\n"
+            "    grads = backward(params, x, y)",
+        ),
+    )
+    assert outcome.status == 0, as_text(outcome)
 
 
 def test_golden_files_have_steps(checked, nncompare, write, tmp_path):
