@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy_nn
 from compare.check.architecture import (
     RecordedArchitecture,
     first_difference,
@@ -26,6 +25,7 @@ from compare.check.contract import (
     read_contract,
 )
 from compare.check.declared_loss import with_reduction, with_weight_decay
+from compare.check.declared_optimizer import chosen_optimizer
 from compare.check.function_evaluation import (
     FunctionEvaluation,
     leave_out_own_statistics,
@@ -47,7 +47,7 @@ from compare.check.sandbox import (
     Sandbox,
 )
 from compare.check.step_evaluation import StepAsGradients, without_steps
-from compare.check.step_reading import StepReading, read_steps
+from compare.check.step_reading import StepReading, read_steps, without_open_step
 from compare.check.torch_loss import is_torch_loss, load_torch_loss
 from compare.mistakes.case import Case
 from experiments.errors import InputError
@@ -296,6 +296,8 @@ def read_homework(homework: HomeworkHandle, name: str, options: Options) -> Home
     function_cases = [case for case in cases if not case.given]
     if contract.weight_decay:  # a penalty is no layer's affair
         function_cases = [with_weight_decay(case, contract.weight_decay) for case in function_cases]
+    contract, notes = without_open_step(contract, assignment, options.required)
+    notes += declaration["notes"]
     steps = StepReading(contract, function_cases, homework, function_cases)
     if contract.has("step") or "step" in options.required:
         steps = read_steps(homework, name, contract, assignment, function_cases, options.golden)
@@ -307,7 +309,7 @@ def read_homework(homework: HomeworkHandle, name: str, options: Options) -> Home
             found = replace(inference.contract, functions=contract.functions)
             inference = inference._replace(contract=found)
             steps = steps._replace(homework=homework)
-    places, notes = declaration["places"], declaration["notes"]
+    places = declaration["places"]
     return HomeworkRead(
         assignment, cases, steps.cases, inference, places, notes, options, steps.homework
     )
@@ -390,22 +392,8 @@ def find_assignment(
     else:
         build = load_architecture(architecture)
     own = load_torch_loss(loss, options.targets, build) if is_torch_loss(loss) else None
-    optimizer, settings = _optimizer(contract, options)
+    optimizer, settings = chosen_optimizer(contract, options.optimizer, options.settings)
     return Assignment(build.__name__, build, loss, optimizer, settings, own)
-
-
-def _optimizer(contract: Contract, options: Options) -> tuple[str | None, dict[str, Any]]:
-    """The class of the optimizer and its settings: those of the options before the homework's."""
-    own, given = _optimizer_class(contract.optimizer), _optimizer_class(options.optimizer)
-    if given is None or (given == own and not options.settings):
-        return own, dict(contract.settings)
-    return given, dict(options.settings)
-
-
-def _optimizer_class(name: str | None) -> str | None:
-    """The class of an optimizer whose name may be written in other cases: ``adam``."""
-    classes = {known.lower(): known for known in numpy_nn.optim.__all__}
-    return None if name is None else classes.get(name.lower(), name)
 
 
 def _own_architecture(homework: HomeworkHandle, name: str) -> RecordedArchitecture:
@@ -426,7 +414,7 @@ def _from_golden(
         _require_same_network(golden, _own_architecture(homework, name))
     elif architecture is not None and architecture != golden.architecture:
         _require_same_network(golden, load_architecture(architecture))
-    optimizer, settings = _optimizer(contract, options)
+    optimizer, settings = chosen_optimizer(contract, options.optimizer, options.settings)
     if golden.optimizer is None and options.optimizer is None:
         optimizer, settings = None, {}  # what the homework says of an update is not asked
     for what, found, expected in (
@@ -531,8 +519,7 @@ def _incomplete(
     name: str, contract: Contract, options: Options, result: Result, faults: list[str]
 ) -> str | None:
     """Why the homework does not count as checked although nothing it computed is wrong."""
-    asked = options.optimizer and not contract.has("step")
-    required = options.required + (("update",) if asked else ())
+    required = options.required + (("update",) if _asks_for_update(contract, options) else ())
     for function in required:
         both = function in ("loss", "gradients") and contract.has("loss_and_gradients")
         if not contract.has(function) and not both:
@@ -541,6 +528,12 @@ def _incomplete(
     if not result.checks:
         return "Nothing could be compared."
     return faults[0] if faults and all(check.in_order for check in result.checks) else None
+
+
+def _asks_for_update(contract: Contract, options: Options) -> bool:
+    """Whether an optimizer is named, and not for a step."""
+    step = contract.has("step") or "step" in options.required
+    return options.optimizer is not None and not step
 
 
 def _required_quantities(
@@ -562,7 +555,7 @@ def _required_quantities(
         "logits": wanted("forward"),
         "loss": wanted("loss") or both,
         "gradient": wanted("gradients") or both,
-        "update": wanted("update") or (options.optimizer is not None and not contract.has("step")),
+        "update": wanted("update") or _asks_for_update(contract, options),
         "step": wanted("step"),
         "buffer": False,
     }

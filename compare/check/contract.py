@@ -290,7 +290,7 @@ def read_contract(file: str, constants: Mapping[str, Any], functions: Iterable[s
         functions,
         reduction,
         _weight_decay(file, constants),
-        *_optimizer(file, constants),
+        *(_optimizer(file, constants) if {"update", "step"} & {*functions} else ()),
     )
 
 

@@ -52,6 +52,9 @@ CONSTANTS = (
     "ATTRIBUTES", "OPTIMIZER", "SETTINGS",
 )  # fmt: skip
 
+# Names by which a step is known to be that of an optimizer.
+RATES = ("lr", "learning_rate", "rate")
+
 LAYER_METHODS = ("forward", "backward")
 
 # The characters of an exception's message that are shown, and the warnings of one call.
@@ -169,9 +172,7 @@ class Homework:
             for name in CONSTANTS
             if self._names.get(name) is not None
         }
-        result.details["functions"] = [
-            name for name in FUNCTIONS if callable(self._names.get(name))
-        ]
+        result.details["functions"] = [name for name in FUNCTIONS if self._defines(name)]
         result.details["places"] = {
             name: self._place_of(self._names[name]) for name in result.details["functions"]
         }
@@ -180,7 +181,13 @@ class Homework:
             name
             for name in FUNCTIONS
             if self._names.get(name) is not None and not callable(self._names[name])
+            if name != "step"  # a common name for a number
         ]
+
+    def _defines(self, name: str) -> bool:
+        """Whether a function of the contract is there; ``step`` may be something else, too."""
+        function = self._names.get(name)
+        return callable(function) and (name != "step" or is_training_step(function))
 
     def _place_of(self, function: Any) -> str:
         """The line at which a function is defined, as ``line 45``.
@@ -201,7 +208,7 @@ class Homework:
 
     def _names_in_source(self, result: CallResult, _: Arrays, sizes: list[int]) -> None:
         """Find the names of its arrays without calling the functions of the contract."""
-        functions = {name: self._names[name] for name in READERS if callable(self._names.get(name))}
+        functions = {name: self._names[name] for name in READERS if self._defines(name)}
         trees = source_trees(functions.values())
         if self._source is not None:
             trees.insert(0, self._source.parse())
@@ -420,6 +427,22 @@ def _imported(modules: Mapping[str, ModuleType]) -> Iterator[None]:
 def _with_prefix(prefix: str, arrays: Arrays) -> dict[str, np.ndarray]:
     """Copies of the arrays whose names have the prefix, by the rest of the name."""
     return {k.removeprefix(prefix): np.array(v) for k, v in arrays.items() if k.startswith(prefix)}
+
+
+def is_training_step(function: Callable[..., Any]) -> bool:
+    """Whether it may be called as ``step(params, x, y, state)`` or ``step(params, x, y)``.
+
+    A step function of an activation takes one argument, and a step of an optimizer gradients or a
+    learning rate.
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return False
+    if not any(_takes(signature, arguments) for arguments in (FUNCTIONS["step"], "pxy")):
+        return False
+    given = list(signature.parameters)[:4]
+    return not any("grad" in name or name in RATES for name in given)
 
 
 def _takes(signature: inspect.Signature, arguments: Sequence[str]) -> bool:

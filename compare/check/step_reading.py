@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import NamedTuple
 
-from compare.check.contract import Assignment, Contract
+from compare.check.contract import CHECKABLE, Assignment, Contract
 from compare.check.golden import Golden
 from compare.check.sandbox import HomeworkHandle
 from compare.check.step_evaluation import (
@@ -74,6 +75,22 @@ def read_steps(
         return StepReading(contract, cases, homework, cases)
     first = [with_first_step(case, assignment) for case in cases]
     return StepReading(both, cases, StepAsGradients(homework), first)
+
+
+def without_open_step(
+    contract: Contract, assignment: Assignment, required: Collection[str]
+) -> tuple[Contract, list[str]]:
+    """The contract without a ``step`` of which nobody says which optimizer it is, and a note.
+
+    It may be meant otherwise. Where there is nothing else to check, it stays, to be asked about.
+    """
+    others = tuple(name for name in contract.functions if name != "step")
+    alone = not any(name in CHECKABLE for name in others)
+    known = assignment.optimizer is not None
+    if not contract.has("step") or known or alone or "step" in required:
+        return contract, []
+    note = "step was not checked: name its optimizer with OPTIMIZER and SETTINGS or --optimizer."
+    return replace(contract, functions=others), [note]
 
 
 def _with_expected_steps(

@@ -17,6 +17,7 @@ from compare.check.declared_loss import with_reduction, with_weight_decay
 from compare.check.golden import read_golden
 from compare.check.reference import Reference
 from compare.check.result import Outcome, as_json, as_text
+from compare.check.scoring import marks
 from compare.check.step_evaluation import plain_rate, with_read_off
 from compare.check.step_reference import STEPS, with_steps
 from experiments.errors import InputError
@@ -287,6 +288,13 @@ def test_a_layer_is_updated_before_the_gradients_of_earlier_ones(checked):
     assert {"gradient/0.weight", "gradient/0.bias", "step/0.weight"} <= wrong
 
 
+def test_steps_may_follow_from_a_gradient(checked):
+    found = {mark.key: mark for mark in marks(checked(RIGHT["sgd"], EARLY))}
+    assert found["gradient/0.weight"].lost == 1
+    assert found["step/2.bias"].follows.root == "gradient/0.weight"
+    assert {mark.lost for key, mark in found.items() if key.startswith("step/")} == {0.5}
+
+
 def test_a_count_of_steps_that_stands_still(checked):
     outcome = checked(RIGHT["adam"], ('state.get("t", 0) + 1', "1"))
     assert outcome.status == 1
@@ -347,13 +355,57 @@ def test_a_step_beside_gradients(checked):
     assert wrong.result.first_divergence.own.startswith("step, line")
 
 
+PLAIN = RIGHT["sgd"].partition("def step")[0].replace("def backward", "def gradients")
+PLAIN = PLAIN.replace('OPTIMIZER = "sgd"\nSETTINGS = {"lr": 0.1}', "")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "step = 0.01",
+        "for step in range(3):\n    pass",
+        "def step(z):\n    return z > 0",
+        "def step(params, grads, lr):\n    ...",
+        "SETTINGS = {'epochs': 3}",
+        "OPTIMIZER = None",
+        "OPTIMIZER = print",
+    ],
+)
+def test_what_is_called_step_and_is_none(other, checked):
+    outcome = checked(f"{PLAIN}\n{other}\n")
+    assert outcome.status == 0, as_text(outcome)
+    assert {check.quantity for check in outcome.result.checks} == {"gradient"}
+    assert outcome.result.notes == ()
+
+
+def test_a_step_that_may_be_meant_otherwise(checked):
+    outcome = checked(PLAIN + "\ndef step(params, x, y):\n    ...\n")
+    assert outcome.status == 0, as_text(outcome)
+    assert outcome.result.notes[0].startswith("step was not checked: name its optimizer")
+
+
+def test_a_declared_reduction_and_penalty(checked):
+    """The steps go along the gradient of the declared loss, also where a mistake is looked for."""
+    text = "REDUCTION = 'sum'\nWEIGHT_DECAY = 0.1\n" + RIGHT["adam"]
+    changes = (
+        ("dz = dz / len(y)", "dz = dz / 1"),
+        ('"W1": x.T @ dh', '"W1": x.T @ dh + 0.1 * params["W1"]'),
+        ('"W2": h.T @ dz', '"W2": h.T @ dz + 0.1 * params["W2"]'),
+    )
+    outcome = checked(text, *changes)
+    assert outcome.status == 0, as_text(outcome)
+    inside = "(np.sqrt(v / (1 - 0.98**t)) + 1e-8)", "np.sqrt(v / (1 - 0.98**t) + 1e-8)"
+    assert codes(checked(text, *changes, inside)) == {"adam-eps-placement"}
+
+
 def test_required(checked):
     assert checked(RIGHT["sgd"], required=("step",)).status == 0
     text = RIGHT["sgd"].replace("def step(", "def other(").replace("def backward", "def gradients")
-    outcome = checked(text, required=("step",))
+    outcome = checked(text, required=("step",), optimizer="SGD", settings={"lr": 0.1})
     assert outcome.status == 2
     assert "defines no step(params, x, y, state), which is asked for." in outcome.result.error
-    assert "step/0.weight" in outcome.required
+    kinds = {key.partition("/")[0] for key in outcome.required}
+    assert kinds == {"gradient", "step"}
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import warnings
 
 import numpy as np
 import pytest
@@ -402,11 +404,20 @@ def test_binary_targets_of_probabilities(losses):
         load_torch_loss(f"{losses}:nothing", None, build(1))
 
 
+def test_trying_says_nothing(losses):
+    """PyTorch warns of targets whose shape is not the output's."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert load_torch_loss(f"{losses}:squared", None, build(3)).targets == "values"
+    assert caught == []
+
+
 def test_a_file_runs_again_when_it_was_changed(losses):
     name = f"{losses}:hinge"
     first = load_torch_loss(name, None, build(3))
     assert load_torch_loss(name, None, build(3)).function is first.function
     losses.write_text(LOSSES.replace("1 + output -", "2 + output -"))
+    os.utime(losses, (1e9, 1e9))  # clocks of file systems are coarse
     second = load_torch_loss(name, None, build(3))
     z, y = torch.zeros(2, 3), torch.tensor([0, 1])
     assert second.function(z, y) != first.function(z, y)
