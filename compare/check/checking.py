@@ -301,6 +301,7 @@ def read_homework(homework: HomeworkHandle, name: str, options: Options) -> Home
     steps = StepReading(contract, function_cases, homework, function_cases)
     if contract.has("step") or "step" in options.required:
         steps = read_steps(homework, name, contract, assignment, function_cases, options.golden)
+        notes += steps.notes
     inference = Inference(contract)
     if any(contract.has(function) for function in READERS):
         declared = declaration["constants"]

@@ -22,6 +22,8 @@ from compare.mistakes.search import Network
 from compare.parity.tolerances import STEP_CANCELLATION
 from experiments.errors import InputError
 
+# Steps in a row: enough for a momentum and for a step count that does not advance.
+STEPS = 3
 # Settings of SGD that make a step more than params − lr · gradients.
 NOT_PLAIN = ("momentum", "dampening", "weight_decay", "nesterov")
 # PyTorch's learning rate of SGD, where none is said.

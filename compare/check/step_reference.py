@@ -11,24 +11,27 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import torch
 
-from compare.backends.protocol import Arrays, State
-from compare.backends.torch_backend import TorchBackend
+from compare.backends.protocol import Arrays, RecordedStep, State
 from compare.check.declared_loss import decay
 from compare.check.reference import Reference
+from compare.check.step_evaluation import STEPS
 from compare.mistakes.case import Case
 from compare.parity.optimizer_sizes import update_sizes
 from compare.parity.tolerances import HOMEWORK, STEP_DRAWS, STEP_NOISE
 from experiments.errors import InputError
 
-# Steps in a row: enough for a momentum and for a step count that does not advance.
-STEPS = 3
+# A further step is made while the outputs of the last Linear are at most so many times as large
+# as at first: where a training diverges, sigmoids and softmaxes saturate, and right code has no
+# digits left.
+MOST_GROWTH = 2.0
 
 
 def with_steps(reference: Reference, case: Case) -> Case:
     """The case with ``step/KEY``, the parameters after :data:`STEPS` steps with its batch.
 
-    Where the values overflow, as with a large learning rate, only the steps before that count.
+    Where the outputs grow, as with a large learning rate, only the steps before that count.
 
     Args:
         reference: The network, the loss and the optimizer.
@@ -43,21 +46,29 @@ def with_steps(reference: Reference, case: Case) -> Case:
     sizes = {name: np.abs(case.parameters[name]) for name in reference.trainable}
     away = {name: np.zeros(case.parameters[name].shape) for name in reference.trainable}
     maximize = bool(reference.exact.optimizer.param_groups[0].get("maximize", False))
-    done = 0
+    done, largest = 0, 0.0
     result = case
+    noise: Arrays = {}
     for _ in range(STEPS):
-        gradients, before = _gradients(reference, reference.exact, exact, case)
-        noise = _noise(reference, exact, case)
+        step = reference.step(reference.exact, exact.model, case.inputs, case.targets)
+        if done == 0:
+            largest = _largest_output(reference, step)
+            noise = _noise(reference, step, case)
+        elif not _largest_output(reference, step) <= MOST_GROWTH * largest:
+            break
+        gradients, before = _gradients(step, exact, case)
         moved = update_sizes(reference.exact, before, gradients, maximize)
         for name in reference.trainable:
             sizes[name] = sizes[name] + (moved.model[name] - np.abs(before.model[name]))
         exact = reference.exact.update_stage(before, gradients)
         if not all(np.isfinite(exact.model[name]).all() for name in reference.trainable):
             break
-        gradients, before = _gradients(reference, reference.single, single, case)
+        step = reference.step(reference.single, single.model, case.inputs, case.targets)
+        gradients, before = _gradients(step, single, case)
         single = reference.single.update_stage(before, gradients)
         for number, state in enumerate(noisy):
-            gradients, before = _gradients(reference, reference.exact, state, case)
+            step = reference.step(reference.exact, state.model, case.inputs, case.targets)
+            gradients, before = _gradients(step, state, case)
             changed = {
                 name: value + noise[name] * random.choice((-1.0, 1.0), value.shape)
                 for name, value in gradients.items()
@@ -99,11 +110,8 @@ def _with_values(
     )
 
 
-def _gradients(
-    reference: Reference, backend: TorchBackend, state: State, case: Case
-) -> tuple[Arrays, State]:
+def _gradients(step: RecordedStep, state: State, case: Case) -> tuple[Arrays, State]:
     """The gradients of the declared loss, and the state with the running statistics after it."""
-    step = reference.step(backend, state.model, case.inputs, case.targets)
     found = {f"gradient/{name}": case.loss_factor * g for name, g in step.gradients.items()}
     if case.weight_decay:
         decay(found, state.model, case.weight_decay)
@@ -112,14 +120,21 @@ def _gradients(
     return gradients, State({**state.model, **statistics}, state.optimizer)
 
 
-def _noise(reference: Reference, state: State, case: Case) -> Arrays:
+def _largest_output(reference: Reference, step: RecordedStep) -> float:
+    """The largest output of the last Linear, or of the network where there is none."""
+    named = reference.exact.model.named_modules()
+    linear = [name for name, module in named if isinstance(module, torch.nn.Linear)]
+    outputs = [call.output for call in step.calls if call.name in linear[-1:]]
+    return float(np.abs(outputs[0] if outputs else step.calls[-1].input).max(initial=0.0))
+
+
+def _noise(reference: Reference, step: RecordedStep, case: Case) -> Arrays:
     """How far the gradients of a right homework may be from PyTorch's."""
-    step = reference.step(reference.exact, state.model, case.inputs, case.targets)
     sizes = reference.sizes(step, case.targets)
     found = {}
     for name, gradient in step.gradients.items():
         size = abs(case.loss_factor) * np.broadcast_to(sizes[f"gradient/{name}"], gradient.shape)
         if gradient.ndim > 1:
-            size = size + case.weight_decay * np.abs(state.model[name])
+            size = size + case.weight_decay * np.abs(case.parameters[name])
         found[name] = STEP_NOISE * size
     return found

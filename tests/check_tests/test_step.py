@@ -18,8 +18,8 @@ from compare.check.golden import read_golden
 from compare.check.reference import Reference
 from compare.check.result import Outcome, as_json, as_text
 from compare.check.scoring import marks
-from compare.check.step_evaluation import plain_rate, with_read_off
-from compare.check.step_reference import STEPS, with_steps
+from compare.check.step_evaluation import STEPS, plain_rate, with_read_off
+from compare.check.step_reference import with_steps
 from experiments.errors import InputError
 
 NAMES = 'PARAMETERS = {"W1": "0.weight.T", "b1": "0.bias", "W2": "2.weight.T", "b2": "2.bias"}\n'
@@ -555,6 +555,15 @@ def test_the_steps_are_those_of_torch(optimizer, settings, decay):
             np.testing.assert_allclose(
                 found.expected[f"step/{name}"], parameter.detach().numpy(), rtol=1e-9
             )
+
+
+def test_a_training_that_diverges(checked):
+    """What is compared are the steps before right code loses its digits, and a note says so."""
+    outcome = checked(RIGHT["adam"], ('"lr": 0.01', '"lr": 3.0'), ("- 0.01 * m", "- 3.0 * m"))
+    assert outcome.status == 0, as_text(outcome)
+    assert outcome.result.notes[-1].startswith("Of step 1 step was compared instead of 3")
+    wrong = checked(RIGHT["adam"], ('"lr": 0.01', '"lr": 3.0'), ("- 0.01 * m", "- 2.0 * m"))
+    assert wrong.status == 1
 
 
 def test_what_is_allowed_is_no_more_than_rounding_magnified():
