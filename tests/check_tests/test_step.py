@@ -11,7 +11,7 @@ import torch
 from planted.in_process import check_in_process
 
 from compare.check.cases import make_cases
-from compare.check.checking import Options
+from compare.check.checking import Options, check_homework
 from compare.check.contract import Assignment
 from compare.check.declared_loss import with_reduction, with_weight_decay
 from compare.check.golden import read_golden
@@ -257,6 +257,29 @@ def test_names_and_layouts_are_found_out(text, checked):
     outcome = checked(text)
     assert outcome.status == 0, as_text(outcome)
     assert "W1 is 0.weight.T" in outcome.result.notes[0]
+
+
+def test_an_object_in_the_state(tmp_path):
+    """A class with a momentum inside lives in the state, in the homework's own process."""
+    text = FIT.replace('{"lr": 0.05}', '{"lr": 0.05, "momentum": 0.5}')
+    for name in ("W1", "b1", "W2", "b2"):
+        start = text.index(f"            self.{name} -= lr * ")
+        line = text[start : text.index("\n", start)]
+        gradient = line.partition("lr * ")[2]
+        moved = f"            self.move({name!r}, lr * ({gradient}))"
+        text = text.replace(line, moved)
+    text = text.replace("    def fit(", """    def move(self, name, change):
+        self.speed[name] = 0.5 * self.speed.get(name, 0) + change
+        setattr(self, name, getattr(self, name) - self.speed[name])
+
+    def fit(""").replace("outputs):\n", "outputs):\n        self.speed = {}\n", 1)  # fmt: skip
+    file = tmp_path / "homework.py"
+    file.write_text(text.replace("net = Net(3, 4, 2)", 'net = state.setdefault("n", Net(3, 4, 2))'))
+    outcome = check_homework(file)
+    assert outcome.status == 0, as_text(outcome)
+    assert {check.quantity for check in outcome.result.checks} == {"step"}
+    file.write_text(text)  # a new object has no speed
+    assert check_homework(file).status == 1
 
 
 def test_the_gradient_of_a_sum_is_named(checked):
