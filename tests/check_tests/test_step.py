@@ -20,6 +20,7 @@ from compare.check.result import Outcome, as_json, as_text
 from compare.check.scoring import marks
 from compare.check.step_evaluation import STEPS, plain_rate, with_read_off
 from compare.check.step_reference import with_steps
+from compare.testing import assert_parity
 from experiments.errors import InputError
 
 NAMES = 'PARAMETERS = {"W1": "0.weight.T", "b1": "0.bias", "W2": "2.weight.T", "b2": "2.bias"}\n'
@@ -624,3 +625,25 @@ def test_plain_rate():
     assert plain_rate(Assignment("net", net, "mse", "Adam", {})) is None
     with pytest.raises(InputError):
         rate(lr=float("nan"))
+
+
+def test_functions_that_are_defined_already():
+    rate = 0.1
+
+    def step(params, x, y):
+        error = 2 * (x @ params["w"].T + params["b"] - y) / y.size
+        return {
+            "w": params["w"] - rate * error.T @ x,
+            "b": params["b"] - rate * error.sum(axis=0),
+        }
+
+    settings = {
+        "architecture": lambda nn: nn.Sequential(nn.Linear(3, 2)),
+        "loss": "mse",
+        "parameters": {"w": "0.weight", "b": "0.bias"},
+        "optimizer": "SGD",
+        "step": step,
+    }
+    assert_parity(**settings, settings={"lr": 0.1})
+    with pytest.raises(AssertionError, match="the gradient of 0"):
+        assert_parity(**settings, settings={"lr": 0.2})
