@@ -73,11 +73,12 @@ def assert_parity(
         bound: The largest error allowed, relative to the largest value, where the reference of the
             third way has no float64.
         architecture: A name of ``experiments.architectures``, or a function of a namespace.
-        loss: ``cross_entropy``, ``mse``, ``bce`` or ``bce_with_logits``.
+        loss: ``cross_entropy``, ``mse``, ``bce`` or ``bce_with_logits``, or ``FILE.py:FUNCTION`` of
+            PyTorch's tensors.
         parameters: Own name → ``state_dict`` key, as PARAMETERS in a homework.
         batch_axis: As BATCH_AXIS in a homework.
         one_hot: As ONE_HOT in a homework.
-        optimizer: The optimizer that ``update`` is.
+        optimizer: The optimizer that ``update`` or ``step`` is.
         settings: Its keyword arguments.
         golden: A golden file, which takes PyTorch's place.
         mapping: A mapping file, for the first way.
@@ -87,8 +88,8 @@ def assert_parity(
         memory_mb: Megabytes for the homework, for the first way.
         definitions_only: Execute only its imports, functions, classes and constants, for the
             first way.
-        functions: ``forward``, ``loss``, ``gradients``, ``loss_and_gradients``, ``update`` or
-            ``network``, for the second way.
+        functions: ``forward``, ``loss``, ``gradients``, ``loss_and_gradients``, ``update``,
+            ``step`` or ``network``, for the second way.
 
     Raises:
         AssertionError: They differ, or could not be compared; the message says where and why.

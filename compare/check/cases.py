@@ -87,7 +87,7 @@ def _make_cases(assignment: Assignment, functions: bool, layers: bool) -> list[C
     shape = input_shape(reference)
     other_shape = _other_size(reference, shape)
     sets = [draw_parameters(reference, random) for _ in range(2)]
-    loss = assignment.loss
+    loss = assignment.drawn_like
     classes = reference.exact.logits(_draw_rows(reference, shape, 2, random)).shape[-1]
     sizes = batch_sizes(reference, classes, shape)
     shapes = [shape] * (len(sizes) - 1) + [other_shape or shape]
@@ -104,11 +104,12 @@ def _make_cases(assignment: Assignment, functions: bool, layers: bool) -> list[C
         (sets[which], *draw_batch(reference, sets[which], loss, x, random))
         for x, (_, which) in zip(inputs, sizes, strict=True)
     ]
-    drawn[1] = _with_unlikely_class(reference, loss, *drawn[1]) or drawn[1]
-    large = _with_large_logits(reference, loss, *drawn[0][:3])
+    # What these show of PyTorch's losses need not be true of another.
+    drawn[1] = _with_unlikely_class(reference, assignment.loss, *drawn[1]) or drawn[1]
+    large = _with_large_logits(reference, assignment.loss, *drawn[0][:3])
     if large is not None:
         drawn.append(large)
-    unlikely = _with_small_probabilities(reference, loss, *drawn[0][:3])
+    unlikely = _with_small_probabilities(reference, assignment.loss, *drawn[0][:3])
     if unlikely is not None:
         drawn.append(unlikely)
     cases = []

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy_nn
 from compare.check.architecture import (
     RecordedArchitecture,
     first_difference,
@@ -26,6 +25,7 @@ from compare.check.contract import (
     read_contract,
 )
 from compare.check.declared_loss import with_reduction, with_weight_decay
+from compare.check.declared_optimizer import chosen_optimizer
 from compare.check.forward_forms import expect_form, find_form, name_form
 from compare.check.function_evaluation import (
     FunctionEvaluation,
@@ -47,6 +47,9 @@ from compare.check.sandbox import (
     ProcessEndedError,
     Sandbox,
 )
+from compare.check.step_evaluation import StepAsGradients, without_steps
+from compare.check.step_reading import StepReading, read_steps, without_open_step
+from compare.check.torch_loss import is_torch_loss, load_torch_loss
 from compare.mistakes.case import Case
 from compare.mistakes.probabilities import FORMS, LOGITS
 from experiments.errors import InputError
@@ -58,8 +61,11 @@ class Options:
 
     Attributes:
         architecture: A name or ``FILE.py:FUNCTION``, instead of the homework's own.
-        loss: A key of ``LOSS_CLASSES``, instead of the homework's own.
-        optimizer: The class of the optimizer that ``update`` implements.
+        loss: A key of ``LOSS_CLASSES``, or ``FILE.py:FUNCTION`` of PyTorch's tensors, instead of
+            the homework's own.
+        targets: A key of ``TARGETS``, for such a function.
+        optimizer: The class of the optimizer that ``update`` or ``step`` implements, instead of the
+            homework's own.
         settings: Its keyword arguments.
         golden: A golden file, which takes PyTorch's place.
         mapping: A mapping file, which gives the homework the names of the contract.
@@ -84,6 +90,7 @@ class Options:
     definitions_only: bool = False
     accept: tuple[str, ...] = ()
     preset: Preset | None = None
+    targets: str | None = None
 
 
 def check_homework(file: Path, options: Options | None = None) -> Outcome:
@@ -170,7 +177,7 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
     """
     read = read_homework(homework, name, options)
     assignment, cases, function_cases, inference = read[:4]
-    contract, options = inference.contract, read.options
+    contract, options, homework = inference.contract, read.options, read.homework
     network_cases = [case for case in cases if not case.given]
     layer_cases = [case for case in cases if case.given]
     parameters = cases[0].parameters
@@ -184,6 +191,8 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
         name, contract.parameters, parameters, sorted(trainable, key=list(parameters).index)
     )
     shapes = {key: array.shape for key, array in parameters.items()}
+    if isinstance(homework, StepAsGradients):
+        homework.names = tuple(layout.name for layout in layouts if layout.key in trainable)
     functions = FunctionEvaluation(homework, contract, layouts, trainable, shapes)
     observed: list[Observed] = []
     evaluated: list[Case] = []
@@ -207,7 +216,8 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
         of_layers = layers.evaluate(layer_cases)
         observed, evaluated = observed + of_layers, evaluated + layer_cases[: len(of_layers)]
         if not any(one.problem for one in of_layers):
-            network_cases, of_network = layers.evaluate_network(network_cases, assignment.loss)
+            loss = assignment.torch_loss or assignment.loss
+            network_cases, of_network = layers.evaluate_network(network_cases, loss)
             observed, evaluated = observed + of_network, evaluated + network_cases
         layer_quantities = layers.quantities
         layer_faults, layer_places = layers.faults + layers.left_out, layers.places
@@ -223,12 +233,18 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
     result = result.accepting(options.accept)
     notes += form_notes + failures + read.notes
     if contract.has_functions and not result.passed and observed[0].problem is None:
-        more = self_inconsistencies(functions, function_cases[0], observed[0], result)
+        mean = assignment.torch_loss is None
+        more = self_inconsistencies(functions, function_cases[0], observed[0], result, mean=mean)
         result = replace(result, invariants=(*result.invariants, *more))
     notes += layer_faults + own_statistics
     if not out_of_time and _may_be_read_otherwise(result, function_cases[0]):
         reading = other_reading(
-            homework, name, contract, function_cases, _leaves(assignment), assignment.loss
+            homework,
+            name,
+            contract,
+            function_cases,
+            _leaves(assignment),
+            assignment.torch_loss or assignment.loss,
         )
         notes += [reading] if reading else []
     notes += _coverage_notes(contract, options, assignment, observed)
@@ -266,6 +282,7 @@ class HomeworkRead(NamedTuple):
         places: Function → where the homework defines it.
         notes: What its mapping file has to say.
         options: The options, with the defaults of their preset.
+        homework: The homework, in which a ``step`` may take the place of ``gradients``.
     """
 
     assignment: Assignment
@@ -275,6 +292,7 @@ class HomeworkRead(NamedTuple):
     places: dict[str, str]
     notes: list[str]
     options: Options
+    homework: HomeworkHandle
 
 
 def read_homework(homework: HomeworkHandle, name: str, options: Options) -> HomeworkRead:
@@ -294,19 +312,41 @@ def read_homework(homework: HomeworkHandle, name: str, options: Options) -> Home
     assignment = find_assignment(homework, name, contract, options)
     cases = find_cases(assignment, contract, options)
     if contract.reduction != "mean":
+        if assignment.torch_loss is not None:
+            raise InputError(
+                f"{name} declares REDUCTION, which is of PyTorch's losses: how {assignment.loss} "
+                "is reduced, the function says itself."
+            )
         cases = [with_reduction(case, assignment.loss, contract.reduction) for case in cases]
     function_cases = [case for case in cases if not case.given]
     if contract.weight_decay:  # a penalty is no layer's affair
         function_cases = [with_weight_decay(case, contract.weight_decay) for case in function_cases]
+    contract, notes = without_open_step(contract, assignment, options.required)
+    notes += declaration["notes"]
+    steps = StepReading(contract, function_cases, homework, function_cases)
+    if contract.has("step") or "step" in options.required:
+        steps = read_steps(homework, name, contract, assignment, function_cases, options.golden)
+        notes += steps.notes
     inference = Inference(contract)
     if any(contract.has(function) for function in READERS):
         declared = declaration["constants"]
-        leaves = _leaves(assignment)
         inference = infer(
-            homework, name, contract, declared, function_cases, leaves, assignment.loss
+            steps.homework,
+            name,
+            steps.contract,
+            declared,
+            steps.first,
+            _leaves(assignment),
+            assignment.torch_loss or assignment.loss,
         )
-    places, notes = declaration["places"], declaration["notes"]
-    return HomeworkRead(assignment, cases, function_cases, inference, places, notes, options)
+        if isinstance(steps.homework, StepAsGradients) and not steps.read_off:
+            found = replace(inference.contract, functions=contract.functions)
+            inference = inference._replace(contract=found)
+            steps = steps._replace(homework=homework)
+    places = declaration["places"]
+    return HomeworkRead(
+        assignment, cases, steps.cases, inference, places, notes, options, steps.homework
+    )
 
 
 def function_places(
@@ -319,7 +359,10 @@ def function_places(
         "loss": "loss" if contract.has("loss") else both,
         "gradient": "gradients" if contract.has("gradients") else both,
         "update": "update",
+        "step": "step",
     }
+    if contract.has("gradients") and "step" in places and "gradients" not in places:
+        functions["gradient"] = "step"  # they are read off it
     found: dict[str, str] = {}
     for kind, function in functions.items():
         if not contract.has(function):
@@ -384,14 +427,9 @@ def find_assignment(
         build = load_architecture(architecture)
     if contract.batches.channels_last:
         build = build.with_channels_last()
-    optimizer = _optimizer_class(options.optimizer)
-    return Assignment(build.__name__, build, loss, optimizer, options.settings)
-
-
-def _optimizer_class(name: str | None) -> str | None:
-    """The class of an optimizer whose name may be written in other cases: ``adam``."""
-    classes = {known.lower(): known for known in numpy_nn.optim.__all__}
-    return None if name is None else classes.get(name.lower(), name)
+    own = load_torch_loss(loss, options.targets, build) if is_torch_loss(loss) else None
+    optimizer, settings = chosen_optimizer(contract, options.optimizer, options.settings)
+    return Assignment(build.__name__, build, loss, optimizer, settings, own)
 
 
 def _own_architecture(homework: HomeworkHandle, name: str) -> RecordedArchitecture:
@@ -412,18 +450,22 @@ def _from_golden(
         _require_same_network(golden, _own_architecture(homework, name))
     elif architecture is not None and architecture != golden.architecture:
         _require_same_network(golden, load_architecture(architecture))
+    optimizer, settings = chosen_optimizer(contract, options.optimizer, options.settings)
+    if golden.optimizer is None and options.optimizer is None:
+        optimizer, settings = None, {}  # what the homework says of an update is not asked
     for what, found, expected in (
         ("the loss", options.loss or contract.loss, golden.loss),
-        ("the optimizer", _optimizer_class(options.optimizer), golden.optimizer),
+        ("the optimizer", optimizer, golden.optimizer),
     ):
         if found is not None and found != expected:
             raise InputError(
                 f"The golden file has {what} {expected}, but {name} is to be checked with {found}."
             )
-    if options.settings and options.settings != golden.settings:
+    if settings and settings != golden.settings:
+        says = "--set" if settings == options.settings else name
         raise InputError(
             f"The golden file was made with the settings {golden.settings} of the optimizer, but "
-            f"--set says {options.settings}."
+            f"{says} says {settings}."
         )
     return golden
 
@@ -447,7 +489,9 @@ def find_cases(assignment: Assignment, contract: Contract, options: Options) -> 
     layers = contract.has("network")
     functions = contract.has_functions or layers  # layers are run as a whole network, too
     if options.golden is not None:
-        return [c for c in options.golden.cases if (layers if c.given else functions)]
+        cases = [c for c in options.golden.cases if (layers if c.given else functions)]
+        steps = contract.has("step") or "step" in options.required
+        return cases if steps else [without_steps(case) for case in cases]
     try:
         from compare.check.cases import make_cases
     except ModuleNotFoundError as error:
@@ -457,7 +501,9 @@ def find_cases(assignment: Assignment, contract: Contract, options: Options) -> 
         ) from None
     build = assignment.build
     tree = build.tree if isinstance(build, RecordedArchitecture) else None
-    parts = [tree, assignment.loss, assignment.optimizer, assignment.settings, functions, layers]
+    own = assignment.torch_loss
+    loss = assignment.loss if own is None else [own.name, own.like, own.version]
+    parts = [tree, loss, assignment.optimizer, assignment.settings, functions, layers]
     key = json.dumps(parts, default=str)
     with _cases_lock:
         if key not in _cases_by_assignment:
@@ -493,8 +539,7 @@ def _coverage_notes(
 ) -> list[str]:
     """What was left out of the comparison."""
     notes = []
-    optimizer = options.golden.assignment.optimizer if options.golden else options.optimizer
-    if contract.has("update") and optimizer is None:
+    if contract.has("update") and assignment.optimizer is None:
         notes.append("update was not checked: name its optimizer with --optimizer.")
     dropouts = [name for name, kind in _leaves(assignment) if kind.startswith("Dropout")]
     if dropouts and contract.has_functions:
@@ -510,7 +555,7 @@ def _incomplete(
     name: str, contract: Contract, options: Options, result: Result, faults: list[str]
 ) -> str | None:
     """Why the homework does not count as checked although nothing it computed is wrong."""
-    required = options.required + (("update",) if options.optimizer else ())
+    required = options.required + (("update",) if _asks_for_update(contract, options) else ())
     for function in required:
         both = function in ("loss", "gradients") and contract.has("loss_and_gradients")
         if not contract.has(function) and not both:
@@ -519,6 +564,12 @@ def _incomplete(
     if not result.checks:
         return "Nothing could be compared."
     return faults[0] if faults and all(check.in_order for check in result.checks) else None
+
+
+def _asks_for_update(contract: Contract, options: Options) -> bool:
+    """Whether an optimizer is named, and not for a step."""
+    step = contract.has("step") or "step" in options.required
+    return options.optimizer is not None and not step
 
 
 def _required_quantities(
@@ -540,7 +591,8 @@ def _required_quantities(
         **dict.fromkeys(FORMS, wanted("forward")),
         "loss": wanted("loss") or both,
         "gradient": wanted("gradients") or both,
-        "update": wanted("update") or options.optimizer is not None,
+        "update": wanted("update") or _asks_for_update(contract, options),
+        "step": wanted("step"),
         "buffer": False,
     }
     found: dict[str, None] = {}

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from compare.check.declared_loss import REDUCTIONS
+from compare.check.torch_loss import TorchLoss, is_torch_loss
 from experiments.errors import InputError
 
 # The names of losses in a homework, and PyTorch's classes.
@@ -31,9 +32,10 @@ SIGNATURES = {
     "gradients": "gradients(params, x, y)",
     "loss_and_gradients": "loss_and_gradients(params, x, y)",
     "update": "update(params, grads, state)",
+    "step": "step(params, x, y, state)",
 }
 # A homework has to define at least one of these.
-CHECKABLE = ("forward", "loss", "gradients", "loss_and_gradients", "update", "network")
+CHECKABLE = ("forward", "loss", "gradients", "loss_and_gradients", "update", "step", "network")
 
 # The two ways to write a bias (n,) with two axes, as NumPy's index expressions.
 COLUMN, ROW = "[:, None]", "[None, :]"
@@ -58,10 +60,11 @@ class Assignment:
     Attributes:
         architecture: The name of the network, for messages.
         build: Builds the network from a namespace such as ``torch.nn``.
-        loss: A key of :data:`LOSS_CLASSES`.
-        optimizer: The class of the optimizer that ``update`` implements, or None if updates are
-            not checked.
+        loss: A key of :data:`LOSS_CLASSES`, or the name of ``torch_loss``.
+        optimizer: The class of the optimizer that ``update`` or ``step`` implements, or None if
+            updates are not checked.
         settings: The optimizer's keyword arguments.
+        torch_loss: A loss that the instructor gives, in the place of PyTorch's.
     """
 
     architecture: str
@@ -69,6 +72,12 @@ class Assignment:
     loss: str = "cross_entropy"
     optimizer: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
+    torch_loss: TorchLoss | None = None
+
+    @property
+    def drawn_like(self) -> str:
+        """The loss of PyTorch, a key of :data:`LOSS_CLASSES`, for which batches are drawn."""
+        return self.loss if self.torch_loss is None else self.torch_loss.like
 
 
 @dataclass(frozen=True)
@@ -233,6 +242,8 @@ class Contract:
         loss: A key of :data:`LOSS_CLASSES`.
         reduction: A key of ``REDUCTIONS``.
         weight_decay: λ of the penalty that its loss has.
+        optimizer: The optimizer that its ``update`` or ``step`` is, as written.
+        settings: Its keyword arguments.
         parameters: PARAMETERS as written (own name → entry), or None if the homework uses the
             reference's names.
         batches: The batch axis and the form of labels.
@@ -252,6 +263,8 @@ class Contract:
     functions: tuple[str, ...] = ()
     reduction: str = "mean"
     weight_decay: float = 0.0
+    optimizer: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
 
     def has(self, function: str) -> bool:
         """Whether the homework defines the function."""
@@ -282,7 +295,8 @@ def read_contract(
         near = "forward(params, x), loss(params, x, y), gradients(params, x, y)"
         raise InputError(
             f"{file} defines nothing that can be checked: expected one or more of {near}, "
-            "loss_and_gradients(params, x, y), update(params, grads, state), network(params)."
+            "loss_and_gradients(params, x, y), update(params, grads, state), "
+            "step(params, x, y, state), network(params)."
         )
     axis = _choice(file, constants, "BATCH_AXIS", (0, 1), 0)
     one_hot = _choice(file, constants, "ONE_HOT", (False, True), False)
@@ -301,6 +315,11 @@ def read_contract(
             f"{_as_written(architecture)}; a network itself is a function architecture(nn)."
         )
     loss = None
+    if isinstance(constants.get("LOSS"), str) and is_torch_loss(constants["LOSS"]):
+        raise InputError(
+            f"{file}: LOSS = {constants['LOSS']!r} names a file, which only --loss and a course's "
+            f"file may do; a homework's is one of {', '.join(LOSS_CLASSES)}."
+        )
     if "LOSS" in constants:
         loss = _choice(file, constants, "LOSS", tuple(LOSS_CLASSES), "")
     channels_last = _choice(file, constants, "CHANNELS_LAST", (False, True), False)
@@ -317,6 +336,7 @@ def read_contract(
         functions,
         reduction,
         _weight_decay(file, constants),
+        *(_optimizer(file, constants) if {"update", "step"} & {*functions} else ()),
     )
 
 
@@ -382,6 +402,30 @@ def _weight_decay(file: str, constants: Mapping[str, Any]) -> float:
             f"but is {_as_written(value)}."
         )
     return float(value)
+
+
+def _optimizer(file: str, constants: Mapping[str, Any]) -> tuple[str | None, dict[str, Any]]:
+    """OPTIMIZER and SETTINGS."""
+    name, settings = constants.get("OPTIMIZER"), constants.get("SETTINGS", {})
+    if name is not None and not isinstance(name, str):
+        raise InputError(
+            f'{file}: OPTIMIZER should be a name such as "SGD", but is {_as_written(name)}.'
+        )
+    if not isinstance(settings, dict) or "not_json" in settings:
+        raise InputError(
+            f'{file}: SETTINGS should be a dict such as {{"lr": 0.1}}, but is '
+            f"{_as_written(settings)}."
+        )
+    if settings and name is None:
+        raise InputError(
+            f'{file}: SETTINGS are those of an optimizer: write OPTIMIZER = "SGD" beside it.'
+        )
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            raise InputError(
+                f"{file}: SETTINGS[{key!r}] should be a number, but is {_as_written(value)}."
+            )
+    return name, dict(settings)
 
 
 def _choice(

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 from compare.check.contract import LOSS_CLASSES, SIGNATURES
 from compare.check.presets import find_preset
 from compare.check.scoring import checked_weights
+from compare.check.torch_loss import TARGETS, is_torch_loss
 from compare.mistakes.codes import CODES
 from compare.spec.loading import one_sentence
 from compare.spec.settings import Finite, Positive, Settings
@@ -27,7 +28,8 @@ class Course(Settings):
 
     Attributes:
         architecture: A name or ``FILE.py:FUNCTION``.
-        loss: A key of ``LOSS_CLASSES``.
+        loss: A key of ``LOSS_CLASSES``, or ``FILE.py:FUNCTION``, beside the course's file.
+        targets: A key of ``TARGETS``, for such a function.
         preset: The name of a preset.
         optimizer: The class of the optimizer that ``update`` implements.
         settings: Its keyword arguments.
@@ -40,6 +42,7 @@ class Course(Settings):
 
     architecture: str | None = None
     loss: str | None = None
+    targets: str | None = None
     preset: str | None = None
     optimizer: str | None = None
     settings: dict[str, Any] = Field(default_factory=dict)
@@ -69,6 +72,9 @@ def read_course(path: Path) -> Course:
     except ValidationError as error:
         raise InputError(one_sentence(error, str(path), Course)) from None
     checked_loss(course.loss, f"{path}: loss")
+    checked_targets(course.targets, f"{path}: targets")
+    if course.loss is not None and is_torch_loss(course.loss):
+        course = course.model_copy(update={"loss": str(path.parent / course.loss)})
     find_preset(course.preset, f"{path}: preset")
     checked_functions(course.require, f"{path}: require")
     checked_codes(course.accept, f"{path}: accept")
@@ -81,7 +87,7 @@ def read_course(path: Path) -> Course:
 
 
 def checked_loss(loss: str | None, source: str) -> str | None:
-    """The loss, which has to be a key of ``LOSS_CLASSES``.
+    """The loss, which has to be a key of ``LOSS_CLASSES`` or ``FILE.py:FUNCTION``.
 
     Args:
         loss: Its name, or None if none is given.
@@ -90,9 +96,27 @@ def checked_loss(loss: str | None, source: str) -> str | None:
     Raises:
         InputError: There is no such loss.
     """
-    if loss is not None and loss not in LOSS_CLASSES:
-        raise InputError(f"{source} expects one of {', '.join(LOSS_CLASSES)}, but got {loss!r}.")
+    if loss is not None and loss not in LOSS_CLASSES and not is_torch_loss(loss):
+        raise InputError(
+            f"{source} expects one of {', '.join(LOSS_CLASSES)}, or FILE.py:FUNCTION, but got "
+            f"{loss!r}."
+        )
     return loss
+
+
+def checked_targets(targets: str | None, source: str) -> str | None:
+    """What the targets of a loss of ``FILE.py:FUNCTION`` are, a key of ``TARGETS``.
+
+    Args:
+        targets: The key, or None if none is given.
+        source: As for :func:`checked_loss`.
+
+    Raises:
+        InputError: There is no such key.
+    """
+    if targets is not None and targets not in TARGETS:
+        raise InputError(f"{source} expects one of {', '.join(TARGETS)}, but got {targets!r}.")
+    return targets
 
 
 def checked_functions(names: Iterable[str], source: str) -> tuple[str, ...]:

@@ -18,8 +18,9 @@ from compare.check.contract import (
 from compare.check.result import Observed, add_notes
 from compare.check.return_values import CallResult, ReturnValue
 from compare.check.sandbox import HomeworkHandle, ProcessEndedError
+from compare.check.step_evaluation import StepAsGradients, run_steps
 from compare.mistakes.case import Case
-from compare.parity.tolerances import SAME_ANSWER, UNCHANGED, UNCHANGED_NEAR_ZERO
+from compare.parity.tolerances import HOMEWORK, SAME_ANSWER, UNCHANGED, UNCHANGED_NEAR_ZERO
 
 
 class NoResultError(Exception):
@@ -207,6 +208,8 @@ class FunctionEvaluation:
             try:
                 if function == "update":
                     self._evaluate_updates(case, observed)
+                elif function == "step":
+                    self._evaluate_steps(case, observed)
                 else:
                     self._evaluate_function(function, case, observed, twice=first)
             except (NoResultError, ReturnValueError) as error:
@@ -223,7 +226,7 @@ class FunctionEvaluation:
         """
         has = self.contract.has
         both = has("loss_and_gradients") and not (has("loss") and has("gradients"))
-        order = ("forward", "loss", "loss_and_gradients", "gradients", "update")
+        order = ("forward", "loss", "loss_and_gradients", "gradients", "update", "step")
         return [f for f in order if has(f) and (f != "loss_and_gradients" or both)]
 
     def _evaluate_function(
@@ -233,19 +236,26 @@ class FunctionEvaluation:
         result = self._call(function, arrays)
         values = self.parser.parse(function, result.value, case)
         self._examine_changes(function, arrays, result, case, observed, values)
-        add_notes(observed.notes, [f"{function}, {warning}" for warning in result.warnings])
+        source = self._source(function)
+        add_notes(observed.notes, [f"{source}, {warning}" for warning in result.warnings])
         if twice:
             second = self.parser.parse(function, self._call(function, arrays).value, case)
             for quantity, value in second.items():
-                if not _repeats(value, values[quantity]):
+                size = case.sizes.get(quantity) if source == "step" else None
+                if not _repeats(value, values[quantity], size):
                     self._add_fault(
                         observed,
-                        f"{SIGNATURES[function]} gave another answer when it was called again "
+                        f"{SIGNATURES[source]} gave another answer when it was called again "
                         "with the same arguments; the second answer counts.",
                     )
                     values[quantity] = value
         for quantity, value in values.items():
             observed.values.setdefault(quantity, value)
+
+    def _source(self, function: str) -> str:
+        """The function of the homework that is called for one of the contract."""
+        read_off = isinstance(self.homework, StepAsGradients) and function == "gradients"
+        return "step" if read_off else function
 
     def _arguments(self, function: str, case: Case) -> dict[str, np.ndarray]:
         arrays = {
@@ -285,12 +295,17 @@ class FunctionEvaluation:
                     shape = self.shapes[layouts[key].key]
                     values.setdefault(quantity, layouts[key].from_homework(after, shape, name))
                 continue
+            if owner == "params" and result.details.get("updates"):
+                continue  # a step may change its parameters
             argument = f"params[{key!r}]" if owner == "params" else owner
-            self._add_fault(
-                observed,
-                f"{SIGNATURES[function]} changed its argument {argument} in place: the next call "
-                "gets something else; work on a copy.",
-            )
+            self._add_change(self._source(function), argument, observed)
+
+    def _add_change(self, function: str, argument: str, observed: Observed) -> None:
+        self._add_fault(
+            observed,
+            f"{SIGNATURES[function]} changed its argument {argument} in place: the next call "
+            "gets something else; work on a copy.",
+        )
 
     def _add_fault(self, observed: Observed, sentence: str) -> None:
         add_notes(observed.notes, [sentence])
@@ -319,12 +334,25 @@ class FunctionEvaluation:
                     params[layout.key] = layout.to_homework(new)
                     observed.values[f"update/{layout.key}"] = new
 
+    def _evaluate_steps(self, case: Case, observed: Observed) -> None:
+        """Several training steps in a row."""
+        arrays = self._arguments("step", case)
+        parse = self.parser.parse_item
+        run = run_steps(self.homework, case, arrays, self.layouts, self.trainable, parse)
+        add_notes(observed.notes, [f"step, {warning}" for warning in run.warnings])
+        for argument in run.changed:
+            self._add_change("step", argument, observed)
+        for quantity, value in run.values.items():
+            observed.values.setdefault(quantity, value)
+        if run.problem is not None:
+            raise NoResultError(run.problem)
+
     def _rounds_to_float32(self, case: Case) -> bool:
         """Whether the homework rounds its parameters or its inputs to float32.
 
         They are rounded before it gets them. If no bit of the result changes, it does so itself.
         """
-        functions = [f for f in self._functions() if f != "update"]
+        functions = [f for f in self._functions() if f not in ("update", "step")]
         if not functions:
             return False
         function = functions[-1]
@@ -402,10 +430,13 @@ def one_row(case: Case, index: int) -> Case:
     return replace(case, inputs=case.inputs[one], targets=case.targets[one], expected=expected)
 
 
-def _repeats(a: np.ndarray, b: np.ndarray) -> bool:
+def _repeats(a: np.ndarray, b: np.ndarray, size: np.ndarray | None = None) -> bool:
+    """Whether two answers are one; with a size, what is read off parameters may round otherwise."""
     if np.array_equal(a, b, equal_nan=True):
         return True
     with np.errstate(all="ignore"):
+        if size is not None and np.all(np.abs(a - b) <= HOMEWORK * size):
+            return True
         return bool(np.abs(a - b).max() <= SAME_ANSWER * np.abs(b).max())
 
 

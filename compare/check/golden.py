@@ -64,6 +64,7 @@ def write_golden(path: Path, golden: Golden) -> None:
             {
                 "parameters": known,
                 "steps": len(case.update_gradients),
+                "training_steps": case.steps,
                 "large_logits": case.large_logits,
                 "other_size": case.other_size,
             }
@@ -139,4 +140,5 @@ def _case(
         arrays.get(f"{start}/evaluation"),
         large_logits=description.get("large_logits", False),
         other_size=description.get("other_size", False),
+        steps=description.get("training_steps", 0),
     )

@@ -11,7 +11,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -51,13 +51,17 @@ FUNCTIONS = {
     "gradients": ("params", "x", "y"),
     "loss_and_gradients": ("params", "x", "y"),
     "update": ("params", "grads", "state"),
+    "step": ("params", "x", "y", "state"),
     "network": ("params",),
     "architecture": ("nn",),
 }
 CONSTANTS = (
     "ARCHITECTURE", "LOSS", "REDUCTION", "WEIGHT_DECAY", "PARAMETERS", "BATCH_AXIS", "ONE_HOT",
-    "ATTRIBUTES", "METHODS", "CHANNELS_LAST",
+    "ATTRIBUTES", "METHODS", "CHANNELS_LAST", "OPTIMIZER", "SETTINGS",
 )  # fmt: skip
+
+# Names by which a step is known to be that of an optimizer.
+RATES = ("lr", "learning_rate", "rate")
 
 LAYER_METHODS = ("forward", "backward")
 
@@ -95,6 +99,7 @@ class Homework:
             if name.partition(".")[0] == "compare"
         }
         self._optimizer_state: dict[str, Any] = {}
+        self._step_state: dict[str, Any] = {}
         self._layers: LayerObjects | None = None
 
     def request(
@@ -109,7 +114,7 @@ class Homework:
 
         Args:
             action: ``load``, ``declaration``, ``architecture``, ``names_in_source``,
-                ``names_read``, ``call``, ``update``, ``network``, ``layer``, ``dropout``,
+                ``names_read``, ``call``, ``update``, ``step``, ``network``, ``layer``, ``dropout``,
                 ``chain``, ``network_step`` or ``layer_loss``.
             arrays: The arrays that go with it.
             description: What is being called, as the subject of an error message.
@@ -175,9 +180,7 @@ class Homework:
             for name in CONSTANTS
             if self._names.get(name) is not None
         }
-        result.details["functions"] = [
-            name for name in FUNCTIONS if callable(self._names.get(name))
-        ]
+        result.details["functions"] = [name for name in FUNCTIONS if self._defines(name)]
         result.details["places"] = {
             name: self._place_of(self._names[name]) for name in result.details["functions"]
         }
@@ -187,7 +190,13 @@ class Homework:
             name
             for name in FUNCTIONS
             if self._names.get(name) is not None and not callable(self._names[name])
+            if name != "step"  # a common name for a number
         ]
+
+    def _defines(self, name: str) -> bool:
+        """Whether a function of the contract is there; ``step`` may be something else, too."""
+        function = self._names.get(name)
+        return callable(function) and (name != "step" or is_training_step(function))
 
     def _place_of(self, function: Any) -> str:
         """The line at which a function is defined, as ``line 45``.
@@ -212,7 +221,7 @@ class Homework:
             shapes = arrays_of(self._names["network"]())
             result.details["read"], result.details["shapes"] = list(shapes), shapes
             return
-        functions = {name: self._names[name] for name in READERS if callable(self._names.get(name))}
+        functions = {name: self._names[name] for name in READERS if self._defines(name)}
         trees = source_trees(functions.values())
         if self._source is not None:
             trees.insert(0, self._source.parse())
@@ -240,16 +249,9 @@ class Homework:
         returned = called(*arguments)
         if filled:
             returned = _with_gradients(function, returned, arguments[0], list(params))
+            params = {name: get(arguments[0], name) for name in params}
         result.value = describe(plain(returned))
-        for name, before in arrays.items():
-            owner, _, key = name.partition("/")
-            if owner == "params":
-                after = get(arguments[0], key) if filled else params.get(key)
-            else:
-                after = arguments[1 if owner == "x" else 2]
-            now = describe(after)
-            if now.array is None or not _identical(now.array, before):
-                result.changed[name] = now.array if now.array is not None else np.array(np.nan)
+        result.changed = _changed(arrays, params, dict(zip("xy", arguments[1:], strict=False)))
 
     def _update(self, result: CallResult, arrays: Arrays, first: bool) -> None:
         """Call ``update``; its ``state`` lasts until an update is the first again."""
@@ -272,6 +274,28 @@ class Homework:
         network = self._names["network"]()
         fill(network, params)
         return network
+
+    def _step(self, result: CallResult, arrays: Arrays, first: bool) -> None:
+        """Call ``step``; its ``state`` lasts until a step is the first again.
+
+        A network that is filled keeps what its class keeps as long, and its arrays are the new
+        parameters if no dict is returned.
+        """
+        filled = self._network_is_filled()
+        if first:
+            self._step_state = {}
+            self._step_network = self._names["network"]() if filled else None
+        called = self._function("step")
+        params = _with_prefix("params/", arrays)
+        batch = {name: np.array(arrays[name]) for name in "xy"}
+        if filled:
+            fill(self._step_network, params)
+            returned = called(self._step_network, batch["x"], batch["y"], self._step_state)
+            params = {name: get(self._step_network, name) for name in params}
+            result.value = describe(returned if isinstance(returned, Mapping) else params)
+        else:
+            result.value = describe(called(params, batch["x"], batch["y"], self._step_state))
+        result.changed = _changed(arrays, params, batch)
 
     def _network(
         self,
@@ -320,6 +344,8 @@ class Homework:
             signature = inspect.signature(function)
         except (TypeError, ValueError):
             return function
+        if name == "step" and not _takes(signature, arguments) and _takes(signature, "pxy"):
+            return lambda params, x, y, state: function(params, x, y)
         try:
             signature.bind(*arguments)
         except TypeError:
@@ -480,6 +506,43 @@ def _with_prefix(prefix: str, arrays: Arrays) -> dict[str, np.ndarray]:
     return {k.removeprefix(prefix): np.array(v) for k, v in arrays.items() if k.startswith(prefix)}
 
 
+def is_training_step(function: Callable[..., Any]) -> bool:
+    """Whether it may be called as ``step(params, x, y, state)`` or ``step(params, x, y)``.
+
+    A step function of an activation takes one argument, and a step of an optimizer gradients or a
+    learning rate.
+    """
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return False
+    if not any(_takes(signature, arguments) for arguments in (FUNCTIONS["step"], "pxy")):
+        return False
+    given = list(signature.parameters)[:4]
+    return not any("grad" in name or name in RATES for name in given)
+
+
+def _takes(signature: inspect.Signature, arguments: Sequence[str]) -> bool:
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        return False
+    return True
+
+
+def _changed(
+    arrays: Arrays, params: Mapping[str, Any], batch: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """The arguments that a call has changed in place, with their new values."""
+    found = {}
+    for name, before in arrays.items():
+        owner, _, key = name.partition("/")
+        now = describe(params.get(key) if owner == "params" else batch[owner])
+        if now.array is None or not _identical(now.array, before):
+            found[name] = now.array if now.array is not None else np.array(np.nan)
+    return found
+
+
 def _identical(a: np.ndarray, b: np.ndarray) -> bool:
     return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
 
@@ -488,6 +551,8 @@ def _as_json(value: Any) -> Any:
     """A constant as JSON, or its text if JSON cannot hold it."""
     if isinstance(value, Mapping):
         return {str(key): _as_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)) and all(isinstance(v, (int, float)) for v in value):
+        return list(value)
     if isinstance(value, (str, bool, int, float)):
         return value
     return {"not_json": f"{value!r:.80}"}

@@ -39,6 +39,7 @@ from compare.check.own_names import READERS
 from compare.check.result import Observed
 from compare.check.return_values import ReturnValue
 from compare.check.sandbox import HomeworkHandle, ProcessEndedError
+from compare.check.torch_loss import TorchLoss
 from compare.mistakes.case import Case
 from experiments.errors import InputError
 
@@ -90,7 +91,7 @@ def infer(
     declared: Collection[str],
     cases: Sequence[Case],
     leaves: list[tuple[str, str]],
-    loss: str,
+    loss: str | TorchLoss,
 ) -> Inference:
     """Find what a homework does not declare, from its functions or else from its layers.
 
@@ -101,7 +102,7 @@ def infer(
         declared: The names of the constants that it declares.
         cases: Cases for its functions.
         leaves: Name and class of the network's modules, in order.
-        loss: A key of ``LOSS_CLASSES``.
+        loss: A key of ``LOSS_CLASSES``, or an instructor's own.
 
     Raises:
         InputError: It can be meant in several ways and agrees with PyTorch in none, or the names
@@ -149,7 +150,7 @@ def _search(
     declared: Collection[str],
     case: Case,
     leaves: list[tuple[str, str]],
-    loss: str,
+    loss: str | TorchLoss,
 ) -> _Search:
     trainable = frozenset(key for key in case.parameters if f"gradient/{key}" in case.expected)
     if contract.has_functions:
@@ -163,7 +164,7 @@ def other_reading(
     contract: Contract,
     cases: Sequence[Case],
     leaves: list[tuple[str, str]],
-    loss: str,
+    loss: str | TorchLoss,
 ) -> str | None:
     """What to declare so that everything would agree with PyTorch, in a sentence; None if nothing.
 
@@ -177,7 +178,7 @@ def other_reading(
         contract: What it declares.
         cases: Cases for its functions.
         leaves: Name and class of the network's modules, in order.
-        loss: A key of ``LOSS_CLASSES``.
+        loss: A key of ``LOSS_CLASSES``, or an instructor's own.
     """
     case = small_case(cases)
     declared = contract.parameters or {key: key for key in case.parameters}
@@ -591,7 +592,7 @@ class _LayerSearch(_Search):
     """Tries ways to mean the arrays of layer classes: all in a row, then with their backward."""
 
     leaves: list[tuple[str, str]] = field(default_factory=list)
-    loss: str = "cross_entropy"
+    loss: str | TorchLoss = "cross_entropy"
 
     def __post_init__(self) -> None:
         self.has_forward, self.labelled = True, ["network"]

@@ -140,7 +140,12 @@ def _bias_before_normalisation(values: Arrays, assignment: Assignment) -> Iterat
 
 
 def self_inconsistencies(
-    evaluation: FunctionEvaluation, case: Case, observed: Observed, result: Result
+    evaluation: FunctionEvaluation,
+    case: Case,
+    observed: Observed,
+    result: Result,
+    *,
+    mean: bool = True,
 ) -> list[str]:
     """Sentences about values that are no numbers, and about disagreement with itself.
 
@@ -149,6 +154,8 @@ def self_inconsistencies(
         case: A case that it was evaluated for.
         observed: Its values for this case.
         result: The comparison with the reference; only quantities that failed are looked at.
+        mean: Whether the loss of a batch is the mean of those of its rows, unless the homework
+            declares another.
 
     Returns:
         The sentences up to the first call that fails.
@@ -157,7 +164,7 @@ def self_inconsistencies(
     if found:
         return found
     try:
-        for sentence in _inconsistent(evaluation, case, observed, result):
+        for sentence in _inconsistent(evaluation, case, observed, result, mean):
             found.append(sentence)
     except (NoResultError, ReturnValueError, ProcessEndedError):
         pass
@@ -179,7 +186,7 @@ def _not_finite(observed: Observed) -> Iterator[str]:
 
 
 def _inconsistent(
-    evaluation: FunctionEvaluation, case: Case, observed: Observed, result: Result
+    evaluation: FunctionEvaluation, case: Case, observed: Observed, result: Result, mean: bool
 ) -> Iterator[str]:
     failed = {check.quantity for check in result.checks if not check.passed}
     contract, values = evaluation.contract, observed.values
@@ -194,7 +201,7 @@ def _inconsistent(
     function = "loss" if contract.has("loss") else "loss_and_gradients"
     if not contract.has(function) or "loss" not in values:
         return
-    as_pytorch = case.loss_factor == 1 and not case.weight_decay
+    as_pytorch = mean and case.loss_factor == 1 and not case.weight_decay
     if "loss" in failed and output not in failed and independent and as_pytorch:
         each = [float(evaluation.value(function, one_row(case, i))["loss"]) for i in range(rows)]
         if not _close(np.mean(each), values["loss"]):

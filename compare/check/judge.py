@@ -141,7 +141,7 @@ def _in_order(cases: Sequence[Case], observed: Sequence[Observed]) -> list[str]:
     expected = dict.fromkeys(quantity for case in cases for quantity in case.expected)
     found = {quantity for one in observed for quantity in one.values}
     forward = dict.fromkeys(("activation", "buffer", *FORMS), 0)
-    rank = {**forward, "loss": 1, "gradient": 2, "update": 3}
+    rank = {**forward, "loss": 1, "gradient": 2, "update": 3, "step": 4}
     return sorted((q for q in expected if q in found), key=lambda q: rank[q.partition("/")[0]])
 
 
@@ -230,13 +230,14 @@ def _network(assignment: Assignment, case: Case) -> Network:
         UnbuildableError: ``numpy_nn`` cannot build or run it.
     """
     build = assignment.build
+    own = assignment.torch_loss
     dropouts: dict[str, float] = {}
     if isinstance(build, RecordedArchitecture):
         dropouts = build.dropout_probabilities()
     try:
         network = Network(
             build,
-            LOSS_CLASSES[assignment.loss],
+            own.criterion() if own is not None else LOSS_CLASSES[assignment.loss],
             assignment.optimizer,
             assignment.settings,
             dropouts,

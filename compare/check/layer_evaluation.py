@@ -25,6 +25,7 @@ from compare.check.layer_classes import FLATTEN, USUAL_ATTRIBUTES
 from compare.check.result import Observed, add_notes
 from compare.check.return_values import CallResult, ReturnValue
 from compare.check.sandbox import HomeworkHandle, ProcessEndedError
+from compare.check.torch_loss import TorchLoss
 from compare.mistakes.case import Case
 from compare.parity.tolerances import UNCHANGED, UNCHANGED_NEAR_ZERO
 from experiments.errors import InputError
@@ -107,7 +108,7 @@ class LayerEvaluation:
         return found
 
     def evaluate_network(
-        self, cases: Sequence[Case], loss: str
+        self, cases: Sequence[Case], loss: str | TorchLoss
     ) -> tuple[list[Case], list[Observed]]:
         """The gradients of the whole network: forward, loss and backward through all layers.
 
@@ -116,7 +117,7 @@ class LayerEvaluation:
 
         Args:
             cases: Those of functions.
-            loss: A key of ``LOSS_CLASSES``.
+            loss: A key of ``LOSS_CLASSES``, or an instructor's.
 
         Returns:
             The cases, with quantities such as ``gradient/network/0.weight``, and the homework's
@@ -173,7 +174,7 @@ class LayerEvaluation:
         case: Case,
         network: dict[str, Any],
         matches: list[LayerMatch],
-        loss: str,
+        loss: str | TorchLoss,
         observed: Observed,
     ) -> Arrays:
         layouts = {layout.key: layout for layout in self.layouts}
@@ -225,7 +226,7 @@ class LayerEvaluation:
         _, matches = self._build(case)
         return self._chain(case, matches)
 
-    def step(self, case: Case, loss: str) -> tuple[Arrays, bool]:
+    def step(self, case: Case, loss: str | TorchLoss) -> tuple[Arrays, bool]:
         """Loss and gradients of the whole network for a case, and whether it has a loss layer.
 
         Raises:
@@ -540,9 +541,12 @@ def network_case(case: Case) -> Case:
     )
 
 
-def _gradient_of_logits(case: Case, loss: str) -> np.ndarray:
+def _gradient_of_logits(case: Case, loss: str | TorchLoss) -> np.ndarray:
     """The gradient by the logits, for a network that has no loss of its own."""
-    criterion = getattr(numpy_nn, LOSS_CLASSES[loss])()
+    if isinstance(loss, str):
+        criterion = getattr(numpy_nn, LOSS_CLASSES[loss])()
+    else:
+        criterion = loss.criterion()
     criterion(case.expected["logits"], case.targets)
     return case.loss_factor * np.array(criterion.backward())
 

@@ -21,7 +21,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 # The functions whose first argument holds the arrays, and how many more arguments they take.
-READERS = {"forward": 1, "loss": 2, "gradients": 2, "loss_and_gradients": 2, "network": 0}
+READERS = {
+    "forward": 1, "loss": 2, "gradients": 2, "loss_and_gradients": 2, "step": 3, "network": 0,
+}  # fmt: skip
 # What a function that makes the arrays is called.
 INITIALISING = re.compile(
     r"(make|create|init|initiali[sz]e)(_?(params?|parameters?|weights?|network|net|model|layers?)\w*)?$",
@@ -50,11 +52,12 @@ def names_read(name: str, function: Callable[..., Any], count: int, axes: int) -
     found: dict[str, None] = {}
     of_gradients: list[str] = []
     budget = _Budget(axes)
-    params, batch = _AnyArrays(found, count, budget), (Anything(budget), AnyLabels(budget))
+    params = _AnyArrays(found, count, budget)
+    batch: tuple[Any, ...] = (Anything(budget), AnyLabels(budget), {})
     with contextlib.suppress(Exception), np.errstate(all="ignore"):
         returned = function(params, *batch[: READERS[name]])
         gradients = returned[1] if isinstance(returned, tuple) else returned
-        if name in ("gradients", "loss_and_gradients") and isinstance(gradients, Mapping):
+        if name not in ("forward", "loss") and isinstance(gradients, Mapping):
             of_gradients = [key for key in gradients if isinstance(key, str)]
     return NamesRead(list(found), of_gradients)
 

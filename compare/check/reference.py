@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from compare.backends.protocol import Arrays, Call, RecordedStep, Stage, State
 from compare.backends.torch_backend import TorchBackend
 from compare.check.contract import LOSS_CLASSES, Assignment
 from compare.check.sequences import SequenceNamespace, pass_on_outputs
+from compare.check.torch_loss import TorchLoss
 from compare.parity.loss_sizes import LOSSES as LOSS_SIZES
 from compare.parity.module_sizes import MODULES, module_sizes
 from compare.parity.optimizer_sizes import update_sizes
@@ -45,8 +46,15 @@ class _NoOptimizer:
         """There is no state."""
 
 
+@dataclass(frozen=True)
 class _SpecWithoutOptimizer(ModelSpec):
-    """A ModelSpec whose algorithm may be empty."""
+    """A ModelSpec whose algorithm may be empty, and whose loss may be an instructor's."""
+
+    torch_loss: TorchLoss | None = None
+
+    def criterion(self, nn: Any) -> Any:
+        """The loss."""
+        return super().criterion(nn) if self.torch_loss is None else self.torch_loss.module()
 
     def optimizer(self, nn: Any, model: Any) -> Any:
         """The optimizer, or one that changes nothing."""
@@ -75,9 +83,10 @@ class Reference:
         spec = _SpecWithoutOptimizer(
             architecture,
             initialisation="default",
-            loss=LOSS_CLASSES[assignment.loss],
+            loss=LOSS_CLASSES[assignment.drawn_like],
             algorithm=assignment.optimizer or "",
             settings=dict(assignment.settings),
+            torch_loss=assignment.torch_loss,
         )
         if spec.algorithm and not hasattr(torch.optim, spec.algorithm):
             near = difflib.get_close_matches(spec.algorithm, vars(torch.optim), n=1, cutoff=0.5)

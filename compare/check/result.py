@@ -38,6 +38,7 @@ QUANTITIES = {
     "loss": "loss",
     "gradient": "gradient of",
     "update": "update of",
+    "step": "training steps of",
 }
 
 # What forward may return, in words.

@@ -138,7 +138,8 @@ def consequences(
     follow from. What else has no name may follow from what has none: the loss and the running
     statistics from the logits; the logits from the output of a layer; gradients from that of a
     later layer if no gradient from there down to the first layer agrees; updates from each other if
-    none agrees. Layers that are run alone do not follow from each other; the gradients of the
+    none agrees, and so may training steps, which may also follow from a gradient. Layers that are
+    run alone do not follow from each other; the gradients of the
     network that they make follow as those of functions do.
 
     Args:
@@ -178,9 +179,12 @@ def consequences(
     for key in signal[1:]:  # the derivative passes a factor on
         if factors[key] and factors[key] == factors[signal[0]]:
             found[key] = Consequence(signal[0], True)
-    updates = unnamed_of("update")
-    if updates and len(updates) == sum(check.quantity == "update" for check in checks):
-        may_follow(updates, updates[0])
+    for kind in ("update", "step"):
+        unnamed_here = unnamed_of(kind)
+        if unnamed_here and len(unnamed_here) == sum(check.quantity == kind for check in checks):
+            may_follow(unnamed_here, unnamed_here[0])
+    for root in unnamed_of("gradient")[:1]:  # a step goes along the gradient
+        may_follow(unnamed_of("step"), root)
     if own_derivative and not layers_alone:
         forward = [check.key for check in failed if check.quantity in (*FORWARD, "loss")]
         for first in forward[:1]:

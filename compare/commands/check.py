@@ -15,6 +15,7 @@ from compare.check.course import (
     checked_codes,
     checked_functions,
     checked_loss,
+    checked_targets,
     read_course,
 )
 from compare.check.presets import find_preset
@@ -35,6 +36,7 @@ def check_command(
     *,
     architecture: str | None,
     loss: str | None,
+    targets: str | None,
     optimizer: str | None,
     settings: list[str],
     golden: Path | None,
@@ -75,6 +77,7 @@ def check_command(
     options = Options(
         architecture=architecture or common.architecture,
         loss=checked_loss(loss, "--loss") or common.loss,
+        targets=checked_targets(targets, "--targets") or common.targets,
         optimizer=optimizer or common.optimizer,
         settings=own_settings or (dict(common.settings) if same_optimizer else {}),
         golden=_golden(golden),

@@ -8,6 +8,9 @@ from compare.check.architecture import load_architecture
 from compare.check.cases import make_cases
 from compare.check.contract import LOSS_CLASSES, Assignment
 from compare.check.golden import Golden, write_golden
+from compare.check.reference import Reference
+from compare.check.step_reference import with_steps
+from compare.check.torch_loss import is_torch_loss
 from compare.commands.check import optimizer_settings
 from experiments.errors import InputError
 
@@ -25,12 +28,17 @@ def golden_command(
     Returns:
         0.
     """
+    if is_torch_loss(loss):
+        raise InputError(f"--loss {loss}: a golden file holds PyTorch's own losses alone.")
     if loss not in LOSS_CLASSES:
         raise InputError(f"--loss expects one of {', '.join(LOSS_CLASSES)}, but got {loss!r}.")
     build = load_architecture(architecture)
     assignment = Assignment(
         architecture, build, loss, optimizer, optimizer_settings(optimizer, settings)
     )
-    write_golden(out, Golden(assignment, make_cases(assignment, layers=True)))
+    cases = make_cases(assignment, layers=True)
+    if optimizer is not None:
+        cases[0] = with_steps(Reference(assignment), cases[0])
+    write_golden(out, Golden(assignment, cases))
     print(f"{out} is written ({out.stat().st_size / 1e6:.1f} MB).")
     return 0

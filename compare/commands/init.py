@@ -82,6 +82,7 @@ def mapping_text(
     contract = inference.contract
     own = contract.has("architecture")
     option = f" --architecture {architecture}" if own and architecture else ""
+    option += f" --loss {assignment.loss}" if assignment.torch_loss is not None else ""
     command = f"nncompare check {name} --mapping {out.name if out else 'FILE'}{option}"
     lines = [f'"""How {name} is read: {command}"""', "", *_comment(name, cases, inference), ""]
     if own and not architecture:
@@ -90,7 +91,7 @@ def mapping_text(
         lines.append(f"ARCHITECTURE = {_quoted(architecture or str(contract.architecture))}")
     parameters = contract.parameters or {key: key for key in cases[0].parameters}
     lines += [
-        f"LOSS = {_quoted(assignment.loss)}",
+        *([] if assignment.torch_loss else [f"LOSS = {_quoted(assignment.loss)}"]),
         f"BATCH_AXIS = {contract.batches.axis}",
         f"ONE_HOT = {contract.batches.one_hot}",
         "PARAMETERS = {",

@@ -1,8 +1,8 @@
 """One batch for a network, its parameters, and the values that PyTorch computes.
 
-A quantity is named by a key: ``logits``, ``loss``, ``gradient/0.weight``, ``update/0.weight`` and,
-for layers that are run alone, ``activation/1`` and ``buffer/1.running_mean``. All arrays are
-float64.
+A quantity is named by a key: ``logits``, ``loss``, ``gradient/0.weight``, ``update/0.weight``,
+``step/0.weight`` and, for layers that are run alone, ``activation/1`` and
+``buffer/1.running_mean``. All arrays are float64.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ class Case:
             may be written for theirs alone.
         loss_factor: What the loss is times PyTorch's mean.
         weight_decay: λ of a penalty ½ λ ΣW² that the loss has.
+        steps: How many training steps in a row are made with the batch, which give ``step/…``, the
+            parameters after the last.
         large_logits: Whether all logits are near 1000, where exp overflows; a softmax is the same.
     """
 
@@ -57,6 +59,7 @@ class Case:
     other_size: bool = False
     loss_factor: float = 1.0
     weight_decay: float = 0.0
+    steps: int = 0
 
 
 @dataclass(frozen=True)

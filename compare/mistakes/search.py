@@ -242,7 +242,7 @@ class Network:
 
     Args:
         architecture: A function of a namespace, with its arguments bound.
-        loss: The loss class.
+        loss: The loss class, or a loss.
         algorithm: The optimizer class, or None where no update is checked.
         settings: Its keyword arguments.
         dropouts: Place of a Dropout → its p. The model has Identity in these places; a Dropout is
@@ -252,13 +252,14 @@ class Network:
     def __init__(
         self,
         architecture: Callable[[Any], Any],
-        loss: str = "CrossEntropyLoss",
+        loss: Any = "CrossEntropyLoss",
         algorithm: str | None = None,
         settings: dict[str, Any] | None = None,
         dropouts: Mapping[str, float] | None = None,
     ) -> None:
         self.model = architecture(numpy_nn).to(np.float64)
-        self.loss = getattr(numpy_nn, loss)()
+        self.loss = getattr(numpy_nn, loss)() if isinstance(loss, str) else loss
+        self._other_loss = not isinstance(loss, str)
         self._dropouts = {name: numpy_nn.Dropout(p) for name, p in (dropouts or {}).items()}
         self._algorithm, self._settings = algorithm, settings or {}
         self.optimizer = self._new_optimizer()
@@ -290,7 +291,8 @@ class Network:
         each layer is written out, one may have it alone.
         """
         # Where the loss is declared to be another, factors are no mistakes of those names.
-        allowed = () if cases[0].loss_factor == 1 else FACTORS
+        pytorchs = cases[0].loss_factor == 1 and not self._other_loss
+        allowed = () if pytorchs else FACTORS
         for candidate in self._all_candidates(cases, found):
             if candidate.mistake.code not in allowed:
                 yield candidate
@@ -357,7 +359,9 @@ class Network:
         if self.penalty is not None:
             self.penalty.add_to(found, case.parameters, len(case.inputs))
         if self.optimizer is not None and case.update_gradients:
-            found |= self._remembered(case, "update", self._updates)
+            found |= self._remembered(case, "update", self.updates)
+        if self.optimizer is not None and case.steps:
+            found |= self._steps(case)
         return found
 
     def _remembered(self, case: Case, part: str, compute: Callable[[Case], Arrays]) -> Arrays:
@@ -436,12 +440,37 @@ class Network:
         module.eval()
         return found | {f"activation/{name}.evaluation": np.array(module(x))}
 
-    def _updates(self, case: Case) -> Arrays:
-        self.model.load_state_dict(case.parameters)
+    def _optimizer_with_mistakes(self) -> Any:
         optimizer = self._new_optimizer()
         for places, mistake in self._kept:
             if "update" in places and isinstance(mistake, Mistake):
                 optimizer = mistake.apply(optimizer)
+        return optimizer
+
+    def _steps(self, case: Case) -> Arrays:
+        """Training steps in a row, each with the gradients at the parameters of the last."""
+        self.model.load_state_dict(case.parameters)
+        optimizer = self._optimizer_with_mistakes()
+        declared = Penalty(case.weight_decay, case.weight_decay, weights_only=True)
+        for _ in range(case.steps):
+            self.model.zero_grad()
+            self.loss(self.model(case.inputs), case.targets)
+            self.model.backward(self.loss.backward())
+            named = dict(self.model.named_parameters())
+            found = {key: case.loss_factor * g for key, g in self._gradients().items()}
+            for penalty in (declared, self.penalty):
+                if penalty is not None:
+                    now = {name: p.data for name, p in named.items()}
+                    penalty.add_to(found, now, len(case.inputs))
+            for name, parameter in named.items():
+                parameter.grad = found[f"gradient/{name}"]
+            optimizer.step()
+        return {f"step/{name}": np.array(p.data) for name, p in self.model.named_parameters()}
+
+    def updates(self, case: Case) -> Arrays:
+        """The parameters after the updates of a case, with the mistakes that are in."""
+        self.model.load_state_dict(case.parameters)
+        optimizer = self._optimizer_with_mistakes()
         for gradients in case.update_gradients:
             for name, parameter in self.model.named_parameters():
                 parameter.grad = np.array(gradients[name])

@@ -96,6 +96,17 @@ LEAST_SQUARES = 1e-300
 # nearer.
 HOMEWORK = 1e-9
 
+# The gradient that is read off a step of plain SGD, (p − new) / lr, has lost what rounding p did:
+# some units of 2⁻⁵³ |p| / lr, which a size of this times |p| / lr allows within HOMEWORK.
+STEP_CANCELLATION = 64 * UNIT_ROUNDOFF["float64"] / HOMEWORK
+
+# Gradients of a right homework may be this far from PyTorch's, relative to their sizes: a
+# thousandth of HOMEWORK. Where an optimizer magnifies that, as Adam does where a gradient is 0 but
+# for rounding, the parameters after training steps may be as far away as it makes them. That is
+# measured with noise of random signs, so many times, and the largest change counts.
+STEP_NOISE = 2.0**-40
+STEP_DRAWS = 4
+
 # A function gives the same answer again if it does so to this, relative to its largest value.
 SAME_ANSWER = 1e-10
 

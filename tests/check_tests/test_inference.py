@@ -424,7 +424,9 @@ def test_init_needs_functions_or_layers(command_line, write):
     )
     ended = command_line("init", write(text=text))
     assert ended.status == 2
-    assert "defines none of forward, loss, gradients, loss_and_gradients, network" in ended.err
+    assert (
+        "defines none of forward, loss, gradients, loss_and_gradients, step, network" in ended.err
+    )
 
 
 def test_without_a_file(write):
