@@ -1,14 +1,7 @@
-# The contract for two_layer_net.py, whose names are at hand here without an import.
-ONE_HOT = True
-PARAMETERS = {"W1": "0.weight.T", "b1": "0.bias", "W2": "2.weight.T", "b2": "2.bias"}
-
-
+# What two_layer_net.py does not say itself. Its names are at hand here without an import.
 def architecture(nn):
     return nn.Sequential(nn.Linear(30, 50), nn.ReLU(), nn.Linear(50, 10))
 
 
-def network(params):
-    net = TwoLayerNet(30, 50, 10)  # noqa: F821
-    for name, array in params.items():
-        net.params[name][...] = array
-    return net
+def network():
+    return TwoLayerNet(30, 50, 10)  # noqa: F821

@@ -365,6 +365,35 @@ def test_gradients_that_the_object_does_not_keep(check) -> None:
     assert "the network keeps no gradient of W2 under dW2" in as_text(outcome)
 
 
+FIT = (
+    OBJECT.partition("def forward(net")[0]
+    + """
+OPTIMIZER, SETTINGS = "SGD", {"lr": 0.05, "momentum": 0.9}
+
+
+def step(net, x, y):
+    net.learn(x, y)
+    for name in ("W1", "b1", "W2", "b2"):
+        moved = getattr(net, f"v{name}", 0) * 0.9 + getattr(net, f"d{name}")
+        setattr(net, f"v{name}", moved)
+        setattr(net, name, getattr(net, name) - 0.05 * moved)
+"""
+)
+
+
+def test_a_step_of_the_object(check) -> None:
+    """It lives as long as its steps are counted, and its arrays are the new parameters."""
+    outcome = check(text=FIT)
+    assert outcome.status == 0, as_text(outcome)
+    assert keys(outcome) == {f"step/{n}.{kind}" for n in "02" for kind in ("weight", "bias")}
+    outcome = check(("* 0.9 +", "* 0.8 +"), text=FIT)
+    assert outcome.status == 1
+    plain = FIT.replace(', "momentum": 0.9', "").replace('getattr(net, f"v{name}", 0) * 0.9 + ', "")
+    outcome = check(text=plain)
+    assert outcome.status == 0, as_text(outcome)
+    assert "gradient/0.weight" in keys(outcome)
+
+
 ENGINE = """
 class Number:
     def __init__(self, data, parents=()):
