@@ -78,6 +78,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--formats", nargs="*", default=FLOATS, choices=FLOATS)
     options = parser.parse_args()
+    torch.set_num_threads(1)
     cases = [case for case in one_of_each([*LAYERS, *LOSSES]) if case.name not in RANDOM]
     print(f"{len(cases)} modules, {options.seeds} seeds each\n")
     print("format    comparisons  failed  median   99.9%  largest")

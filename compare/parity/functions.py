@@ -221,6 +221,7 @@ class _Judge:
         self.gradients = gradients
         self.record = FunctionsRecord(candidate.name, reference.name)
         self.dys: dict[tuple[str, tuple[int, ...]], np.ndarray] = {}
+        self.replay: dict[tuple[str, tuple[int, ...]], np.ndarray] = {}
 
     def judge(self, hard: bool) -> FunctionsRecord:
         """Compare on the given inputs, then on harder ones."""
@@ -277,11 +278,11 @@ class _Judge:
         return True
 
     def _dy(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """A random gradient of an output, the same for all calls."""
+        """A random gradient of an output, the same for all calls but those of one replay."""
         if (name, shape) not in self.dys:
-            drawn = self.random.standard_normal(shape)
-            self.dys[name, shape] = rounded(drawn, self.precision)
-        return self.dys[name, shape]
+            low = "float32" if self.precision == "float64" else self.precision
+            self.dys[name, shape] = rounded(self.random.standard_normal(shape), low)
+        return self.replay.get((name, shape), self.dys[name, shape])
 
     def _call(
         self,
@@ -397,11 +398,14 @@ class _Judge:
         for _ in range(REPLAYS):
             near = begun.replaced([self._last_bit(a, low) for a in begun.arrays])
             weights = {name: self._last_bit(a, low) for name, a in parameters.items()}
+            self.replay = {key: self._last_bit(dy, low) for key, dy in self.dys.items()}
             try:
                 right = self._call(self.reference, near, "float64", weights).quantities()
                 own = self._call(self.reference, near, low, weights).quantities()
             except CallError:
                 continue
+            finally:
+                self.replay = {}
             for quantity in exact:
                 if not _alike(quantity, right, own, at, local):
                     continue
