@@ -375,9 +375,11 @@ def rounded(array: np.ndarray, precision: str) -> np.ndarray:
         with np.errstate(over="ignore"):
             return np.asarray(array.astype(precision).astype(np.float64))
     # To nearest, ties to even, in the upper half of the bits of float32.
-    bits = array.astype(np.float32).view(np.uint32)
+    with np.errstate(over="ignore"):
+        single = array.astype(np.float32)
+    bits = single.view(np.uint32)
     up = ((bits >> 16) & 1) + 0x7FFF
-    kept = np.asarray(np.where(np.isfinite(array), (bits + up) & 0xFFFF0000, bits), np.uint32)
+    kept = np.asarray(np.where(np.isfinite(single), (bits + up) & 0xFFFF0000, bits), np.uint32)
     return kept.view(np.float32).astype(np.float64)
 
 

@@ -419,9 +419,9 @@ class _Judge:
                 spread = np.sqrt(squares[quantity] / REPLAYS)
                 sigma = spread + unit_low * np.abs(at[quantity]) + tolerances.SMALLEST[low]
                 ratio = local[quantity] / sigma
-            typical = float(np.quantile(ratio, 0.9)) if ratio.size else 0.0
-            typical = max(typical, tolerances.FUNCTION_FLOOR) if np.isfinite(typical) else 1.0
-            noise = np.maximum(local[quantity], typical * sigma) * (unit / unit_low)
+                typical = float(np.quantile(ratio, 0.9)) if ratio.size else 0.0
+                typical = max(typical, tolerances.FUNCTION_FLOOR) if np.isfinite(typical) else 1.0
+                noise = np.maximum(local[quantity], typical * sigma) * (unit / unit_low)
             found[quantity] = np.where(np.isnan(noise), np.inf, noise)
             if name == GIVEN:
                 self._tell_condition(quantity, spread, at[quantity], low)
