@@ -36,7 +36,7 @@ __all__ = ["assert_parity", "check", "compare_functions", "load_run", "run"]
 
 
 # Names that are taken from our own modules when they are first asked for.
-PLACES = {
+_PLACES = {
     "assert_parity": "compare.testing",
     "compare_functions": "compare.parity.functions",
 }
@@ -141,7 +141,7 @@ def check(
         could not be checked; ``outcome.result`` has every comparison.
     """
     checking = _load("compare.check.checking")
-    options = checking.Options(
+    options = _load("compare.check.reading").Options(
         architecture=architecture,
         loss=loss,
         optimizer=optimizer,
@@ -166,8 +166,8 @@ def load_run(path: str | Path) -> Run:
 
 
 def __getattr__(name: str) -> Any:
-    if name in PLACES:
-        return getattr(_load(PLACES[name]), name)
+    if name in _PLACES:
+        return getattr(_load(_PLACES[name]), name)
     raise AttributeError(f"module 'nncompare' has no attribute {name!r}: {', '.join(__all__)}")
 
 

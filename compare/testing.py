@@ -115,9 +115,10 @@ def assert_parity(
             raise AssertionError(record.text())
         return
 
-    from compare.check.checking import Options, check_homework, check_loaded
+    from compare.check.checking import check_homework, check_loaded
     from compare.check.course import checked_codes
     from compare.check.homework import Homework
+    from compare.check.reading import Options
     from compare.check.result import as_text, table_as_text
     from experiments.errors import InputError
 

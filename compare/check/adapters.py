@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from compare.check.definitions import Placeholder
-from compare.check.layer_classes import required_arguments, run_backward
+from compare.check.layer_methods import required_arguments, run_backward
 from compare.parity.tolerances import SAME_ANSWER
 
 

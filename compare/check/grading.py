@@ -13,7 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from compare.check.checking import Options, check_homework
+from compare.check.checking import check_homework
+from compare.check.reading import Options
 from compare.check.result import (
     NO_NAME,
     Outcome,

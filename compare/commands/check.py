@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from compare.check.checking import Options, check_homework
+from compare.check.checking import check_homework
 from compare.check.course import (
     Course,
     checked_codes,
@@ -19,6 +19,7 @@ from compare.check.course import (
     read_course,
 )
 from compare.check.presets import find_preset
+from compare.check.reading import Options
 from compare.check.result import Outcome, as_json
 from compare.check.sandbox import TIMEOUT_S
 from compare.check.scoring import POINTS, Scoring, checked_weights, unused_weights

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from compare.check.checking import Options, load_homework, read_homework, require_file
+from compare.check.checking import load_homework, require_file
 from compare.check.contract import Assignment
 from compare.check.course import checked_loss
 from compare.check.inference import Inference, small_case
 from compare.check.own_names import READERS
+from compare.check.reading import Options, read_homework
 from compare.check.sandbox import ProcessEndedError, Sandbox
 from compare.mistakes.case import Case
 from compare.records.atomic import write_atomically

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from planted.in_process import check_in_process
 
-from compare.check.checking import Options, check_homework
+from compare.check.checking import check_homework
+from compare.check.reading import Options
 from compare.check.result import Outcome
 
 RIGHT = """

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from planted.in_process import check_in_process
 
-from compare.check.checking import Options, check_homework
+from compare.check.checking import check_homework
+from compare.check.reading import Options
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

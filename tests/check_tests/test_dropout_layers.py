@@ -11,14 +11,14 @@ import torch
 from compare.check.architecture import load_architecture
 from compare.check.cases import make_cases
 from compare.check.contract import Assignment
-from compare.check.golden import Golden, read_golden, write_golden
-from compare.check.grading import grade
-from compare.check.layer_evaluation import (
+from compare.check.dropout_layers import (
     DROPOUT_VALUES,
     apply_dropout,
     dropout_mask,
     share_tolerance,
 )
+from compare.check.golden import Golden, read_golden, write_golden
+from compare.check.grading import grade
 
 RIGHT = (Path(__file__).parent.parent / "planted" / "dropout.py").read_text(encoding="utf-8")
 START, END = RIGHT.index("class Dropout:"), RIGHT.index("class SoftmaxWithLoss:")

@@ -11,10 +11,11 @@ from planted.homeworks import NAMED, UNNAMED
 from planted.in_process import check_in_process
 
 from compare.check.array_names import assign_names, kind_of
-from compare.check.checking import Options, load_homework, read_homework
+from compare.check.checking import load_homework
 from compare.check.contract import COLUMN, ROW, Contract
 from compare.check.homework import Homework
 from compare.check.inference import Inference
+from compare.check.reading import Options, read_homework
 from experiments.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]

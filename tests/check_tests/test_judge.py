@@ -12,8 +12,8 @@ from compare.backends.protocol import Arrays
 from compare.check.architecture import RecordedArchitecture, record_architecture
 from compare.check.cases import make_cases
 from compare.check.contract import Assignment
+from compare.check.dropout_layers import dropout_inputs, expect_dropout
 from compare.check.judge import judge
-from compare.check.layer_evaluation import dropout_inputs, expect_dropout
 from compare.check.result import Observed
 from compare.mistakes.case import Case
 from compare.mistakes.search import Network

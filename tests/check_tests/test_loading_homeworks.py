@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from planted.in_process import check_in_process
 
-from compare.check.checking import Options, check_homework
+from compare.check.checking import check_homework
 from compare.check.grading import find_submissions
 from compare.check.notebook import without_magics
+from compare.check.reading import Options
 
 NUMPY = "import numpy as np\n"
 NOTE = "Only definitions (imports, functions, classes, constants) were executed"

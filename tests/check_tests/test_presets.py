@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from planted.in_process import check_in_process
 
-from compare.check.checking import Options, check_homework
+from compare.check.checking import check_homework
 from compare.check.presets import PRESETS
+from compare.check.reading import Options
 from compare.check.result import Outcome
 from compare.mistakes.codes import CODES
 from experiments.errors import InputError

@@ -11,10 +11,11 @@ import torch
 from planted.in_process import check_in_process
 
 from compare.check.cases import make_cases
-from compare.check.checking import Options, check_homework
+from compare.check.checking import check_homework
 from compare.check.contract import Assignment
 from compare.check.declared_loss import with_reduction, with_weight_decay
 from compare.check.golden import read_golden
+from compare.check.reading import Options
 from compare.check.reference import Reference
 from compare.check.result import Outcome, as_json, as_text
 from compare.check.scoring import marks

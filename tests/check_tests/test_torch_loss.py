@@ -13,9 +13,9 @@ from planted.in_process import check_in_process
 
 from compare.check.architecture import RecordedArchitecture, record_architecture
 from compare.check.cases import make_cases
-from compare.check.checking import Options
 from compare.check.contract import Assignment
 from compare.check.course import read_course
+from compare.check.reading import Options
 from compare.check.result import Outcome, as_json, as_text
 from compare.check.torch_loss import load_torch_loss
 from experiments.errors import InputError

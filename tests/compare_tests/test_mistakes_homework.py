@@ -9,7 +9,8 @@ from planted.homeworks import MEANING, NAMED, UNNAMED
 from planted.in_process import check_in_process
 from planted.layers import PLANTED as LAYERS
 
-from compare.check.checking import Options, Outcome
+from compare.check.checking import Outcome
+from compare.check.reading import Options
 from compare.check.result import mistake_sentences
 
 TESTS = Path(__file__).resolve().parent.parent

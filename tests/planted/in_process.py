@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from compare.check.checking import Options, check_file
+from compare.check.checking import check_file
 from compare.check.homework import Homework
+from compare.check.reading import Options
 from compare.check.result import Outcome
 
 
