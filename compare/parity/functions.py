@@ -37,7 +37,7 @@ from compare.parity.callables import (
 )
 
 # Inputs that differ in the last bit: at so many the reference is run in both precisions.
-REPLAYS = 6
+REPLAYS = 8
 # Beside the caller's seed: a caller whose inputs come from default_rng(0) must not get them again
 # as gradients.
 SEED = 20240601
@@ -280,8 +280,8 @@ class _Judge:
     def _dy(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
         """A random gradient of an output, the same for all calls but those of one replay."""
         if (name, shape) not in self.dys:
-            low = "float32" if self.precision == "float64" else self.precision
-            self.dys[name, shape] = rounded(self.random.standard_normal(shape), low)
+            drawn = self.random.standard_normal(shape)
+            self.dys[name, shape] = rounded(drawn, self.precision)
         return self.replay.get((name, shape), self.dys[name, shape])
 
     def _call(
@@ -387,9 +387,7 @@ class _Judge:
         self, name: str, inputs: Inputs, exact: Mapping[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
         """Quantity → the error that the reference may be expected to make at each element."""
-        # The growth of rounding is the same in every format: float64's is measured in float32.
-        low = "float32" if self.precision == "float64" else self.precision
-        unit, unit_low = tolerances.FORMATS[self.precision], tolerances.FORMATS[low]
+        low, unit = self.precision, tolerances.FORMATS[self.precision]
         begun = _in_format(inputs, low)
         parameters = {name: _rounded_floats(a, low) for name, a in self.parameters.items()}
         at = self._call(self.reference, begun, "float64", parameters).quantities()
@@ -401,7 +399,12 @@ class _Judge:
             self.replay = {key: self._last_bit(dy, low) for key, dy in self.dys.items()}
             try:
                 right = self._call(self.reference, near, "float64", weights).quantities()
-                own = self._call(self.reference, near, low, weights).quantities()
+                # Nothing is more exact than float64: its own rounding shows from input to input.
+                own = (
+                    at
+                    if low == "float64"
+                    else self._call(self.reference, near, low, weights).quantities()
+                )
             except CallError:
                 continue
             finally:
@@ -417,11 +420,12 @@ class _Judge:
         for quantity in exact:
             with np.errstate(all="ignore"):
                 spread = np.sqrt(squares[quantity] / REPLAYS)
-                sigma = spread + unit_low * np.abs(at[quantity]) + tolerances.SMALLEST[low]
+                own_bit = unit * np.abs(at[quantity])
+                sigma = spread + own_bit + _negligible(at[quantity], low)
                 ratio = local[quantity] / sigma
                 typical = float(np.quantile(ratio, 0.9)) if ratio.size else 0.0
                 typical = max(typical, tolerances.FUNCTION_FLOOR) if np.isfinite(typical) else 1.0
-                noise = np.maximum(local[quantity], typical * sigma) * (unit / unit_low)
+                noise = np.maximum(local[quantity], typical * sigma)
             found[quantity] = np.where(np.isnan(noise), np.inf, noise)
             if name == GIVEN:
                 self._tell_condition(quantity, spread, at[quantity], low)
@@ -496,6 +500,13 @@ class _Judge:
     def _fail(self, quantity: str, name: str, note: str) -> None:
         check = FunctionCheck(quantity, name, False, np.inf, tolerances.FUNCTION_K, note=note)
         self.record.checks.append(check)
+
+
+def _negligible(array: np.ndarray, precision: str) -> float:
+    """Below this a value of the array is as good as 0."""
+    largest = float(np.abs(array[np.isfinite(array)]).max(initial=0.0))
+    share = tolerances.NEGLIGIBLE["float64" if precision == "float64" else "float32"]
+    return max(share * largest, tolerances.SMALLEST[precision])
 
 
 def _in_format(inputs: Inputs, precision: str) -> Inputs:

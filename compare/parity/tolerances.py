@@ -141,10 +141,14 @@ FORMATS = {"bfloat16": 2.0**-8, "float16": 2.0**-11, **UNIT_ROUNDOFF}
 SMALLEST = {"bfloat16": 2.0**-126, "float16": 2.0**-14, **SMALLEST_NORMAL}
 
 # A candidate may be so many times as far from the referee as the reference may be expected to be.
-FUNCTION_K = 8.0
+FUNCTION_K = 16.0
 
 # The least error that a reference is expected to make, in those that rounding its inputs makes.
 FUNCTION_FLOOR = 1.0
+
+# A value is as good as 0 below this share of the largest of its array: PyTorch's own exp ends in 0
+# where a product of two small numbers would.
+NEGLIGIBLE = {name: unit**2 for name, unit in UNIT_ROUNDOFF.items()}
 
 # A question is ill-conditioned if rounding its inputs changes the answer by this much of its
 # largest value, and by more than so many units of roundoff.
