@@ -221,6 +221,7 @@ class _Judge:
         self.gradients = gradients
         self.record = FunctionsRecord(candidate.name, reference.name)
         self.dys: dict[tuple[str, tuple[int, ...]], np.ndarray] = {}
+        self.largest: dict[str, float] = {}
         self.replay: dict[tuple[str, tuple[int, ...]], np.ndarray] = {}
 
     def judge(self, hard: bool) -> FunctionsRecord:
@@ -421,7 +422,7 @@ class _Judge:
             with np.errstate(all="ignore"):
                 spread = np.sqrt(squares[quantity] / REPLAYS)
                 own_bit = unit * np.abs(at[quantity])
-                sigma = spread + own_bit + _negligible(at[quantity], low)
+                sigma = spread + own_bit + self._negligible(quantity, at[quantity])
                 ratio = local[quantity] / sigma
                 typical = float(np.quantile(ratio, 0.9)) if ratio.size else 0.0
                 typical = max(typical, tolerances.FUNCTION_FLOOR) if np.isfinite(typical) else 1.0
@@ -442,6 +443,13 @@ class _Judge:
                 f"The {quantity} is ill-conditioned: when the inputs are rounded to {precision}, "
                 f"it changes by {share:.1%} of its largest value. Nothing smaller is judged there."
             )
+
+    def _negligible(self, quantity: str, array: np.ndarray) -> float:
+        """Below this a value is as good as 0, beside others of the array or of the given inputs."""
+        largest = float(np.abs(array[np.isfinite(array)]).max(initial=0.0))
+        largest = max(largest, self.largest.setdefault(quantity, largest))
+        share = tolerances.NEGLIGIBLE["float64" if self.precision == "float64" else "float32"]
+        return max(share * largest, tolerances.SMALLEST[self.precision])
 
     def _last_bit(self, array: np.ndarray, precision: str) -> np.ndarray:
         """The array with each float moved to a neighbour in its format, up or down."""
@@ -500,13 +508,6 @@ class _Judge:
     def _fail(self, quantity: str, name: str, note: str) -> None:
         check = FunctionCheck(quantity, name, False, np.inf, tolerances.FUNCTION_K, note=note)
         self.record.checks.append(check)
-
-
-def _negligible(array: np.ndarray, precision: str) -> float:
-    """Below this a value of the array is as good as 0."""
-    largest = float(np.abs(array[np.isfinite(array)]).max(initial=0.0))
-    share = tolerances.NEGLIGIBLE["float64" if precision == "float64" else "float32"]
-    return max(share * largest, tolerances.SMALLEST[precision])
 
 
 def _in_format(inputs: Inputs, precision: str) -> Inputs:

@@ -305,3 +305,9 @@ def test_a_wrong_loss_beside_right_gradients_is_not_wrong_in_both(check) -> None
     assert outcome.result.first_divergence.quantity == "loss"
     assert not [c for c in outcome.result.checks if c.quantity == "gradient" and not c.passed]
     assert not [seen for seen in outcome.result.invariants if "wrong in both" in seen]
+
+
+def test_rounding_of_confident_rows_is_no_inconsistency(case) -> None:
+    """Probabilities near 0 and 1 leave gradients of 1e-17, whose sum is rounding."""
+    key, tiny = "gradient/2.bias", np.full(5, 1.1e-17)
+    assert said(case, **{key: tiny}) == said(case, **{key: tiny - tiny.mean()})
