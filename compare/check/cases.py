@@ -89,7 +89,7 @@ def _make_cases(assignment: Assignment, functions: bool, layers: bool) -> list[C
     sets = [draw_parameters(reference, random) for _ in range(2)]
     loss = assignment.drawn_like
     classes = reference.exact.logits(_draw_rows(reference, shape, 2, random)).shape[-1]
-    sizes = batch_sizes(reference, classes, shape)
+    sizes = batch_sizes(reference, classes, shape, assignment.one_sample)
     shapes = [shape] * (len(sizes) - 1) + [other_shape or shape]
     inputs = [
         draw_batch(reference, sets[which], loss, draw_inputs(reference, own, rows, random), random)[
@@ -120,7 +120,7 @@ def _make_cases(assignment: Assignment, functions: bool, layers: bool) -> list[C
             if assignment.optimizer and number == 0:
                 case = _with_updates(reference, case, random)
             cases.append(case)
-        if layers and rows > 1:
+        if layers and (rows > 1 or assignment.one_sample):
             cases.append(_layer_case(reference, params, x, y, step, random, chained=number > 0))
     return [
         replace(
@@ -373,12 +373,19 @@ def _any_targets(reference: Reference, loss: str, x: np.ndarray) -> np.ndarray:
 
 
 def batch_sizes(
-    reference: Reference, classes: int, shape: tuple[int, ...]
+    reference: Reference, classes: int, shape: tuple[int, ...], one_sample: bool = False
 ) -> list[tuple[int, int]]:
     """The number of rows of each batch, and which set of parameters it goes with.
 
     A number of rows that is also a number of features or classes could hide a wrong axis.
     """
+    if one_sample:
+        if not _takes_one_row(reference, shape):
+            raise InputError(
+                "ONE_SAMPLE = True, but the network has a batch normalisation, which takes several "
+                "rows."
+            )
+        return [(1, which) for _, which in BATCHES]
     taken = {classes, *shape}
     found = []
     for rows, which in BATCHES:

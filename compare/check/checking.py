@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from compare.check.architecture import (
     RecordedArchitecture,
 )
@@ -17,13 +19,16 @@ from compare.check.contract import (
     ArrayLayout,
     Assignment,
     Contract,
+    ReturnValueError,
     array_layouts,
 )
 from compare.check.dropout_layers import expect_dropout
 from compare.check.forward_forms import expect_form, find_form, name_form
 from compare.check.function_evaluation import (
     FunctionEvaluation,
+    NoResultError,
     leave_out_own_statistics,
+    one_row,
     select_forward_mode,
 )
 from compare.check.inference import other_reading
@@ -40,6 +45,7 @@ from compare.check.sandbox import (
 from compare.check.step_evaluation import StepAsGradients
 from compare.mistakes.case import Case
 from compare.mistakes.probabilities import FORMS, LOGITS
+from compare.parity.tolerances import STEP_CANCELLATION
 from experiments.errors import InputError
 
 
@@ -149,6 +155,11 @@ def check_loaded(homework: HomeworkHandle, name: str, options: Options) -> Outco
         leaves = module_leaves(assignment)
         reading = other_reading(read.homework, name, contract, read.function_cases, leaves, loss)
         notes += [reading] if reading else []
+    if result.error and not found.out_of_time and _runs_for_one_row(read, found.functions):
+        notes.append(
+            "It runs for a single row: if your code takes one sample at a time, write "
+            "ONE_SAMPLE = True."
+        )
     notes += _coverage_notes(contract, options, assignment, found.observed)
     faults = found.functions.faults
     required = _required_quantities(contract, options, cases or read.cases, found.quantities)
@@ -223,13 +234,13 @@ def _evaluate(read: HomeworkRead, name: str) -> Evaluation:
         return found
     leaves = module_leaves(read.assignment)
     layers = LayerEvaluation(read.homework, contract, layouts, trainable, leaves)
-    layer_cases = [case for case in read.cases if case.given]
+    layer_cases = [_updated_in_place(case, layers) for case in read.cases if case.given]
     of_layers = layers.evaluate(layer_cases)
     cases = found.cases + layer_cases[: len(of_layers)]
     observed = found.observed + of_layers
     if not any(one.problem for one in of_layers):
         loss = read.assignment.torch_loss or read.assignment.loss
-        network_cases = [case for case in read.cases if not case.given]
+        network_cases = [_updated_in_place(c, layers) for c in read.cases if not c.given]
         network_cases, of_network = layers.evaluate_network(network_cases, loss)
         cases, observed = cases + network_cases, observed + of_network
     return found._replace(
@@ -239,6 +250,48 @@ def _evaluate(read: HomeworkRead, name: str) -> Evaluation:
         places=places | layers.places,
         notes=layers.faults + layers.left_out + found.notes,
     )
+
+
+def _updated_in_place(case: Case, layers: LayerEvaluation) -> Case:
+    """The case with sizes for gradients that are read off what layers subtract."""
+    declared = {
+        layout.key
+        for layout in layers.layouts
+        if layers.contract.attributes.get(layout.name, "").startswith("-")
+        or layers.contract.attributes.get(layout.key.rpartition(".")[2], "").startswith("-")
+    }
+    sizes = {
+        quantity: size + STEP_CANCELLATION * np.abs(case.parameters[key])
+        for quantity, size in case.sizes.items()
+        if (key := quantity.removeprefix("gradient/")) in declared
+    }
+    return replace(case, sizes={**case.sizes, **sizes}) if sizes else case
+
+
+def _runs_for_one_row(read: HomeworkRead, functions: FunctionEvaluation) -> bool:
+    """Whether code that failed for a batch runs for the first row of it."""
+    case, contract = read.function_cases[0], functions.contract
+    if len(case.inputs) == 1 or case.evaluation is not None:
+        return False
+    alone = replace(contract, batches=replace(contract.batches, one_sample=True))
+    one = one_row(case, 0)
+    try:
+        if contract.has_functions:
+            functions = replace(functions, contract=alone)
+            for name in ("forward", "loss", "gradients", "loss_and_gradients"):
+                if contract.has(name):
+                    functions.returned(name, one)
+            return True
+        layers = LayerEvaluation(
+            read.homework,
+            alone,
+            functions.layouts,
+            functions.trainable,
+            module_leaves(read.assignment),
+        )
+        return bool(layers.step(one, read.assignment.torch_loss or read.assignment.loss)[0])
+    except (InputError, ProcessEndedError, NoResultError, ReturnValueError):
+        return False
 
 
 def _may_be_read_otherwise(result: Result, case: Case) -> bool:

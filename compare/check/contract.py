@@ -65,6 +65,7 @@ class Assignment:
             updates are not checked.
         settings: The optimizer's keyword arguments.
         torch_loss: A loss that the instructor gives, in the place of PyTorch's.
+        one_sample: Whether the homework takes one row at a time: then every batch has one.
     """
 
     architecture: str
@@ -73,6 +74,7 @@ class Assignment:
     optimizer: str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     torch_loss: TorchLoss | None = None
+    one_sample: bool = False
 
     @property
     def drawn_like(self) -> str:
@@ -170,16 +172,20 @@ class BatchLayout:
         axis: The batch axis: 0 or 1.
         one_hot: Whether class labels are one-hot rows (columns if the batch axis is 1).
         channels_last: Whether images are (N, H, W, C) instead of (N, C, H, W).
+        one_sample: Whether every batch has one row, and an image no axis for it.
     """
 
     axis: int = 0
     one_hot: bool = False
     channels_last: bool = False
+    one_sample: bool = False
 
     def to_homework(self, rows: np.ndarray) -> np.ndarray:
         """Copy a batch (N, …) into the homework's layout; labels (N,) stay as they are."""
         if self.channels_last and rows.ndim == 4:
             rows = np.moveaxis(rows, 1, 3)
+        if self.one_sample and rows.ndim == 4:
+            return np.array(rows[0], order="C")
         return np.array(np.moveaxis(rows, 0, self.axis) if rows.ndim > 1 else rows, order="C")
 
     def labels_to_homework(self, targets: np.ndarray, classes: int) -> np.ndarray:
@@ -202,7 +208,10 @@ class BatchLayout:
         array = np.asarray(array, np.float64)
         expected = self.to_homework(np.empty(shape, bool)).shape
         if array.shape == expected:
-            array = np.moveaxis(array, self.axis, 0) if array.ndim > 1 else array
+            if self.one_sample and len(shape) == 4:
+                array = array[None]
+            elif array.ndim > 1:
+                array = np.moveaxis(array, self.axis, 0)
             if self.channels_last and array.ndim == 4:
                 array = np.moveaxis(array, 3, 1)
             return np.array(array, order="C")
@@ -323,7 +332,8 @@ def read_contract(
     if "LOSS" in constants:
         loss = _choice(file, constants, "LOSS", tuple(LOSS_CLASSES), "")
     channels_last = _choice(file, constants, "CHANNELS_LAST", (False, True), False)
-    batches = BatchLayout(axis, bool(one_hot), bool(channels_last))
+    one_sample = _choice(file, constants, "ONE_SAMPLE", (False, True), False)
+    batches = BatchLayout(axis, bool(one_hot), bool(channels_last), bool(one_sample))
     reduction = _choice(file, constants, "REDUCTION", tuple(REDUCTIONS), "mean")
     return Contract(
         architecture,

@@ -57,7 +57,7 @@ FUNCTIONS = {
 }
 CONSTANTS = (
     "ARCHITECTURE", "LOSS", "REDUCTION", "WEIGHT_DECAY", "PARAMETERS", "BATCH_AXIS", "ONE_HOT",
-    "ATTRIBUTES", "METHODS", "CHANNELS_LAST", "OPTIMIZER", "SETTINGS",
+    "ATTRIBUTES", "METHODS", "CHANNELS_LAST", "ONE_SAMPLE", "OPTIMIZER", "SETTINGS",
 )  # fmt: skip
 
 # Names by which a step is known to be that of an optimizer.

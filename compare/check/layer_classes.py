@@ -15,6 +15,7 @@ import numpy as np
 
 from compare.check.filled_network import value_at
 from compare.check.layer_methods import (
+    RATE,
     TrainingSwitch,
     class_name,
     in_order,
@@ -396,7 +397,9 @@ def _gradient(
             f"{'' if len(paths) <= 4 else ' or the like'}: name the attribute in ATTRIBUTES"
         )
     now = np.array(value_at(layer, path.removeprefix("-")))
-    return before[path] - now if path in before else now
+    if path not in before:
+        return now
+    return (before[path] - now) / (RATE if takes_rate(layer) else 1.0)
 
 
 def _is_collection(value: Any) -> bool:

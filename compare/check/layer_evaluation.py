@@ -111,7 +111,8 @@ class LayerEvaluation:
             The cases, with quantities such as ``gradient/network/0.weight``, and the homework's
             values for each; none of it if a layer cannot be run, or forward only.
         """
-        several = [case for case in cases if len(case.inputs) > 1 and not case.other_size]
+        alone = self.contract.batches.one_sample
+        several = [c for c in cases if (len(c.inputs) > 1 or alone) and not c.other_size]
         found: list[Observed] = []
         parameters = None
         for case in several:

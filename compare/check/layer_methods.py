@@ -81,6 +81,11 @@ def in_order(function: Callable[..., Any], predictions: Any, targets: Any) -> tu
     return (targets, predictions) if swapped and clear else (predictions, targets)
 
 
+# The rate at which layers update themselves: so large that the parameter is nothing beside the
+# step, and the difference of the two loses no digits; a power of 2, so that none are changed.
+RATE = 2.0**30
+
+
 class RenamedMethods:
     """A layer whose methods have other names, under the usual ones; all else is the layer's."""
 
@@ -223,14 +228,14 @@ def run_forward(layer: Any, *args: Any) -> Any:
 def layer_backward(layer: Any, dy: np.ndarray, needed: bool = True) -> Any:
     """The result of a layer's ``backward``; of several, such as that by a first state, the first.
 
-    ``backward(dout, learning_rate)`` updates the layer itself; the rate 1 shows the gradient.
+    ``backward(dout, learning_rate)`` updates the layer itself, which shows the gradient.
 
     Args:
         layer: The layer.
         dy: The gradient of its output.
         needed: Whether there has to be a result: the first of all layers may have none.
     """
-    rate = (1.0,) if takes_rate(layer) else ()
+    rate = (RATE,) if takes_rate(layer) else ()
     if not needed:
         result = layer.backward(dy, *rate)
         return np.zeros(()) if result is None else _first_of_several(result)

@@ -203,7 +203,8 @@ def find_assignment(
         build = build.with_channels_last()
     own = load_torch_loss(loss, options.targets, build) if is_torch_loss(loss) else None
     optimizer, settings = chosen_optimizer(contract, options.optimizer, options.settings)
-    return Assignment(build.__name__, build, loss, optimizer, settings, own)
+    one_sample = contract.batches.one_sample
+    return Assignment(build.__name__, build, loss, optimizer, settings, own, one_sample)
 
 
 def _own_architecture(homework: HomeworkHandle, name: str) -> RecordedArchitecture:
@@ -219,6 +220,15 @@ def _from_golden(
     """The assignment of the golden file, which nothing else may contradict."""
     assert options.golden is not None
     golden = options.golden.assignment
+    for name_of, declared in (
+        ("CHANNELS_LAST", contract.batches.channels_last),
+        ("ONE_SAMPLE", contract.batches.one_sample),
+    ):
+        if declared:
+            raise InputError(
+                f"The golden file has batches of several rows, channels first, but {name} "
+                f"declares {name_of}: check it without --golden."
+            )
     architecture = options.architecture or contract.architecture
     if options.architecture is None and contract.has("architecture"):
         _require_same_network(golden, _own_architecture(homework, name))
@@ -280,6 +290,7 @@ def find_cases(assignment: Assignment, contract: Contract, options: Options) -> 
     own = assignment.torch_loss
     loss = assignment.loss if own is None else [own.name, own.like, own.version]
     parts = [tree, loss, assignment.optimizer, assignment.settings, functions, layers]
+    parts.append(assignment.one_sample)
     key = json.dumps(parts, default=str)
     with _cases_lock:
         if key not in _cases_by_assignment:

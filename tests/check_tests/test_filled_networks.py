@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import textwrap
 
 import numpy as np
 import pytest
@@ -307,6 +308,96 @@ def test_what_methods_may_be(check, value: str) -> None:
     outcome = check(text=UPDATING + f"METHODS = {value}\n")
     assert outcome.status == 2
     assert re.search(r"METHODS (may have the keys|should be a dict)", as_text(outcome))
+
+
+ONE = UPDATING.replace("error.sum(axis=0, keepdims=True)", "error")
+
+
+@pytest.mark.parametrize("loss", ["mse", "bce_with_logits", "cross_entropy"])
+def test_layers_for_one_sample_at_a_time(check, loss: str) -> None:
+    """Their bias takes the error of the only row, as one well-known article writes it."""
+    text = ONE.replace('LOSS = "mse"', f'LOSS = "{loss}"')
+    outcome = check(text=text)
+    assert outcome.status == 2
+    assert "takes one sample at a time, write ONE_SAMPLE = True" in as_text(outcome)
+    text += "ONE_SAMPLE = True\n"
+    outcome = check(text=text)
+    assert outcome.status == 0, as_text(outcome)
+    assert {"gradient/0.bias", "gradient/network/0.bias"} <= keys(outcome)
+    assert check(("self.x.T @ error", "2 * self.x.T @ error"), text=text).status == 1
+
+
+def test_a_gradient_that_is_small_beside_its_weight_is_read_off_exactly(check) -> None:
+    """Far from 0 a sigmoid leaves gradients of 1e-9, of which W − (W − g) loses the digits."""
+    sigmoid = """
+
+class Sigmoid:
+    def forward_propagation(self, x):
+        self.p = 1 / (1 + np.exp(-x))
+        return self.p
+
+    def backward_propagation(self, error, learning_rate):
+        return error * self.p * (1 - self.p)
+
+
+def architecture(nn):
+    return nn.Sequential(nn.Linear(6, 4), nn.Sigmoid(), nn.Linear(4, 3), nn.Sigmoid())
+
+
+def network():
+    return [FC(6, 4), Sigmoid(), FC(4, 3), Sigmoid()], (bce, bce_prime)
+
+
+def bce(y_true, p):
+    return np.mean(-y_true * np.log(p) - (1 - y_true) * np.log(1 - p))
+
+
+def bce_prime(y_true, p):
+    return ((1 - y_true) / (1 - p) - y_true / p) / y_true.size
+"""
+    text = UPDATING.partition("def architecture")[0].replace('"mse"', '"bce"') + sigmoid
+    outcome = check(text=text)
+    assert outcome.status == 0, as_text(outcome)
+    outcome = check(text=text + 'ATTRIBUTES = {"weight": "-weights", "bias": "-bias"}\n')
+    assert outcome.status == 0, as_text(outcome)
+
+
+def test_one_sample_of_an_image_has_no_axis_for_it(check) -> None:
+    text = IMAGES.replace("FLATTEN", "").replace("CHANNELS_LAST = True", "ONE_SAMPLE = True")
+    single = text.replace("x.shape[1] - k + 1, x.shape[2]", "x.shape[0] - k + 1, x.shape[1]")
+    single = single.replace("places = ", "every, places = (), ").replace("(every, slice", "(slice")
+    single = single.replace('"nhwc,nhwo->co"', '"hwc,hwo->co"').replace("(0, 1, 2)", "(0, 1)")
+    layer = """
+    def network():
+        class First(Conv):
+            def forward(self, x):
+                return super().forward(x.transpose(1, 2, 0)).transpose(2, 0, 1)
+
+            def backward(self, dy):
+                return super().backward(dy.transpose(1, 2, 0)).transpose(2, 0, 1)
+
+        return [First(3, 2, 4), Reshape(), Dense(144, 3)]
+    """
+    reshape = """
+    class Reshape:
+        def forward(self, x):
+            self.shape = x.shape
+            return x.reshape(1, -1)
+
+        def backward(self, dy):
+            return dy.reshape(self.shape)
+    """
+    own = textwrap.dedent(reshape) + textwrap.dedent(layer)
+    outcome = check(text=single.partition("def network")[0] + own)
+    assert outcome.status == 0, as_text(outcome)
+
+
+@pytest.mark.parametrize("layer", ["BatchNorm1d(4)", "Identity()"])
+def test_one_sample_and_a_batch_normalisation(check, layer: str) -> None:
+    text = ONE.replace("nn.Linear(6, 4), ", f"nn.Linear(6, 4), nn.{layer}, ")
+    outcome = check(text=text + "ONE_SAMPLE = True\n")
+    assert outcome.status == (2 if "Batch" in layer else 0), as_text(outcome)
+    assert ("which takes several rows" in as_text(outcome)) is ("Batch" in layer)
 
 
 OBJECT = """
