@@ -65,8 +65,10 @@ def arrays_of(network: Any) -> dict[str, tuple[int, ...]]:
 def _parts(value: Any, path: str) -> Iterator[tuple[str, Any]]:
     """What an object, a list or a dict holds, each with the step that leads to it."""
     if isinstance(value, Mapping):
-        items = [(key, inner) for key, inner in value.items() if isinstance(key, str)]
-        yield from ((f"[{key!r}]", v) for key, v in items if not NOT_PARAMETERS.fullmatch(key))
+        for key, inner in value.items():
+            named = isinstance(key, str) and not NOT_PARAMETERS.fullmatch(key)
+            if named or (isinstance(key, int) and not isinstance(key, bool)):
+                yield f"[{key!r}]", inner
     elif isinstance(value, (list, tuple)):
         yield from ((f"[{number}]", inner) for number, inner in enumerate(value))
     elif not isinstance(value, (FunctionType, MethodType, ModuleType, type, str, bytes)):

@@ -685,6 +685,7 @@ def test_arrays_of_an_object() -> None:
         params={"W1": shared, "b1": np.zeros(3)},
         layers=[Holder(W=shared, dW=shared * 0), Holder(weight=Holder(data=np.ones(4), grad=None))],
         grads={"W1": np.ones((2, 3))},
+        bias={0: np.zeros(5)},
         velocity=np.zeros(9),
         counts=np.zeros(3, int),
         name="net",
@@ -692,6 +693,7 @@ def test_arrays_of_an_object() -> None:
     assert arrays_of(net) == {
         "params['W1']": (2, 3),
         "params['b1']": (3,),
+        "bias[0]": (5,),
         "layers[1].weight.data": (4,),
     }
     fill(net, {"params['W1']": np.full((2, 3), 7.0), "layers[1].weight.data": np.arange(4.0)})
