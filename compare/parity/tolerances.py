@@ -146,9 +146,13 @@ FUNCTION_K = 16.0
 # The least error that a reference is expected to make, in those that rounding its inputs makes.
 FUNCTION_FLOOR = 1.0
 
-# A value is as good as 0 below this share of the largest of its array: PyTorch's own exp ends in 0
-# where a product of two small numbers would.
-NEGLIGIBLE = {name: unit**2 for name, unit in UNIT_ROUNDOFF.items()}
+# The step, relative to the inputs, at which float64's own rounding is looked for: large enough to
+# change the last bits of what saturates, small enough for a curve to be straight, up to its square.
+NOISE_STEP = 2.0**-25
+
+# A value is as good as 0 below this share of the largest of its array: in float32 and the narrower
+# formats far below their last bit, in float64, where nothing tells its errors, at it.
+NEGLIGIBLE = {"float32": UNIT_ROUNDOFF["float32"] ** 2, "float64": UNIT_ROUNDOFF["float64"]}
 
 # A question is ill-conditioned if rounding its inputs changes the answer by this much of its
 # largest value, and by more than so many units of roundoff.
