@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import tempfile
@@ -20,6 +21,7 @@ from reports.figures import Figure
 from reports.references import Bibliography
 
 TEMPLATES = Path(__file__).parent / "templates"
+MATH_FONT = Path(__file__).parent / "fonts" / "report-math.woff"
 
 Target = Literal["reader", "pandoc"]
 
@@ -147,7 +149,19 @@ def html_document(content: str, figures: Sequence[Figure], title: str) -> bytes:
     page = before + body.replace("<h2", f"{contents}\n<h2", 1)
     # Wide tables scroll by themselves, so that the page does not.
     page = page.replace("<table>", '<div class="table"><table>')
-    return page.replace("</table>", "</table></div>").encode()
+    page = page.replace("</table>", "</table></div>")
+    if "<math" in page:
+        page = page.replace("</style>", f"{_math_font()}\n</style>", 1)
+    return page.encode()
+
+
+@cache
+def _math_font() -> str:
+    """The style of formulas, with the font that has what roots and braces are made of."""
+    content = base64.b64encode(MATH_FONT.read_bytes()).decode()
+    source = f"url(data:font/woff;base64,{content})"
+    face = f'@font-face {{ font-family: "Report Math"; src: {source} format("woff"); }}'
+    return f'{face}\nmath {{ font-family: "Report Math", math; font-size: 1.05em; }}'
 
 
 def pdf_document(content: str, figures: Sequence[Figure], title: str) -> bytes:
