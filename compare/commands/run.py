@@ -32,6 +32,7 @@ def run_command(
     jobs: int | None = None,
     dask: str | None = None,
     command: str | None = None,
+    author: str = "",
 ) -> int:
     """Run an experiment, show its progress and its table, and write its report.
 
@@ -60,7 +61,7 @@ def run_command(
             )
         return _run_demo(
             experiment, max_steps=max_steps, threads=threads, changes=changes, seeds=chosen,
-            data_dir=data_dir, out=out, resume=resume, command=command,
+            data_dir=data_dir, out=out, resume=resume, command=command, author=author,
         )  # fmt: skip
     if chosen is not None:
         changes = [*changes, f"training.seeds={chosen}"]
@@ -102,7 +103,7 @@ def run_command(
         raise
     passed = False
     if record.trainings:
-        paths = write_report(directory.path)
+        paths = write_report(directory.path, author)
         passed = show_summary(read_run(directory.path))
         print(f"Report: {' '.join(str(path) for path in paths[:3])}")
     if record.failures:
@@ -121,6 +122,7 @@ def _run_demo(
     out: Path | None,
     resume: bool,
     command: str,
+    author: str = "",
 ) -> int:
     """The same for a demonstration, which has no data to make small and takes seconds.
 
@@ -152,7 +154,7 @@ def _run_demo(
         name, settings, directory, max_steps=max_steps, threads=threads, command=command,
         progress=print,
     )  # fmt: skip
-    paths = write_report(directory.path)
+    paths = write_report(directory.path, author)
     passed = show_demo(read_run(directory.path))
     print(f"Report: {' '.join(str(path) for path in paths[:3])}")
     return 0 if passed else 1
