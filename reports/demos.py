@@ -44,7 +44,7 @@ DESCRIBED = ("SGD", "Adagrad", "Adam")
 """The optimizers that the report explains."""
 
 
-def demo_documents(run: Run) -> tuple[str, dict[str, Any], list[Figure], str]:
+def demo_documents(run: Run, author: str = "") -> tuple[str, dict[str, Any], list[Figure], str]:
     """What :func:`reports.report.write_documents` writes: title, contents, figures, template."""
     with style():
         figures = [rendered(drawing, place) for place, drawing in enumerate(draw(run), 1)]
@@ -54,7 +54,7 @@ def demo_documents(run: Run) -> tuple[str, dict[str, Any], list[Figure], str]:
     else:
         assert isinstance(settings, ActivationHistograms)
         own = _layers(run, settings)
-    common = _common(run)
+    common = _common(run) | {"author": author}
     contents = (
         common
         | own

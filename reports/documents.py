@@ -30,6 +30,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     for name in (
         *("capitalised", "code", "count", "emphasised", "escaped", "fixed", "joined", "listing"),
         *("number", "one_line", "percent", "plural", "points", "probability", "quoted"),
+        "signed_points",
     )
 }
 """Names in templates → functions of :mod:`reports.text`; ``count`` takes the place of Jinja's."""
@@ -81,6 +82,7 @@ def markdown(values: dict[str, Any], target: Target, template: str = "report.md.
         "see": see,
         "cite": cited.cite,
         "references": cited.listed,
+        "target": target,
     }
     return _tidied(_environment().get_template(template).render({**values, **functions}))
 

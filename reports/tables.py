@@ -14,6 +14,7 @@ from compare.records.run import Run, RunRecord
 from compare.records.tables import ParityRow
 from compare.spec.experiment import Configuration, ModelSettings
 from compare.spec.vary import AxisSettings
+from reports.followed import Followed, nearest
 from reports.network import COMPARISONS, modules_of, site_of
 from reports.statistics import TrainingStatistics, reported_here, spread
 from reports.text import (
@@ -79,13 +80,16 @@ def tables_of(
     """Name → Markdown table; one that would have no rows is left out."""
     found = {
         "environment": environment(run.record),
+        "kinds": kinds(run, trainings),
         "data": data(run),
+        "classes": classes(run),
         "network": network(run),
         "setup": setup(run, trainings),
         "varied": varied(run),
         "optimizers": optimizers(run),
         "results": results(run, trainings),
         "equality": equality(equalities),
+        "nearest": nearest_table(trainings),
         "parity": parity(run, trainings),
         "timing": timing(trainings),
         "reported": reported(run),
@@ -112,6 +116,8 @@ def environment(record: RunRecord | BenchRecord) -> str:
         ("PyTorch", library(found.torch, found.torch_blas, found.torch_threads)),
         ("nncompare", own),
     ]
+    if found.load is not None:
+        rows.append(("load as the run began", f"{found.load:.1f}"))
     return pipe_table(("", ""), rows)
 
 
@@ -136,6 +142,96 @@ def data(run: Run) -> str:
         *((f"MD5 of {code(name)}", code(digest)) for name, digest in found.digests.items()),
     ]
     return pipe_table(("", ""), rows)
+
+
+WHAT = {
+    "start": "every starting weight and buffer",
+    "float32": "each layer, the loss and the update alone, from the same values",
+    "float64": "the same in double precision, with random output gradients",
+    "whole": "all layers and gradients of a step from end to end",
+}
+"""Kind of comparison → what is compared."""
+
+
+def kinds(run: Run, trainings: Sequence[TrainingStatistics]) -> str:
+    """What was compared, how often, how much of it within its bound, and how near it came."""
+    groups: dict[str, _Counts] = {}
+    for training in trainings:
+        for row in run.parity_of(training.record):
+            kind = "start" if row.site.startswith("initial/") else site_of(row).kind
+            groups.setdefault(kind, _Counts()).add(row, training.label)
+    rows = []
+    for kind in COMPARISONS:
+        if kind in groups:
+            found = groups[kind]
+            within = count(found.rows - found.failed)
+            near = "no bit differs" if not found.failed else "–"
+            if kind != "start":
+                near = _nearest(found.nearest)[0]
+            cells = (count(found.rows), f"**{within}**" if found.failed else within, near)
+            rows.append((f"{COMPARISONS[kind]}: {WHAT[kind]}", *cells))
+    columns = ("what was compared", "comparisons", "within bound", "nearest to the bound")
+    return pipe_table(columns, rows, "lrrr")
+
+
+def nearest_table(trainings: Sequence[TrainingStatistics]) -> str:
+    """The comparisons nearest to their bounds."""
+    rows = []
+    for share, label, row in nearest(trainings):
+        cells = (number(row.numpy_error), number(row.torch_error), number(row.tolerance))
+        text = percent(share, 1) if math.isfinite(share) else "∞"
+        site = code(row.site)
+        rows.append(
+            (
+                text if row.passed else f"**{text}**",
+                *cells,
+                row.dtype,
+                escaped(label),
+                count(row.step),
+                site,
+            )
+        )
+    columns = ("of bound", "NumPy", "PyTorch", "bound", "in", "training", "step", "site")
+    return pipe_table(columns, rows, "rrrrllrl")
+
+
+def followed_table(followed: Followed) -> str:
+    """The number that is followed, from every side."""
+    value = followed.value
+    digits = 10 if value.dtype == "float32" else 18
+    sides = [("NumPy", value.dtype, value.numpy), ("PyTorch", value.dtype, value.torch)]
+    rows = [
+        (
+            f"{name}, {dtype}",
+            number(found, digits),
+            number(abs(found - value.referee)),
+            number(abs(found - value.referee) / value.size) if value.size else "–",
+        )
+        for name, dtype, found in sides
+    ]
+    rows.append(("PyTorch, float64: the referee", number(value.referee, 17), "0", "0"))
+    rows.append(("size: what was summed, in absolute values", number(value.size, 5), "–", "–"))
+    columns = ("", "value", "distance from the referee", "divided by the size")
+    return pipe_table(columns, rows, "lrrr")
+
+
+def classes(run: Run) -> str:
+    """How many rows each class has, in each split; of many classes, the ends."""
+    found = run.record.data
+    if not found.class_counts:
+        return ""
+    if len(found.class_names) > MOST_CASES:
+        rows = [
+            (name, count(sum(counts)), f"{count(min(counts))} to {count(max(counts))}")
+            for name, counts in found.class_counts.items()
+        ]
+        return pipe_table(("split", "rows", "rows of a class"), rows, "lrr")
+    rows = [
+        (name, *(count(number) for number in counts), count(sum(counts)))
+        for name, counts in found.class_counts.items()
+    ]
+    names = [escaped(name) for name in found.class_names]
+    return pipe_table(("split", *names, "all"), rows, "l" + "r" * (len(names) + 1))
 
 
 def network(run: Run) -> str:

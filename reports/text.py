@@ -64,6 +64,12 @@ def points(difference: float) -> str:
     return f"{abs(100 * difference):.2f} points"
 
 
+def signed_points(difference: float) -> str:
+    """``-0.002`` → ``−0.20 points``."""
+    sign = "−" if difference < 0 else "+"
+    return f"{sign}{points(difference)}"
+
+
 def fixed(value: float | None, digits: int = 4) -> str:
     """A number for a column of a table, a dash where there is none."""
     if value is None:

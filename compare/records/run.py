@@ -230,7 +230,11 @@ class FailureRecord(Record):
 
 
 class RunRecord(Record):
-    """The content of run.json."""
+    """The content of run.json.
+
+    ``sources`` has whole files, ``excerpts`` class → the few lines that compute it; older records
+    have none of these.
+    """
 
     schema_version: int = Field(alias="schema")
     status: Literal["complete", "incomplete"]
@@ -244,6 +248,7 @@ class RunRecord(Record):
     data: DataRecord
     environment: Environment
     sources: dict[str, str]
+    excerpts: dict[str, str] = Field(default_factory=dict)
     tolerances: Tolerances
     trainings: list[TrainingRecord]
     failures: list[FailureRecord] = Field(default_factory=list)

@@ -27,6 +27,7 @@ from compare.records.run import SCHEMA, FailureRecord, RunRecord, TrainingRecord
 from compare.spec.experiment import Configuration, Experiment
 from compare.spec.model import ModelSpec, model_spec
 from compare.training.data import Rows, Splits, laid_out, load_splits, pictures_of
+from compare.training.excerpts import excerpts_of
 from compare.training.jobs import JobResult, data_source, run_serially, training_jobs
 from compare.training.lockstep import Observer, batches, total_steps
 from compare.training.schedule import Schedule
@@ -115,6 +116,10 @@ def run_experiment(
                     for configuration in experiment.configurations
                     if (schedule := configuration.experiment.training.schedule) is not None
                 },
+            ),
+            excerpts=excerpts_of(
+                model_specs.values(),
+                dict.fromkeys(c.experiment.training.loss for c in experiment.configurations),
             ),
             tolerances=recorded_tolerances(),
             trainings=[],
