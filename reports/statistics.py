@@ -397,9 +397,7 @@ def compared_pairs(run: Run, trainings: Sequence[TrainingStatistics]) -> list[Pa
         shares = _shares_by_seed(targets, trainings, (a.record.label, b.record.label))
         over = mean_interval([one - other for one, other in shares])
         labels = (a.label, b.label) if over.values == 1 else (a.record.label, b.record.label)
-        found.append(
-            Pair(labels, accuracies, only, mcnemar_test(*only), over.values, *_ends(over))
-        )
+        found.append(Pair(labels, accuracies, only, mcnemar_test(*only), over.values, *_ends(over)))
     return found
 
 

@@ -133,9 +133,6 @@ def data(run: Run) -> str:
     rows = [
         ("data set", f"{escaped(found.title)} ({code(found.name)})"),
         ("input", shape),
-        ("training rows", count(found.train_rows)),
-        ("validation rows", count(found.validation_rows) if found.validation_rows else "none"),
-        ("test rows", count(found.test_rows) if found.test_rows else "none"),
         ("classes", escaped(", ".join(found.class_names))),
         ("source", escaped(found.source)),
         ("licence", escaped(found.licence)),
@@ -238,12 +235,16 @@ def network(run: Run) -> str:
     """The modules with their parameters."""
     if not run.record.trainings:
         return ""
-    rows = []
+    rows: list[list[str]] = []
     for module in modules_of(run, run.record.trainings[0]):
         shapes = [f"{code(name)} {_shape(shape)}" for name, shape in module.shapes.items()]
         values = sum(math.prod(shape) for shape in module.shapes.values())
+        if not shapes and rows:  # it stands in the row of the module before it
+            rows[-1][0] += f", {code(module.name)}"
+            rows[-1][1] += f", {code(module.printed)}"
+            continue
         listed, total = joined(shapes) or "–", count(values) if shapes else "–"
-        rows.append((code(module.name), code(module.printed), listed, total))
+        rows.append([code(module.name), code(module.printed), listed, total])
     return pipe_table(("module", "class", "parameters", "values"), rows, "lllr")
 
 

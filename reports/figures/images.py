@@ -22,7 +22,7 @@ MOST_NUMBERED = 12
 """A confusion matrix of more classes has no numbers in its cells."""
 MISTAKE_HEAD = 1.0
 """Room for three lines above a picture, in sizes of a picture."""
-TWO_LINES = 2
+TWO_ROWS = 1
 """So many trainings have two rows of mistakes, more have one."""
 SIGNIFICANT_CHANGE = 3.0
 """A difference of so many rows has the full colour, at least."""
@@ -34,9 +34,7 @@ def draw_samples(run: Run) -> list[Drawing]:
     trained = run.pictures.get("train/images")
     if trained is not None and len(trained):
         classes = list(zip(names, trained, strict=False))[:COLUMNS]
-        rows = [
-            [Tile(pictures[k], name) for name, pictures in classes] for k in range(SAMPLE_ROWS)
-        ]
+        rows = [[Tile(pictures[k], name) for name, pictures in classes] for k in range(SAMPLE_ROWS)]
         what = f"the first {SAMPLE_ROWS} of each class in the training set"
     else:
         images, indices = run.pictures.get("images"), run.pictures.get("indices")
@@ -68,7 +66,7 @@ def draw_mistakes(run: Run) -> list[Drawing]:
         t for t in shown(run) if all(predicted_key(b, t) in run.predictions for b in BACKENDS)
     ]
     rows, titles = [], []
-    lines = TWO_LINES if len(trainings) <= TWO_LINES else 1
+    lines = 2 if len(trainings) <= TWO_ROWS else 1
     for training in trainings:
         tiles = _mistakes(run, training)[: lines * COLUMNS]
         for first in range(0, len(tiles), COLUMNS):
@@ -77,9 +75,7 @@ def draw_mistakes(run: Run) -> list[Drawing]:
     if not rows:
         return []
     sure = any(confidence_key("numpy", t) in run.predictions for t in trainings)
-    percentages = (
-        ", with the probability that it gives to that class, in percent" if sure else ""
-    )
+    percentages = ", with the probability that it gives to that class, in percent" if sure else ""
     return [
         Drawing(
             "mistakes",
@@ -124,9 +120,7 @@ class Tile(NamedTuple):
     framed: bool = False
 
 
-def gallery(
-    rows: Sequence[Sequence[Tile]], titles: Sequence[str] = (), head: float = HEAD
-) -> Any:
+def gallery(rows: Sequence[Sequence[Tile]], titles: Sequence[str] = (), head: float = HEAD) -> Any:
     """Draw rows of pictures, with a title to the left of each row, and room for words above.
 
     All pictures are one image on one pair of axes: a pair for each would take most of the
@@ -182,7 +176,7 @@ def draw_confusion(run: Run) -> list[Drawing]:
         confusion_matrix(targets, run.predictions[predicted_key(b, training)], len(names))
         for b in BACKENDS
     )
-    canvas, axes = paper(7.0, 1, 2)
+    canvas, axes = paper(6.0, 1, 2)
     _draw_matrix(axes[0, 0], numpy, names)
     _draw_change(axes[0, 1], torch - numpy, names)
     axes[0, 0].set_title(f"{label(run, training)}: NumPy")

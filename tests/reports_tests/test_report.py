@@ -124,7 +124,10 @@ def test_figures_and_tables_are_numbered_without_gaps(rendered_run: Rendered) ->
         found = re.findall(rf"^\*\*{kind} (\d+)\.\*\*", rendered_run.markdown, re.M)
         assert [int(number) for number in found] == list(range(1, len(found) + 1))
         assert len(found) >= 8
-    assert "site by site and step by step. See Figures 8 and 9." in rendered_run.markdown
+    assert "that is wrong at every step. See Figures 3 and 4." in rendered_run.markdown
+    for number in re.findall(r"^\*\*Figure (\d+)\.\*\*", rendered_run.markdown, re.M):
+        before = rendered_run.markdown.partition(f"**Figure {number}.**")[0]
+        assert re.search(rf"See Figures? [^.]*\b{number}\b", before), f"Figure {number} unannounced"
 
 
 def test_markup_in_a_record_stays_text(rendered_run: Rendered) -> None:

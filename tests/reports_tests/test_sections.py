@@ -66,13 +66,13 @@ def test_the_sections_of_a_homework(make_run: MakeRun) -> None:
     heads = re.findall(r"^## (\d) (.*)$", text, re.M)
     assert heads == [
         ("1", "Task"),
-        ("2", "Environment"),
+        ("2", "Data"),
         ("3", "Method"),
-        ("4", "Data"),
-        ("5", "The code"),
-        ("6", "Training set-up"),
-        ("7", "Results"),
-        ("8", "Conclusions"),
+        ("4", "Training set-up"),
+        ("5", "Results"),
+        ("6", "What this run cannot show"),
+        ("7", "Conclusions"),
+        ("8", "How to repeat this run"),
     ]
     assert text.startswith("# A tiny network\n")
     assert "3 February 2024" in text
@@ -113,7 +113,7 @@ def test_the_sections_of_a_homework(make_run: MakeRun) -> None:
         ({"seeds": (3, 4)}, "Over 2 seeds"),
         ({"steps": 1}, "on 0 of 1 batch;"),
         ({"experiment": {"reported": []}}, "names no published figure"),
-        ({"sources": {}}, "## 5 The code"),
+        ({"sources": {}}, "The code\n"),
         ({"optimizers": ("SGD",)}, "so the figures are comparable"),
         ({"record": {"trainings": []}}, "No training was begun"),
     ],
@@ -228,12 +228,13 @@ def test_claims_are_answered_at_the_end(make_run: MakeRun) -> None:
 
     run = varied(make_run, NORM, losses=losses, seeds=(0, 1), experiment={"claims": [CLAIM]})
     text = text_of(run)
-    assert re.findall(r"^## (\d .*)$", text, re.M)[-2:] == ["8 The claims", "9 Conclusions"]
-    section = text.partition("## 8 The claims")[2].partition("## 9")[0]
+    heads = re.findall(r"^## (\d .*)$", text, re.M)
+    assert heads[-4:-1] == ["6 The claims", "7 What this run cannot show", "8 Conclusions"]
+    section = text.partition("## 6 The claims")[2].partition("## 7")[0]
     assert "**Supported**, on both backends." in section
     assert "| 1 | NumPy | with − without | −0.8000 | −0.8000 to −0.8000 | 2 |" in section
     assert "full experiment" not in section
-    assert "“with it is better” (an author): **supported**" in text.partition("## 9")[2]
+    assert "“with it is better” (an author): **supported**" in text.partition("## 8")[2]
     part = varied(
         make_run,
         NORM,
@@ -243,17 +244,20 @@ def test_claims_are_answered_at_the_end(make_run: MakeRun) -> None:
         experiment={"claims": [CLAIM]},
         record={"max_steps": 6},
     )
-    assert "**The claims are about the full experiment**, but this run" in text_of(part)
+    partial = text_of(part)
+    assert "**The claims are about the full experiment**, but this run" in partial
+    assert "**Not answered** by this run." in partial
+    assert "(an author): **supported**" not in partial
 
 
 def test_equality_is_tested_over_seeds(make_run: MakeRun) -> None:
     text = text_of(varied(make_run, NORM, losses=level, seeds=(0, 1)))
-    assert "### 7.3 Equality over seeds" in text
+    assert "### 5.3 Equality over seeds" in text
     assert "is **equivalent**: NumPy's less PyTorch's is" in text
     assert "Each by itself, 2 of 2 trainings are equivalent." in text
-    assert "The two backends' final test accuracy is **equivalent**" in text.partition("## 8")[2]
+    assert "The two backends' final test accuracy is **equivalent**" in text.partition("## 7")[2]
     one = text_of(varied(make_run, NORM, "one"))
-    assert "### 7.3 Equality over seeds" not in one
+    assert "### 5.3 Equality over seeds" not in one
     assert "cannot be tested: there is only one seed" in one
 
 
@@ -275,4 +279,4 @@ def test_data_without_test_rows(make_run: MakeRun) -> None:
     assert "No row is held out" in text
     assert "| backend | optimizer | seeds | train loss | training-set loss | training-set" in text
     assert "two backends' final training-set accuracy is **equivalent**" in text
-    assert "### 7.7 Reported figures" in text
+    assert "### 5.4 Reported figures" in text
