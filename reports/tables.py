@@ -83,6 +83,7 @@ def tables_of(
         "kinds": kinds(run, trainings),
         "data": data(run),
         "classes": classes(run),
+        "digests": digests(run),
         "network": network(run),
         "setup": setup(run, trainings),
         "varied": varied(run),
@@ -136,9 +137,15 @@ def data(run: Run) -> str:
         ("classes", escaped(", ".join(found.class_names))),
         ("source", escaped(found.source)),
         ("licence", escaped(found.licence)),
-        *((f"MD5 of {code(name)}", code(digest)) for name, digest in found.digests.items()),
     ]
     return pipe_table(("", ""), rows)
+
+
+def digests(run: Run) -> str:
+    """File → MD5 of its content."""
+    found = run.record.data.digests.items()
+    rows = [(code(name), code(digest)) for name, digest in found]
+    return pipe_table(("file", "MD5 of its content"), rows)
 
 
 WHAT = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -65,6 +66,8 @@ def run_command(
         )  # fmt: skip
     if chosen is not None:
         changes = [*changes, f"training.seeds={chosen}"]
+    if author:
+        changes = [*changes, f"report.author={json.dumps(author, ensure_ascii=False)}"]
     name, settings = load_experiment(experiment, changes)
     if resume and out is None:
         raise InputError("--resume needs --out DIR: the folder of the run to go on with.")
@@ -103,7 +106,7 @@ def run_command(
         raise
     passed = False
     if record.trainings:
-        paths = write_report(directory.path, author)
+        paths = write_report(directory.path)
         passed = show_summary(read_run(directory.path))
         print(f"Report: {' '.join(str(path) for path in paths[:3])}")
     if record.failures:

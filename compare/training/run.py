@@ -37,7 +37,7 @@ SAMPLES_SHOWN = 40
 MISTAKES_SHOWN = 10
 TRAINING_SAMPLES = 10_000
 """Among so many training rows the first of each class are looked for."""
-PICTURES_A_CLASS = 3
+PICTURES_A_CLASS = 2
 # What PyTorch or NumPy raise about a network that does not fit its data.
 REFUSALS = (ValueError, TypeError, RuntimeError, IndexError)
 

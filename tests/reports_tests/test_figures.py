@@ -150,8 +150,8 @@ def test_training_pictures_are_shown_class_by_class(make_run: MakeRun) -> None:
     run.pictures["train/images"] = np.zeros((2, 3, 2, 2), np.uint8)
     with style():
         (drawing,) = draw_samples(run)
-    assert "the first 3 of each class in the training set" in drawing.caption
-    assert [t.get_text() for t in drawing.canvas.axes[0].texts] == ["even", "odd"] * 3
+    assert "the first 2 of each class in the training set" in drawing.caption
+    assert [t.get_text() for t in drawing.canvas.axes[0].texts] == ["even", "odd"] * 2
 
 
 def test_no_mistake_no_pictures_no_figure(make_run: MakeRun) -> None:

@@ -279,4 +279,4 @@ def test_data_without_test_rows(make_run: MakeRun) -> None:
     assert "No row is held out" in text
     assert "| backend | optimizer | seeds | train loss | training-set loss | training-set" in text
     assert "two backends' final training-set accuracy is **equivalent**" in text
-    assert "### 5.4 Reported figures" in text
+    assert "### 5.5 Reported figures" in text

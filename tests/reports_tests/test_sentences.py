@@ -289,7 +289,7 @@ CASES: list[tuple[str, tuple, str]] = [
     ("equalities", ([True, False],), "1 of 2 trainings is equivalent, 1 is not."),
     ("equalities", ([True, None],), "equivalent, and 1 is undecided."),
     ("equalities", ([],), ""),
-    ("curves", ([1e-4, 2e-4],), "more than 2.00 × 10⁻⁴ apart"),
+    ("curves", ([1e-4, 2e-4],), "larger than 2.00 × 10⁻⁴."),
     ("curves", ([math.nan],), "cannot be subtracted"),
     ("limits_in_a_line", ([0], PART, 5, 600), "there is one seed, so nothing is known of others"),
     ("limits_in_a_line", ([0, 1], [], 1, 600), "are 2 seeds, and 1 of 600 steps was certified."),
