@@ -225,11 +225,11 @@ def classes(run: Run) -> str:
     if not found.class_counts:
         return ""
     if len(found.class_names) > MOST_CASES:
-        rows = [
+        ends = [
             (name, count(sum(counts)), f"{count(min(counts))} to {count(max(counts))}")
             for name, counts in found.class_counts.items()
         ]
-        return pipe_table(("split", "rows", "rows of a class"), rows, "lrr")
+        return pipe_table(("split", "rows", "rows of a class"), ends, "lrr")
     rows = [
         (name, *(count(number) for number in counts), count(sum(counts)))
         for name, counts in found.class_counts.items()
