@@ -266,6 +266,6 @@ def report(
     else:
         from reports.report import write_report
 
-        paths = write_report(run_dir, author)
+        paths = write_report(run_dir, author) if author else write_report(run_dir)
     for path in paths[:3]:
         print(path)

@@ -332,7 +332,7 @@ CASES: list[tuple[str, tuple, str]] = [
     ("limit_of_machine", ("A processor",), "one machine (A processor)"),
     ("limit_of_machine", ("",), "those of one machine."),
     ("limit_of_drift", (0, 9), "No replica was trained"),
-    ("limit_of_drift", (5, 9), "followed for 5 steps"),
+    ("limit_of_drift", (5, 9), "followed for the first 5 steps"),
     ("limit_of_drift", (9, 9), ""),
     ("duration", (59.0,), "took 59.0 s"),
     ("duration", (600.0,), "took 10.0 minutes"),
