@@ -25,7 +25,8 @@ from compare.records.tables import LayerRow, ParityRow
 from compare.spec.demos import ActivationHistograms, OptimizerPaths, network_label
 from reports.figures.demos import SPREADS, draw, spread_name
 from reports.figures.style import Figure, rendered, style
-from reports.tables import environment, parity_table, pipe_table, settings_of
+from reports.parity_tables import parity_table
+from reports.tables import environment, settings_of
 from reports.text import (
     code,
     command_line,
@@ -36,6 +37,7 @@ from reports.text import (
     latex,
     number,
     percent,
+    pipe_table,
     plural,
 )
 

@@ -21,6 +21,7 @@ from reports.figures import Figure
 from reports.references import Bibliography
 
 TEMPLATES = Path(__file__).parent / "templates"
+SENTENCES = ("sentences.md.j2", "limits_sentences.md.j2")
 MATH_FONT = Path(__file__).parent / "fonts" / "report-math.woff"
 
 Target = Literal["reader", "pandoc"]
@@ -88,7 +89,7 @@ def markdown(values: dict[str, Any], target: Target, template: str = "report.md.
 
 
 class Sentences:
-    """The sentences of ``sentences.md.j2``: ``say.parity(10, 0)`` is one line of Markdown.
+    """The sentences of the templates' files: ``say.parity(10, 0)`` is one line of Markdown.
 
     Templates use them by the same name.
     """
@@ -96,8 +97,11 @@ class Sentences:
     def __getattr__(self, name: str) -> Callable[..., str]:
         if name.startswith("_"):
             raise AttributeError(name)
-        macro = getattr(_environment().get_template("sentences.md.j2").module, name)
-        return lambda *arguments: text.one_line(macro(*arguments))
+        for file in SENTENCES:
+            macro = getattr(_environment().get_template(file).module, name, None)
+            if macro is not None:
+                return lambda *arguments, macro=macro: text.one_line(macro(*arguments))
+        raise AttributeError(name)
 
 
 say = Sentences()

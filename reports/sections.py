@@ -14,6 +14,7 @@ from compare.records.run import Run
 from reports.figures import Figure
 from reports.followed import followed_of
 from reports.method import calls_of, method_of
+from reports.parity_tables import followed_table
 from reports.statistics import (
     TrainingStatistics,
     compared_pairs,
@@ -23,14 +24,7 @@ from reports.statistics import (
     reported_here,
     totals,
 )
-from reports.tables import (
-    BEST,
-    MOST_EQUALITIES,
-    MOST_ROWS,
-    WORST,
-    followed_table,
-    tables_of,
-)
+from reports.tables import BEST, MOST_EQUALITIES, MOST_ROWS, WORST, tables_of
 from reports.text import code, command_line, day, escaped, listing, plural
 from reports.trainings import (
     axis_of_two,

@@ -179,3 +179,11 @@ def _without_folders(word: str) -> str:
         if kind(value).is_absolute():
             return f"{option}{equals}{kind(value).name or 'DIR'}"
     return word
+
+
+def pipe_table(columns: Sequence[str], rows: Sequence[Sequence[str]], align: str = "") -> str:
+    """A table; ``align`` has ``l`` or ``r`` for each column. Without rows there is no table."""
+    if not rows:
+        return ""
+    rules = ["--:" if edge == "r" else ":--" for edge in align.ljust(len(columns), "l")]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (columns, rules, *rows))

@@ -157,7 +157,7 @@ def _run_demo(
         name, settings, directory, max_steps=max_steps, threads=threads, command=command,
         progress=print,
     )  # fmt: skip
-    paths = write_report(directory.path, author)
+    paths = write_report(directory.path, author) if author else write_report(directory.path)
     passed = show_demo(read_run(directory.path))
     print(f"Report: {' '.join(str(path) for path in paths[:3])}")
     return 0 if passed else 1

@@ -12,7 +12,7 @@ from compare.analysis.timings import Ratio
 from compare.records.run import FollowedValue, NamedMistake
 from compare.records.tables import ParityRow
 from compare.spec.report import Claim, ReportedValue
-from reports.documents import TEMPLATES, say
+from reports.documents import SENTENCES, TEMPLATES, say
 
 ROW = ParityRow("SGD", 0, 3, "float32", "gradient/1.weight", 2e-5, 1e-7, 8e-6, False)
 FIGURE = ReportedValue(quantity="test accuracy", label="SGD", by="X", value=0.9)
@@ -361,7 +361,7 @@ def test_a_sentence_says_what_its_numbers_say(name: str, arguments: tuple, expec
 
 
 def test_every_sentence_has_cases() -> None:
-    text = (TEMPLATES / "sentences.md.j2").read_text(encoding="utf-8")
+    text = "".join((TEMPLATES / file).read_text(encoding="utf-8") for file in SENTENCES)
     named = {name for name in re.findall(r"macro (\w+)\(", text) if not name.startswith("_")}
     assert named == {name for name, _, _ in CASES} | COMPOSED
     single = {"nothing_timed", "nearest_pass"}
