@@ -174,7 +174,7 @@ def draw_drift(run: Run) -> list[Drawing]:
             panels.append((training, rows))
     if not panels:
         return []
-    canvas, axes = paper(7.2, 1, len(panels), sharey=True)
+    canvas, axes = paper(5.4, 1, len(panels), sharey=True)
     for axis, (training, rows) in zip(axes[0], panels, strict=True):
         replicas = iter(REPLICA_DASHES * 2)
         for name in dict.fromkeys(row.run for row in rows):
@@ -185,7 +185,7 @@ def draw_drift(run: Run) -> list[Drawing]:
         axis.set_yscale("log")
         axis.set_title(heading(run, training))
         axis.set_xlabel("training step")
-    axes[0, 0].set_ylabel("relative distance of the weights")
+    axes[0, 0].set_ylabel("relative distance\nof the weights")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     canvas.legend(handles, labels, loc="outside upper center", ncols=3)
     return [
