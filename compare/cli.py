@@ -80,6 +80,7 @@ def run(
     data_dir: Annotated[Path | None, typer.Option(help="Where the data is; else $NNCOMPARE_DATA, else a download.")] = None,
     out: Annotated[Path | None, typer.Option(help="A new folder for the run; runs/NAME-TIME by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    author: Annotated[str, typer.Option(metavar="NAME", help="Who wrote the report, under its title.")] = "",
 ) -> int:  # fmt: skip
     """Train both backends in lock step, check parity, and report."""
     from compare.commands.run import run_command
@@ -97,6 +98,7 @@ def run(
         data_dir=data_dir,
         out=out,
         resume=resume,
+        author=author,
     )
 
 
@@ -253,7 +255,8 @@ def bench(
 @app.command()
 def report(
     run_dir: Annotated[Path, typer.Argument(help="The folder of a run, or of a measurement.")],
-) -> None:
+    author: Annotated[str, typer.Option(metavar="NAME", help="Who wrote the report of a run.")] = "",
+) -> None:  # fmt: skip
     """Make a run's or a measurement's report again, from its records."""
     if (run_dir / "bench.json").is_file():
         from compare.bench.records import read_bench
@@ -263,6 +266,6 @@ def report(
     else:
         from reports.report import write_report
 
-        paths = write_report(run_dir)
+        paths = write_report(run_dir, author) if author else write_report(run_dir)
     for path in paths[:3]:
         print(path)

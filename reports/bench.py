@@ -23,8 +23,8 @@ from reports.figures.style import (
     style,
 )
 from reports.report import write_documents
-from reports.tables import environment, pipe_table
-from reports.text import command_line, count, day, escaped, fixed, number, plural
+from reports.tables import environment
+from reports.text import command_line, count, day, escaped, fixed, number, pipe_table, plural
 
 TITLE = "The speed of NumPy and PyTorch, side by side"
 MEBIBYTE = 2**20

@@ -25,7 +25,8 @@ from compare.records.tables import LayerRow, ParityRow
 from compare.spec.demos import ActivationHistograms, OptimizerPaths, network_label
 from reports.figures.demos import SPREADS, draw, spread_name
 from reports.figures.style import Figure, rendered, style
-from reports.tables import environment, parity_table, pipe_table, settings_of
+from reports.parity_tables import parity_table
+from reports.tables import environment, settings_of
 from reports.text import (
     code,
     command_line,
@@ -36,6 +37,7 @@ from reports.text import (
     latex,
     number,
     percent,
+    pipe_table,
     plural,
 )
 
@@ -44,7 +46,7 @@ DESCRIBED = ("SGD", "Adagrad", "Adam")
 """The optimizers that the report explains."""
 
 
-def demo_documents(run: Run) -> tuple[str, dict[str, Any], list[Figure], str]:
+def demo_documents(run: Run, author: str = "") -> tuple[str, dict[str, Any], list[Figure], str]:
     """What :func:`reports.report.write_documents` writes: title, contents, figures, template."""
     with style():
         figures = [rendered(drawing, place) for place, drawing in enumerate(draw(run), 1)]
@@ -54,7 +56,7 @@ def demo_documents(run: Run) -> tuple[str, dict[str, Any], list[Figure], str]:
     else:
         assert isinstance(settings, ActivationHistograms)
         own = _layers(run, settings)
-    common = _common(run)
+    common = _common(run) | {"author": author}
     contents = (
         common
         | own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import tempfile
@@ -20,6 +21,8 @@ from reports.figures import Figure
 from reports.references import Bibliography
 
 TEMPLATES = Path(__file__).parent / "templates"
+SENTENCES = ("sentences.md.j2", "limits_sentences.md.j2")
+MATH_FONT = Path(__file__).parent / "fonts" / "report-math.woff"
 
 Target = Literal["reader", "pandoc"]
 
@@ -28,6 +31,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     for name in (
         *("capitalised", "code", "count", "emphasised", "escaped", "fixed", "joined", "listing"),
         *("number", "one_line", "percent", "plural", "points", "probability", "quoted"),
+        "signed_points",
     )
 }
 """Names in templates → functions of :mod:`reports.text`; ``count`` takes the place of Jinja's."""
@@ -79,12 +83,13 @@ def markdown(values: dict[str, Any], target: Target, template: str = "report.md.
         "see": see,
         "cite": cited.cite,
         "references": cited.listed,
+        "target": target,
     }
     return _tidied(_environment().get_template(template).render({**values, **functions}))
 
 
 class Sentences:
-    """The sentences of ``sentences.md.j2``: ``say.parity(10, 0)`` is one line of Markdown.
+    """The sentences of the templates' files: ``say.parity(10, 0)`` is one line of Markdown.
 
     Templates use them by the same name.
     """
@@ -92,8 +97,11 @@ class Sentences:
     def __getattr__(self, name: str) -> Callable[..., str]:
         if name.startswith("_"):
             raise AttributeError(name)
-        macro = getattr(_environment().get_template("sentences.md.j2").module, name)
-        return lambda *arguments: text.one_line(macro(*arguments))
+        for file in SENTENCES:
+            macro = getattr(_environment().get_template(file).module, name, None)
+            if macro is not None:
+                return lambda *arguments, macro=macro: text.one_line(macro(*arguments))
+        raise AttributeError(name)
 
 
 say = Sentences()
@@ -147,7 +155,19 @@ def html_document(content: str, figures: Sequence[Figure], title: str) -> bytes:
     page = before + body.replace("<h2", f"{contents}\n<h2", 1)
     # Wide tables scroll by themselves, so that the page does not.
     page = page.replace("<table>", '<div class="table"><table>')
-    return page.replace("</table>", "</table></div>").encode()
+    page = page.replace("</table>", "</table></div>")
+    if "<math" in page:
+        page = page.replace("</style>", f"{_math_font()}\n</style>", 1)
+    return page.encode()
+
+
+@cache
+def _math_font() -> str:
+    """The style of formulas, with the font that has what roots and braces are made of."""
+    content = base64.b64encode(MATH_FONT.read_bytes()).decode()
+    source = f"url(data:font/woff;base64,{content})"
+    face = f'@font-face {{ font-family: "Report Math"; src: {source} format("woff"); }}'
+    return f'{face}\nmath {{ font-family: "Report Math", math; font-size: 1.05em; }}'
 
 
 def pdf_document(content: str, figures: Sequence[Figure], title: str) -> bytes:

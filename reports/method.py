@@ -8,7 +8,7 @@ from typing import Any
 from compare.records.run import Run, Tolerances
 from compare.spec.experiment import Experiment
 from compare.spec.optimizers import AdamSettings, SGDSettings
-from reports.network import chain, class_of, classes_of, networks
+from reports.network import chain, class_of, classes_of, networks, printed
 from reports.text import latex
 
 LAYERS = {
@@ -43,6 +43,23 @@ def method_of(run: Run) -> dict[str, Any]:
         "tolerances": tolerances_in_words(run.record.tolerances),
         **_optimizers([o for e in experiments for o in e.optimizers.values()]),
     }
+
+
+def calls_of(run: Run) -> dict[str, str]:
+    """Class → PyTorch's call that it is compared with, with the settings of its first use."""
+    found: dict[str, str] = {}
+    for training in run.record.trainings:
+        for name, module in training.modules.items():
+            found.setdefault(class_of(training, name), f"torch.nn.{printed(module)}")
+    for configuration in run.configurations.values():
+        experiment = configuration.experiment
+        found.setdefault(experiment.training.loss, f"torch.nn.{experiment.training.loss}")
+        for optimizer in experiment.optimizers.values():
+            settings = f"lr={optimizer.lr:g}"
+            call = f"torch.optim.{optimizer.algorithm}(model.parameters(), {settings}, …)"
+            found.setdefault(optimizer.algorithm, call)
+    calls = {name: call if "(" in call else f"{call}()" for name, call in found.items()}
+    return {name: call for name, call in calls.items() if "`" not in call}
 
 
 def tolerances_in_words(tolerances: Tolerances) -> dict[str, str]:

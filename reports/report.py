@@ -14,11 +14,15 @@ from reports.figures import Figure, draw_figures
 from reports.sections import template_values
 
 
-def write_report(run_dir: Path) -> list[Path]:
+def write_report(run_dir: Path, author: str = "") -> list[Path]:
     """Write ``report.md``, ``report.html`` and ``report.pdf`` under ``run_dir/report``.
 
     The same records give the same bytes, wherever the folder stands. Everything is made before
     the first file is written, so that an error leaves an earlier report as it was.
+
+    Args:
+        run_dir: The run directory.
+        author: Who wrote it; else what the experiment's table ``report`` says.
 
     Returns:
         The three documents, then the figures beside ``report.md``.
@@ -32,7 +36,10 @@ def write_report(run_dir: Path) -> list[Path]:
     if isinstance(run.record, DemoRecord):
         from reports.demos import demo_documents
 
-        return write_documents(run_dir / "report", *demo_documents(run))
+        return write_documents(run_dir / "report", *demo_documents(run, author))
+    if author:
+        own = run.record.experiment.report.model_copy(update={"author": author})
+        run.record.experiment = run.record.experiment.model_copy(update={"report": own})
     figures = draw_figures(run)
     title = run.record.experiment.title
     return write_documents(run_dir / "report", title, template_values(run, figures), figures)

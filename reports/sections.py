@@ -12,7 +12,9 @@ from compare.analysis.quantities import BACKENDS
 from compare.analysis.verdict import departures
 from compare.records.run import Run
 from reports.figures import Figure
-from reports.method import method_of
+from reports.followed import followed_of
+from reports.method import calls_of, method_of
+from reports.parity_tables import followed_table
 from reports.statistics import (
     TrainingStatistics,
     compared_pairs,
@@ -23,7 +25,7 @@ from reports.statistics import (
     totals,
 )
 from reports.tables import BEST, MOST_EQUALITIES, MOST_ROWS, WORST, tables_of
-from reports.text import code, command_line, day, escaped, plural
+from reports.text import code, command_line, day, escaped, listing, plural
 from reports.trainings import (
     axis_of_two,
     many,
@@ -34,6 +36,8 @@ from reports.trainings import (
     shown,
 )
 
+INSTALL = 'python -m pip install -c constraints.txt -e ".[dev]"'
+"""In a checkout: the versions that the project was tested with."""
 MOST_FAILURES = 10
 """So many trainings that failed are listed."""
 MOST_LINES = 6
@@ -50,18 +54,35 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
     parity_figures = [figure.name for figure in figures if figure.name.startswith("parity")]
     custom_figures = [figure.name for figure in figures if figure.name.startswith("custom")]
     classes = len(record.data.class_names)
+    tables = tables_of(run, trainings, single, answers)
+    followed = followed_of(trainings)
+    if followed is not None:
+        tables["followed"] = followed_table(followed)
     return {
         "title": escaped(record.experiment.title),
         "name": code(record.name),
         "date": day(record.created),
         "task": escaped(record.experiment.task or record.experiment.summary),
-        "command": listing_of(record.command),
+        "command": listing_of(record.command, record.commit),
         "sources": list(record.sources.items()),
         "data": record.data,
         "rows": _rows(run),
         "classes": classes,
         "ln_classes": f"{math.log(classes):.4f}" if classes else "",
-        "tables": tables_of(run, trainings, single, answers),
+        "tables": tables,
+        "byline": [text for text in record.experiment.report.model_dump().values() if text],
+        "excerpts": record.excerpts,
+        "calls": calls_of(run),
+        "environment": record.environment,
+        "commit": record.commit,
+        "wall_s": sum(training.record.wall_s for training in trainings),
+        "seeds": record.experiment.training.seeds,
+        "certified_steps": sum(training.certified for training in trainings),
+        "all_steps": sum(training.steps for training in trainings),
+        "drift_steps": max((t.drift.step for t in trainings if t.drift is not None), default=0),
+        "longest": max((training.steps for training in trainings), default=0),
+        "followed": followed,
+        "numbered": numbered_sections(claims=bool(answers)),
         "figures": {figure.name: figure for figure in figures},
         "parity_figures": parity_figures,
         "custom_figures": custom_figures,
@@ -69,7 +90,6 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
             custom=bool(custom_figures),
             equality=any(equality.test is not None for equality in [whole, *single]),
             mistakes=bool(record.data.test_rows),
-            parity_map=bool(parity_figures),
         ),
         "backends": BACKENDS,
         **method_of(run),
@@ -87,36 +107,38 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
     }
 
 
-def results_sections(
-    *, custom: bool, equality: bool, mistakes: bool, parity_map: bool
-) -> dict[str, str]:
+def numbered_sections(*, claims: bool) -> dict[str, int]:
+    """Key → number, of what comes after the results; the claims, where there are any, are 6."""
+    keys = ["claims"] if claims else []
+    return {key: 6 + k for k, key in enumerate([*keys, "limits", "conclusions", "repeat"])}
+
+
+def results_sections(*, custom: bool, equality: bool, mistakes: bool) -> dict[str, str]:
     """Key → number, of the sections of the results.
 
     Args:
         custom: Whether the experiment's file describes figures.
         equality: Whether the equality of the backends can be tested.
         mistakes: Whether there are test rows.
-        parity_map: Whether a map of comparisons is drawn.
     """
     present = {
         "custom": custom,
-        "loss": True,
-        "gaps": True,
-        "equality": equality,
         "parity": True,
-        "drift": True,
+        "loss": True,
+        "equality": equality,
         "mistakes": mistakes,
         "speed": True,
         "reported": True,
-        "map": parity_map,
     }
     keys = [key for key, is_there in present.items() if is_there]
-    return {key: f"7.{place}" for place, key in enumerate(keys, 1)}
+    return {key: f"5.{place}" for place, key in enumerate(keys, 1)}
 
 
-def listing_of(command: str) -> str:
-    """The command of a run as a listing."""
-    return f"```\n{command_line(command) or '(not recorded)'}\n```"
+def listing_of(command: str, commit: str | None) -> str:
+    """How the program is installed at a commit, and the command of a run, as a listing."""
+    checkout = [f"git checkout {commit.removesuffix('-dirty')}"] if commit else []
+    lines = [*checkout, INSTALL, command_line(command) or "(not recorded)"]
+    return listing("\n".join(lines))
 
 
 def _extent(run: Run) -> dict[str, Any]:

@@ -364,12 +364,20 @@ class Pair(NamedTuple):
         accuracies: Of the same.
         only: How many rows one of them alone gets right.
         p: Of McNemar's exact test on these.
+        seeds: How many seeds both have been trained from.
+        mean: Of the first's accuracy less the second's, over seeds.
+        low: The lower end of its 95% interval; NaN with one seed.
+        high: The upper end.
     """
 
     labels: tuple[str, str]
     accuracies: tuple[float, float]
     only: tuple[int, int]
     p: float
+    seeds: int
+    mean: float
+    low: float
+    high: float
 
 
 def compared_pairs(run: Run, trainings: Sequence[TrainingStatistics]) -> list[Pair]:
@@ -386,8 +394,31 @@ def compared_pairs(run: Run, trainings: Sequence[TrainingStatistics]) -> list[Pa
         right_a, right_b = (t.predicted["numpy"] == targets for t in (a, b))
         only = int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())
         accuracies = float(right_a.mean()), float(right_b.mean())
-        found.append(Pair((a.label, b.label), accuracies, only, mcnemar_test(*only)))
+        shares = _shares_by_seed(targets, trainings, (a.record.label, b.record.label))
+        over = mean_interval([one - other for one, other in shares])
+        labels = (a.label, b.label) if over.values == 1 else (a.record.label, b.record.label)
+        found.append(Pair(labels, accuracies, only, mcnemar_test(*only), over.values, *_ends(over)))
     return found
+
+
+def _shares_by_seed(
+    targets: np.ndarray, trainings: Sequence[TrainingStatistics], labels: tuple[str, str]
+) -> list[tuple[float, float]]:
+    """For each seed of both labels, NumPy's accuracy with either."""
+    by_key = {
+        (t.record.label, t.record.seed): float((t.predicted["numpy"] == targets).mean())
+        for t in trainings
+        if "numpy" in t.predicted
+    }
+    seeds = dict.fromkeys(seed for label, seed in by_key if label == labels[0])
+    first, second = labels
+    return [
+        (by_key[first, seed], by_key[second, seed]) for seed in seeds if (second, seed) in by_key
+    ]
+
+
+def _ends(interval: Interval) -> tuple[float, float, float]:
+    return interval.mean, interval.low, interval.high
 
 
 class OverSeeds(NamedTuple):

@@ -11,10 +11,10 @@ from compare.analysis.intervals import Equality, Interval
 from compare.analysis.quantities import BACKENDS
 from compare.analysis.timings import Ratio
 from compare.records.run import Run, RunRecord
-from compare.records.tables import ParityRow
 from compare.spec.experiment import Configuration, ModelSettings
 from compare.spec.vary import AxisSettings
-from reports.network import COMPARISONS, modules_of, site_of
+from reports.network import modules_of
+from reports.parity_tables import kinds, nearest_table, parity
 from reports.statistics import TrainingStatistics, reported_here, spread
 from reports.text import (
     capitalised,
@@ -25,12 +25,11 @@ from reports.text import (
     joined,
     milliseconds,
     number,
-    percent,
+    pipe_table,
     plural,
     probability,
 )
 from reports.trainings import (
-    MOST_SHOWN,
     columns_of,
     measure,
     ranked,
@@ -42,8 +41,6 @@ from reports.trainings import (
 if TYPE_CHECKING:
     from compare.bench.records import BenchRecord
 
-MOST_ALONE = MOST_SHOWN
-"""So many trainings have rows of their own in the table of comparisons."""
 MOST_DOUBLE = 12
 """With more configurations than this NumPy and PyTorch share a row of the results."""
 MOST_ROWS = 36
@@ -62,14 +59,6 @@ Group = list[TrainingStatistics]
 """The trainings of one configuration, one a seed."""
 
 
-def pipe_table(columns: Sequence[str], rows: Sequence[Sequence[str]], align: str = "") -> str:
-    """A table; ``align`` has ``l`` or ``r`` for each column. Without rows there is no table."""
-    if not rows:
-        return ""
-    rules = ["--:" if edge == "r" else ":--" for edge in align.ljust(len(columns), "l")]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (columns, rules, *rows))
-
-
 def tables_of(
     run: Run,
     trainings: Sequence[TrainingStatistics],
@@ -79,13 +68,17 @@ def tables_of(
     """Name → Markdown table; one that would have no rows is left out."""
     found = {
         "environment": environment(run.record),
+        "kinds": kinds(run, trainings),
         "data": data(run),
+        "classes": classes(run),
+        "digests": digests(run),
         "network": network(run),
         "setup": setup(run, trainings),
         "varied": varied(run),
         "optimizers": optimizers(run),
         "results": results(run, trainings),
         "equality": equality(equalities),
+        "nearest": nearest_table(trainings),
         "parity": parity(run, trainings),
         "timing": timing(trainings),
         "reported": reported(run),
@@ -112,6 +105,8 @@ def environment(record: RunRecord | BenchRecord) -> str:
         ("PyTorch", library(found.torch, found.torch_blas, found.torch_threads)),
         ("nncompare", own),
     ]
+    if found.load is not None:
+        rows.append(("load as the run began", f"{found.load:.1f}"))
     return pipe_table(("", ""), rows)
 
 
@@ -127,27 +122,53 @@ def data(run: Run) -> str:
     rows = [
         ("data set", f"{escaped(found.title)} ({code(found.name)})"),
         ("input", shape),
-        ("training rows", count(found.train_rows)),
-        ("validation rows", count(found.validation_rows) if found.validation_rows else "none"),
-        ("test rows", count(found.test_rows) if found.test_rows else "none"),
         ("classes", escaped(", ".join(found.class_names))),
         ("source", escaped(found.source)),
         ("licence", escaped(found.licence)),
-        *((f"MD5 of {code(name)}", code(digest)) for name, digest in found.digests.items()),
     ]
     return pipe_table(("", ""), rows)
+
+
+def digests(run: Run) -> str:
+    """File → MD5 of its content."""
+    found = run.record.data.digests.items()
+    rows = [(code(name), code(digest)) for name, digest in found]
+    return pipe_table(("file", "MD5 of its content"), rows)
+
+
+def classes(run: Run) -> str:
+    """How many rows each class has, in each split; of many classes, the ends."""
+    found = run.record.data
+    if not found.class_counts:
+        return ""
+    if len(found.class_names) > MOST_CASES:
+        ends = [
+            (name, count(sum(counts)), f"{count(min(counts))} to {count(max(counts))}")
+            for name, counts in found.class_counts.items()
+        ]
+        return pipe_table(("split", "rows", "rows of a class"), ends, "lrr")
+    rows = [
+        (name, *(count(number) for number in counts), count(sum(counts)))
+        for name, counts in found.class_counts.items()
+    ]
+    names = [escaped(name) for name in found.class_names]
+    return pipe_table(("split", *names, "all"), rows, "l" + "r" * (len(names) + 1))
 
 
 def network(run: Run) -> str:
     """The modules with their parameters."""
     if not run.record.trainings:
         return ""
-    rows = []
+    rows: list[list[str]] = []
     for module in modules_of(run, run.record.trainings[0]):
         shapes = [f"{code(name)} {_shape(shape)}" for name, shape in module.shapes.items()]
         values = sum(math.prod(shape) for shape in module.shapes.values())
+        if not shapes and rows:  # it stands in the row of the module before it
+            rows[-1][0] += f", {code(module.name)}"
+            rows[-1][1] += f", {code(module.printed)}"
+            continue
         listed, total = joined(shapes) or "–", count(values) if shapes else "–"
-        rows.append((code(module.name), code(module.printed), listed, total))
+        rows.append([code(module.name), code(module.printed), listed, total])
     return pipe_table(("module", "class", "parameters", "values"), rows, "lllr")
 
 
@@ -397,74 +418,6 @@ def _figure(group: Group, backend: str, quantity: str) -> str:
         return "–"
     mean, deviation = spread(values)
     return fixed(mean) + (f" ± {fixed(deviation)}" if deviation is not None else "")
-
-
-def parity(run: Run, trainings: Sequence[TrainingStatistics]) -> str:
-    """Comparisons by kind, each with the passing one nearest to its bound.
-
-    A few trainings have rows of their own, many share them.
-    """
-    compared = {training.label: run.parity_of(training.record) for training in trainings}
-    return parity_table(compared, what="training", alone=len(trainings) <= MOST_ALONE)
-
-
-def parity_table(
-    compared: Mapping[str, Sequence[ParityRow]], what: str, *, alone: bool = True
-) -> str:
-    """The table of comparisons by their label.
-
-    Args:
-        compared: Label → its comparisons.
-        what: What a label stands for.
-        alone: Whether each label has rows of its own, or all share them.
-    """
-    groups: dict[tuple[str, str], _Counts] = {}
-    for label, found in compared.items():
-        for row in found:
-            kind = "start" if row.site.startswith("initial/") else site_of(row).kind
-            key = (label if alone else "", kind)
-            groups.setdefault(key, _Counts()).add(row, label)
-    rows = []
-    for (label, kind), counts in groups.items():
-        name = COMPARISONS[kind]
-        failed = f"**{count(counts.failed)}**" if counts.failed else "0"
-        near = _nearest(counts.nearest)
-        if alone:
-            rows.append((escaped(label), name, count(counts.rows), failed, *near))
-        else:
-            of = escaped(counts.label) if near[0] not in ("–", "0") else "–"
-            rows.append((name, count(counts.rows), failed, *near, of))
-    columns = ("comparison", "made", "failed", "nearest", "at step", "at site")
-    if alone:
-        return pipe_table((what, *columns), rows, "llrrrrl")
-    return pipe_table((*columns, f"of {what}"), rows, "lrrrrll")
-
-
-class _Counts:
-    """Comparisons of one kind, and the passing one that is nearest to its bound."""
-
-    def __init__(self) -> None:
-        self.rows = self.failed = 0
-        self.nearest: ParityRow | None = None
-        self.label = ""
-
-    def add(self, row: ParityRow, label: str) -> None:
-        self.rows += 1
-        self.failed += not row.passed
-        if row.passed and (self.nearest is None or _share(row) > _share(self.nearest)):
-            self.nearest, self.label = row, label
-
-
-def _share(row: ParityRow) -> float:
-    return row.numpy_error / row.tolerance if row.tolerance > 0 else 0.0
-
-
-def _nearest(row: ParityRow | None) -> tuple[str, str, str]:
-    if row is None or row.tolerance == 0:
-        return "–", "–", "–"
-    share = _share(row)
-    text = percent(share, 1) if share >= 5e-4 else "< 0.1%" if share else "0"
-    return text, count(row.step), code(row.site.removeprefix("whole/"))
 
 
 def timing(trainings: Sequence[TrainingStatistics]) -> str:

@@ -64,6 +64,12 @@ def points(difference: float) -> str:
     return f"{abs(100 * difference):.2f} points"
 
 
+def signed_points(difference: float) -> str:
+    """``-0.002`` → ``−0.20 points``."""
+    sign = "−" if difference < 0 else "+"
+    return f"{sign}{points(difference)}"
+
+
 def fixed(value: float | None, digits: int = 4) -> str:
     """A number for a column of a table, a dash where there is none."""
     if value is None:
@@ -173,3 +179,11 @@ def _without_folders(word: str) -> str:
         if kind(value).is_absolute():
             return f"{option}{equals}{kind(value).name or 'DIR'}"
     return word
+
+
+def pipe_table(columns: Sequence[str], rows: Sequence[Sequence[str]], align: str = "") -> str:
+    """A table; ``align`` has ``l`` or ``r`` for each column. Without rows there is no table."""
+    if not rows:
+        return ""
+    rules = ["--:" if edge == "r" else ":--" for edge in align.ljust(len(columns), "l")]
+    return "\n".join(f"| {' | '.join(line)} |" for line in (columns, rules, *rows))

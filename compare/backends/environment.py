@@ -74,6 +74,7 @@ def describe_environment() -> Environment:
         torch_blas=_torch_blas(torch.__config__.show()),
         torch_threads=torch.get_num_threads(),
         nncompare=own_version(),
+        load=round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
     )
 
 
@@ -87,7 +88,7 @@ def own_version() -> str:
 
 def own_commit() -> str | None:
     """The commit of the checkout that this package runs from, if it is one."""
-    folder = Path(__file__).resolve().parent.parent
+    folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return None
     # Without its lock, which a killed run would leave behind.

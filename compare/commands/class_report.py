@@ -15,8 +15,7 @@ from compare.commands.check_report import escaped, new_folder
 from compare.records.atomic import write_atomically
 from reports.documents import html_document
 from reports.figures.scores import draw_scores
-from reports.tables import pipe_table
-from reports.text import plural
+from reports.text import pipe_table, plural
 
 TITLE = "A class compared with PyTorch"
 # The name of the page, which no page of a student may have.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -32,6 +33,7 @@ def run_command(
     jobs: int | None = None,
     dask: str | None = None,
     command: str | None = None,
+    author: str = "",
 ) -> int:
     """Run an experiment, show its progress and its table, and write its report.
 
@@ -60,10 +62,12 @@ def run_command(
             )
         return _run_demo(
             experiment, max_steps=max_steps, threads=threads, changes=changes, seeds=chosen,
-            data_dir=data_dir, out=out, resume=resume, command=command,
+            data_dir=data_dir, out=out, resume=resume, command=command, author=author,
         )  # fmt: skip
     if chosen is not None:
         changes = [*changes, f"training.seeds={chosen}"]
+    if author:
+        changes = [*changes, f"report.author={json.dumps(author, ensure_ascii=False)}"]
     name, settings = load_experiment(experiment, changes)
     if resume and out is None:
         raise InputError("--resume needs --out DIR: the folder of the run to go on with.")
@@ -121,6 +125,7 @@ def _run_demo(
     out: Path | None,
     resume: bool,
     command: str,
+    author: str = "",
 ) -> int:
     """The same for a demonstration, which has no data to make small and takes seconds.
 
@@ -152,7 +157,7 @@ def _run_demo(
         name, settings, directory, max_steps=max_steps, threads=threads, command=command,
         progress=print,
     )  # fmt: skip
-    paths = write_report(directory.path)
+    paths = write_report(directory.path, author) if author else write_report(directory.path)
     passed = show_demo(read_run(directory.path))
     print(f"Report: {' '.join(str(path) for path in paths[:3])}")
     return 0 if passed else 1

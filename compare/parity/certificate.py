@@ -25,6 +25,7 @@ from compare.backends.protocol import Arrays
 from compare.parity import tolerances
 from compare.parity.comparison import (
     Comparison,
+    Follower,
     References,
     SiteValues,
     compare_sites,
@@ -46,7 +47,7 @@ from compare.records.run import KinkCount
 
 
 def certify(
-    step: RecordedStep, references: References, seed: int
+    step: RecordedStep, references: References, seed: int, follower: Follower | None = None
 ) -> tuple[list[Comparison], KinkCount]:
     """Compare every site of a recorded step of the NumPy backend.
 
@@ -54,13 +55,16 @@ def certify(
         step: The step, as :meth:`Backend.record_step` gives it.
         references: The other backends.
         seed: For the random output gradients.
+        follower: Keeps one number of each stage alone.
 
     Returns:
         The comparisons in the order of execution, and the places near a kink.
     """
     random = np.random.default_rng(seed)
-    stages = in_execution_order(certify_call(call, step, references, random) for call in step.calls)
-    update = list(certify_update(step, references))
+    stages = in_execution_order(
+        certify_call(call, step, references, random, follower) for call in step.calls
+    )
+    update = list(certify_update(step, references, follower))
     whole, kinks = certify_whole(step, references, seed)
     return [*stages, *update, *whole], kinks
 
@@ -69,14 +73,18 @@ def certify(
 
 
 def certify_call(
-    call: Call, step: RecordedStep, references: References, random: np.random.Generator
+    call: Call,
+    step: RecordedStep,
+    references: References,
+    random: np.random.Generator,
+    follower: Follower | None = None,
 ) -> Iterable[Comparison]:
     """Compare one module, or the loss, alone: as it was in the step, and again in float64."""
     if call.grad_output is None or call.grad_input is None:
         # The backward pass went past the module without calling it.
         return [Comparison(step.dtype, f"backward/{call.name}/grad_input", np.inf, 0.0, 0.0)]
     terms = longest_sum(call, step.before.of_module(call.name))
-    return compare_sites(terms, _site_values(call, step, references, random))
+    return compare_sites(terms, _site_values(call, step, references, random), follower)
 
 
 def _site_values(
@@ -98,7 +106,9 @@ def _site_values(
     yield SiteValues("float64", again(numpy64, drawn), referee, referee, sizes(drawn))
 
 
-def certify_update(step: RecordedStep, references: References) -> Iterator[Comparison]:
+def certify_update(
+    step: RecordedStep, references: References, follower: Follower | None = None
+) -> Iterator[Comparison]:
     """Compare the optimizer's step alone: from the same state with the same gradients."""
     numpy64, torch32, torch64 = references
     maximize = torch64.optimizer.param_groups[0].get("maximize", False)
@@ -122,7 +132,7 @@ def certify_update(step: RecordedStep, references: References) -> Iterator[Compa
         # A step that was itself made in float64 stands in the place of the one made again.
         step.dtype: SiteValues(step.dtype, sites(step.after), again(torch32), referee, sizes),
     }
-    yield from compare_sites(1, site_values.values())
+    yield from compare_sites(1, site_values.values(), follower)
 
 
 # ---- The step end to end

@@ -15,7 +15,7 @@ from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.protocol import Arrays
 from compare.parity import tolerances
 from compare.parity.stages import is_backward
-from compare.records.run import Initial
+from compare.records.run import FollowedValue, Initial
 from compare.records.tables import ParityRow
 from compare.spec.model import ModelSpec
 
@@ -82,7 +82,64 @@ class SiteValues(NamedTuple):
     sizes: Arrays
 
 
-def compare_sites(terms: int, values: Iterable[SiteValues]) -> Iterator[Comparison]:
+class Follower:
+    """Keeps one number of a training with all that its verdict rests on.
+
+    It is that of the first comparison that fails, or else of the passing float32 comparison that
+    came nearest to its bound.
+
+    Attributes:
+        step: The step that is being compared.
+        found: The number.
+    """
+
+    def __init__(self) -> None:
+        self.step = 0
+        self.found: FollowedValue | None = None
+        self._share = -1.0
+
+    def offer(
+        self,
+        compared: Comparison,
+        numpy: np.ndarray,
+        torch: np.ndarray,
+        referee: np.ndarray,
+        size: np.ndarray,
+    ) -> None:
+        """Keep the number with the largest error of this comparison, if it is a better one."""
+        share = np.inf
+        if compared.passed:
+            nothing = compared.dtype != "float32" or compared.tolerance <= 0
+            share = -1.0 if nothing else compared.numpy_error / compared.tolerance
+        if not share > self._share or not numpy.shape == torch.shape == referee.shape:
+            return
+        apart = np.abs(numpy - referee)
+        least = tolerances.SMALLEST_NORMAL[compared.dtype]
+        sizes = np.broadcast_to(np.maximum(size, least), referee.shape)
+        with np.errstate(invalid="ignore"):
+            errors = apart / sizes
+        if not errors.size or not np.isfinite(errors).all():
+            return
+        index = np.unravel_index(int(errors.argmax()), errors.shape)
+        self._share = share
+        self.found = FollowedValue(
+            step=self.step,
+            site=compared.site,
+            dtype=compared.dtype,
+            index=[int(place) for place in index],
+            numpy=float(numpy[index]),
+            torch=float(torch[index]),
+            referee=float(referee[index]),
+            size=float(sizes[index]),
+            numpy_error=compared.numpy_error,
+            torch_error=compared.torch_error,
+            tolerance=compared.tolerance,
+        )
+
+
+def compare_sites(
+    terms: int, values: Iterable[SiteValues], follower: Follower | None = None
+) -> Iterator[Comparison]:
     """Compare every value of a stage, in every precision.
 
     A value that is missing is infinitely far away. Of two comparisons of a site in the same
@@ -91,6 +148,7 @@ def compare_sites(terms: int, values: Iterable[SiteValues]) -> Iterator[Comparis
     Args:
         terms: The terms of the stage's longest sum.
         values: One or more for each precision, about the same sites.
+        follower: Is offered every comparison with its values.
 
     Yields:
         The comparisons in the order of the sites; of each site, float32 first.
@@ -107,6 +165,9 @@ def compare_sites(terms: int, values: Iterable[SiteValues]) -> Iterator[Comparis
                 value,
                 sizes[site],
             )
+            if follower is not None:
+                mine, other = numpy.get(site, MISSING), torch.get(site, MISSING)
+                follower.offer(compared, mine, other, value, sizes[site])
             of_site = found.setdefault(site, {})
             if dtype not in of_site or compared.numpy_error > of_site[dtype].numpy_error:
                 of_site[dtype] = compared

@@ -13,6 +13,7 @@ from compare.records.atomic import remove_leftovers, write_atomically
 from compare.records.run import (
     RunRecord,
     TrainingRecord,
+    confidence_key,
     predicted_key,
     read_arrays,
     read_run_record,
@@ -114,6 +115,9 @@ class RunDirectory:
                 if training.finished and key in predictions:
                     log = self.logs[training.label, training.seed]
                     log.predictions[backend] = predictions[key]
+                    key = confidence_key(backend, training)
+                    if key in predictions:
+                        log.confidences[backend] = predictions[key]
 
     def begin(self, label: str, seed: int) -> TrainingLog:
         """A new log for a training."""
@@ -154,6 +158,11 @@ class RunDirectory:
             predicted_key(backend, training): predicted
             for training in record.trainings
             for backend, predicted in self._of(training).predictions.items()
+        }
+        predictions |= {
+            confidence_key(backend, training): confidences
+            for training in record.trainings
+            for backend, confidences in self._of(training).confidences.items()
         }
         if predictions and self.targets is not None:
             predictions["targets"] = self.targets

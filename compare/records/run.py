@@ -11,8 +11,8 @@ A run directory holds
 - of a demonstration, beside ``parity.csv``, only ``paths.csv``, or ``layers.csv`` and
   ``histogram.csv``;
 - ``weights/*.safetensors``: the final weights of both backends;
-- ``predictions.safetensors`` and ``pictures.safetensors``: predicted classes, and the inputs
-  that the report shows;
+- ``predictions.safetensors`` and ``pictures.safetensors``: predicted classes with the
+  probabilities that they were given, and the inputs that the report shows;
 - ``report/``: the report, made from all of the above and from nothing else.
 
 Neither NumPy layers nor PyTorch are imported here: a report needs only this.
@@ -56,7 +56,12 @@ class Record(BaseModel):
 
 
 class DataRecord(Record):
-    """What the data was: not where the machine kept it, but what it is."""
+    """What the data was: not where the machine kept it, but what it is.
+
+    Attributes:
+        class_counts: Split → how many rows of each class; empty in older records.
+        input_range: The least and the largest training input; None in older records.
+    """
 
     name: str
     title: str
@@ -68,10 +73,17 @@ class DataRecord(Record):
     train_rows: int
     validation_rows: int
     test_rows: int
+    class_counts: dict[str, list[int]] = Field(default_factory=dict)
+    input_range: tuple[float, float] | None = None
 
 
 class Environment(Record):
-    """Where the run took place."""
+    """Where the run took place.
+
+    Attributes:
+        load: How many processes wanted to compute as the run began, on average over the minute
+            before; None where it is not known.
+    """
 
     processor: str
     cores: int
@@ -85,6 +97,7 @@ class Environment(Record):
     torch_blas: str
     torch_threads: int
     nncompare: str
+    load: float | None = None
 
 
 class Initial(Record):
@@ -135,6 +148,36 @@ class Tolerances(Record):
     unit_roundoff: dict[str, float]
 
 
+class FollowedValue(Record):
+    """One number with all that its verdict rests on, so that a reader can check it by hand.
+
+    Attributes:
+        step: The step.
+        site: Where in the step.
+        dtype: The precision that it was computed in.
+        index: Its place in the array.
+        numpy: NumPy's value.
+        torch: PyTorch's in the same precision.
+        referee: PyTorch's in float64.
+        size: What was summed to make it, in absolute values.
+        numpy_error: NumPy's error in units of the size: the largest of the array, which is here.
+        torch_error: PyTorch's largest error in the array, perhaps at another place.
+        tolerance: The bound.
+    """
+
+    step: int
+    site: str
+    dtype: str
+    index: list[int]
+    numpy: float
+    torch: float
+    referee: float
+    size: float
+    numpy_error: float
+    torch_error: float
+    tolerance: float
+
+
 class TrainingRecord(Record):
     """The summary of one training with both backends.
 
@@ -150,6 +193,8 @@ class TrainingRecord(Record):
         kinks: Where the two precisions fall on different sides of a kink, at certified steps.
         modules: Name → the module as it prints itself, for the modules that hold no others.
         mistake: The named mistake behind the first divergence, where there is one.
+        followed: The number of the first comparison that fails, or else of the passing float32
+            comparison nearest to its bound; None in older records.
         wall_s: Seconds that the training took, with all comparisons.
     """
 
@@ -164,6 +209,7 @@ class TrainingRecord(Record):
     kinks: list[KinkCount]
     modules: dict[str, str] = Field(default_factory=dict)
     mistake: NamedMistake | None = None
+    followed: FollowedValue | None = None
     wall_s: float
 
 
@@ -184,7 +230,11 @@ class FailureRecord(Record):
 
 
 class RunRecord(Record):
-    """The content of run.json."""
+    """The content of run.json.
+
+    ``sources`` has whole files, ``excerpts`` class → the few lines that compute it; older records
+    have none of these.
+    """
 
     schema_version: int = Field(alias="schema")
     status: Literal["complete", "incomplete"]
@@ -198,6 +248,7 @@ class RunRecord(Record):
     data: DataRecord
     environment: Environment
     sources: dict[str, str]
+    excerpts: dict[str, str] = Field(default_factory=dict)
     tolerances: Tolerances
     trainings: list[TrainingRecord]
     failures: list[FailureRecord] = Field(default_factory=list)
@@ -236,6 +287,14 @@ class DemoRecord(RunRecord):
 def predicted_key(backend: str, training: TrainingRecord) -> str:
     """The name of a backend's test predictions in ``predictions.safetensors``."""
     return f"{backend}/{training.label}/{training.seed}"
+
+
+def confidence_key(backend: str, training: TrainingRecord) -> str:
+    """The name of a backend's confidences in ``predictions.safetensors``.
+
+    They are the probabilities that it gives to the classes it predicts, where its outputs say so.
+    """
+    return f"confidence/{predicted_key(backend, training)}"
 
 
 @dataclass

@@ -228,6 +228,7 @@ class TrainingLog:
     Attributes:
         rows: Table → rows, in the order in which they were found, until :meth:`drop_rows`.
         predictions: Backend → predicted classes of the test rows.
+        confidences: Backend → its confidence in each of these classes, where outputs give one.
         weights: Backend → final ``state_dict``.
     """
 
@@ -235,6 +236,7 @@ class TrainingLog:
         self.key: Key = (label, seed)
         self.rows: dict[str, list[Any]] = {name: [] for name in TABLES}
         self.predictions: dict[str, np.ndarray] = {}
+        self.confidences: dict[str, np.ndarray] = {}
         self.weights: dict[str, dict[str, np.ndarray]] = {}
         self._texts = dict.fromkeys(TABLES, "")
         self._written = dict.fromkeys(TABLES, 0)

@@ -12,7 +12,14 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from compare.spec.optimizers import OptimizerSettings, ScheduleSettings
-from compare.spec.report import Claim, EquivalenceSettings, FigureSettings, ReportedValue, Selection
+from compare.spec.report import (
+    Claim,
+    EquivalenceSettings,
+    FigureSettings,
+    ReportedValue,
+    ReportSettings,
+    Selection,
+)
 from compare.spec.settings import Fraction, Positive, Settings
 from compare.spec.vary import AxisSettings, Changes, changed, check_label, combinations, setting
 from experiments.initialisation import Scheme
@@ -191,6 +198,7 @@ class Experiment(Settings):
         reported: Published figures.
         parity: Which steps are certified.
         equivalence: When both backends count as equally good.
+        report: Whose the report is.
         small: The settings that ``--sample`` changes beside the data.
     """
 
@@ -207,6 +215,7 @@ class Experiment(Settings):
     reported: list[ReportedValue] = Field(default_factory=list)
     parity: ParitySettings = ParitySettings()
     equivalence: EquivalenceSettings = EquivalenceSettings()
+    report: ReportSettings = ReportSettings()
     small: Changes = Field(default_factory=dict)
 
     @field_validator("optimizers", mode="before")

@@ -32,11 +32,14 @@ class TargetType(NamedTuple):
         one_output: Whether the network has one output, or one for each class.
         most_classes: How many classes there may be; None where any number will do.
         predicted_classes: Outputs (N, C) or (N, 1) to classes (N,), int64.
+        confidences: The same outputs to the probabilities (N,) of those classes; None where the
+            outputs give no probability.
     """
 
     one_output: bool
     most_classes: int | None
     predicted_classes: Callable[[np.ndarray], np.ndarray]
+    confidences: Callable[[np.ndarray], np.ndarray] | None = None
 
     def targets(self, classes: np.ndarray) -> np.ndarray:
         """Classes (N,) as the loss takes them: (N,) int64, or (N, 1) float32 for one output."""
@@ -57,14 +60,29 @@ def _nearest(outputs: np.ndarray) -> np.ndarray:
     return np.where(known, rounded, NO_CLASS).astype(np.int64)
 
 
-_CLASSES = TargetType(False, None, _largest)
+def _softmax_of_largest(outputs: np.ndarray) -> np.ndarray:
+    """Also right for logarithms of probabilities, which sum to 1 already."""
+    logits = outputs.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        return 1.0 / np.exp(logits - logits.max(axis=1, keepdims=True)).sum(axis=1)
+
+
+def _nearer_to_certain(outputs: np.ndarray) -> np.ndarray:
+    return np.maximum(outputs[:, 0], 1 - outputs[:, 0])
+
+
+def _sigmoid_of_size(outputs: np.ndarray) -> np.ndarray:
+    return 1.0 / (1.0 + np.exp(-np.abs(outputs[:, 0].astype(np.float64))))
+
+
+_CLASSES = TargetType(False, None, _largest, _softmax_of_largest)
 _NUMBER = TargetType(True, None, _nearest)
 
 TARGET_TYPES = {
     "CrossEntropyLoss": _CLASSES,
     "NLLLoss": _CLASSES,
-    "BCELoss": TargetType(True, 2, _above(0.5)),
-    "BCEWithLogitsLoss": TargetType(True, 2, _above(0.0)),
+    "BCELoss": TargetType(True, 2, _above(0.5), _nearer_to_certain),
+    "BCEWithLogitsLoss": TargetType(True, 2, _above(0.0), _sigmoid_of_size),
     "MSELoss": _NUMBER,
     "L1Loss": _NUMBER,
     "SmoothL1Loss": _NUMBER,

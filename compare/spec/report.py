@@ -134,6 +134,20 @@ class FigureSettings(Settings):
         return [axis for axis in (self.panels, self.lines, self.across) if axis is not None]
 
 
+class ReportSettings(Settings):
+    """Whose the report is: what stands under its title.
+
+    Attributes:
+        author: Who wrote it.
+        student: A student's number or name, as the course asks for it.
+        course: The course that it is for.
+    """
+
+    author: str = ""
+    student: str = ""
+    course: str = ""
+
+
 class EquivalenceSettings(Settings):
     """When both backends count as equally good, over seeds.
 

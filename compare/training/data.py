@@ -79,8 +79,13 @@ def load_splits(
         train_rows=len(train.targets),
         validation_rows=held_out,
         test_rows=len(test.targets) if test else 0,
+        class_counts={
+            name: np.bincount(rows.targets, minlength=len(found.class_names)).tolist()
+            for name, rows in Splits(train, validation, test).named().items()
+        },
+        input_range=(float(train.inputs.min()), float(train.inputs.max())),
     )
-    return Splits(train, validation, test), record, _pictures(test)
+    return Splits(train, validation, test), record, pictures_of(test)
 
 
 def laid_out(splits: Splits, layout: str) -> Splits:
@@ -92,8 +97,8 @@ def laid_out(splits: Splits, layout: str) -> Splits:
     return splits if layout != "flat" else splits.map(shaped)
 
 
-def _pictures(test: Rows | None) -> np.ndarray:
-    """Grey values of the test rows, where they are images of one channel, from 0 to 1."""
+def pictures_of(test: Rows | None) -> np.ndarray:
+    """Grey values of rows, where they are images of one channel, from 0 to 1."""
     is_grey = test is not None and test.inputs.ndim == 4 and test.inputs.shape[1] == 1
     if test is None or not is_grey or test.inputs.min() < 0 or test.inputs.max() > 1:
         return np.empty((0, 0, 0), np.uint8)

@@ -20,7 +20,7 @@ from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.protocol import Arrays
 from compare.backends.torch_backend import TorchBackend
 from compare.parity.certificate import certify
-from compare.parity.comparison import Comparison, References, compare_initial
+from compare.parity.comparison import Comparison, Follower, References, compare_initial
 from compare.records.run import FailureRecord, NamedMistake, TrainingRecord
 from compare.records.tables import GradientRow, HistoryRow, ParityRow, TimingRow, TrainingLog
 from compare.spec.experiment import Configuration, Experiment
@@ -151,6 +151,7 @@ class LockStep:
         initial, rows = compare_initial(self.numpy, self.torch, label, seed)
         self._evaluated_rows = experiment.training.evaluate_rows
         self._diverged = False
+        self._follower = Follower()
         self._turns = 0
         self._every = parity.every or max(1, self.steps // 10)
         self.record = TrainingRecord(
@@ -269,7 +270,11 @@ class LockStep:
                 set_hyperparameters(self.references, self._scheduled)
             recorded = backend.record_step(batch)
             loss, logits = float(recorded.calls[-1].output), recorded.calls[-1].input
-            comparisons, kinks = certify(recorded, self.references, seed=step)
+            self._follower.step = step
+            comparisons, kinks = certify(
+                recorded, self.references, seed=step, follower=self._follower
+            )
+            self.record.followed = self._follower.found
             self._add_parity(
                 [ParityRow(self.label, self.seed, step, *c, passed=c.passed) for c in comparisons]
             )
@@ -348,6 +353,9 @@ class LockStep:
                 outputs = backend.evaluate(held[backend.name]["test"], self._evaluated_rows).outputs
                 predicted = self.target_type.predicted_classes(outputs).astype(np.int32)
                 self.log.predictions[backend.name] = predicted
+                confidences = self.target_type.confidences
+                if confidences is not None:
+                    self.log.confidences[backend.name] = confidences(outputs).astype(np.float32)
 
     def _shuffles_differ(self, step: int) -> None:
         infinite = float("inf")

@@ -26,7 +26,8 @@ from compare.records.directory import RunDirectory
 from compare.records.run import SCHEMA, FailureRecord, RunRecord, TrainingRecord
 from compare.spec.experiment import Configuration, Experiment
 from compare.spec.model import ModelSpec, model_spec
-from compare.training.data import Splits, laid_out, load_splits
+from compare.training.data import Rows, Splits, laid_out, load_splits, pictures_of
+from compare.training.excerpts import excerpts_of
 from compare.training.jobs import JobResult, data_source, run_serially, training_jobs
 from compare.training.lockstep import Observer, batches, total_steps
 from compare.training.schedule import Schedule
@@ -34,6 +35,9 @@ from experiments.errors import InputError
 
 SAMPLES_SHOWN = 40
 MISTAKES_SHOWN = 10
+TRAINING_SAMPLES = 10_000
+"""Among so many training rows the first of each class are looked for."""
+PICTURES_A_CLASS = 2
 # What PyTorch or NumPy raise about a network that does not fit its data.
 REFUSALS = (ValueError, TypeError, RuntimeError, IndexError)
 
@@ -112,6 +116,10 @@ def run_experiment(
                     for configuration in experiment.configurations
                     if (schedule := configuration.experiment.training.schedule) is not None
                 },
+            ),
+            excerpts=excerpts_of(
+                model_specs.values(),
+                dict.fromkeys(c.experiment.training.loss for c in experiment.configurations),
             ),
             tolerances=recorded_tolerances(),
             trainings=[],
@@ -245,8 +253,24 @@ def _keep_pictures(
     for log in directory.logs.values():
         for predicted in log.predictions.values():
             shown |= set(np.flatnonzero(predicted != targets)[:MISTAKES_SHOWN].tolist())
+        if len(log.predictions) == 2:
+            numpy, torch = log.predictions.values()
+            shown |= set(np.flatnonzero(numpy != torch)[:MISTAKES_SHOWN].tolist())
     indices = np.array(sorted(shown), np.int32)
     directory.pictures = {"indices": indices, "images": pictures[indices]}
+    first = Rows(*(part[:TRAINING_SAMPLES] for part in splits.train))
+    trained = pictures_of(first)
+    if len(trained):
+        directory.pictures["train/images"] = _first_of_each_class(trained, first.targets)
+
+
+def _first_of_each_class(pictures: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """PICTURES_A_CLASS pictures of each class, class by class; fewer give black ones."""
+    found = np.zeros((int(targets.max()) + 1, PICTURES_A_CLASS, *pictures.shape[1:]), np.uint8)
+    for of_class, target in zip(found, range(len(found)), strict=True):
+        own = pictures[targets == target][:PICTURES_A_CLASS]
+        of_class[: len(own)] = own
+    return found
 
 
 def sources_of(model_specs: Sequence[ModelSpec], schedules: Iterable[str] = ()) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compare.records.run import Run
-from reports.figures.curves import draw_curves, draw_differences, draw_drift
+from reports.figures.curves import draw_curves, draw_drift
 from reports.figures.images import draw_confusion, draw_mistakes, draw_samples
 from reports.figures.parity import draw_parity
 from reports.figures.style import Drawing, Figure, rendered, style
@@ -17,15 +17,14 @@ def draw_figures(run: Run) -> list[Figure]:
     figures: list[Figure] = []
     with style():
         for draw in (
+            draw_curves,
             draw_samples,
             _draw_custom,
-            draw_curves,
-            draw_differences,
-            draw_drift,
+            draw_parity,
             draw_confusion,
             draw_mistakes,
+            draw_drift,
             draw_timing,
-            draw_parity,
         ):
             for drawing in draw(run):
                 figures.append(rendered(drawing, len(figures) + 1))

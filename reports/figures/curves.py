@@ -27,34 +27,41 @@ REPLICA_DASHES = ["--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3))]
 
 
 def draw_curves(run: Run) -> list[Drawing]:
-    """One column a training, losses above and accuracies below."""
+    """One column a training: losses, accuracies, and beneath them the difference of the losses."""
     trainings = [t for t in shown(run) if evaluations(run, "numpy", t, "train", "loss")]
     if not trainings:
         return []
-    canvas, axes = paper(11.2, 2, len(trainings), sharex="col", sharey="row")
+    heights = {"height_ratios": (1.25, 1.0, 0.9)}
+    canvas, axes = paper(10.3, 3, len(trainings), sharex="col", sharey="row", gridspec_kw=heights)
     for column, training in zip(axes.T, trainings, strict=True):
         column[0].set_title(heading(run, training))
-        for axis, metric in zip(column, ("loss", "accuracy"), strict=True):
+        for axis, metric in zip(column, ("loss", "accuracy"), strict=False):
             _draw_batches(axis, run, training, metric)
             for split in MARKS:
                 _draw_evaluations(axis, run, training, split, metric)
-        column[1].set_xlabel("epoch")
+        _draw_differences(column[2], run, training)
+        column[2].set_xlabel("epoch")
     if _explodes(axes[0]):
         axes[0, 0].set_yscale("log")
     axes[0, 0].set_ylabel("mean loss (nats)")
     axes[1, 0].set_ylabel("accuracy")
     axes[1, 0].set_ylim(0, 1.02)
+    axes[2, 0].set_ylabel("|NumPy − PyTorch|\nof the loss (nats)")
     _draw_legend(canvas, axes)
     return [
         Drawing(
             "curves",
             canvas,
-            "Loss and accuracy of both backends. Lines are NumPy's and open marks PyTorch's; where "
-            "every mark sits on its line, the two backends train alike. The grey line is the "
-            "running mean over NumPy's batches in training mode, before each update; everything "
-            "else is measured in evaluation mode at the end of an epoch.",
+            "Loss and accuracy of both backends, and beneath them the difference of their losses. "
+            "Lines are NumPy's and open marks PyTorch's: where every mark sits on its line, the "
+            "two train alike. The grey line is the running mean over NumPy's batches in training "
+            "mode, before each update; everything else is measured in evaluation mode at the end "
+            "of an epoch. Beneath, on a logarithmic axis, dots are training batches (of many, the "
+            "largest difference in each group), squares the whole test set, and the dotted line "
+            "the unit roundoff of float32, 2⁻²⁴; losses equal to the bit have no point.",
             "Curves of loss and accuracy against the epoch, one column for each optimizer, with "
-            "NumPy as lines and PyTorch as marks.",
+            "NumPy as lines and PyTorch as marks; beneath them the difference of the losses on a "
+            "logarithmic axis.",
         )
     ]
 
@@ -71,7 +78,7 @@ def _explodes(axes: Any) -> bool:
 def _draw_legend(canvas: Any, axes: Any) -> None:
     """NumPy's lines in the upper row, PyTorch's marks below them."""
     drawn: dict[str, Any] = {}
-    for axis in axes.flat:
+    for axis in axes[:2].flat:
         handles, labels = axis.get_legend_handles_labels()
         drawn.update(zip(labels, handles, strict=True))
     numpy = ["NumPy, batches", *(f"NumPy, {split}" for split in MARKS)]
@@ -114,36 +121,11 @@ def _draw_evaluations(
         axis.plot(epochs, values, color=BACKEND_COLOURS[backend], label=f"{name}, {split}", **look)
 
 
-def draw_differences(run: Run) -> list[Drawing]:
-    """|NumPy − PyTorch| of every loss, one panel a training."""
-    trainings = [t for t in shown(run) if len(gaps(run, t, "loss")[0])]
-    if not trainings:
-        return []
-    canvas, axes = paper(6.6, 1, len(trainings), sharey=True)
-    for axis, training in zip(axes[0], trainings, strict=True):
-        _draw_differences_of(axis, run, training)
-        axis.set_title(heading(run, training))
-        axis.set_xlabel("epoch")
-    axes[0, 0].set_ylabel("|loss NumPy − loss PyTorch| (nats)")
-    handles, labels = axes[0, 0].get_legend_handles_labels()
-    canvas.legend(handles, labels, loc="outside upper center", ncols=len(labels))
-    return [
-        Drawing(
-            "differences",
-            canvas,
-            "The curves of the two backends subtracted, on a logarithmic axis. The dotted line is "
-            "the unit roundoff of float32, 2⁻²⁴, below which nothing of size 1 can agree; losses "
-            "that are equal to the bit have no point. Where there are more batches than the paper "
-            "has room for, the largest difference in each group is drawn.",
-            "The absolute difference of the two backends' losses against the epoch, on a "
-            "logarithmic axis.",
-        )
-    ]
-
-
-def _draw_differences_of(axis: Any, run: Run, training: TrainingRecord) -> None:
+def _draw_differences(axis: Any, run: Run, training: TrainingRecord) -> None:
+    """|NumPy − PyTorch| of the losses of batches and of the test set."""
     per_epoch = run.steps_per_epoch[training.label]
-    steps, largest = _thinned(*gaps(run, training, "loss"))
+    steps, found = gaps(run, training, "loss")
+    steps, largest = _thinned(steps, found) if len(found) else (steps, found)
     axis.plot(
         (steps + 1) / per_epoch,
         _positive(largest),
@@ -151,7 +133,7 @@ def _draw_differences_of(axis: Any, run: Run, training: TrainingRecord) -> None:
         ls="none",
         marker=".",
         ms=2.5,
-        label="training batches",
+        label="difference, training batches",
     )
     numpy, torch = (
         dict(evaluations(run, backend, training, "test", "loss")) for backend in ("numpy", "torch")
@@ -165,9 +147,9 @@ def _draw_differences_of(axis: Any, run: Run, training: TrainingRecord) -> None:
         ls="none",
         marker="s",
         mfc="white",
-        label="whole test set",
+        label="difference, test set",
     )
-    axis.axhline(FLOAT32_ROUNDOFF, color=GREY, ls=":", lw=1, label="float32 unit roundoff")
+    axis.axhline(FLOAT32_ROUNDOFF, color=GREY, ls=":", lw=1)
     axis.set_yscale("log")
 
 
@@ -192,7 +174,7 @@ def draw_drift(run: Run) -> list[Drawing]:
             panels.append((training, rows))
     if not panels:
         return []
-    canvas, axes = paper(7.2, 1, len(panels), sharey=True)
+    canvas, axes = paper(5.4, 1, len(panels), sharey=True)
     for axis, (training, rows) in zip(axes[0], panels, strict=True):
         replicas = iter(REPLICA_DASHES * 2)
         for name in dict.fromkeys(row.run for row in rows):
@@ -203,7 +185,7 @@ def draw_drift(run: Run) -> list[Drawing]:
         axis.set_yscale("log")
         axis.set_title(heading(run, training))
         axis.set_xlabel("training step")
-    axes[0, 0].set_ylabel("relative distance of the weights")
+    axes[0, 0].set_ylabel("relative distance\nof the weights")
     handles, labels = axes[0, 0].get_legend_handles_labels()
     canvas.legend(handles, labels, loc="outside upper center", ncols=3)
     return [

@@ -15,8 +15,10 @@ from compare.records.tables import ParityRow
 from reports.figures.style import Drawing, paper
 from reports.network import COMPARISONS, Site, class_of, site_of
 from reports.text import count, plural
-from reports.trainings import label, many, ranked, shown
+from reports.trainings import label
 
+MOST_MAPS = 2
+"""So many trainings with a failure have a map."""
 MOST_ROWS = 64
 MOST_COLUMNS = 100
 
@@ -94,18 +96,16 @@ def _ratio(row: ParityRow) -> float:
 
 
 def draw_parity(run: Run) -> list[Drawing]:
-    """A heatmap for each training, its kinds of comparison beside each other.
+    """A heatmap for each training with a failure, its kinds of comparison beside each other.
 
-    Where not all trainings are shown, the best and the worst of those that are have one.
+    Of many such trainings the first have one. Where all comparisons pass there is nothing to find
+    on a map, and none is drawn.
     """
-    trainings = shown(run)
-    if many(run):
-        best_first = ranked(run, trainings)
-        trainings = [t for t in trainings if t in (best_first[0], best_first[-1])]
+    found = [(t, run.parity_of(t)) for t in run.record.trainings]
+    failing = [(t, rows) for t, rows in found if not all(row.passed for row in rows)]
     return [
         _drawing(run, training, parity_grid(rows), f"parity-{number}", len(rows))
-        for number, training in enumerate(trainings, 1)
-        if (rows := run.parity_of(training))
+        for number, (training, rows) in enumerate(failing[:MOST_MAPS], 1)
     ]
 
 

@@ -76,8 +76,9 @@ def test_version(monkeypatch):
 )  # fmt: skip
 def test_commit(monkeypatch, tmp_path, answer, commit):
     (tmp_path / ".git").mkdir()
-    (tmp_path / "compare").mkdir()
-    monkeypatch.setattr(environment, "__file__", str(tmp_path / "compare" / "environment.py"))
+    monkeypatch.setattr(
+        environment, "__file__", str(tmp_path / "compare" / "backends" / "environment.py")
+    )
 
     def run(command, **_):
         assert command[:4] == ["git", "--no-optional-locks", "-C", str(tmp_path)]
@@ -88,7 +89,9 @@ def test_commit(monkeypatch, tmp_path, answer, commit):
 
 
 def test_no_commit(monkeypatch, tmp_path):
-    monkeypatch.setattr(environment, "__file__", str(tmp_path / "compare" / "environment.py"))
+    monkeypatch.setattr(
+        environment, "__file__", str(tmp_path / "compare" / "backends" / "environment.py")
+    )
     assert environment.own_commit() is None  # not a checkout
     (tmp_path / ".git").mkdir()
 

@@ -12,7 +12,7 @@ import pytest
 from compare.records.run import read_run
 from compare.records.tables import ParityRow
 from reports import figures
-from reports.figures.curves import draw_curves, draw_differences
+from reports.figures.curves import draw_curves
 from reports.figures.images import (
     confusion_matrix,
     draw_confusion,
@@ -40,7 +40,7 @@ def test_every_failing_cell_is_marked_and_no_other(make_run: MakeRun, failing: s
     run = read_run(make_run(failing=failing))
     with style():
         drawings = draw_parity(run)
-    assert [drawing.name for drawing in drawings] == ["parity-1", "parity-2"]
+    assert [drawing.name for drawing in drawings] == ["parity-1", "parity-2"] * bool(failing)
     for drawing in drawings:
         assert marked(drawing) == len(failing)
         assert ("a comparison that fails" in drawing.caption) == bool(failing)
@@ -49,7 +49,8 @@ def test_every_failing_cell_is_marked_and_no_other(make_run: MakeRun, failing: s
 
 def test_a_heatmap_names_modules_with_their_class(make_run: MakeRun) -> None:
     with style():
-        drawing = draw_parity(read_run(make_run(optimizers=("SGD",))))[0]
+        failing = {(1, "gradient/1.weight")}
+        drawing = draw_parity(read_run(make_run(optimizers=("SGD",), failing=failing)))[0]
     names = [label.get_text() for label in drawing.canvas.axes[0].get_yticklabels()]
     assert names[0] == ""  # the bits at the start
     assert "0 output" in names
@@ -113,15 +114,44 @@ def test_more_classes_than_can_be_numbered_are_drawn_without_numbers(make_run: M
     assert not drawing.canvas.axes[0].texts
 
 
+def test_the_second_matrix_has_only_what_differs(make_run: MakeRun) -> None:
+    with style():
+        (drawing,) = draw_confusion(read_run(make_run(optimizers=("SGD",), wrong=(1, 2))))
+        (alike,) = draw_confusion(read_run(make_run("b", optimizers=("SGD",), wrong=(1, 1))))
+    # PyTorch takes one more "odd" for "even".
+    assert {text.get_text() for text in drawing.canvas.axes[1].texts} == {"+1", "−1"}
+    assert not alike.canvas.axes[1].texts
+
+
 def test_mistakes_are_framed_where_the_other_backend_answers_otherwise(make_run: MakeRun) -> None:
     run = read_run(make_run(optimizers=("SGD",), wrong=(1, 3)))
     with style():
         drawing = draw_mistakes(run)[0]
     axis = drawing.canvas.axes[0]
-    assert len(axis.lines) == 2  # PyTorch's second and third mistake
-    words = [text.get_text() for text in axis.texts]
-    assert sum("→" in word for word in words) == 1 + 3
-    assert "even → odd" in words
+    assert len(axis.lines) == 2  # PyTorch's second and third mistake, which NumPy gets right
+    words = [text.get_text() for text in axis.texts if text.get_text() != "SGD"]
+    assert words == ["odd\nN odd\nP even", "even\nN even\nP odd", "even\nN odd\nP odd"]
+
+
+def test_confidences_stand_with_what_they_are_in(make_run: MakeRun) -> None:
+    run = read_run(make_run(optimizers=("SGD",), wrong=(1, 1)))
+    for backend, share in (("numpy", 0.614), ("torch", 0.606)):
+        run.predictions[f"confidence/{backend}/SGD/0"] = np.full(40, share, np.float32)
+    with style():
+        (drawing,) = draw_mistakes(run)
+    assert "even\nN odd 61\nP odd 61" in [t.get_text() for t in drawing.canvas.axes[0].texts]
+    assert "in percent" in drawing.caption
+    assert "in percent" not in draw_mistakes(read_run(make_run("old")))[0].caption
+
+
+def test_training_pictures_are_shown_class_by_class(make_run: MakeRun) -> None:
+    run = read_run(make_run(optimizers=("SGD",)))
+    assert "the first 6 of the test set" in draw_samples(run)[0].caption
+    run.pictures["train/images"] = np.zeros((2, 3, 2, 2), np.uint8)
+    with style():
+        (drawing,) = draw_samples(run)
+    assert "the first 2 of each class in the training set" in drawing.caption
+    assert [t.get_text() for t in drawing.canvas.axes[0].texts] == ["even", "odd"] * 2
 
 
 def test_no_mistake_no_pictures_no_figure(make_run: MakeRun) -> None:
@@ -147,9 +177,8 @@ def test_curves_have_lines_for_numpy_and_marks_for_pytorch(make_run: MakeRun) ->
 def test_long_runs_are_thinned(make_run: MakeRun) -> None:
     run = read_run(make_run(optimizers=("SGD",), steps=3000, experiment=None))
     with style():
-        (drawing,) = draw_differences(run)
         (curve,) = draw_curves(run)
-    assert max(len(line.get_xdata()) for line in drawing.canvas.axes[0].lines[:1]) <= 400
+    assert len(curve.canvas.axes[2].lines[0].get_xdata()) <= 400
     batches = next(x for x in curve.canvas.axes[0].lines if x.get_label() == "NumPy, batches")
     assert len(batches.get_xdata()) <= 600
 

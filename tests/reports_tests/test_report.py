@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import html as html_module
+import io
 import re
 import shutil
 import subprocess
@@ -10,10 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from fontTools.ttLib import TTFont
 from reports_tests.synthetic_run import Rendered
 
 from experiments.errors import InputError
 from reports import report
+from reports.documents import MATH_FONT
 from reports.report import write_report
 
 MakeRun = Callable[..., Path]
@@ -78,7 +83,7 @@ def test_the_html_is_one_file_with_nothing_outside(rendered_run: Rendered) -> No
     assert "<link" not in html
     assert "<script" not in html
     assert "@import" not in html
-    assert "url(" not in html
+    assert re.findall(r"url\(([^;)]*)", html) == ["data:font/woff"]
     assert "<math" in html
     assert html.count("<h1") == 1
     outside = [h for h in re.findall(r'href="([^"]*)"', html) if not h.startswith("#")]
@@ -87,6 +92,23 @@ def test_the_html_is_one_file_with_nothing_outside(rendered_run: Rendered) -> No
     )
     inside = [h[1:] for h in re.findall(r'href="(#[^"]*)"', html)]
     assert all(f'id="{anchor}"' in html for anchor in inside)
+
+
+def test_the_html_carries_a_font_that_can_draw_its_formulas(rendered_run: Rendered) -> None:
+    encoded = re.search(r"data:font/woff;base64,([\w+/=]+)", rendered_run.html)
+    assert encoded is not None
+    content = base64.b64decode(encoded[1])
+    assert content == MATH_FONT.read_bytes()
+    assert len(content) < 150_000
+    assert (MATH_FONT.parent / "OFL.txt").read_text("utf-8").count("SIL OPEN FONT LICENSE") == 1
+    font = TTFont(io.BytesIO(content))
+    larger = font["MATH"].table.MathVariants.VertGlyphCoverage.glyphs
+    characters = font.getBestCmap()
+    assert {characters[ord(c)] for c in "√{}()∑"} <= set(larger)
+    formulas = "".join(re.findall(r"<math.*?</math>", rendered_run.html, re.DOTALL))
+    text = re.sub(r"<annotation.*?</annotation>|<[^>]*>", "", formulas, flags=re.DOTALL)
+    invisible = {"\n", "\u2061"}  # a line break; "applied to"
+    assert set(html_module.unescape(text)) - invisible <= {chr(c) for c in characters}
 
 
 def test_every_picture_has_words_for_those_who_do_not_see_it(rendered_run: Rendered) -> None:
@@ -102,7 +124,10 @@ def test_figures_and_tables_are_numbered_without_gaps(rendered_run: Rendered) ->
         found = re.findall(rf"^\*\*{kind} (\d+)\.\*\*", rendered_run.markdown, re.M)
         assert [int(number) for number in found] == list(range(1, len(found) + 1))
         assert len(found) >= 8
-    assert "site by site and step by step. See Figures 8 and 9." in rendered_run.markdown
+    assert "that is wrong at every step. See Figures 3 and 4." in rendered_run.markdown
+    for number in re.findall(r"^\*\*Figure (\d+)\.\*\*", rendered_run.markdown, re.M):
+        before = rendered_run.markdown.partition(f"**Figure {number}.**")[0]
+        assert re.search(rf"See Figures? [^.]*\b{number}\b", before), f"Figure {number} unannounced"
 
 
 def test_markup_in_a_record_stays_text(rendered_run: Rendered) -> None:

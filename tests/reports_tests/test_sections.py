@@ -12,7 +12,8 @@ import pytest
 from reports_tests.synthetic_run import text_of
 from safetensors.numpy import save_file
 
-from compare.records.run import Run, read_run
+from compare.records.run import FollowedValue, Run, read_run
+from compare.spec.report import ReportSettings
 from reports.tables import MOST_ROWS
 from reports.trainings import MOST_SHOWN, ranked, shown
 
@@ -66,13 +67,13 @@ def test_the_sections_of_a_homework(make_run: MakeRun) -> None:
     heads = re.findall(r"^## (\d) (.*)$", text, re.M)
     assert heads == [
         ("1", "Task"),
-        ("2", "Environment"),
+        ("2", "Data"),
         ("3", "Method"),
-        ("4", "Data"),
-        ("5", "The code"),
-        ("6", "Training set-up"),
-        ("7", "Results"),
-        ("8", "Conclusions"),
+        ("4", "Training set-up"),
+        ("5", "Results"),
+        ("6", "What this run cannot show"),
+        ("7", "Conclusions"),
+        ("8", "How to repeat this run"),
     ]
     assert text.startswith("# A tiny network\n")
     assert "3 February 2024" in text
@@ -95,7 +96,7 @@ def test_the_sections_of_a_homework(make_run: MakeRun) -> None:
         ({"compared": False}, "Nothing was compared"),
         ({"initial": (23, 5, True)}, "so PyTorch was given NumPy's values"),
         ({"initial": (23, 5, False)}, "the two trainings start apart"),
-        ({"flips": 2}, "4 lie on another side"),
+        ({"flips": 2}, "8 lie on another side"),
         ({"ratio": None}, "No step was timed"),
         ({"ratio": 0.5}, "NumPy is slower than PyTorch"),
         ({"ratio": 1.0}, "No difference in speed can be told"),
@@ -113,7 +114,7 @@ def test_the_sections_of_a_homework(make_run: MakeRun) -> None:
         ({"seeds": (3, 4)}, "Over 2 seeds"),
         ({"steps": 1}, "on 0 of 1 batch;"),
         ({"experiment": {"reported": []}}, "names no published figure"),
-        ({"sources": {}}, "## 5 The code"),
+        ({"sources": {}}, "The code\n"),
         ({"optimizers": ("SGD",)}, "so the figures are comparable"),
         ({"record": {"trainings": []}}, "No training was begun"),
     ],
@@ -228,12 +229,13 @@ def test_claims_are_answered_at_the_end(make_run: MakeRun) -> None:
 
     run = varied(make_run, NORM, losses=losses, seeds=(0, 1), experiment={"claims": [CLAIM]})
     text = text_of(run)
-    assert re.findall(r"^## (\d .*)$", text, re.M)[-2:] == ["8 The claims", "9 Conclusions"]
-    section = text.partition("## 8 The claims")[2].partition("## 9")[0]
+    heads = re.findall(r"^## (\d .*)$", text, re.M)
+    assert heads[-4:-1] == ["6 The claims", "7 What this run cannot show", "8 Conclusions"]
+    section = text.partition("## 6 The claims")[2].partition("## 7")[0]
     assert "**Supported**, on both backends." in section
     assert "| 1 | NumPy | with − without | −0.8000 | −0.8000 to −0.8000 | 2 |" in section
     assert "full experiment" not in section
-    assert "“with it is better” (an author): **supported**" in text.partition("## 9")[2]
+    assert "“with it is better” (an author): **supported**" in text.partition("## 8")[2]
     part = varied(
         make_run,
         NORM,
@@ -243,17 +245,20 @@ def test_claims_are_answered_at_the_end(make_run: MakeRun) -> None:
         experiment={"claims": [CLAIM]},
         record={"max_steps": 6},
     )
-    assert "**The claims are about the full experiment**, but this run" in text_of(part)
+    partial = text_of(part)
+    assert "**The claims are about the full experiment**, but this run" in partial
+    assert "**Not answered** by this run." in partial
+    assert "(an author): **supported**" not in partial
 
 
 def test_equality_is_tested_over_seeds(make_run: MakeRun) -> None:
     text = text_of(varied(make_run, NORM, losses=level, seeds=(0, 1)))
-    assert "### 7.3 Equality over seeds" in text
+    assert "### 5.3 Equality over seeds" in text
     assert "is **equivalent**: NumPy's less PyTorch's is" in text
     assert "Each by itself, 2 of 2 trainings are equivalent." in text
-    assert "The two backends' final test accuracy is **equivalent**" in text.partition("## 8")[2]
+    assert "The two backends' final test accuracy is **equivalent**" in text.partition("## 7")[2]
     one = text_of(varied(make_run, NORM, "one"))
-    assert "### 7.3 Equality over seeds" not in one
+    assert "### 5.3 Equality over seeds" not in one
     assert "cannot be tested: there is only one seed" in one
 
 
@@ -275,4 +280,67 @@ def test_data_without_test_rows(make_run: MakeRun) -> None:
     assert "No row is held out" in text
     assert "| backend | optimizer | seeds | train loss | training-set loss | training-set" in text
     assert "two backends' final training-set accuracy is **equivalent**" in text
-    assert "### 7.7 Reported figures" in text
+    assert "### 5.5 Reported figures" in text
+
+
+def test_facts_of_newer_records_are_shown_and_older_ones_are_read(make_run: MakeRun) -> None:
+    run = read_run(make_run(optimizers=("SGD",)))
+    old = text_of(run)
+    assert "**One number followed.**" not in old
+    assert "is not recorded" in old
+    assert "How many rows each class has" not in old
+    record = run.record
+    record.data.class_counts = {"train": [10, 20], "test": [20, 20]}
+    record.data.input_range = (0.0, 1.0)
+    record.environment.load = 0.1
+    record.excerpts = {"Linear": "def forward(self, x):\n    return x"}
+    record.experiment = record.experiment.model_copy(
+        update={"report": ReportSettings(author="An *author*", course="A course")}
+    )
+    record.trainings[0].followed = FollowedValue(
+        step=1,
+        site="forward/0/output",
+        dtype="float32",
+        index=[2, 1],
+        numpy=1.0000001,
+        torch=1.0,
+        referee=1.0,
+        size=1.0,
+        numpy_error=1e-7,
+        torch_error=0.0,
+        tolerance=32 * 2.0**-24,
+    )
+    text = text_of(run)
+    assert "An \\*author\\* · A course" in text
+    assert "| train | 10 | 20 | 30 |" in text
+    assert "reach from 0 to 1." in text
+    assert "was at rest as the run began (load 0.100 on 2 cores)" in text
+    assert "compared with `torch.nn.Linear(4, 3)`:\n\n`````python\ndef forward(self, x):" in text
+    assert "the one at 2, 1 is farthest" in text
+    assert "5.2% of it: **the comparison passes.**" in text
+
+
+def test_the_nearest_comparisons_are_listed_and_a_failure_is_first(make_run: MakeRun) -> None:
+    text = text_of(make_run(optimizers=("SGD",), failing={(1, "gradient/1.weight")}))
+    table = text.partition("nearest to their bounds, the first 20")[2].partition("###")[0]
+    rows = [line for line in table.splitlines() if line.startswith("|")][2:]
+    assert len(rows) == 20
+    assert "**12500.0%**" in rows[0]
+    assert "`gradient/1.weight`" in rows[0]
+
+
+def test_induction_needs_every_step(make_run: MakeRun) -> None:
+    part = text_of(make_run("part", optimizers=("SGD",)))
+    assert "by induction NumPy's run" not in part
+    assert "It does not show that the other 4 are" in part
+    whole = text_of(make_run("whole", optimizers=("SGD",), steps=2))
+    assert "by induction NumPy's run is a float32 run" in whole
+
+
+def test_one_seed_says_nothing_of_optimizers_and_several_do(make_run: MakeRun) -> None:
+    one = text_of(make_run("one"))
+    assert "which optimizer is better from other seeds, one seed cannot show" in one
+    assert "McNemar" in one
+    several = text_of(make_run("several", seeds=(0, 1)))
+    assert "Over 2 seeds SGD's accuracy less Adam's is +2.50 points on average" in several
+    assert "McNemar" not in several

@@ -9,10 +9,10 @@ import pytest
 
 from compare.analysis.intervals import Equality, equivalence_test
 from compare.analysis.timings import Ratio
-from compare.records.run import NamedMistake
+from compare.records.run import FollowedValue, NamedMistake
 from compare.records.tables import ParityRow
 from compare.spec.report import Claim, ReportedValue
-from reports.documents import TEMPLATES, say
+from reports.documents import SENTENCES, TEMPLATES, say
 
 ROW = ParityRow("SGD", 0, 3, "float32", "gradient/1.weight", 2e-5, 1e-7, 8e-6, False)
 FIGURE = ReportedValue(quantity="test accuracy", label="SGD", by="X", value=0.9)
@@ -28,6 +28,22 @@ HIGHER = Claim(
 LEAST = Claim(
     says="it works", by="me", quantity="test loss", relation="at most", value=0.5, epoch=3
 )
+PART = ["used a sample"]
+ONE_SEED = (1, 0.01, math.nan, math.nan)
+FOLLOWED = FollowedValue(
+    step=4,
+    site="forward/0/output",
+    dtype="float32",
+    index=[0, 3],
+    numpy=1.5,
+    torch=1.4999997,
+    referee=1.4999996,
+    size=1.3,
+    numpy_error=3e-7,
+    torch_error=1e-7,
+    tolerance=32 * 2.0**-24,
+)
+FAILING = FOLLOWED.model_copy(update={"numpy_error": 1e-3, "torch_error": 5e-7})
 SAME, APART, WIDE = [0.0, 0.0], [0.05, 0.051], [0.05, -0.05]
 
 
@@ -53,6 +69,8 @@ CASES: list[tuple[str, tuple, str]] = [
     ("parity", (12272, 1), "**1 of 12,272 comparisons fails.**"),
     ("parity", (1, 0), "The only comparison passes."),
     ("parity", (0, 0), "Nothing was compared"),
+    ("nearest_ones", (8.0,), "A share of 12.5% in float32"),
+    ("nearest_ones", (0,), "come nearest to them."),
     ("nearest_pass", (0.43,), "uses 43.0% of it"),
     ("first_divergence", (None,), "No site diverges."),
     ("first_divergence", (ROW,), "at step 3, float32, at the site `gradient/1.weight`"),
@@ -71,7 +89,7 @@ CASES: list[tuple[str, tuple, str]] = [
         "The mistake `sign-flip`, put in the place",
     ),
     ("certificate", (100, 0, 58, 600, "float32"), "58 certified steps, of 600, is faithful"),
-    ("certificate", (100, 0, 58, 600, "float64"), "is a float64 run"),
+    ("certificate", (100, 0, 600, 600, "float64"), "by induction NumPy's run is a float64 run"),
     ("certificate", (100, 1, 58, 600, "float32"), "at least one is not faithful"),
     ("certificate", (0, 0, 0, 0, "float32"), "No step was certified"),
     ("kinks", (1000, 0, 0.0), "Of 1,000 activation inputs at the certified steps, none lies"),
@@ -148,19 +166,37 @@ CASES: list[tuple[str, tuple, str]] = [
     ("generalisation", (math.nan, 0.95), "not a number"),
     (
         "compared_accuracies",
-        (("SGD", "Adam"), (0.9, 0.97), (5, 75), 1e-9),
+        (("SGD", "Adam"), (0.9, 0.97), (5, 75), 1e-9, *ONE_SEED),
         "Adam ends 7.00 points above",
     ),
     (
         "compared_accuracies",
-        (("SGD", "Adam"), (0.97, 0.9), (75, 5), 0.01),
+        (("SGD", "Adam"), (0.97, 0.9), (75, 5), 0.01, *ONE_SEED),
         "SGD ends 7.00 points above",
     ),
-    ("compared_accuracies", (("SGD", "Adam"), (0.97, 0.9), (75, 5), 0.01), "p = 0.010"),
-    ("compared_accuracies", (("SGD", "Adam"), (0.9, 0.91), (5, 6), 1.0), "No difference between"),
     (
         "compared_accuracies",
-        (("SGD", "Adam"), (0.9, 0.9), (0, 0), 1.0),
+        (("SGD", "Adam"), (0.97, 0.9), (75, 5), 0.01, *ONE_SEED),
+        "p = 0.010). That is said of these two trained networks",
+    ),
+    (
+        "compared_accuracies",
+        (("SGD", "Adam"), (0.9, 0.91), (5, 6), 1.0, *ONE_SEED),
+        "No difference between",
+    ),
+    (
+        "compared_accuracies",
+        (("SGD", "Adam"), (0.9, 0.91), (5, 6), 1.0, 3, -0.01, -0.02, -0.005),
+        "SGD's accuracy less Adam's is −1.00 points on average, with a 95% interval from −2.00 po",
+    ),
+    (
+        "compared_accuracies",
+        (("SGD", "Adam"), (0.9, 0.91), (5, 6), 1.0, 3, -0.01, -0.02, 0.01),
+        "which is better is not decided",
+    ),
+    (
+        "compared_accuracies",
+        (("SGD", "Adam"), (0.9, 0.9), (0, 0), 1.0, *ONE_SEED),
         "right on the same test rows",
     ),
     (
@@ -198,7 +234,7 @@ CASES: list[tuple[str, tuple, str]] = [
         "92.00% on average, from 90.00% to 94.00%",
     ),
     ("over_seeds", ("accuracy", "SGD", "NumPy", [0.9, math.nan]), "not a number for at least one"),
-    ("conclusion", (100, 0, True), "is the PyTorch network, trained the same way: all 100"),
+    ("conclusion", (100, 0, True), "it computes the same, to rounding: all 100"),
     ("conclusion", (100, 0, False), "as far as the run went"),
     ("conclusion", (100, 2, True), "**not** the same network"),
     ("conclusion", (0, 0, True), "does not show"),
@@ -223,26 +259,27 @@ CASES: list[tuple[str, tuple, str]] = [
         (LEAST, "test loss", "", []),
         "test loss after epoch 3 of all trainings is at most 0.5, on",
     ),
-    ("claim_answer", ("supported", "supported", "supported"), "**Supported**, on both backends."),
+    ("claim_answer", ([], *3 * ["supported"]), "**Supported**, on both backends."),
+    ("claim_answer", (PART, *3 * ["supported"]), "**Not answered** by this run."),
     (
         "claim_answer",
-        ("not supported", "not supported", "not supported"),
+        ([], *3 * ["not supported"]),
         "**Not supported**, on both backends.",
     ),
     (
         "claim_answer",
-        ("undecided", "supported", "not supported"),
+        ([], "undecided", "supported", "not supported"),
         "NumPy: supported, PyTorch: not supported.",
     ),
     (
         "claim_in_a_line",
-        (HIGHER, True, "supported", "supported", "supported"),
+        (HIGHER, [], "supported", "supported", "supported"),
         "“A is best” (me): **supported** (NumPy supp",
     ),
     (
         "claim_in_a_line",
-        (HIGHER, False, *3 * ["not supported"]),
-        "**not supported** in this run, which is not",
+        (HIGHER, PART, *3 * ["not supported"]),
+        "**not answered**, as this run is not the full experiment.",
     ),
     ("equality", (equal(SAME), "test accuracy", 0.01, 1), "is **equivalent**: NumPy's less"),
     ("equality", (equal(SAME), "test accuracy", 0.01, 3), "in the mean of 3 trainings each"),
@@ -253,6 +290,58 @@ CASES: list[tuple[str, tuple, str]] = [
     ("equalities", ([True, False],), "1 of 2 trainings is equivalent, 1 is not."),
     ("equalities", ([True, None],), "equivalent, and 1 is undecided."),
     ("equalities", ([],), ""),
+    ("curves", ([1e-4, 2e-4],), "larger than 2.00 × 10⁻⁴."),
+    ("curves", ([math.nan],), "cannot be subtracted"),
+    ("limits_in_a_line", ([0], PART, 5, 600), "there is one seed, so nothing is known of others"),
+    ("limits_in_a_line", ([0, 1], [], 1, 600), "are 2 seeds, and 1 of 600 steps was certified."),
+    ("scaling", ("mnist", 3, (0.0, 1.0)), "divided by 255 and not centred; the training inputs"),
+    ("scaling", ("covertype", 1, None), "divided by its standard deviation."),
+    ("scaling", ("mine.npz", 2, None), "as the file has them."),
+    ("where_the_data_is", ("mnist",), "ossci-datasets"),
+    ("where_the_data_is", ("mnist-sample",), "comes with the program"),
+    ("where_the_data_is", ("covertype",), "fetch_covtype"),
+    ("where_the_data_is", ("pass_fail",), "made up by the program"),
+    ("where_the_data_is", ("mine.npz",), "author of the experiment"),
+    ("where_the_data_is", ("another",), ""),
+    ("compared_with", ("ReLU", "torch.nn.ReLU()"), "compared with `torch.nn.ReLU()`:"),
+    ("compared_with", ("ReLU", ""), "PyTorch's class `ReLU`:"),
+    ("what_parity_shows", (0, 6, 0, 0), "nothing is shown of any"),
+    ("what_parity_shows", (5, 6, 1, 10), "One comparison that fails is enough"),
+    ("what_parity_shows", (6, 6, 0, 10), "follows by induction that the whole training"),
+    ("what_parity_shows", (5, 6, 0, 10), "does not show that the other 1 are"),
+    ("followed_values", ("SGD", FOLLOWED, "Linear"), "the one at 0, 3 is farthest from the"),
+    ("followed_values", ("SGD", FAILING, ""), "The first comparison that fails is that of"),
+    (
+        "followed_verdict",
+        (FOLLOWED, "8", "4", 2.0**-24),
+        "less than 4 u, which counts instead: 8 × 4 u = 1.91 × 10⁻⁶ is allowed.",
+    ),
+    ("followed_verdict", (FOLLOWED, "8", "4", 2.0**-24), "15.7% of it: **the comparison passes.**"),
+    ("followed_verdict", (FAILING, "8", "4", 2.0**-24), "is more: **the comparison fails.**"),
+    ("rule_of_inference", ([0],), "This run has one seed, so nothing is said of others."),
+    ("rule_of_inference", ([0, 1],), "This run has 2 seeds."),
+    ("limit_of_extent", ([],), ""),
+    ("limit_of_extent", (PART,), "This run used a sample: its accuracies"),
+    ("limit_of_seeds", ([7],), "Everything began from seed 7."),
+    ("limit_of_seeds", ([7, 8],), "2 seeds give wide intervals"),
+    ("limit_of_seeds", ([1, 2, 3, 4, 5],), ""),
+    ("limit_of_steps", (5, 6), "5 of 6 steps were certified"),
+    ("limit_of_steps", (6, 6), ""),
+    ("limit_of_rows", (0, "rows"), "nothing is known of the accuracy on new data"),
+    ("limit_of_rows", (9, "rows"), "measured on 9 rows of rows"),
+    ("limit_of_machine", ("A processor",), "one machine (A processor)"),
+    ("limit_of_machine", ("",), "those of one machine."),
+    ("limit_of_drift", (0, 9), "No replica was trained"),
+    ("limit_of_drift", (5, 9), "followed for the first 5 steps"),
+    ("limit_of_drift", (9, 9), ""),
+    ("duration", (59.0,), "took 59.0 s"),
+    ("duration", (600.0,), "took 10.0 minutes"),
+    ("commit", (None,), "was not recorded"),
+    ("commit", ("0123abc-dirty",), "changes that were not committed"),
+    ("commit", ("0123abc",), "commit `0123abc`, unchanged"),
+    ("load", (None, 2), "not recorded"),
+    ("load", (0.3, 2), "was at rest"),
+    ("load", (1.9, 2), "**The machine was busy"),
 ]
 
 
@@ -272,7 +361,7 @@ def test_a_sentence_says_what_its_numbers_say(name: str, arguments: tuple, expec
 
 
 def test_every_sentence_has_cases() -> None:
-    text = (TEMPLATES / "sentences.md.j2").read_text(encoding="utf-8")
+    text = "".join((TEMPLATES / file).read_text(encoding="utf-8") for file in SENTENCES)
     named = {name for name in re.findall(r"macro (\w+)\(", text) if not name.startswith("_")}
     assert named == {name for name, _, _ in CASES} | COMPOSED
     single = {"nothing_timed", "nearest_pass"}

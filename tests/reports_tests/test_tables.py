@@ -7,7 +7,8 @@ import math
 import pytest
 
 from compare.analysis.intervals import Equality, Interval, equivalence_test
-from reports.tables import claim_interval, claim_value, equality_answer, pipe_table
+from reports.tables import claim_interval, claim_value, equality_answer
+from reports.text import pipe_table
 
 
 def test_a_table_without_rows_is_no_table() -> None:
