@@ -18,7 +18,7 @@ from compare.check.contract import Assignment
 from compare.check.reference import Reference, quantities, targets_in_dtype
 from compare.check.sequences import draw_tokens, is_recurrent, sequence_shape, vocabulary
 from compare.mistakes.case import Case
-from compare.parity.module_sizes import KINKS
+from compare.parity.sizes import KINKS
 from compare.parity.tolerances import KINK_MARGIN
 from experiments.errors import InputError
 

@@ -18,9 +18,8 @@ from compare.backends.torch_backend import TorchBackend
 from compare.check.contract import LOSS_CLASSES, Assignment
 from compare.check.sequences import SequenceNamespace, pass_on_outputs
 from compare.check.torch_loss import TorchLoss
-from compare.parity.loss_sizes import LOSSES as LOSS_SIZES
-from compare.parity.module_sizes import MODULES, module_sizes
-from compare.parity.optimizer_sizes import update_sizes
+from compare.parity.sizes import LOSSES as LOSS_SIZES
+from compare.parity.sizes import MODULES, module_sizes, update_sizes
 from compare.parity.tolerances import NOISE
 from compare.spec.model import ModelSpec
 from experiments.errors import InputError

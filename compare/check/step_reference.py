@@ -18,7 +18,7 @@ from compare.check.declared_loss import decay
 from compare.check.reference import Reference
 from compare.check.step_evaluation import STEPS
 from compare.mistakes.case import Case
-from compare.parity.optimizer_sizes import update_sizes
+from compare.parity.sizes import update_sizes
 from compare.parity.tolerances import HOMEWORK, STEP_DRAWS, STEP_NOISE
 from experiments.errors import InputError
 

@@ -20,7 +20,7 @@ from compare.parity.comparison import (
     compare_initial,
     compare_sites,
 )
-from compare.parity.module_sizes import module_sizes
+from compare.parity.sizes import module_sizes
 from compare.parity.stages import longest_sum
 from compare.parity.tolerances import NOISE
 from compare.records.run import TrainingRecord

@@ -31,8 +31,7 @@ from compare.parity.comparison import (
     compare_sites,
     in_execution_order,
 )
-from compare.parity.module_sizes import KINKED_AT_ZERO, KINKS
-from compare.parity.optimizer_sizes import update_sizes
+from compare.parity.sizes import KINKED_AT_ZERO, KINKS, update_sizes
 from compare.parity.stages import (
     class_of,
     longest_sum,

@@ -12,8 +12,7 @@ import numpy as np
 
 from compare.backends import Backend, Call, RecordedStep, Referee, Stage
 from compare.backends.protocol import Arrays
-from compare.parity.loss_sizes import LOSSES
-from compare.parity.module_sizes import module_sizes
+from compare.parity.sizes import LOSSES, module_sizes
 
 
 def run_stage(backend: Backend, call: Call, step: RecordedStep, dy: np.ndarray) -> Stage:

@@ -1,7 +1,7 @@
 """Every bound, floor, noise level and threshold of the harness, each with its reason.
 
 An error is |value − referee| / size, elementwise, and the largest over the array counts; ``size``
-is what was summed to make the value (:mod:`compare.parity.module_sizes`). This is the
+is what was summed to make the value (:mod:`compare.parity.sizes`). This is the
 componentwise error of an inner product, |fl(xᵀy) − xᵀy| ≤ γₙ |x|ᵀ|y| (Higham, Accuracy and
 Stability of Numerical Algorithms, 2nd ed., section 3.1): it does not grow when the sum cancels.
 """

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from compare.records.run import Run
-from reports.figures.curves import draw_curves, draw_drift
+from reports.figures.curves import draw_curves, draw_drift, draw_timing
 from reports.figures.images import draw_confusion, draw_mistakes, draw_samples
 from reports.figures.parity import draw_parity
 from reports.figures.style import Drawing, Figure, rendered, style
-from reports.figures.timing import draw_timing
 
 __all__ = ["Figure", "draw_figures"]
 

@@ -9,7 +9,7 @@ import torch
 import numpy_nn
 import torch_nn
 from compare.parity import tolerances
-from compare.parity.loss_sizes import LOSSES
+from compare.parity.sizes import LOSSES
 
 pytestmark = pytest.mark.filterwarnings("ignore:reduction. 'mean' divides:UserWarning")
 SEEDS = 20

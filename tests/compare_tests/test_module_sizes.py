@@ -10,9 +10,7 @@ import pytest
 import torch_nn
 from compare.backends import State
 from compare.backends.torch_backend import TorchBackend
-from compare.parity.loss_sizes import cross_entropy_sizes
-from compare.parity.module_sizes import MODULES, module_sizes
-from compare.parity.optimizer_sizes import update_sizes
+from compare.parity.sizes import MODULES, cross_entropy_sizes, module_sizes, update_sizes
 from compare.spec.model import ModelSpec
 from experiments.errors import InputError
 

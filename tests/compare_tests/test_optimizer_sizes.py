@@ -13,7 +13,7 @@ from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.torch_backend import TorchBackend
 from compare.parity.certificate import certify_update
 from compare.parity.comparison import Comparison, References
-from compare.parity.optimizer_sizes import update_sizes
+from compare.parity.sizes import update_sizes
 from compare.spec.model import ModelSpec
 
 FEATURES, CLASSES = 5, 3

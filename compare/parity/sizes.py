@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from compare.backends.protocol import Arrays, Referee, Stage
+from compare.backends.protocol import Arrays, Referee, Stage, State
+from compare.parity import tolerances
 from experiments.errors import InputError
 
 
@@ -281,3 +282,201 @@ KINKS: dict[str, tuple[float, ...]] = {
 
 # Those whose only kink is at 0, so that the sign of the input says on which side it lies.
 KINKED_AT_ZERO = frozenset(name for name, places in KINKS.items() if places == (0.0,))
+
+
+# ---- Losses, with their default settings
+#
+# The input of a loss is exact here: it comes from the run that is judged. So a difference such as
+# x − t has one rounding, of its own size, and sizes are those of the terms added after it. A new
+# loss gets its line in LOSSES.
+
+# PyTorch's bounds for the logarithm of a probability and for p (1 − p).
+LEAST_LOG = -100.0
+LEAST_VARIANCE = 1e-12
+
+# Default parameters of the losses.
+BETA = DELTA = 1.0
+
+
+def _mean(terms: np.ndarray, slopes: np.ndarray, dy: float) -> Stage:
+    """The mean of all values: terms and slopes are not negative."""
+    return Stage(np.mean(terms), np.abs(dy) * slopes / terms.size)
+
+
+@np.errstate(all="ignore")
+def cross_entropy_sizes(logits: np.ndarray, targets: np.ndarray, dy: float) -> Stage:
+    """Sizes of the mean softmax cross-entropy and of its gradient.
+
+    The logarithm of a probability is z − max z − log Σ exp(z − max z); its terms are what is
+    summed, and as the argument of exp they are the relative error of the probability.
+    """
+    z = logits.astype(np.float64)
+    rows = np.arange(len(z))
+    top = z.max(axis=1, keepdims=True)
+    log_sum = np.log(np.exp(z - top).sum(axis=1, keepdims=True))
+    terms = np.abs(z) + np.abs(top) + log_sum
+    gradient = np.exp(z - top - log_sum) * (1.0 + terms)
+    gradient[rows, targets] += 1.0
+    return Stage(np.mean(terms[rows, targets]), np.abs(dy) * gradient / len(z))
+
+
+@np.errstate(all="ignore")
+def nll_sizes(x: np.ndarray, t: np.ndarray, dy: float) -> Stage:
+    """The log-probabilities at the targets are added up; the gradient is −1/N there."""
+    taken = np.expand_dims(t, 1).astype(np.int64)
+    terms = np.abs(np.take_along_axis(x.astype(np.float64), taken, axis=1))
+    gradient = np.zeros(x.shape)
+    np.put_along_axis(gradient, taken, np.abs(dy) / terms.size, axis=1)
+    return Stage(np.asarray(np.mean(terms)), gradient)
+
+
+@np.errstate(all="ignore")
+def mse_sizes(x: np.ndarray, t: np.ndarray, dy: float) -> Stage:
+    """Squares are added up, and nothing cancels."""
+    d = np.abs(x.astype(np.float64) - t)
+    return _mean(d**2, 2 * d, dy)
+
+
+@np.errstate(all="ignore")
+def l1_sizes(x: np.ndarray, t: np.ndarray, dy: float) -> Stage:
+    """Distances are added up; the gradient is a sign, and exact."""
+    d = np.abs(x.astype(np.float64) - t)
+    return _mean(d, np.ones_like(d), dy)
+
+
+@np.errstate(all="ignore")
+def smooth_l1_sizes(x: np.ndarray, t: np.ndarray, dy: float) -> Stage:
+    """On the lines β/2 is taken from the distance, which counts with both."""
+    d = np.abs(x.astype(np.float64) - t)
+    terms = np.where(d < BETA, d**2 / (2 * BETA), d + BETA / 2)
+    return _mean(terms, np.minimum(d / BETA, 1.0), dy)
+
+
+@np.errstate(all="ignore")
+def huber_sizes(x: np.ndarray, t: np.ndarray, dy: float) -> Stage:
+    """On the lines δ/2 is taken from the distance, which counts with both."""
+    d = np.abs(x.astype(np.float64) - t)
+    terms = np.where(d <= DELTA, d**2 / 2, DELTA * (d + DELTA / 2))
+    return _mean(terms, np.minimum(d, DELTA), dy)
+
+
+@np.errstate(all="ignore")
+def bce_sizes(p: np.ndarray, t: np.ndarray, dy: float) -> Stage:
+    """The two logarithms of a value are added; the gradient is a quotient of differences."""
+    p, t = p.astype(np.float64), t.astype(np.float64)
+    log_p, log_rest = np.maximum(np.log(p), LEAST_LOG), np.maximum(np.log1p(-p), LEAST_LOG)
+    slopes = np.abs(p - t) / np.maximum(p * (1 - p), LEAST_VARIANCE)
+    return _mean(np.abs(t * log_p) + np.abs((1 - t) * log_rest), slopes, dy)
+
+
+@np.errstate(all="ignore")
+def bce_with_logits_sizes(x: np.ndarray, t: np.ndarray, dy: float) -> Stage:
+    """(1 − t) x and − log p are added; in the gradient p and t are, which may cancel."""
+    x, t = x.astype(np.float64), t.astype(np.float64)
+    small = np.exp(-np.abs(x))
+    p = np.where(x >= 0, 1.0, small) / (1.0 + small)
+    terms = np.abs((1 - t) * x) + np.log1p(small) + np.maximum(-x, 0.0)
+    return _mean(terms, p + np.abs(t), dy)
+
+
+@np.errstate(all="ignore")
+def kl_div_sizes(x: np.ndarray, t: np.ndarray, dy: float) -> Stage:
+    """t log t and t x are subtracted; the gradient is −t."""
+    x, t = x.astype(np.float64), t.astype(np.float64)
+    t_log_t = np.where(t == 0, 0.0, t * np.log(t))
+    return _mean(np.abs(t_log_t) + np.abs(t * x), np.abs(t), dy)
+
+
+LOSSES: dict[str, Callable[..., Stage]] = {
+    "CrossEntropyLoss": cross_entropy_sizes,
+    "NLLLoss": nll_sizes,
+    "MSELoss": mse_sizes,
+    "L1Loss": l1_sizes,
+    "SmoothL1Loss": smooth_l1_sizes,
+    "HuberLoss": huber_sizes,
+    "BCELoss": bce_sizes,
+    "BCEWithLogitsLoss": bce_with_logits_sizes,
+    "KLDivLoss": kl_div_sizes,
+}
+
+
+# ---- The step of an optimizer
+
+
+@np.errstate(all="ignore")
+def update_sizes(referee: Referee, state: State, gradients: Arrays, maximize: bool) -> State:
+    """Sizes of the updated parameters and of the optimizer's state.
+
+    The referee's optimizer makes the step on absolute values, so that nothing cancels; a
+    parameter then counts with itself and with the length of that step.
+
+    Args:
+        referee: A float64 backend.
+        state: Before the step.
+        gradients: Of the step.
+        maximize: Whether the optimizer goes up the gradient.
+    """
+    absolute = state.map(np.abs)
+    sign = -1.0 if maximize else 1.0
+    stepped = referee.update_stage(absolute, {k: sign * np.abs(g) for k, g in gradients.items()})
+    if any("grad_avg" in slot for slot in stepped.optimizer.values()):
+        return _centered_sizes(referee, state, gradients, absolute, stepped, sign)
+    lengths = {k: np.abs(stepped.model[k] - absolute.model[k]) for k in gradients}
+    return State(
+        {k: absolute.model[k] + lengths[k] for k in gradients},
+        {p: {k: np.abs(v) for k, v in slot.items()} for p, slot in stepped.optimizer.items()},
+    )
+
+
+def _centered_sizes(
+    referee: Referee, state: State, gradients: Arrays, absolute: State, stepped: State, sign: float
+) -> State:
+    """Sizes of a centered RMSprop step, which divides by √(v − a²), a difference that may cancel.
+
+    v is the average of the squared gradients and a that of the gradients. Where the gradients
+    hardly change, v − a² is small beside v and a², and its relative error larger than theirs by
+    the factor (v + a²) / (v − a²). A step counts with its length times that.
+
+    Args:
+        referee: A float64 backend.
+        state: Before the step.
+        gradients: Of the step.
+        absolute: The absolute values of the state.
+        stepped: The referee's step from there, with the absolute values of the gradients.
+        sign: −1 where the loss is maximized, otherwise 1.
+    """
+    exact = referee.update_stage(state, gradients)
+    # With the average of the gradients at 0 nothing cancels: v − ((1 − α)g)² ≥ αv.
+    open_state = State(
+        absolute.model,
+        {
+            name: {k: np.zeros_like(v) if k == "grad_avg" else v for k, v in slot.items()}
+            for name, slot in absolute.optimizer.items()
+        },
+    )
+    wide = referee.update_stage(open_state, {k: sign * np.abs(g) for k, g in gradients.items()})
+    eps = referee.optimizer.param_groups[0]["eps"]
+    model, optimizer = {}, {}
+    for name in gradients:
+        sizes = {key: np.abs(value) for key, value in stepped.optimizer[name].items()}
+        spread = _spread(exact.optimizer[name])
+        summed = sizes["square_avg"] + sizes["grad_avg"] ** 2
+        factor = np.where(summed == 0, 1.0, summed / spread)
+        factor = np.where(factor <= tolerances.LARGEST_CANCELLATION, 1.0 + factor, np.inf)
+        narrower = (np.sqrt(_spread(wide.optimizer[name])) + eps) / (np.sqrt(spread) + eps)
+        factor = factor * np.fmax(narrower, 1.0)
+        length = np.abs(wide.model[name] - absolute.model[name])
+        model[name] = absolute.model[name] + _scaled(length, factor)
+        if "momentum_buffer" in sizes:
+            buffer = np.abs(wide.optimizer[name]["momentum_buffer"])
+            sizes["momentum_buffer"] = _scaled(buffer, factor)
+        optimizer[name] = sizes
+    return State(model, optimizer)
+
+
+def _spread(slot: Arrays) -> np.ndarray:
+    return slot["square_avg"] - slot["grad_avg"] ** 2
+
+
+def _scaled(size: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    return np.where(np.isfinite(factor), size * factor, np.inf)
