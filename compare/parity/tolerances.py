@@ -150,6 +150,19 @@ FUNCTION_FLOOR = 1.0
 # largest value, and by more than so many units of roundoff.
 ILL_CONDITIONED, ILL_CONDITIONED_UNITS = 1e-2, 64.0
 
+# ---- Two traces (compare.trace)
+
+# Of two calls that cannot be run again, the root mean square of the difference of the outputs,
+# relative to the output's, in units of roundoff. Equal inputs on one machine, of one version of
+# PyTorch, give equal outputs but for the order of sums among threads; elsewhere every operation
+# rounds in its own way.
+TRACE_EQUAL_UNITS = 4.0
+TRACE_UNITS = 64.0
+
+# Between modules, and in those that cannot be run again, a difference may grow so many times
+# without being taken for a new one.
+TRACE_GROWTH = 32.0
+
 
 def recorded_tolerances() -> Tolerances:
     """The bounds as a run records them."""
