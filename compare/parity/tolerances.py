@@ -163,6 +163,10 @@ TRACE_UNITS = 64.0
 # without being taken for a new one.
 TRACE_GROWTH = 32.0
 
+# A site is further off than in a baseline if it is so many times as far, the sums of other threads
+# and processors being in other orders, and further by more than float64's own rounding.
+TRACE_BASELINE, TRACE_BASELINE_FLOOR = 2.0, 1e-15
+
 
 def recorded_tolerances() -> Tolerances:
     """The bounds as a run records them."""

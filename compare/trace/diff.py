@@ -140,8 +140,10 @@ class _Walk:
 
     def _forward(self, pairs: list[Pair]) -> None:
         before: Pair | None = None
-        # A call of a container ends when those in it have ended.
-        for pair in sorted(pairs, key=lambda p: p.one.call.container):
+        # A call of a container ends when those in it have ended: the innermost first.
+        leaves = [p for p in pairs if not p.one.call.container]
+        containers = [p for p in pairs if p.one.call.container]
+        for pair in leaves + sorted(containers, key=lambda p: -_depth(p.one.module.name)):
             if pair.one.call.container and not self._judges_container(pair):
                 continue
             if not pair.one.call.container:
@@ -155,7 +157,11 @@ class _Walk:
     def _judges_container(self, pair: Pair) -> bool:
         """Whether it can be run, and nothing in it is blamed already."""
         name = pair.one.module.name
-        inside = [s for s in self.record.findings if not name or s.module.startswith(f"{name}.")]
+        inside = [
+            site
+            for site in self.record.findings
+            if site.verdict != BETWEEN and (not name or site.module.startswith(f"{name}."))
+        ]
         live = name in pair.one.live and (name or pair.one.call.random is None)
         return bool(live) and not inside
 
@@ -294,6 +300,10 @@ def _keyed(trace: Trace) -> Iterator[tuple[tuple[str, int, int], CallEntry]]:
         index = counts.get((call.module, call.step), 0)
         counts[call.module, call.step] = index + 1
         yield (call.module, call.step, index), call
+
+
+def _depth(name: str) -> int:
+    return name.count(".") + 1 if name else 0
 
 
 def _scalars(call: CallEntry) -> list[object]:

@@ -95,7 +95,7 @@ class Pair:
         """The second's parameters under the first's names, turned as the first holds them."""
         start = f"step/{self.two.call.step}/parameter/"
         found = {}
-        for local, full in self.one.module.parameters.items():
+        for local, full in self.one.parameter_names.items():
             other = self.names.parameters.get(full)
             if other is not None and start + other.name in self.two.trace:
                 found[local] = taken_over(self.two.trace.tensor(start + other.name), other)
@@ -354,6 +354,12 @@ class Pair:
         total = _furthest(ours, theirs)
         if _all_equal(ours, theirs) and self._same_gradients():
             return self.site("backward", SAME)
+        if self._is_dropout() and (exact := self._dropped(theirs)) is not None:
+            gap = _furthest(exact, theirs)
+            if gap <= 4 * self.unit():
+                return self.site("backward", WITHIN, total=total, added=gap)
+            cause = "b's gradient is not that of its dropout"
+            return self.site("backward", ADDED, total=total, added=gap, cause=cause)
         if self.one.build is None or self.one.call.random or self.two.call.random:
             return self.site("backward", UNJUDGED, total=total, note="it cannot be run again")
         try:
@@ -372,6 +378,23 @@ class Pair:
             return self.site("backward", WITHIN, total=total, added=added, times=worst.times)
         cause = "its forward pass agrees, but b sends back another gradient"
         return self._finding("backward", worst, total, added, cause)
+
+    def _is_dropout(self) -> bool:
+        module = self.one.module
+        return module.short in DROPOUTS[:4] and module.kind == self.two.module.kind
+
+    def _dropped(self, theirs: Arrays) -> Arrays | None:
+        """The gradient by the input of the second's dropout, from what it kept."""
+        kept, gradient = _kept(self.two), self.two.question.gradients.get(0)
+        if kept is None or gradient is None or len(theirs) != 1:
+            return None
+        p = float(self.two.module.settings.get("p", 0.5))
+        scale = kept / (1 - p) if self.two.call.training and p < 1 else np.ones_like(kept)
+        x = next(iter(self.two.question.tensors.values())).double().numpy()
+        (name, found), *_ = theirs.items()
+        exact = gradient.double().numpy() * scale
+        # Where the input is 0, nobody can tell what was dropped.
+        return {name: np.where((x == 0) & ~kept, found, exact)}
 
     def gradient_apart(self) -> float:
         """How far the gradients that reach the outputs are apart."""
@@ -409,7 +432,7 @@ def _kept(side: Side) -> np.ndarray | None:
 def _identity(side: Side) -> NameMap:
     from compare.trace.mapping import ParameterName
 
-    names = [*side.module.parameters.values(), *side.module.buffers.values()]
+    names = [*side.parameter_names.values(), *side.module.buffers.values()]
     return NameMap({side.module.name: side.module.name}, {n: ParameterName(n) for n in names})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 
 import torch
@@ -35,7 +35,7 @@ class Side:
     def build(self) -> Build | None:
         """What makes the module: of the live model, or from its class and settings."""
         if self.module.name in self.live:
-            return copy_of(self.live[self.module.name])
+            return self._in_recorded_modes(copy_of(self.live[self.module.name]))
         return self.build_with({})
 
     def build_with(self, changes: Mapping[str, object]) -> Build | None:
@@ -53,6 +53,19 @@ class Side:
 
         return build
 
+    def _in_recorded_modes(self, build: Build) -> Build:
+        """A live model may have been left in another mode than it was recorded in."""
+        start = f"{self.module.name}." if self.module.name else ""
+
+        def made() -> nn.Module:
+            module = build()
+            for name, part in module.named_modules():
+                entry = self.trace.modules.get(start + name if name else self.module.name)
+                part.training = part.training if entry is None else entry.training
+            return module
+
+        return made
+
     def tensor(self, word: str, leaf: int | str) -> torch.Tensor | None:
         """A tensor of this call, if it was recorded."""
         name = f"call/{self.call.number}/{word}/{leaf}"
@@ -64,13 +77,36 @@ class Side:
         start = f"step/{self.call.step}/parameter/"
         return {
             local: self.trace.tensor(start + full)
-            for local, full in self.module.parameters.items()
+            for local, full in self.parameter_names.items()
             if start + full in self.trace
         }
 
     @cached_property
+    def parameter_names(self) -> dict[str, str]:
+        """Local names of parameters → names in the model; a container has those inside it, too."""
+        return self._names(lambda module: module.parameters)
+
+    def _names(self, of: Callable[[ModuleEntry], Mapping[str, str]]) -> dict[str, str]:
+        found = dict(of(self.module))
+        start = f"{self.module.name}." if self.module.name else ""
+        if self.module.container:
+            for name, module in self.trace.modules.items():
+                if name.startswith(start) and name != self.module.name:
+                    local = name.removeprefix(start)
+                    found |= {f"{local}.{own}": full for own, full in of(module).items()}
+        return found
+
+    @cached_property
     def buffers(self) -> dict[str, torch.Tensor]:
-        """The module's own before the call."""
+        """The module's own before the call; of a container, those before the step."""
+        if self.module.container:
+            start = f"step/{self.call.step}/buffer/"
+            names = self._names(lambda module: module.buffers)
+            return {
+                local: self.trace.tensor(start + full)
+                for local, full in names.items()
+                if start + full in self.trace
+            }
         return {
             local: tensor
             for local in self.module.buffers

@@ -62,9 +62,8 @@ def test_the_container_is_named_with_the_model(mistake, trace):
     a = trace("a.trace", right, tokens(), containers=True)
     b = trace("b.trace", wrong, tokens(), containers=True)
     record = found(a, b, model_a=right, model_b=wrong)
-    blamed = {s.module for s in record.findings}
-    assert "layers.1.attn" in blamed | {"layers.1.attn"}
-    assert not {s.module for s in record.findings} & {"layers.1.norm1", "layers.1.fc1", "head"}
+    found_at = [(s.module, s.verdict) for s in record.findings]
+    assert found_at == [("layers.1.attn.out", "between"), ("layers.1.attn", "added")]
 
 
 def test_a_missing_scale_that_is_a_module(trace):
