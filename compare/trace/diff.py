@@ -15,7 +15,7 @@ from compare.trace.configuration import differences, given
 from compare.trace.format import CallEntry, Trace, read_trace
 from compare.trace.judging import Pair, inherited
 from compare.trace.mapping import NameMap, checked_map, propose, read_map
-from compare.trace.parameters import gradient_sites
+from compare.trace.parameters import Sums
 from compare.trace.rerun import distance
 from compare.trace.result import BETWEEN, UNJUDGED, DiffRecord, Site
 from compare.trace.sides import Side
@@ -101,8 +101,7 @@ class _Walk:
         for step in sorted({p.one.call.step for p in self.pairs}):
             pairs = [p for p in self.pairs if p.one.call.step == step]
             self._forward(pairs)
-            self._backward(pairs)
-            record.sites += gradient_sites(pairs, self.a, self.b, self.names, record.findings)
+            self._backward(pairs, step)
             record.sites += update_sites(self.a, self.b, self.names, step)
         self._notes()
         return record
@@ -153,6 +152,7 @@ class _Walk:
             if not site.is_finding and site.verdict != UNJUDGED and np.isfinite(site.total):
                 self.drift = max(self.drift, site.total)
             before = pair
+            pair.forget()
 
     def _judges_container(self, pair: Pair) -> bool:
         """Whether it can be run, and nothing in it is blamed already."""
@@ -212,7 +212,9 @@ class _Walk:
 
     # ---- Backward
 
-    def _backward(self, pairs: list[Pair]) -> None:
+    def _backward(self, pairs: list[Pair], step: int) -> None:
+        names = {site.module for site in self.record.findings}
+        sums = Sums(self.a, self.b, self.names, step, names)
         blamed = {(s.module, s.step, s.call) for s in self.record.findings}
         before: Pair | None = None
         for pair in reversed([p for p in pairs if not p.one.call.container]):
@@ -220,14 +222,16 @@ class _Walk:
                 self._between_gradients(pair, before)
             if (pair.one.module.name, pair.one.call.step, pair.index) in blamed:
                 continue
-            site = pair.backward()
-            if site is None:
-                continue
-            site = inherited(site, pair.unit())
-            self.record.sites.append(site)
-            if not site.is_finding and np.isfinite(site.total):
-                self.drift = max(self.drift, site.total)
-            before = pair
+            site = pair.backward(sums)
+            if site is not None:
+                site = inherited(site, pair.unit())
+                self.record.sites.append(site)
+                if not site.is_finding and np.isfinite(site.total):
+                    self.drift = max(self.drift, site.total)
+                before = pair
+            if pair.index == 0 and (found := sums.site(pair)) is not None:
+                self.record.sites.append(found)
+            pair.forget()
 
     def _between_gradients(self, pair: Pair, before: Pair | None) -> None:
         apart = pair.gradient_apart()

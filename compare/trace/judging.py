@@ -9,8 +9,9 @@ one that explains it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -24,14 +25,25 @@ from compare.trace.rerun import (
     Judged,
     NotRunError,
     Question,
-    answer,
     distance,
-    expected_noise,
-    judge,
+    judged,
 )
 from compare.trace.result import ADDED, BETWEEN, INHERITED, SAME, UNJUDGED, WITHIN, Site
 from compare.trace.settings import DROPOUTS
 from compare.trace.sides import Side
+
+
+class GradientSums(Protocol):
+    """Who adds up the gradients of parameters."""
+
+    def wants(self, pair: Pair) -> bool:
+        """Whether the parameters of this module are to be judged."""
+
+    def add(self, pair: Pair, exact: Arrays, noise: Arrays) -> None:
+        """What one call adds, and how unsure it is."""
+
+    def fail(self, pair: Pair, reason: str) -> None:
+        """A call could not be run again."""
 
 
 class Pair:
@@ -185,15 +197,12 @@ class Pair:
 
     def _judged(self, build: Build, question: Question) -> tuple[Judged | None, Arrays]:
         """The worst quantity of the second trace, and what was expected."""
-        precision = self.two.precision
-        exact = answer(build, question, "float64")
         found = self.two.answers()
+        checks, exact, _ = judged(build, question, self.two.precision, found, backward=False)
         if [n for n in exact if n.startswith("output")] != [
             n for n in found if n.startswith("output")
         ]:
             return None, exact
-        noise = expected_noise(build, question, precision, backward=False)
-        checks = [judge(q, found[q], exact[q], noise[q]) for q in exact if q in found]
         return max(checks, key=lambda check: check.times, default=None), exact
 
     def _passes(self, build: Build | None, question: Question) -> bool:
@@ -346,30 +355,47 @@ class Pair:
 
     # ---- Backward
 
-    def backward(self) -> Site | None:
-        """Judge what is sent back by the inputs; None where nothing was recorded."""
+    def backward(self, sums: GradientSums) -> Site | None:
+        """Judge what is sent back by the inputs; None where nothing was recorded.
+
+        Args:
+            sums: Takes what the module's parameters should have as gradients from this call.
+        """
         ours, theirs = self.one.input_gradients(), self.two.input_gradients()
-        if not theirs or not ours or not self.two.question.gradients:
+        if not self.two.question.gradients:
             return None
-        total = _furthest(ours, theirs)
-        if _all_equal(ours, theirs) and self._same_gradients():
-            return self.site("backward", SAME)
+        has_site = bool(ours and theirs)
+        total = _furthest(ours, theirs) if has_site else 0.0
+        is_same = has_site and _all_equal(ours, theirs) and self._same_gradients()
+        if not sums.wants(self) and (is_same or not has_site):
+            return self.site("backward", SAME) if is_same else None
         if self._is_dropout() and (exact := self._dropped(theirs)) is not None:
             gap = _furthest(exact, theirs)
             if gap <= 4 * self.unit():
                 return self.site("backward", WITHIN, total=total, added=gap)
             cause = "b's gradient is not that of its dropout"
             return self.site("backward", ADDED, total=total, added=gap, cause=cause)
-        if self.one.build is None or self.one.call.random or self.two.call.random:
-            return self.site("backward", UNJUDGED, total=total, note="it cannot be run again")
-        try:
-            exact = answer(self.one.build, self.question(), "float64", backward=True)
-            noise = expected_noise(
-                self.one.build, self.question(), self.two.precision, backward=True
-            )
-        except NotRunError as error:
-            return self.site("backward", UNJUDGED, total=total, note=str(error))
-        checks = [judge(q, theirs[q], exact[q], noise[q]) for q in theirs if q in exact]
+        reason = "it cannot be run again"
+        if self.one.build is not None and not (self.one.call.random or self.two.call.random):
+            try:
+                checks, exact, noise = judged(
+                    self.one.build, self.question(), self.two.precision, theirs, backward=True
+                )
+            except NotRunError as error:
+                reason = str(error)
+            else:
+                sums.add(self, exact, noise)
+                if is_same:
+                    return self.site("backward", SAME)
+                return self._judged_backward(checks, exact, theirs, total) if has_site else None
+        sums.fail(self, reason)
+        if is_same:
+            return self.site("backward", SAME)
+        return self.site("backward", UNJUDGED, total=total, note=reason) if has_site else None
+
+    def _judged_backward(
+        self, checks: Sequence[Judged], exact: Arrays, theirs: Arrays, total: float
+    ) -> Site | None:
         if not checks:
             return None
         worst = max(checks, key=lambda check: check.times)
@@ -378,6 +404,11 @@ class Pair:
             return self.site("backward", WITHIN, total=total, added=added, times=worst.times)
         cause = "its forward pass agrees, but b sends back another gradient"
         return self._finding("backward", worst, total, added, cause)
+
+    def forget(self) -> None:
+        """Let go of the tensors."""
+        for side in (self.one, self.two):
+            side.forget()
 
     def _is_dropout(self) -> bool:
         module = self.one.module

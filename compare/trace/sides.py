@@ -53,6 +53,11 @@ class Side:
 
         return build
 
+    def forget(self) -> None:
+        """Let go of the tensors, which can be read again: a trace may be larger than the memory."""
+        for name in ("question", "parameters", "buffers"):
+            vars(self).pop(name, None)
+
     def _in_recorded_modes(self, build: Build) -> Build:
         """A live model may have been left in another mode than it was recorded in."""
         start = f"{self.module.name}." if self.module.name else ""
