@@ -46,3 +46,9 @@ def other_epsilon():
 
 def without_scale():
     return step(scaled=False)
+
+
+def in_float64():
+    model, x, loss, _ = step()
+    model.double()
+    return model, x.double(), loss, torch.optim.SGD(model.parameters(), lr=0.1)

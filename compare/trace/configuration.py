@@ -39,6 +39,7 @@ def differences(a: Trace, b: Trace, names: NameMap, pairs: Pairs) -> list[Settin
         *_modes(pairs),
         *_settings(a, b, names),
         *_optimizer(a, b),
+        *_accumulation(a, b),
         *_general(a, b),
     ]
 
@@ -156,11 +157,20 @@ def _optimizer(a: Trace, b: Trace) -> Iterator[Setting]:
         yield Setting("optimizer", f"{len(ours)} parameter groups in a, {len(theirs)} in b")
         return
     for number, (x, y) in enumerate(zip(ours, theirs, strict=True)):
-        for key in sorted(x.keys() | y.keys()):
+        for key in sorted((x.keys() | y.keys()) - {"parameters"}):
             if x.get(key) != y.get(key):
                 which = f" (group {number})" if len(ours) > 1 else ""
                 sentence = f"{key} is {_word(x.get(key))} in a, {_word(y.get(key))} in b{which}"
                 yield Setting("optimizer", sentence)
+
+
+def _accumulation(a: Trace, b: Trace) -> Iterator[Setting]:
+    first = [next((s.number for s in t.index.steps if s.accumulated), None) for t in (a, b)]
+    if (first[0] is None) != (first[1] is None):
+        side, step = ("a", first[0]) if first[1] is None else ("b", first[1])
+        yield Setting(
+            "gradients", f"{side} adds to gradients that were not zeroed, first in step {step}"
+        )
 
 
 def _general(a: Trace, b: Trace) -> Iterator[Setting]:

@@ -177,9 +177,7 @@ class _Walk:
                 cause = "it is called with other arguments"
                 self.record.sites.append(pair.between(float("inf"), note, cause=cause))
             return
-        allowed = max(
-            tolerances.TRACE_GROWTH * self.drift, tolerances.TRACE_UNITS * pair.unit()
-        )
+        allowed = max(tolerances.TRACE_GROWTH * self.drift, tolerances.TRACE_UNITS * pair.unit())
         for leaf, (p, q) in enumerate(zip(x, y, strict=True)):
             if not self.agree_so_far:
                 return
@@ -235,9 +233,7 @@ class _Walk:
 
     def _between_gradients(self, pair: Pair, before: Pair | None) -> None:
         apart = pair.gradient_apart()
-        allowed = max(
-            tolerances.TRACE_GROWTH * self.drift, tolerances.TRACE_UNITS * pair.unit()
-        )
+        allowed = max(tolerances.TRACE_GROWTH * self.drift, tolerances.TRACE_UNITS * pair.unit())
         if apart <= allowed:
             return
         title = pair.one.module.name

@@ -83,6 +83,7 @@ class StepEntry(Entry):
     number: Annotated[int, Field(ge=0)] = 0
     random: str | None = None
     accumulated: list[str] = []
+    groups: list[dict[str, Any]] = []
 
 
 class Index(Entry):
@@ -112,9 +113,7 @@ class TraceWriter:
         refuse_existing(path, force)
         try:
             path.absolute().parent.mkdir(parents=True, exist_ok=True)
-            self.folder = Path(
-                tempfile.mkdtemp(PART, f".{path.name}.", path.absolute().parent)
-            )
+            self.folder = Path(tempfile.mkdtemp(PART, f".{path.name}.", path.absolute().parent))
         except OSError as error:
             raise _unwritable(path, error) from None
         self.waiting: dict[str, torch.Tensor] = {}

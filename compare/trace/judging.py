@@ -244,7 +244,11 @@ class Pair:
             words = f"b has another {', '.join(changed)}"
             if turned == changed:
                 words = f"b holds the transpose of {', '.join(turned)}"
-            yield replace(asked, parameters={**mine, **{n: theirs[n] for n in changed}}), build, words
+            yield (
+                replace(asked, parameters={**mine, **{n: theirs[n] for n in changed}}),
+                build,
+                words,
+            )
         others = self._buffers_of_two()
         stale = [n for n, t in asked.buffers.items() if not same_but_for_rounding(t, others[n])]
         if stale:
@@ -333,7 +337,9 @@ class Pair:
         changed = int((kept[0] != kept[1])[both].sum())
         if changed:
             cause = "the two drew other random numbers"
-            note = f"{changed:,} of {int(both.sum()):,} elements are dropped in one of the two alone"
+            note = (
+                f"{changed:,} of {int(both.sum()):,} elements are dropped in one of the two alone"
+            )
             return self.site("forward", ADDED, total=total, cause=cause, note=note)
         x, y = (next(iter(two.question.tensors.values())), two.answers()["output"])
         scaled = x.double().numpy() * kept[1] / (1 - p if p < 1 else 1.0)

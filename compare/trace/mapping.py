@@ -221,9 +221,7 @@ def _shape(trace: Trace, full: str, word: str) -> tuple[int, ...] | None:
     return tuple(trace.tensor(name).shape) if name in trace else None
 
 
-def _first_alike(
-    a: Trace, full: str, b: Trace, candidates: Iterable[str], word: str
-) -> str | None:
+def _first_alike(a: Trace, full: str, b: Trace, candidates: Iterable[str], word: str) -> str | None:
     shape = _shape(a, full, word)
     if shape is None:
         return None

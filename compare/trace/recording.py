@@ -141,7 +141,8 @@ class Recorder:
         self.step_entries: list[StepEntry] = []
         self.open: list[_Open] = []
         self.known: dict[int, tuple[weakref.ref[torch.Tensor], int, str]] = {}
-        self.gradients: set[str] = set()
+        self.gradients: dict[str, int] = {}
+        self.groups: list[dict[str, Any]] = []
         self.accumulated: set[str] = set()
         self.modules: list[ModuleEntry] = []
         self.configuration: dict[str, Any] = {}
@@ -176,7 +177,10 @@ class Recorder:
         if self.optimizer is not None:
             self.handles.append(self.optimizer.register_step_pre_hook(self._before_update))
             self.handles.append(self.optimizer.register_step_post_hook(self._after_update))
-            self.optimizer_entry = self._optimizer_entry(self.optimizer)
+            self.optimizer_entry = {
+                "kind": type(self.optimizer).__name__,
+                "groups": self._groups(self.optimizer),
+            }
         self.configuration = self._configuration()
         self._begin_step()
 
@@ -213,20 +217,23 @@ class Recorder:
             "model": kind_of(self.model),
         }
 
-    @staticmethod
-    def _optimizer_entry(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-        groups = [
-            {k: plain for k, v in group.items() if k != "params" and _told(plain := as_plain(v))}
+    def _groups(self, optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+        """The settings of each group of parameters, and their names."""
+        names = {id(parameter): name for name, parameter in self.parameters.items()}
+        return [
+            {
+                **{k: p for k, v in group.items() if k != "params" and _told(p := as_plain(v))},
+                "parameters": [names.get(id(p), "unnamed") for p in group["params"]],
+            }
             for group in optimizer.param_groups
         ]
-        return {"kind": type(optimizer).__name__, "groups": groups}
 
     def _begin_step(self) -> None:
         """Store what the step starts from. Later steps start when their first module is called."""
         self.begun = True
         if not self.wanted:
             return
-        self.gradients, self.accumulated = set(), set()
+        self.gradients, self.accumulated, self.groups = {}, set(), []
         for name, parameter in self.parameters.items():
             self.writer.add(f"step/{self.step}/parameter/{name}", parameter)
             if parameter.grad is not None and bool(parameter.grad.any()):
@@ -242,7 +249,10 @@ class Recorder:
             self._store_state("after")
             self.step_entries.append(
                 StepEntry(
-                    number=self.step, random=self.random, accumulated=sorted(self.accumulated)
+                    number=self.step,
+                    random=self.random,
+                    accumulated=sorted(self.accumulated),
+                    groups=self.groups,
                 )
             )
         self.begun = False
@@ -285,8 +295,17 @@ class Recorder:
     # ---- Optimizer and gradients of parameters
 
     def _before_update(self, *_: Any) -> None:
-        if self.wanted and self.begun:
-            self._store_state("optimizer")
+        """Store what the optimizer starts from, with gradients that were clipped meanwhile."""
+        if not (self.wanted and self.begun) or self.optimizer is None:
+            return
+        self._store_state("optimizer")
+        self.groups = self._groups(self.optimizer)
+        for name, parameter in self.parameters.items():
+            gradient = parameter.grad
+            if gradient is None or not trees.is_plain(gradient):
+                continue
+            if self.gradients.get(name) != _version(gradient) or name in self.accumulated:
+                self.writer.add(f"step/{self.step}/update_gradient/{name}", gradient)
 
     def _after_update(self, *_: Any) -> None:
         self.next_step()
@@ -309,7 +328,7 @@ class Recorder:
                 return
             if name in self.gradients:
                 self.accumulated.add(name)
-            self.gradients.add(name)
+            self.gradients[name] = _version(parameter.grad)
             if trees.is_plain(parameter.grad):
                 self.writer.add(f"step/{self.step}/gradient/{name}", parameter.grad)
 
@@ -337,9 +356,7 @@ class Recorder:
                 for a in args
             ]
             keywords = {
-                str(key): trees.take_apart(
-                    v, lambda t: self._input_name(t, number, next(leaves))
-                )
+                str(key): trees.take_apart(v, lambda t: self._input_name(t, number, next(leaves)))
                 for key, v in kwargs.items()
             }
             whole = self.chosen.is_whole(name, module)

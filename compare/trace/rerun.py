@@ -74,10 +74,10 @@ class Question:
         """Every float moved to a neighbour in the format, up or down."""
 
         def each(tensors: Mapping[str, torch.Tensor]) -> Tensors:
-            return {name: _last_bit(t, random, precision) for name, t in tensors.items()}
+            return {name: last_bit(t, random, precision) for name, t in tensors.items()}
 
         gradients = {
-            i: _last_bit(gradient, random, precision) for i, gradient in self.gradients.items()
+            i: last_bit(gradient, random, precision) for i, gradient in self.gradients.items()
         }
         return replace(
             self,
@@ -105,7 +105,8 @@ def _rounded(tensor: torch.Tensor, precision: str) -> torch.Tensor:
     return tensor.to(DTYPES[precision]) if tensor.is_floating_point() else tensor
 
 
-def _last_bit(tensor: torch.Tensor, random: np.random.Generator, precision: str) -> torch.Tensor:
+def last_bit(tensor: torch.Tensor, random: np.random.Generator, precision: str) -> torch.Tensor:
+    """Every float moved to a neighbour in the format, up or down."""
     if not tensor.is_floating_point():
         return tensor
     wide = tensor.double()
@@ -237,7 +238,11 @@ def reused(build: Build) -> Build:
 
 
 def judged(
-    build: Build, question: Question, precision: str, found: Mapping[str, np.ndarray], backward: bool
+    build: Build,
+    question: Question,
+    precision: str,
+    found: Mapping[str, np.ndarray],
+    backward: bool,
 ) -> tuple[list[Judged], Arrays, Arrays]:
     """Compare what was recorded with the referee, also what it expected and the noise there.
 

@@ -18,7 +18,10 @@ SAME, WITHIN, INHERITED, ADDED, BETWEEN, UNJUDGED = (
 )  # fmt: skip
 
 # Of the configuration, what makes two runs differ; the others may not.
-DECISIVE = ("initialisation", "batch", "mode", "settings", "dropout", "ε", "reduction", "optimizer")
+DECISIVE = (
+    "initialisation", "batch", "mode", "settings", "dropout", "ε", "reduction", "optimizer",
+    "gradients",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

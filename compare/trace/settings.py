@@ -55,7 +55,9 @@ def kind_of(module: nn.Module) -> str:
     cls = type(module)
     if getattr(nn, cls.__name__, None) is cls:
         return f"torch.nn.{cls.__name__}"
-    if isinstance(module, nn.MultiheadAttention | nn.Linear) and cls.__module__.startswith("torch."):
+    if isinstance(module, nn.MultiheadAttention | nn.Linear) and cls.__module__.startswith(
+        "torch."
+    ):
         return f"torch.nn.{cls.__bases__[0].__name__}"
     return f"{cls.__module__}.{cls.__qualname__}"
 

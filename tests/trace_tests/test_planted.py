@@ -80,9 +80,8 @@ def test_a_mask_after_the_softmax_of_modules(trace):
 
 
 def test_another_dropout_mask(trace):
-    model = encoder(dropout=0.2)
-    a = trace("a.trace", model, tokens())
-    record = found(a, trace("b.trace", model, tokens(), seed=8))
+    a = trace("a.trace", encoder(dropout=0.2), tokens())
+    record = found(a, trace("b.trace", encoder(dropout=0.2), tokens(), seed=8))
     assert [s.module for s in record.findings] == ["layers.0.drop", "layers.1.drop"]
     assert record.first.cause == "the two drew other random numbers"
     assert topics(record) == ["seed"]
