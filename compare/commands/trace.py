@@ -49,7 +49,7 @@ def record_command(
         raise InputError(f"--steps expects a number of at least 1, but got {steps}.")
     refuse_existing(out, force)
     function = load_function(script)
-    options = {
+    options: dict[str, Any] = {
         "names": names, "kinds": kinds, "depth": depth, "containers": containers, "force": force,
     }  # fmt: skip
     torch.manual_seed(seed)

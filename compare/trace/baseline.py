@@ -1,4 +1,4 @@
-"""A baseline: how far each site was from the referee, so that a later change cannot make it worse."""
+"""A baseline: how far each site was from the referee, lest a later change make it worse."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def compare_with_baseline(record: DiffRecord, path: Path) -> int:
         return AGREES
     first = worse[0]
     print(
-        f"{len(worse)} sites are further off than in {path}, first {first.title}, {first.direction}: "
-        f"{_off(first):.3g}, and it was {before[_key(first)]:.3g}."
+        f"{len(worse)} sites are further off than in {path}, first {first.title}, "
+        f"{first.direction}: {_off(first):.3g}, and it was {before[_key(first)]:.3g}."
     )
     return DIFFERS
 

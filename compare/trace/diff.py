@@ -17,7 +17,7 @@ from compare.trace.judging import Pair, inherited
 from compare.trace.mapping import NameMap, checked_map, propose, read_map
 from compare.trace.parameters import Sums
 from compare.trace.rerun import distance
-from compare.trace.result import BETWEEN, UNJUDGED, DiffRecord, Site
+from compare.trace.result import BETWEEN, UNJUDGED, DiffRecord
 from compare.trace.sides import Side
 from compare.trace.updates import update_sites
 from experiments.errors import InputError
@@ -112,7 +112,7 @@ class _Walk:
         self, live_a: Mapping[str, nn.Module], live_b: Mapping[str, nn.Module]
     ) -> Iterator[Pair]:
         """The calls of both, paired by module, step and how many-th call it is."""
-        theirs = {key: call for key, call in _keyed(self.b)}
+        theirs = dict(_keyed(self.b))
         first = min((call.step for call in self.a.index.calls), default=0)
         for (name, step, index), call in _keyed(self.a):
             other = self.names.modules.get(name)
@@ -263,8 +263,8 @@ class _Walk:
                 names = list(dict.fromkeys(lost))
                 shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" * (len(names) > 4))
                 notes.append(
-                    f"{len(lost)} calls of {label} have no counterpart in {other}: {shown}. Name it "
-                    "with --map, if there is one."
+                    f"{len(lost)} calls of {label} have no counterpart in {other}: {shown}. Name "
+                    "it with --map, if there is one."
                 )
         renamed = [n for n in self.names.by_order if n in {p.one.module.name for p in self.pairs}]
         if renamed:
@@ -274,7 +274,7 @@ class _Walk:
                 f"Matched by order, class and shape, the names being different: {pairs}{more}."
             )
         unjudged = {s.kind for s in record.sites if s.verdict == UNJUDGED and s.note}
-        if unjudged and not self.a.index.calls == []:
+        if unjudged:
             notes.append(
                 f"Not judged after the first difference, as it could not be run again: "
                 f"{', '.join(sorted(unjudged))}. With the model itself (--model-a) it can be."
@@ -287,7 +287,7 @@ class _Walk:
 
 
 def _labels(a: Trace, b: Trace) -> tuple[str, str]:
-    """What to call the two: their folders' names, with what is before them where these are equal."""
+    """What to call the two: by the names of their folders, or their paths if these are equal."""
     if a.path.name != b.path.name:
         return a.path.name, b.path.name
     return str(a.path), str(b.path)

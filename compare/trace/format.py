@@ -263,9 +263,9 @@ def read_trace(path: Path) -> Trace:
         raise InputError(f"{path / INDEX}: {place}: {first['msg'].lower()}.") from None
     except RecursionError:
         raise InputError(f"{path / INDEX}: its values are nested too deeply.") from None
-    places = {}
+    places: dict[str, Path] = {}
     for file in sorted(path.glob("*.safetensors")):
-        places |= {name: file for name in _names(file)}
+        places |= dict.fromkeys(_names(file), file)
     trace = Trace(path, index, places)
     _check_references(trace)
     return trace
@@ -301,7 +301,7 @@ def _check_references(trace: Trace) -> None:
 def _state_dict(path: Path) -> Trace:
     """A trace of parameters alone; a module is what stands before the last dot of their names."""
     modules: dict[str, ModuleEntry] = {}
-    places = {}
+    places: dict[str, Path] = {}
     for name in _names(path):
         owner, _, local = name.rpartition(".")
         entry = modules.setdefault(owner, ModuleEntry(name=owner, kind="unknown"))

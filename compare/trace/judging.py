@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -64,13 +64,13 @@ class Pair:
 
     # ---- What the traces say
 
-    def site(self, direction: str, verdict: str, **more: object) -> Site:
+    def site(self, direction: str, verdict: str, **more: Any) -> Site:
         """A site of this call."""
         module = self.one.module
         return Site(
             module.name, self.two.module.name, module.short, self.one.call.step, self.index,
             direction, verdict, **more,
-        )  # type: ignore[arg-type]  # fmt: skip
+        )  # fmt: skip
 
     def total(self) -> float:
         """How far the outputs are apart."""

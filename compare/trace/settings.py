@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 # Classes that are made again from their settings; of others only outputs can be compared.
-ALLOWED = (
+_NAMES = (
     "Linear Bilinear Identity Embedding Flatten Unflatten "
     "Conv1d Conv2d Conv3d ConvTranspose1d ConvTranspose2d ConvTranspose3d "
     "BatchNorm1d BatchNorm2d BatchNorm3d LayerNorm GroupNorm RMSNorm "
@@ -27,7 +27,8 @@ ALLOWED = (
     "RNN LSTM GRU RNNCell LSTMCell GRUCell MultiheadAttention CosineSimilarity PairwiseDistance "
     "CrossEntropyLoss NLLLoss MSELoss L1Loss SmoothL1Loss HuberLoss BCELoss BCEWithLogitsLoss "
     "KLDivLoss PoissonNLLLoss GaussianNLLLoss"
-).split()
+)
+ALLOWED = frozenset(_NAMES.split())
 
 # Modules that draw random numbers in training mode, and do nothing else.
 DROPOUTS = ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout")
@@ -37,6 +38,11 @@ WHOLE = (nn.MultiheadAttention,)
 
 # Arguments that say where and how a tensor is made, or that are deprecated.
 IGNORED = {"self", "device", "dtype", "inplace", "size_average", "reduce", "_weight", "_freeze"}
+
+# The constructors of RNN, LSTM and GRU take *args.
+OF_RNNS = (
+    "input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional",
+)  # fmt: skip
 
 OWN_READING = {
     "bias": lambda m: _has(m, "bias", "in_proj_bias"),
@@ -82,9 +88,8 @@ def settings_of(module: nn.Module) -> dict[str, Any]:
 
 def _arguments(cls: type) -> list[str]:
     if issubclass(cls, nn.RNNBase):
-        names = "input_size hidden_size num_layers bias batch_first dropout bidirectional".split()
         more = {nn.RNN: ["nonlinearity"], nn.LSTM: ["proj_size"]}
-        return names + more.get(cls, [])
+        return [*OF_RNNS, *more.get(cls, [])]
     names = list(inspect.signature(cls).parameters)
     return [name for name in names if name not in IGNORED and name not in ("args", "kwargs")]
 

@@ -1,4 +1,4 @@
-"""A call as one of two traces recorded it: what was asked, what was answered, and who can repeat it."""
+"""A call as one of two traces recorded it: what was asked and answered, and who can repeat it."""
 
 from __future__ import annotations
 

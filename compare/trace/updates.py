@@ -22,7 +22,9 @@ from compare.trace.mapping import NameMap, taken_over
 from compare.trace.rerun import DTYPES, REPLAYS, as_array, distance, judge, last_bit
 from compare.trace.result import ADDED, INHERITED, SAME, UNJUDGED, WITHIN, Site
 
-ALLOWED = "SGD Adam AdamW Adamax NAdam RAdam RMSprop Rprop Adagrad Adadelta".split()
+ALLOWED = (
+    "SGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Rprop", "Adagrad", "Adadelta",
+)  # fmt: skip
 # How the step is computed, not what.
 IGNORED = {"foreach", "fused", "capturable", "differentiable", "decoupled_weight_decay"}
 
