@@ -365,7 +365,8 @@ class Recorder:
             self.open.append(_Open(name, number, inputs, keywords, _fingerprint()))
             if not torch.is_grad_enabled():
                 return None
-            return self._with_views(number, args, kwargs)
+            changed = self._views(f"call/{number}/input_gradient")
+            return changed(tuple(args)), changed(dict(kwargs))
 
         return before
 
@@ -388,8 +389,8 @@ class Recorder:
 
         self.known[key] = (weakref.ref(tensor, forget), _version(tensor), name)
 
-    def _with_views(self, number: int, args: Any, kwargs: Any) -> Any:
-        """The same arguments; tensors with gradients are replaced by views that are watched."""
+    def _views(self, prefix: str) -> Callable[[Any], Any]:
+        """Replaces the tensors with gradients in a value by views, whose gradients are recorded."""
         views: dict[int, torch.Tensor] = {}
         leaves = iter(range(10**9))
 
@@ -402,7 +403,7 @@ class Recorder:
                     return value
                 if id(value) not in views:  # one tensor given twice stays one
                     views[id(value)] = value.view_as(value)
-                    self._watch(views[id(value)], f"call/{number}/input_gradient/{leaf}")
+                    self._watch(views[id(value)], f"{prefix}/{leaf}")
                     if (entry := self.known.get(id(value))) is not None:
                         self._remember(views[id(value)], entry[2])
                 return views[id(value)]
@@ -410,11 +411,13 @@ class Recorder:
                 return {key: changed(part) for key, part in value.items()}
             if type(value) in (list, tuple):
                 return type(value)([changed(part) for part in value])
+            if isinstance(value, tuple) and hasattr(value, "_fields"):
+                return type(value)(*[changed(part) for part in value])
             for _ in trees.tensors_of(value):  # in a class of its own: left alone, but counted
                 next(leaves)
             return value
 
-        return changed(tuple(args)), changed(dict(kwargs))
+        return changed
 
     def _watch(self, tensor: torch.Tensor, name: str) -> None:
         def keep(gradient: torch.Tensor) -> None:
@@ -424,20 +427,23 @@ class Recorder:
         tensor.register_hook(keep)
 
     def _after(self, name: str) -> Callable[..., Any]:
-        def after(module: nn.Module, _: Any, __: Any, output: Any) -> None:
+        def after(module: nn.Module, _: Any, __: Any, output: Any) -> Any:
             while self.open and self.open[-1].name != name:
                 self.open.pop()  # calls that an exception ended
             if not self.open:
-                return
+                return None
             call = self.open.pop()
             leaves = iter(range(10**9))
+            # One of several outputs may be made from another inside the module: what comes back
+            # from there is not a gradient from outside. A single output is watched itself.
+            sources = {id(t) for t in trees.tensors_of(output) if t.requires_grad}
 
             def output_name(tensor: torch.Tensor) -> str:
                 leaf = next(leaves)
                 stored = f"call/{call.number}/output/{leaf}"
                 self.writer.add(stored, tensor)
                 self._remember(tensor, stored)
-                if tensor.requires_grad:
+                if tensor.requires_grad and len(sources) == 1:
                     self._watch(tensor, f"call/{call.number}/output_gradient/{leaf}")
                 return stored
 
@@ -456,6 +462,9 @@ class Recorder:
                 outputs=outputs,
                 random=call.random if call.random != _fingerprint() else None,
             )
+            if len(sources) < 2:
+                return None
+            return self._views(f"call/{call.number}/output_gradient")(output)
 
         return after
 

@@ -53,7 +53,7 @@ def test_tuples_dicts_and_keywords(tmp_path):
     assert trees.names_in(pair.inputs[0]) == trees.names_in(first.outputs)
     low, high, less = trees.names_in(pair.outputs)
     assert trees.names_in(second.inputs[0]) == [low]
-    assert torch.equal(trace.tensor(high), trace.tensor(less) + 2)
+    torch.testing.assert_close(trace.tensor(high), trace.tensor(less) + 2)
     stored = trace.tensor("step/0/gradient/fc.weight")
     assert torch.equal(stored, model.fc.weight.grad)
     assert "step/0/gradient/unused.weight" not in trace
@@ -117,6 +117,46 @@ def test_an_in_place_module(tmp_path):
     x, y = trace.tensor(trees.names_in(call.inputs[0])[0]), trace.tensor(call.outputs["tensor"])
     assert (x < 0).any()
     assert torch.equal(y, x.relu())
+
+
+def test_a_tensor_that_is_changed_between_modules(tmp_path):
+    """It is then no longer the output that it was."""
+
+    class Changes(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.one, self.two = nn.Linear(3, 3), nn.Linear(3, 3)
+
+        def forward(self, x):
+            y = self.one(x)
+            y.mul_(2)
+            return self.two(y)
+
+    model = Changes()
+    with nncompare.record(tmp_path / "t", model):
+        model(torch.ones(1, 3)).sum().backward()
+    trace = read_trace(tmp_path / "t")
+    _, one, two = trace.index.calls
+    before, after = trace.tensor(one.outputs["tensor"]), trace.tensor(two.inputs[0]["tensor"])
+    assert torch.equal(after, 2 * before)
+
+
+def test_an_output_that_is_made_from_another(tmp_path):
+    """The gradient that reaches an output is that from outside the module."""
+
+    class Both(nn.Module):
+        def forward(self, x):
+            low = x * 2
+            return low, low * 3
+
+    model, x = nn.ModuleList([Both()]), torch.ones(2, requires_grad=True)
+    with nncompare.record(tmp_path / "t", model):
+        low, high = model[0](x)
+        (5 * low + high).sum().backward()
+    trace = read_trace(tmp_path / "t")
+    assert trace.tensor("call/0/output_gradient/0").tolist() == [5, 5]
+    assert trace.tensor("call/0/output_gradient/1").tolist() == [1, 1]
+    assert trace.tensor("call/0/input_gradient/0").tolist() == x.grad.tolist() == [16, 16]
 
 
 def test_an_existing_trace_is_refused(tmp_path):
