@@ -161,3 +161,22 @@ def test_right_pairs_agree(make, x, dtype, trace):
     assert not record.findings
     if dtype == "float32":
         assert {s.verdict for s in record.sites} == {"same"}
+
+
+def test_a_dropout_without_its_scale(trace):
+    right, wrong = encoder(dropout=0.2), encoder(dropout=0.2)
+    wrong.layers[1].drop.forward = lambda x: nn.functional.dropout(x, 0.2) * 0.8
+    record = after(right, wrong, trace, tokens())
+    assert [s.module for s in record.findings] == ["layers.1.drop"]
+    assert record.first.cause == "b's output is no dropout of its input"
+
+
+def test_noise_is_that_of_rounded_inputs(trace, tmp_path):
+    """Far from 0 a normalisation in a narrow format loses what rounding its input loses."""
+    x = torch.randn(64, 32, generator=torch.Generator().manual_seed(0)) + 30
+    for name, dtype in (("a", torch.float32), ("b", torch.float16)):
+        model = nn.Sequential(nn.LayerNorm(32)).to(dtype)
+        with nncompare.record(tmp_path / name, model):
+            model(x.to(dtype)).float().square().sum().backward()
+    record = found(tmp_path / "a", tmp_path / "b")
+    assert not record.findings

@@ -342,3 +342,14 @@ def test_it_can_be_written_by_hand(tmp_path):
         model["fc"](x)
     found = nncompare.diff(folder, tmp_path / "torch")
     assert [s.module for s in found.findings] == ["fc"]
+
+
+def test_one_tensor_that_is_given_three_times_stays_one(tmp_path):
+    """Attention takes another way for three equal inputs; a recording must not change that."""
+    torch.manual_seed(0)
+    model, x = nn.MultiheadAttention(4, 2), torch.randn(3, 2, 4, requires_grad=True)
+    with nncompare.record(tmp_path / "t", model):
+        model(x, x, x)[0].square().sum().backward()
+    trace = read_trace(tmp_path / "t")
+    assert torch.equal(trace.tensor("call/0/input_gradient/0"), x.grad)
+    assert "call/0/input_gradient/1" not in trace
