@@ -6,6 +6,9 @@
     outcome = nncompare.check("homework.py", architecture="softmax_mlp")
     nncompare.assert_parity(my_softmax, torch_softmax, inputs=[logits])
     record = nncompare.compare_functions(my_softmax, torch_softmax, [logits])
+    with nncompare.record("a.trace", model, optimizer=optimizer):
+        ...  # a training step
+    print(nncompare.diff("a.trace", "b.trace").text())
     again = nncompare.load_run(run.path)
 
 Importing this module loads neither NumPy nor PyTorch: each name loads what it needs when it is
@@ -31,14 +34,18 @@ if TYPE_CHECKING:
     from compare.parity.functions import compare_functions
     from compare.records.run import Run
     from compare.testing import assert_parity
+    from compare.trace.diff import diff
+    from compare.trace.recording import record
 
-__all__ = ["assert_parity", "check", "compare_functions", "load_run", "run"]
+__all__ = ["assert_parity", "check", "compare_functions", "diff", "load_run", "record", "run"]
 
 
 # Names that are taken from our own modules when they are first asked for.
 _PLACES = {
     "assert_parity": "compare.testing",
     "compare_functions": "compare.parity.functions",
+    "diff": "compare.trace.diff",
+    "record": "compare.trace.recording",
 }
 
 

@@ -217,6 +217,68 @@ def golden(
     return golden_command(architecture, out, loss=loss, optimizer=optimizer, settings=set_ or [])
 
 
+@app.command("record")
+def record_(
+    script: Annotated[str, typer.Argument(metavar="SCRIPT.py:FUNCTION", help="A function that returns a model and its inputs, or records by itself.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The trace to write, a folder.")],
+    names: Annotated[list[str] | None, typer.Option("--names", metavar="PATTERN", help="Only modules of such names, as layers.0.*; may be given again.")] = None,
+    kinds: Annotated[list[str] | None, typer.Option("--kinds", metavar="CLASS", help="Only modules of this class; may be given again.")] = None,
+    depth: Annotated[int | None, typer.Option(min=1, help="Take modules so many names deep as wholes.")] = None,
+    containers: Annotated[bool, typer.Option("--containers", help="Record modules that hold others, too.")] = False,
+    steps: Annotated[int, typer.Option(help="How many training steps to make.")] = 1,
+    seed: Annotated[int, typer.Option(help="Where the generator starts before the function is called.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace the trace if it exists.")] = False,
+) -> int:  # fmt: skip
+    """Record a training step of a PyTorch model as a trace.
+
+    What the function may return, and what a trace holds, is in docs/traces.md.
+    """
+    from compare.commands.trace import record_command
+
+    return record_command(
+        script,
+        out,
+        names=names or [],
+        kinds=kinds or [],
+        depth=depth,
+        containers=containers,
+        steps=steps,
+        seed=seed,
+        force=force,
+    )
+
+
+@app.command()
+def diff(
+    a: Annotated[Path, typer.Argument(help="The trace to judge by, or a state_dict in a .safetensors file.")],
+    b: Annotated[Path, typer.Argument(help="The trace to judge.")],
+    report: Annotated[Path | None, typer.Option(metavar="DIR", help="Write HTML, PDF and JSON into this folder.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the result here as JSON.")] = None,
+    map_: Annotated[Path | None, typer.Option("--map", metavar="FILE", help="Which names of the two belong together.")] = None,
+    propose: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a proposal for --map here.")] = None,
+    model_a: Annotated[str | None, typer.Option(metavar="SCRIPT.py:FUNCTION", help="Returns the first model, to run its own classes again.")] = None,
+    model_b: Annotated[str | None, typer.Option(metavar="SCRIPT.py:FUNCTION", help="Returns the second.")] = None,
+    baseline: Annotated[Path | None, typer.Option(metavar="FILE", help="Fail only where a site is further off than in this file; written if it is not there.")] = None,
+) -> int:  # fmt: skip
+    """Compare two traces, and name the first module that adds error.
+
+    Ends with 0 where they agree, 1 where they differ, 2 where nothing could be compared.
+    """
+    from compare.commands.trace import diff_command
+
+    return diff_command(
+        a,
+        b,
+        report=report,
+        json=json,
+        mapping=map_,
+        propose=propose,
+        model_a=model_a,
+        model_b=model_b,
+        baseline=baseline,
+    )
+
+
 @app.command()
 def bench(
     architecture: Annotated[list[str] | None, typer.Option(metavar="NAME", help="A name from the list, or FILE.py:FUNCTION; may be given again.")] = None,

@@ -23,6 +23,7 @@ ROOMS = (
     "console",
     "testing",
     "check",
+    "trace",
     "bench",
     "demos",
     "training",

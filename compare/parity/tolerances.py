@@ -158,6 +158,23 @@ NEGLIGIBLE = {"float32": UNIT_ROUNDOFF["float32"] ** 2, "float64": UNIT_ROUNDOFF
 # largest value, and by more than so many units of roundoff.
 ILL_CONDITIONED, ILL_CONDITIONED_UNITS = 1e-2, 64.0
 
+# ---- Two traces (compare.trace)
+
+# Of two calls that cannot be run again, the root mean square of the difference of the outputs,
+# relative to the output's, in units of roundoff. Equal inputs on one machine, of one version of
+# PyTorch, give equal outputs but for the order of sums among threads; elsewhere every operation
+# rounds in its own way.
+TRACE_EQUAL_UNITS = 4.0
+TRACE_UNITS = 64.0
+
+# Between modules, and in those that cannot be run again, a difference may grow so many times
+# without being taken for a new one.
+TRACE_GROWTH = 32.0
+
+# A site is further off than in a baseline if it is so many times as far, the sums of other threads
+# and processors being in other orders, and further by more than float64's own rounding.
+TRACE_BASELINE, TRACE_BASELINE_FLOOR = 2.0, 1e-15
+
 
 def recorded_tolerances() -> Tolerances:
     """The bounds as a run records them."""

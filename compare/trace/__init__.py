@@ -1,0 +1,1 @@
+"""Two models, or one model twice, compared from recorded traces. See docs/traces.md."""
