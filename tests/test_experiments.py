@@ -42,9 +42,19 @@ ANY_TRAINING = [
 ]
 
 
-# Their layers, losses and optimizers are those of other experiments.
+# What they have beside the others is tested by itself, or they take long.
 LONG = dict.fromkeys(
-    ("mnist_activations", "mnist_deep_convnet", "mnist_no_batchnorm", "weight_init_comparison"),
+    (
+        *(
+            "mnist_activations",
+            "mnist_deep_convnet",
+            "mnist_no_batchnorm",
+            "weight_init_comparison",
+        ),
+        *("mnist_regression_head", "optimizer_comparison", "overfit_dropout", "mnist_vgg16"),
+        *("hyperparameter_search", "batchnorm_vs_init_scale", "overfit_weight_decay"),
+        *("activation_histograms", "mnist_simple_convnet"),
+    ),
     pytest.mark.slow,
 )
 

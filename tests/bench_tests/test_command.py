@@ -33,6 +33,7 @@ def nncompare(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_from_the_command_line_to_the_report(tmp_path):
     """A network of one's own, each library in a process of its own."""
     (tmp_path / "net.py").write_text(NETWORK)

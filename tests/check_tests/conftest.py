@@ -140,3 +140,15 @@ def golden(tmp_path_factory) -> Path:
     assignment = Assignment("net", build, "cross_entropy", "Adam", {"lr": 0.01})
     write_golden(folder / "net.npz", Golden(assignment, make_cases(assignment, layers=True)))
     return folder / "net.npz"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of the presets with many layers each test has one quick case; the others are slow."""
+    seen: set[str] = set()
+    for item in items:
+        function, _, case = item.nodeid.partition("[")
+        if case.startswith(("cs231n-layers", "dlfs-layers")):
+            if function in seen:
+                item.add_marker(pytest.mark.slow)
+            seen.add(function)

@@ -73,6 +73,7 @@ def test_a_forgotten_flatten_is_asked_for():
         make_cases(assignment(net))
 
 
+@pytest.mark.slow
 def test_a_batch_of_many_values_away_from_kinks():
     """Of a million values some are near a kink by float32's margin, whatever is drawn."""
 

@@ -296,6 +296,7 @@ def test_every_training_fails(nncompare, tiny_arguments, monkeypatch, tmp_path):
     assert "makes those again" in ended.err
 
 
+@pytest.mark.slow
 def test_several_seeds_in_two_processes(nncompare, tiny_arguments, timeless, tmp_path):
     """What is asked for comes after --set, and the same files come out as of one process."""
     arguments = ["run", *tiny_arguments, "--set", "training.seeds=[5]", "--threads", 1]

@@ -159,6 +159,7 @@ def test_nothing_is_cut_at_80_columns(
     assert text.rstrip().endswith("rounding alone.")
 
 
+@pytest.mark.slow
 def test_the_option_of_the_command_line() -> None:
     done = call("--architecture", "softmax_mlp", "--batch-size", "4", "--json")
     assert done.returncode == 0, done.stderr

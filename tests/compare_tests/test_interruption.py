@@ -115,6 +115,7 @@ def test_a_killed_process(tiny_arguments, whole, nncompare, tmp_path, where):
     assert content(out) == content(whole)
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_written_whole(tiny_arguments, tmp_path):
     """As on a full disk: one sentence, status 2, and nothing half-written."""
     program = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))\n{PROGRAM}"

@@ -102,6 +102,7 @@ def test_what_goes_wrong_costs_itself_alone(went_wrong, train, timeless, tmp_pat
     assert read_run_record(out).failures == []
 
 
+@pytest.mark.slow
 def test_seeds_and_optimizers_in_any_order(tiny, train, timeless, tmp_path):
     """As they are finished they come, and as the experiment has them they are recorded."""
     form = tiny("seeds=[3,1]", "training.gradient_norms=true", "data.validation=0.2")

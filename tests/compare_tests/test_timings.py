@@ -40,6 +40,7 @@ def blocks(random: np.random.Generator, rounds: int, steps: int, middle: float) 
     return middle * np.exp(shared + random.normal(0, 0.02, (rounds, steps)))
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_truth():
     """In 95 of 100 repetitions, about; drawing steps instead of blocks would cover far fewer."""
     random = np.random.default_rng(1)

@@ -109,6 +109,7 @@ def test_all_documents(paths):
     assert (folder / "figures" / "along.svg").exists()
 
 
+@pytest.mark.slow
 def test_again_from_the_records_alone(paths, layers, texts):
     """Without PyTorch and without NumPy's layers; the same text."""
     program = (

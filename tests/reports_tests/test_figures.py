@@ -187,15 +187,21 @@ def test_long_runs_are_thinned(make_run: MakeRun) -> None:
     "changes",
     [
         {"loss": lambda step: math.nan if step > 1 else 1.0},
-        {"loss": lambda step: math.nan},
-        {"loss": lambda step: math.inf},
-        {"loss": lambda step: 0.0},
         {"steps": 1},
-        {"finished": False, "compared": False, "drift": False, "ratio": None},
         {"record": {"trainings": []}},
-        {"modules": {}, "weights": False, "pictures": False},
-        {"optimizers": ("SGD", "Adam", "RMS"), "experiment": {"optimizers": {
-            "SGD": {"lr": 0.1}, "Adam": {"lr": 0.1}, "RMS": {"algorithm": "SGD", "lr": 0.1}}}},
+        *(
+            pytest.param(changes, marks=pytest.mark.slow)
+            for changes in (
+                {"loss": lambda step: math.nan},
+                {"loss": lambda step: math.inf},
+                {"loss": lambda step: 0.0},
+                {"finished": False, "compared": False, "drift": False, "ratio": None},
+                {"modules": {}, "weights": False, "pictures": False},
+                {"optimizers": ("SGD", "Adam", "RMS"), "experiment": {"optimizers": {
+                    "SGD": {"lr": 0.1}, "Adam": {"lr": 0.1},
+                    "RMS": {"algorithm": "SGD", "lr": 0.1}}}},
+            )
+        ),
     ],
 )  # fmt: skip
 def test_the_worst_of_records_can_be_drawn(

@@ -58,6 +58,7 @@ def test_a_second_rendering_elsewhere_overwrites_with_the_same_bytes(
         assert b"/somewhere/else" not in content
 
 
+@pytest.mark.slow
 def test_neither_torch_nor_numpy_nn_is_imported(make_run: MakeRun) -> None:
     run = make_run(optimizers=("SGD",))
     program = (
