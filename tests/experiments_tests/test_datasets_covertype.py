@@ -480,6 +480,7 @@ def test_the_script_refuses_what_is_not_covertype(script, tmp_path, capsys):
     assert not out.exists()
 
 
+@pytest.mark.slow
 @needs_covertype
 def test_the_sample_made_again_from_the_original(script, tmp_path, capsys):
     for out in ["once", "twice"]:
@@ -491,6 +492,7 @@ def test_the_sample_made_again_from_the_original(script, tmp_path, capsys):
     assert gzip.decompress(once) == gzip.decompress(stored)
 
 
+@pytest.mark.slow
 @needs_covertype
 def test_covertype_itself():
     """Against the published counts, and the sample's lines against the original's."""

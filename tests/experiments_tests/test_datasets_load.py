@@ -155,6 +155,7 @@ def test_reading_loads_neither_torch_nor_pooch():
     assert done.stdout == "[]\n"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.environ.get("NNCOMPARE_DATA"), reason="NNCOMPARE_DATA is not set")
 def test_mnist_itself():
     data = load("mnist")

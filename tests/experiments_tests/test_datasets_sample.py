@@ -115,6 +115,7 @@ def test_the_script_refuses_what_is_not_mnist(script, tmp_path, capsys):
     assert not out.exists()
 
 
+@pytest.mark.slow
 @needs_mnist
 def test_made_again_from_the_originals(script, tmp_path, capsys):
     for out in ["once", "twice"]:
@@ -130,6 +131,7 @@ def test_made_again_from_the_originals(script, tmp_path, capsys):
         assert gunzip(once, name) == gunzip(stored, name)
 
 
+@pytest.mark.slow
 @needs_mnist
 @pytest.mark.parametrize(("part", "per_class"), [("train", 600), ("test", 100)])
 def test_really_the_first_of_each_class(part, per_class):
