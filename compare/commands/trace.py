@@ -61,9 +61,10 @@ def record_command(
         _record_returned(script, _call(script, function), out, steps, options)
     index = read_trace(out).index
     size = sum(file.stat().st_size for file in out.iterdir())
+    steps_made = f"{len(index.steps)} step{'' if len(index.steps) == 1 else 's'}"
     print(
         f"{out} is written: {len(index.calls)} calls of {len(index.modules)} modules in "
-        f"{len(index.steps)} steps ({size / 1e6:.1f} MB)."
+        f"{steps_made} ({size / 1e6:.1f} MB)."
     )
     return 0
 
