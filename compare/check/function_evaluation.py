@@ -376,7 +376,7 @@ def not_for_this_size(case: Case, problem: str) -> str:
     height, width = case.inputs.shape[2:]
     return (
         f"The network takes images of {height} × {width} pixels, too, and was asked with them: "
-        f"{problem.rstrip('.')}. This does not count."
+        f"{problem} This does not count."
     )
 
 
