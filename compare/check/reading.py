@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy_nn
 from compare.check.architecture import (
     RecordedArchitecture,
     first_difference,
@@ -19,7 +21,6 @@ from compare.check.contract import (
     read_contract,
 )
 from compare.check.declared_loss import with_reduction, with_weight_decay
-from compare.check.declared_optimizer import chosen_optimizer
 from compare.check.golden import Golden
 from compare.check.inference import Inference, infer
 from compare.check.own_names import READERS
@@ -205,6 +206,30 @@ def find_assignment(
     optimizer, settings = chosen_optimizer(contract, options.optimizer, options.settings)
     one_sample = contract.batches.one_sample
     return Assignment(build.__name__, build, loss, optimizer, settings, own, one_sample)
+
+
+def chosen_optimizer(
+    contract: Contract, name: str | None, settings: Mapping[str, Any]
+) -> tuple[str | None, dict[str, Any]]:
+    """The class of the optimizer and its settings: those of the options before the homework's.
+
+    Where the options name the homework's own optimizer without settings, the homework's count.
+
+    Args:
+        contract: What the homework declares.
+        name: The optimizer of the options, or None.
+        settings: Its keyword arguments.
+    """
+    own, given = optimizer_class(contract.optimizer), optimizer_class(name)
+    if given is None or (given == own and not settings):
+        return own, dict(contract.settings)
+    return given, dict(settings)
+
+
+def optimizer_class(name: str | None) -> str | None:
+    """The class of an optimizer whose name may be written in other cases: ``adam``."""
+    classes = {known.lower(): known for known in numpy_nn.optim.__all__}
+    return None if name is None else classes.get(name.lower(), name)
 
 
 def _own_architecture(homework: HomeworkHandle, name: str) -> RecordedArchitecture:

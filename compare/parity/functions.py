@@ -84,6 +84,7 @@ class FunctionsRecord:
         candidate, reference: Their names.
         precision: The format in which they were compared.
         referee: How the right values were found.
+        bound: The largest error allowed, where it was declared, relative to the largest value.
         checks: The comparisons, those of the given inputs first.
         notes: What was not compared, and why; questions that are ill-conditioned.
     """
@@ -92,6 +93,7 @@ class FunctionsRecord:
     reference: str
     precision: str = "float64"
     referee: str = "the reference in float64"
+    bound: float | None = None
     checks: list[FunctionCheck] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
@@ -144,7 +146,7 @@ class FunctionsRecord:
         outside = f"{check.outside:,} of {check.elements:,} elements are outside."
         if not np.isfinite(check.times):
             return outside
-        if check.reference is None or check.allowed == 1.0:
+        if self.bound is not None:
             return f"It is {check.times:,.3g} times as far as was declared. {outside}"
         return (
             f"It is {check.times:,.3g} times as far from the right value as {self.reference} may "
@@ -154,7 +156,7 @@ class FunctionsRecord:
     def to_json(self) -> str:
         """All of it as JSON."""
         content = {"schema": SCHEMA, "passed": self.passed, **asdict(self)}
-        return json.dumps(_finite(content), indent=2) + "\n"
+        return json.dumps(finite(content), indent=2) + "\n"
 
 
 def compare_functions(
@@ -230,6 +232,7 @@ class _Judge:
         self.record.precision = precision
         given = _in_format(self.given, precision)
         if self.bound is not None:
+            self.record.bound = self.bound
             self.record.referee = f"the reference, within {self.bound:g} as was declared"
         if not self._same_parameters():
             return self.record
@@ -603,10 +606,10 @@ def _of_inputs(name: str) -> str:
     return f"for {name}" if name == ROW else f"for the inputs {name}"
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """The same with what JSON cannot hold in words."""
     if isinstance(value, dict):
-        return {key: _finite(v) for key, v in value.items()}
+        return {key: finite(v) for key, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
+        return [finite(v) for v in value]
     return str(value) if isinstance(value, float) and not np.isfinite(value) else value

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from compare.parity import tolerances
+from compare.parity.functions import finite
 
 SCHEMA = 1
 AGREES, DIFFERS, NOT_COMPARED = 0, 1, 2
@@ -195,7 +195,7 @@ class DiffRecord:
             "first": first,
             **asdict(self),
         }
-        return json.dumps(_finite(content), indent=2, ensure_ascii=False) + "\n"
+        return json.dumps(finite(content), indent=2, ensure_ascii=False) + "\n"
 
 
 _WAYS = {
@@ -226,12 +226,3 @@ def _described(site: Site) -> list[str]:
     if site.cause:
         lines.append(f"  Cause: {site.cause}.")
     return lines
-
-
-def _finite(value: Any) -> Any:
-    """The same with what JSON cannot hold in words."""
-    if isinstance(value, dict):
-        return {key: _finite(v) for key, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
