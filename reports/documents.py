@@ -16,6 +16,7 @@ import jinja2
 import pypandoc
 import typst
 
+from compare.analysis.timings import BUSY_LOAD
 from reports import text
 from reports.figures import Figure
 from reports.references import Bibliography
@@ -118,7 +119,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {**FILTERS, "paragraph": lambda lines: f"{text.one_line(lines)}\n"}
     environment.tests |= {"finite": math.isfinite, "nan": math.isnan}
-    environment.globals["say"] = say
+    environment.globals |= {"say": say, "BUSY_LOAD": BUSY_LOAD}
     return environment
 
 

@@ -12,6 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 RESAMPLES = 1000
+# Programs that want a core beside ours: one of several threads that has to wait for its core holds
+# up all.
+BUSY_LOAD = 0.5
 STRETCH = 10
 """Steps that a backend makes in a lock-step training, at most, before the other's turn."""
 # An interval from fewer blocks would say little.

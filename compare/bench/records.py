@@ -10,11 +10,9 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from compare.analysis.timings import BUSY_LOAD
 from compare.records.run import Environment, Record
 from experiments.errors import InputError
-
-# One of several threads that has to wait for its core holds up all.
-BUSY_LOAD = 0.5
 
 
 class Times(Record):

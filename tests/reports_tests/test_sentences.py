@@ -341,7 +341,7 @@ CASES: list[tuple[str, tuple, str]] = [
     ("commit", ("0123abc",), "commit `0123abc`, unchanged"),
     ("load", (None, 2), "not recorded"),
     ("load", (0.3, 2), "was at rest"),
-    ("load", (1.9, 2), "**The machine was busy"),
+    ("load", (0.9, 2), "**The machine was busy"),
 ]
 
 
