@@ -137,8 +137,11 @@ SAME_FACTOR = 1e-6
 # ---- Two functions (compare.parity.functions)
 
 # Units of roundoff of the formats, and their smallest normal numbers.
-FORMATS = {"bfloat16": 2.0**-8, "float16": 2.0**-11, **UNIT_ROUNDOFF}
-SMALLEST = {"bfloat16": 2.0**-126, "float16": 2.0**-14, **SMALLEST_NORMAL}
+# "tf32" is float32 whose products are made of 11 digits, as GPUs can: no tensor has this format.
+FORMATS = {"bfloat16": 2.0**-8, "float16": 2.0**-11, "tf32": 2.0**-11, **UNIT_ROUNDOFF}
+SMALLEST = {
+    "bfloat16": 2.0**-126, "float16": 2.0**-14, "tf32": 2.0**-126, **SMALLEST_NORMAL,
+}  # fmt: skip
 
 # A candidate may be so many times as far from the referee as the reference may be expected to be.
 # It was chosen from what right candidates need: every layer and loss of numpy_nn against PyTorch's,
@@ -183,6 +186,7 @@ TRACE_UNITS = 64.0
 # Between modules, and in those that cannot be run again, a difference may grow so many times
 # without being taken for a new one.
 TRACE_GROWTH = 32.0
+TRACE_KINKS = 4.0
 
 # A site is further off than in a baseline if it is so many times as far, the sums of other threads
 # and processors being in other orders, and further by more than float64's own rounding.

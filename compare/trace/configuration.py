@@ -37,6 +37,7 @@ def differences(a: Trace, b: Trace, names: NameMap, pairs: Pairs) -> list[Settin
         *_initial(a, b, names),
         *_batch(a, b, pairs),
         *_modes(pairs),
+        *_products(pairs),
         *_settings(a, b, names),
         *_optimizer(a, b),
         *_accumulation(a, b),
@@ -121,6 +122,17 @@ def _modes(pairs: Pairs) -> Iterator[Setting]:
             words = ("training", "evaluation") if a_trains else ("evaluation", "training")
             sentence = f"{words[0]} mode in a, {words[1]} mode in b: {_listed(names)}"
             yield Setting("mode", sentence)
+
+
+def _products(pairs: Pairs) -> Iterator[Setting]:
+    groups: dict[str, list[str]] = {}
+    for call, other in pairs:
+        if call.products != other.products and not call.container:
+            x, y = (c.products or "float32" for c in (call, other))
+            sentence = f"float32 is multiplied as {x} in a, as {y} in b"
+            groups.setdefault(sentence, []).append(call.module)
+    for sentence, modules in groups.items():
+        yield Setting("precision", f"{sentence}: {_listed(list(dict.fromkeys(modules)))}")
 
 
 def _settings(a: Trace, b: Trace, names: NameMap) -> Iterator[Setting]:

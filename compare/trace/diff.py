@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -88,7 +89,7 @@ class _Walk:
         self.record = DiffRecord(*_labels(a, b))
         self.pairs = list(self._aligned(live_a, live_b))
         self.numbers = {p.one.call.number: p.two.call.number for p in self.pairs}
-        self.drift = 0.0
+        self.drift = self.forward_drift = 0.0
         self.batch_differs = False
 
     def run(self) -> DiffRecord:
@@ -130,12 +131,24 @@ class _Walk:
             for x, y in self.names.parameters.items()
         )
 
-    # ---- Forward
-
     @property
     def agree_so_far(self) -> bool:
         """Whether no difference has come in yet."""
         return not self.record.findings and not self.batch_differs
+
+    def allowed(self, pair: Pair, backward: bool = False) -> float:
+        """How far what reaches a module may be apart where the code before it is the same.
+
+        A difference of the forward pass moves some values across the kink of a ReLU, or makes
+        another one the largest. Among many values the share is as large as the difference, and
+        their gradients are wholly others: the root mean square is as its root.
+        """
+        found = max(tolerances.TRACE_GROWTH * self.drift, tolerances.TRACE_UNITS * pair.unit())
+        if backward:
+            found = max(found, tolerances.TRACE_KINKS * math.sqrt(self.forward_drift))
+        return found
+
+    # ---- Forward
 
     def _forward(self, pairs: list[Pair]) -> None:
         before: Pair | None = None
@@ -150,7 +163,7 @@ class _Walk:
             site = inherited(pair.forward(self.agree_so_far), pair.unit())
             self.record.sites.append(site)
             if not site.is_finding and site.verdict != UNJUDGED and np.isfinite(site.total):
-                self.drift = max(self.drift, site.total)
+                self.drift = self.forward_drift = max(self.drift, site.total)
             before = pair
             pair.forget()
 
@@ -177,14 +190,13 @@ class _Walk:
                 cause = "it is called with other arguments"
                 self.record.sites.append(pair.between(float("inf"), note, cause=cause))
             return
-        allowed = max(tolerances.TRACE_GROWTH * self.drift, tolerances.TRACE_UNITS * pair.unit())
         for leaf, (p, q) in enumerate(zip(x, y, strict=True)):
             if not self.agree_so_far:
                 return
             if self._handed_on(p, q):
                 continue
             apart = _apart(self.a.tensor(p), self.b.tensor(q))
-            if apart > allowed:
+            if apart > self.allowed(pair):
                 self.record.sites.append(
                     pair.between(apart, self._between_words(pair, before, leaf, apart))
                 )
@@ -233,8 +245,7 @@ class _Walk:
 
     def _between_gradients(self, pair: Pair, before: Pair | None) -> None:
         apart = pair.gradient_apart()
-        allowed = max(tolerances.TRACE_GROWTH * self.drift, tolerances.TRACE_UNITS * pair.unit())
-        if apart <= allowed:
+        if apart <= self.allowed(pair, backward=True):
             return
         title = pair.one.module.name
         if before is None:

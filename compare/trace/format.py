@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import torch
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
@@ -64,12 +64,18 @@ class ModuleEntry(Entry):
 
 
 class CallEntry(Entry):
-    """One call of a module."""
+    """One call of a module.
+
+    Attributes:
+        products: The narrower format to which it rounds what it multiplies, though its tensors are
+            float32, as GPUs and autocast do; empty where it does not.
+    """
 
     number: Annotated[int, Field(ge=0)]
     module: str
     step: Annotated[int, Field(ge=0)] = 0
     training: bool = True
+    products: Literal["", "bfloat16", "float16", "tf32"] = ""
     container: bool = False
     inputs: list[TreeField] = []
     keywords: dict[str, TreeField] = {}

@@ -14,7 +14,7 @@ import weakref
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -29,7 +29,7 @@ from compare.trace.format import (
     StepEntry,
     TraceWriter,
 )
-from compare.trace.settings import WHOLE, as_plain, kind_of, settings_of
+from compare.trace.settings import WHOLE, as_plain, kind_of, products_of, settings_of
 from experiments.errors import InputError
 
 LOSS = "(loss)"
@@ -210,7 +210,6 @@ class Recorder:
             "dtype": sorted(floats),
             "device": sorted({str(t.device) for t in tensors}),
             "seed": torch.initial_seed(),
-            "autocast": torch.is_autocast_enabled("cpu") or torch.is_autocast_enabled("cuda"),
             "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
             "float32 matmul precision": torch.get_float32_matmul_precision(),
             "trainable parameters": sum(t.numel() for t in tensors if t.requires_grad),
@@ -362,10 +361,11 @@ class Recorder:
             whole = self.chosen.is_whole(name, module)
             for local, buffer in module.named_buffers(recurse=whole):
                 self.writer.add(f"call/{number}/buffer/{local}", buffer)
-            self.open.append(_Open(name, number, inputs, keywords, _fingerprint()))
+            call = _Open(name, number, inputs, keywords, _fingerprint())
+            self.open.append(call)
             if not torch.is_grad_enabled():
                 return None
-            changed = self._views(f"call/{number}/input_gradient")
+            changed = self._views(f"call/{number}/input_gradient", call.given)
             return changed(tuple(args)), changed(dict(kwargs))
 
         return before
@@ -389,8 +389,13 @@ class Recorder:
 
         self.known[key] = (weakref.ref(tensor, forget), _version(tensor), name)
 
-    def _views(self, prefix: str) -> Callable[[Any], Any]:
-        """Replaces the tensors with gradients in a value by views, whose gradients are recorded."""
+    def _views(self, prefix: str, given: list[_Given] | None = None) -> Callable[[Any], Any]:
+        """Replaces the tensors with gradients in a value by views, whose gradients are recorded.
+
+        Args:
+            prefix: What the names of the gradients begin with.
+            given: Takes what was replaced.
+        """
         views: dict[int, torch.Tensor] = {}
         leaves = iter(range(10**9))
 
@@ -403,7 +408,10 @@ class Recorder:
                     return value
                 if id(value) not in views:  # one tensor given twice stays one
                     views[id(value)] = value.view_as(value)
-                    self._watch(views[id(value)], f"{prefix}/{leaf}")
+                    view, name = views[id(value)], f"{prefix}/{leaf}"
+                    self._watch(view, name)
+                    if given is not None:
+                        given.append(_Given(value, view, _version(view), name))
                     if (entry := self.known.get(id(value))) is not None:
                         self._remember(views[id(value)], entry[2])
                 return views[id(value)]
@@ -426,6 +434,25 @@ class Recorder:
 
         tensor.register_hook(keep)
 
+    def _watch_in_place(self, given: _Given) -> None:
+        """Record the gradient by an input that the module has changed in place.
+
+        The view that the module was given is then no longer part of the graph: its gradient is
+        what the node of the change sends on.
+        """
+        tensor, node = given.tensor, given.tensor.grad_fn
+        changed = _version(given.view) != given.version and tensor._base is None
+        if not changed or node is None or not node.name().endswith("CopySlices"):
+            return
+
+        def keep(sent: Sequence[torch.Tensor | None], _: Any) -> None:
+            gradient = sent[0] if sent else None
+            if gradient is not None and gradient.shape == tensor_shape:
+                self.writer.add(given_name, gradient)
+
+        tensor_shape, given_name = tensor.shape, given.name
+        node.register_hook(keep)
+
     def _after(self, name: str) -> Callable[..., Any]:
         def after(module: nn.Module, _: Any, __: Any, output: Any) -> Any:
             while self.open and self.open[-1].name != name:
@@ -433,6 +460,8 @@ class Recorder:
             if not self.open:
                 return None
             call = self.open.pop()
+            for one in call.given:
+                self._watch_in_place(one)
             leaves = iter(range(10**9))
             # One of several outputs may be made from another inside the module: what comes back
             # from there is not a gradient from outside. A single output is watched itself.
@@ -456,6 +485,7 @@ class Recorder:
                 module=name,
                 step=self.step,
                 training=module.training,
+                products=products_of(module),
                 container=not whole,
                 inputs=call.inputs,
                 keywords=call.keywords,
@@ -467,6 +497,21 @@ class Recorder:
             return self._views(f"call/{call.number}/output_gradient")(output)
 
         return after
+
+
+class _Given(NamedTuple):
+    """A tensor that a module was to be given, and the view of it that it was given.
+
+    Attributes:
+        tensor, view: The two.
+        version: How often the view was changed before.
+        name: Of the gradient.
+    """
+
+    tensor: torch.Tensor
+    view: torch.Tensor
+    version: int
+    name: str
 
 
 class _Open:
@@ -482,6 +527,7 @@ class _Open:
     ) -> None:
         self.name, self.number, self.random = name, number, random
         self.inputs, self.keywords = inputs, keywords
+        self.given: list[_Given] = []
 
 
 def _told(plain: Any) -> bool:

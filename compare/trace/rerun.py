@@ -29,6 +29,7 @@ DOUBTFUL = 100 * tolerances.FUNCTION_K
 DTYPES = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
+    "tf32": torch.float32,
     "float32": torch.float32,
     "float64": torch.float64,
 }
@@ -102,7 +103,15 @@ class Question:
 
 
 def _rounded(tensor: torch.Tensor, precision: str) -> torch.Tensor:
-    return tensor.to(DTYPES[precision]) if tensor.is_floating_point() else tensor
+    """Floats in a format; ``tf32`` is float32 without the last 13 bits."""
+    if not tensor.is_floating_point():
+        return tensor
+    near = tensor.to(DTYPES[precision])
+    if precision == "tf32":
+        bits = near.contiguous().view(torch.int32)
+        cut = ((bits + (1 << 12)) & ~((1 << 13) - 1)).view(torch.float32)
+        near = torch.where(near.isfinite() & cut.isfinite(), cut, near)
+    return near
 
 
 def last_bit(tensor: torch.Tensor, random: np.random.Generator, precision: str) -> torch.Tensor:
@@ -112,7 +121,7 @@ def last_bit(tensor: torch.Tensor, random: np.random.Generator, precision: str) 
     wide = tensor.double()
     signs = torch.from_numpy(random.choice((-1.0, 1.0), tuple(tensor.shape)))
     moved = wide + signs * wide.abs() * (2 * tolerances.FORMATS[precision])
-    near = moved.to(DTYPES[precision]).double()
+    near = _rounded(moved, precision).double()
     return torch.where(torch.isfinite(near), near, wide)
 
 

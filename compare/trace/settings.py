@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import math
+import operator
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, cast
 
 import torch
 from torch import nn
@@ -32,6 +33,14 @@ ALLOWED = frozenset(_NAMES.split())
 
 # Modules that draw random numbers in training mode, and do nothing else.
 DROPOUTS = ("Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "AlphaDropout", "FeatureAlphaDropout")
+
+# Which of PyTorch's switches decides whether a GPU rounds what it multiplies.
+CONVOLUTIONS = (
+    nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
+)  # fmt: skip
+NO_PRODUCTS = (
+    nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.PReLU, nn.Embedding,
+)  # fmt: skip
 
 # They run their children's parameters without calling the children.
 WHOLE = (nn.MultiheadAttention,)
@@ -66,6 +75,40 @@ def kind_of(module: nn.Module) -> str:
     ):
         return f"torch.nn.{cls.__bases__[0].__name__}"
     return f"{cls.__module__}.{cls.__qualname__}"
+
+
+Products = Literal["", "bfloat16", "float16", "tf32"]
+
+
+def products_of(module: nn.Module) -> Products:
+    """The format to which a module now rounds what it multiplies, if its tensors are float32."""
+    floats = [p for p in module.parameters() if p.dtype == torch.float32]
+    if not floats or isinstance(module, NO_PRODUCTS):
+        return ""
+    device = floats[0].device.type
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        narrow = {torch.bfloat16: "bfloat16", torch.float16: "float16"}
+        return cast(Products, narrow.get(torch.get_autocast_dtype(device), ""))
+    if device != "cuda":
+        return ""
+    if isinstance(module, CONVOLUTIONS):
+        place, former = "cudnn.conv", "cudnn.allow_tf32"
+    elif isinstance(module, nn.RNNBase):
+        place, former = "cudnn.rnn", "cudnn.allow_tf32"
+    else:
+        place, former = "cuda.matmul", "cuda.matmul.allow_tf32"
+    # PyTorch 2.9 has a name for the format, earlier versions a switch.
+    found = _backends(f"{place}.fp32_precision")
+    if found is None:
+        found = "tf32" if _backends(former) else "ieee"
+    return "tf32" if found == "tf32" else ""
+
+
+def _backends(name: str) -> Any:
+    try:
+        return operator.attrgetter(name)(torch.backends)
+    except AttributeError:
+        return None
 
 
 def settings_of(module: nn.Module) -> dict[str, Any]:

@@ -162,11 +162,12 @@ class Side:
 
     @cached_property
     def precision(self) -> str:
-        """The narrowest format that its values had."""
+        """The narrowest format that its values had, or that its products were made in."""
         tensors = [
             *(self.trace.tensor(name) for name in [*given(self.call), *self.outputs]),
             *self.parameters.values(),
         ]
         names = {str(t.dtype).removeprefix("torch.") for t in tensors if t.is_floating_point()}
         known = [name for name in FLOATS if name in names]
-        return known[0] if known else "float64"
+        narrowest = known[0] if known else "float64"
+        return self.call.products or narrowest if narrowest == "float32" else narrowest

@@ -17,7 +17,7 @@ class Mask(nn.Module):
     """Nobody looks ahead."""
 
     def forward(self, x, fill):
-        ahead = torch.ones(x.shape[-2:], dtype=torch.bool).triu(1)
+        ahead = torch.ones(x.shape[-2:], dtype=torch.bool, device=x.device).triu(1)
         return x.masked_fill(ahead, fill)
 
 
@@ -59,7 +59,7 @@ class Attention(nn.Module):
                 weights = self.mask(self.softmax(scores), 0.0)
         else:
             scores = scores * self._factor
-            ahead = torch.ones(t, t, dtype=torch.bool).triu(1)
+            ahead = torch.ones(t, t, dtype=torch.bool, device=x.device).triu(1)
             if self._mask_where == "before":
                 weights = scores.masked_fill(ahead, -torch.inf).softmax(-1)
             else:
