@@ -9,14 +9,20 @@
     with nncompare.record("a.trace", model, optimizer=optimizer):
         ...  # a training step
     print(nncompare.diff("a.trace", "b.trace").text())
+    nncompare.assert_traces_agree("a.trace", "b.trace")
     again = nncompare.load_run(run.path)
 
 Importing this module loads neither NumPy nor PyTorch: each name loads what it needs when it is
-first used. The module is a pytest plugin too, with the marker and the fixture ``parity``:
+first used. The module is a pytest plugin too, with the marker and the fixture ``parity``, and the
+fixture ``traces_agree``, whose baselines ``pytest --update-baselines`` writes:
 
     @pytest.mark.parity(architecture="softmax_mlp")
     def test_homework(parity):
         parity("homework.py")
+
+
+    def test_port(traces_agree):
+        traces_agree("before.trace", "after.trace", baseline="tests/port.json")
 """
 
 from __future__ import annotations
@@ -33,16 +39,20 @@ if TYPE_CHECKING:
     from compare.check.result import Outcome
     from compare.parity.functions import compare_functions
     from compare.records.run import Run
-    from compare.testing import assert_parity
+    from compare.testing import assert_parity, assert_traces_agree
     from compare.trace.diff import diff
     from compare.trace.recording import record
 
-__all__ = ["assert_parity", "check", "compare_functions", "diff", "load_run", "record", "run"]
+__all__ = [
+    "assert_parity", "assert_traces_agree", "check", "compare_functions", "diff", "load_run",
+    "record", "run",
+]  # fmt: skip
 
 
 # Names that are taken from our own modules when they are first asked for.
 _PLACES = {
     "assert_parity": "compare.testing",
+    "assert_traces_agree": "compare.testing",
     "compare_functions": "compare.parity.functions",
     "diff": "compare.trace.diff",
     "record": "compare.trace.recording",
@@ -204,8 +214,17 @@ def _load(name: str) -> Any:
     return importlib.import_module(name)
 
 
+def pytest_addoption(parser: Any) -> None:
+    """Add the option that writes baselines."""
+    parser.getgroup("nncompare").addoption(
+        "--update-baselines",
+        action="store_true",
+        help="write the baselines of traces_agree anew instead of comparing with them",
+    )
+
+
 def pytest_configure(config: Any) -> None:
-    """Tell pytest of the marker and the fixture ``parity``."""
+    """Tell pytest of the marker and the fixtures."""
     import pytest
 
     class ParityPlugin:
@@ -221,6 +240,19 @@ def pytest_configure(config: Any) -> None:
                 _load("compare.testing").assert_parity(*args, **{**settings, **more})
 
             return check
+
+        @pytest.fixture
+        def traces_agree(self, request: Any) -> Any:
+            """``nncompare.assert_traces_agree``, with baselines that an option writes."""
+            update = bool(request.config.getoption("--update-baselines"))
+
+            def compare(*args: Any, **more: Any) -> None:
+                __tracebackhide__ = True
+                writes = update and more.get("baseline") is not None
+                assert_traces_agree = _load("compare.testing").assert_traces_agree
+                assert_traces_agree(*args, **{"update": writes, **more})
+
+            return compare
 
     config.addinivalue_line(
         "markers",

@@ -20,7 +20,7 @@ from compare.check.sandbox import MEMORY_MB, TIMEOUT_S
 if TYPE_CHECKING:
     from compare.parity.callables import Vjp
 
-__all__ = ["assert_parity"]
+__all__ = ["assert_parity", "assert_traces_agree"]
 
 
 def assert_parity(
@@ -149,6 +149,46 @@ def assert_parity(
     if outcome.status != 0:
         table = f"\n\n{table_as_text(outcome)}" if outcome.result.checks else ""
         raise AssertionError(as_text(outcome) + table)
+
+
+def assert_traces_agree(
+    a: str | Path,
+    b: str | Path,
+    *,
+    baseline: str | Path | None = None,
+    update: bool = False,
+    **options: Any,
+) -> None:
+    """Raise an AssertionError that says where two traces part.
+
+    Args:
+        a: The trace to judge by.
+        b: The trace to judge.
+        baseline: Ask instead whether a site is further from the referee than it was when this file
+            was written.
+        update: Write the baseline.
+        options: Of :func:`nncompare.diff`: ``model_a``, ``model_b`` and ``mapping``.
+
+    Raises:
+        AssertionError: They differ, or have become worse; or nothing could be compared.
+        experiments.errors.InputError: A file is missing or damaged.
+    """
+    __tracebackhide__ = True
+    from compare.trace.diff import diff
+
+    record = diff(a, b, **options)
+    if baseline is None:
+        if record.status != 0:
+            raise AssertionError(record.text())
+        return
+    from compare.trace.baseline import compare_with_baseline, write_baseline
+
+    if update:
+        write_baseline(record, Path(baseline))
+        return
+    beside = compare_with_baseline(record, Path(baseline))
+    if beside.status != 0:
+        raise AssertionError(f"{beside.text()}\n\n{record.text()}")
 
 
 def _names(ours: Any, functions: Mapping[str, Any]) -> dict[str, Any]:

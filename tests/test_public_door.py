@@ -66,7 +66,9 @@ def test_all_is_what_is_public_and_each_is_documented():
         assert len(getattr(nncompare, name).__doc__) > 100
         assert name in nncompare.__doc__
     assert nncompare.assert_parity is testing.assert_parity
-    with pytest.raises(AttributeError, match="no attribute 'chekc': assert_parity, check"):
+    with pytest.raises(
+        AttributeError, match="no attribute 'chekc': assert_parity, assert_traces_agree, check"
+    ):
         nncompare.chekc  # noqa: B018
 
 

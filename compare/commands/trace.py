@@ -190,9 +190,15 @@ def diff_command(
     if report is not None:
         _write_report(found, report)
     if baseline is not None:
-        from compare.trace.baseline import compare_with_baseline
+        from compare.trace.baseline import compare_with_baseline, write_baseline
 
-        return compare_with_baseline(found, baseline)
+        if not baseline.exists():
+            count = write_baseline(found, baseline)
+            print(f"{baseline} is written, the baseline of {count} sites.")
+            return 0
+        beside = compare_with_baseline(found, baseline)
+        print(beside.text())
+        return beside.status
     return found.status
 
 

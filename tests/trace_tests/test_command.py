@@ -112,7 +112,7 @@ def test_a_baseline(trace, command_line, tmp_path):
     assert command_line("diff", a, b, "--baseline", file).status == 0
     ended = command_line("diff", a, worse, "--baseline", file)
     assert ended.status == 1
-    assert "first layers.1.norm1" in ended.out
+    assert "layers.1.norm1 (LayerNorm), forward: " in ended.out
     file.write_text("{}")
     ended = command_line("diff", a, b, "--baseline", file)
     assert (ended.status, ended.err.count("\n")) == (2, 1)

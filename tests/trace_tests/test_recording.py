@@ -119,6 +119,45 @@ def test_an_in_place_module(tmp_path):
     assert torch.equal(y, x.relu())
 
 
+class InPlace(nn.Module):
+    """An in-place module whose input was used before, and others that are views or sums."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc, self.relu, self.drop = nn.Linear(3, 3), nn.ReLU(True), nn.Dropout(0.5, True)
+
+    def forward(self, x):
+        y = self.fc(x)
+        beside = y + 1
+        z = self.relu(y)
+        w = self.relu(z * 2 + beside)
+        return self.drop((w + 1).view(3, -1)).sum(0) * torch.arange(1.0, 3.0)
+
+
+def test_the_gradient_by_an_input_that_is_changed_in_place(tmp_path):
+    """What autograd gives for the same network written without in-place modules."""
+    torch.manual_seed(0)
+    model, x = InPlace(), torch.randn(2, 3)
+    with nncompare.record(tmp_path / "t", model):
+        torch.manual_seed(5)
+        model(x).sum().backward()
+    trace = read_trace(tmp_path / "t")
+    y = model.fc(x).detach().requires_grad_()
+    first = y.view_as(y)
+    second = first.relu() * 2 + (y + 1)
+    w = second.relu()
+    third = (w + 1).view(3, -1)
+    torch.manual_seed(5)
+    out = nn.functional.dropout(third, 0.5) * torch.arange(1.0, 3.0)
+    expected = torch.autograd.grad(out.sum(), [first, second])
+    calls = [c.number for c in trace.index.calls if c.module in ("relu", "drop")]
+    assert len(calls) == 3
+    for number, gradient in zip(calls[:2], expected[:2], strict=True):
+        torch.testing.assert_close(trace.tensor(f"call/{number}/input_gradient/0"), gradient)
+    # The third was a view already: what its node sends on is not the gradient by it alone.
+    assert f"call/{calls[2]}/input_gradient/0" not in trace
+
+
 def test_a_tensor_that_is_changed_between_modules(tmp_path):
     """It is then no longer the output that it was."""
 
