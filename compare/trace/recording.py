@@ -106,7 +106,8 @@ class _Chosen:
         """Whether it is one piece: it has no children, or none that are looked at."""
         deep = name.count(".") + 1 if name else 0
         children = next(module.children(), None)
-        return children is None or isinstance(module, WHOLE) or deep == self.depth
+        whole = isinstance(module, WHOLE) or is_compiled(module)
+        return children is None or whole or deep == self.depth
 
     def takes(self, name: str, module: nn.Module) -> bool:
         """Whether its calls are recorded; the model's own always are."""
@@ -162,12 +163,18 @@ class Recorder:
             named += [
                 (f"{LOSS}.{name}" if name else LOSS, m) for name, m in self.loss.named_modules()
             ]
-        self.parameters = dict(self.model.named_parameters())
-        self.buffers = dict(self.model.named_buffers())
+        self.parameters = {uncompiled(n): p for n, p in self.model.named_parameters()}
+        self.buffers = {uncompiled(n): b for n, b in self.model.named_buffers()}
         names = {id(t): n for n, t in [*self.parameters.items(), *self.buffers.items()]}
-        for name, module in named:
+        inside: set[int] = set()
+        for long_name, module in named:
+            name = uncompiled(long_name)
+            if name in {entry.name for entry in self.modules[-1:]}:
+                continue  # what a compiled module wraps has its name
             self.modules.append(self._entry(name, module, names))
-            if self.chosen.takes(name, module):
+            if is_compiled(module):
+                inside |= {id(part) for part in module.modules() if part is not module}
+            if self.chosen.takes(name, module) and id(module) not in inside:
                 self._hook(name, module)
         for name, parameter in self.parameters.items():
             if parameter.requires_grad:
@@ -187,16 +194,17 @@ class Recorder:
     def _entry(self, name: str, module: nn.Module, names: dict[int, str]) -> ModuleEntry:
         def own(pairs: Iterable[tuple[str, torch.Tensor | None]]) -> dict[str, str]:
             return {
-                local: names.get(id(tensor), f"{name}.{local}")
+                uncompiled(local): names.get(id(tensor), f"{name}.{local}")
                 for local, tensor in pairs
                 if tensor is not None
             }
 
         whole = self.chosen.is_whole(name, module)
+        own_module = getattr(module, "_orig_mod", module) if is_compiled(module) else module
         return ModuleEntry(
             name=name,
-            kind=kind_of(module),
-            settings=settings_of(module),
+            kind=kind_of(own_module),
+            settings=settings_of(own_module),
             training=module.training,
             container=not whole,
             parameters=own(module.named_parameters(recurse=whole, remove_duplicate=False)),
@@ -213,7 +221,8 @@ class Recorder:
             "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
             "float32 matmul precision": torch.get_float32_matmul_precision(),
             "trainable parameters": sum(t.numel() for t in tensors if t.requires_grad),
-            "model": kind_of(self.model),
+            "model": kind_of(getattr(self.model, "_orig_mod", self.model)),
+            "compiled": any(is_compiled(module) for module in self.model.modules()),
         }
 
     def _groups(self, optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
@@ -336,14 +345,17 @@ class Recorder:
     # ---- Calls
 
     def _hook(self, name: str, module: nn.Module) -> None:
+        before, after = self._before(name), self._after(name)
+        if is_compiled(module):  # hooks are not to become a part of what is compiled
+            before, after = torch.compiler.disable(before), torch.compiler.disable(after)
         self.handles += [
-            module.register_forward_pre_hook(self._before(name), with_kwargs=True),
-            module.register_forward_hook(self._after(name), with_kwargs=True),
+            module.register_forward_pre_hook(before, with_kwargs=True),
+            module.register_forward_hook(after, with_kwargs=True),
         ]
 
     def _before(self, name: str) -> Callable[..., Any]:
         def before(module: nn.Module, args: Any, kwargs: Any) -> Any:
-            if not self.wanted:
+            if not self.wanted or _in_backward():
                 return None
             if not self.begun:
                 self._begin_step()
@@ -455,6 +467,8 @@ class Recorder:
 
     def _after(self, name: str) -> Callable[..., Any]:
         def after(module: nn.Module, _: Any, __: Any, output: Any) -> Any:
+            if _in_backward():
+                return None
             while self.open and self.open[-1].name != name:
                 self.open.pop()  # calls that an exception ended
             if not self.open:
@@ -528,6 +542,23 @@ class _Open:
         self.name, self.number, self.random = name, number, random
         self.inputs, self.keywords = inputs, keywords
         self.given: list[_Given] = []
+
+
+def is_compiled(module: nn.Module) -> bool:
+    """Whether ``torch.compile`` runs it: what is inside is then no calls of modules."""
+    wrapped = type(module).__name__ == "OptimizedModule" and hasattr(module, "_orig_mod")
+    return wrapped or getattr(module, "_compiled_call_impl", None) is not None
+
+
+def uncompiled(name: str) -> str:
+    """A name as it is in the model that was compiled."""
+    return ".".join(part for part in name.split(".") if part != "_orig_mod")
+
+
+def _in_backward() -> bool:
+    """Whether a backward pass goes on: calls within it are made again, by checkpointing."""
+    running: int = torch._C._current_graph_task_id()
+    return running != -1
 
 
 def _told(plain: Any) -> bool:

@@ -21,7 +21,7 @@ def traces(trace):
 def test_the_assertion(traces, tmp_path):
     right, off, further = traces
     nncompare.assert_traces_agree(right, right)
-    with pytest.raises(AssertionError, match="eps is 1e-05 in a, 0.0001 in b"):
+    with pytest.raises(AssertionError, match=r"eps is 1e-05 in a, 0\.0001 in b"):
         nncompare.assert_traces_agree(right, off)
     file = tmp_path / "baseline.json"
     with pytest.raises(InputError, match="there is no such baseline"):
@@ -29,7 +29,7 @@ def test_the_assertion(traces, tmp_path):
     nncompare.assert_traces_agree(right, off, baseline=file, update=True)
     nncompare.assert_traces_agree(right, off, baseline=file)
     nncompare.assert_traces_agree(right, right, baseline=file)
-    with pytest.raises(AssertionError, match="sites are further off than in .*baseline.json"):
+    with pytest.raises(AssertionError, match=r"sites are further off than in .*baseline\.json"):
         nncompare.assert_traces_agree(right, further, baseline=file)
 
 
