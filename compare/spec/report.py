@@ -53,6 +53,8 @@ class ReportedValue(Settings):
         value: The figure.
         epoch: After which epoch; the last one if absent.
         note: Words that belong to the figure, such as "up to".
+        source: Where it was published.
+        differs: What was other there than in this experiment.
     """
 
     quantity: Quantity
@@ -61,6 +63,8 @@ class ReportedValue(Settings):
     value: Finite
     epoch: Annotated[int, Field(gt=0)] | None = None
     note: str = ""
+    source: str = ""
+    differs: str = ""
 
 
 class Claim(Settings):
