@@ -58,6 +58,13 @@ def assembled(page: str, interactive: Sequence[Interactive] = ()) -> bytes:
     page = before + body.replace("<h2", f"{contents}\n<h2", 1)
     page = page.replace("<table>", '<div class="table" tabindex="0"><table>')
     page = page.replace("</table>", "</table></div>")
+    page = page.replace("<caption>", "<caption><span>").replace("</caption>", "</span></caption>")
+    page = re.sub(
+        r'<math display="block".*?</math>',
+        lambda found: f'<span class="formula" tabindex="0">{found[0]}</span>',
+        page,
+        flags=re.DOTALL,
+    )
     scripts = [_own_script()]
     for figure in interactive:
         page, found = _with_figure(page, figure)
@@ -94,8 +101,8 @@ def _block(figure: Interactive) -> str:
         f'<div class="interactive" data-name="{figure.name}" hidden>\n'
         f'<form class="controls" autocomplete="off" aria-label="What the figure shows">{controls}'
         "</form>\n"
-        f'<div class="plot" id="plot-{figure.name}" role="img" aria-label="{escape(figure.alt)}">'
-        "</div>\n"
+        f'<div class="plot" id="plot-{figure.name}" role="img" aria-label="{escape(figure.alt)}" '
+        f'style="min-height: {figure.height}px"></div>\n'
         + ('<div class="cell" aria-live="polite"></div>\n' if figure.map is not None else "")
         + f'<p class="note">{escape(figure.note)}</p>\n'
         f'<script type="application/json">{_in_script(data)}</script>\n</div>\n'

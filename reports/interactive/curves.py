@@ -138,7 +138,8 @@ def ask_curves(run: Run) -> Interactive | None:
         ],
         document,
         root,
-        "Colours are trainings. Logarithmic axes leave out what is 0." + said + chosen.left_out,
+        "Here one quantity is seen at a time; colours are trainings, and thin lines are single "
+        "batches. Logarithmic axes leave out what is 0." + said + chosen.left_out,
         "Curves of the chosen quantity against the epoch, for each chosen training and backend.",
     )
 
@@ -167,7 +168,7 @@ VALUES = {
     "updates made": "@step{%d}",
     "NumPy": "@numpy{%.9g}",
     "PyTorch": "@torch{%.9g}",
-    "NumPy − PyTorch": "@difference{%.3g}",
+    "NumPy − PyTorch": "@difference{%.2e}",
 }
 
 
@@ -187,19 +188,19 @@ def _add_evaluations(made: Any, of: _Of, metric: str) -> set[str]:
         values = np.array([(numpy[epoch], torch[epoch]) for epoch in epochs], float).T
         source = _source(x, np.round(x * of.per_epoch), values, exact=True)
         on, same = {**of.on, "what": split}, of.same(SPLITS[split])
-        line = made.add_glyph(
+        made.add_glyph(
             source,
             Line(x="x", y="numpy", line_width=2, line_dash=DASHES[split]),
             tags=shown_where(of.ink, on | {"quantity": metric, "side": "numpy"}, same=same),
         )
-        marks = made.add_glyph(
+        made.add_glyph(
             source,
             Scatter(x="x", y="torch", size=7, marker=MARKS[split], line_width=1.4),
             tags=shown_where(
                 of.ink, on | {"quantity": metric, "side": "torch"}, fill="paper", same=same
             ),
         )
-        made.add_tools(hover([line, marks], VALUES))
+        _add_hover(made, source, on | {"quantity": metric}, same)
         if metric == "loss":
             _add_difference(made, of, source, on, same, MARKS[split])
     return found
@@ -217,15 +218,13 @@ def _add_batches(made: Any, of: _Of, metric: str) -> int:
     x = (steps[places] + 1) / of.per_epoch
     source = _source(x, steps[places], values[:, places])
     on, same = {**of.on, "what": "batches"}, of.same("one batch")
-    lines = [
+    for side, width in (("numpy", 1.4), ("torch", 0.6)):
         made.add_glyph(
             source,
             Line(x="x", y=side, line_width=width, line_alpha=0.65),
             tags=shown_where(of.ink, on | {"quantity": metric, "side": side}, same=same),
         )
-        for side, width in (("numpy", 1.4), ("torch", 0.6))
-    ]
-    made.add_tools(hover(lines, VALUES))
+    _add_hover(made, source, on | {"quantity": metric}, same)
     if metric == "loss":
         # Groups of their own: where the loss is extreme its difference need not be.
         with np.errstate(invalid="ignore"):
@@ -234,6 +233,15 @@ def _add_batches(made: Any, of: _Of, metric: str) -> int:
         source = _source(x, steps[places], values[:, places])
         _add_difference(made, of, source, on, same, "dot")
     return count
+
+
+def _add_hover(
+    made: Any, source: ColumnDataSource, on: dict[str, str], same: dict[str, str]
+) -> None:
+    """Places that answer the pointer, once for both backends: their values lie on each other."""
+    unseen = Scatter(x="x", y="numpy", size=11, fill_alpha=0, line_alpha=0)
+    places = made.add_glyph(source, unseen, tags=shown_where("", on, same=same))
+    made.add_tools(hover([places], VALUES))
 
 
 def _add_difference(
@@ -331,7 +339,7 @@ def ask_drift(run: Run) -> Interactive | None:
                 hover(
                     drawn[-1:],
                     {"training": "@training", "run": "@run", "step": "@x{%d}",
-                     "distance": "@y{%.7g}"},
+                     "distance": "@y{%.5e}"},
                 )
             )  # fmt: skip
     runs = [
@@ -341,13 +349,17 @@ def ask_drift(run: Run) -> Interactive | None:
     document, root = in_json(made)
     return Interactive(
         "drift",
-        [*chosen.controls, Control("run", "run", runs), *scales("log" if last > 10 else "linear", "log")],
+        [
+            *chosen.controls,
+            Control("run", "run", runs),
+            *scales("log" if last > 10 else "linear", "log"),
+        ],
         document,
         root,
         "Colours are runs, dashes are trainings. Logarithmic axes leave out what is 0."
         + chosen.left_out,
         "Relative distance of the weights from a float64 run, for each chosen training and run.",
-    )  # fmt: skip
+    )
 
 
 def _run_name(name: str) -> str:

@@ -98,25 +98,24 @@ def ask_confusion(run: Run) -> Interactive | None:
                     text_color={"field": f"pen {view}"},
                     text_align="center",
                     text_baseline="middle",
-                    text_font=FONT,
+                    text_font={"value": FONT},
                     text_font_size="11px",
                 )
                 made.add_glyph(source, number, tags=tags)
     document, root = in_json(made)
     options = [Option(str(k), label(run, t), t is best) for k, t in enumerate(trainings)]
+    sides = [Option(view, text, view == "numpy") for view, text in views.items()]
     return Interactive(
         "confusion",
         [
             Control("label", "training", options, one=True),
-            Control(
-                "view", "side", [Option(k, text, k == "numpy") for k, text in views.items()], one=True
-            ),
+            Control("view", "backend", sides, one=True),
         ],
         document,
         root,
-        "One matrix at a time: either backend's, or the difference, in test rows.",
+        "Here one matrix is seen at a time: either backend's, or the difference.",
         "A confusion matrix of the chosen training and backend, true against predicted classes.",
-    )  # fmt: skip
+    )
 
 
 CELL = {
@@ -135,8 +134,8 @@ def _cells(counts: dict[str, np.ndarray], names: Sequence[str]) -> ColumnDataSou
     columns: dict[str, Any] = {
         "x": x.astype(np.uint8),
         "y": y.astype(np.uint8),
-        "true": [names[k] for k in y],
-        "predicted": [names[k] for k in x],
+        "true": [names[k] for k in y.tolist()],
+        "predicted": [names[k] for k in x.tolist()],
     }
     for view, matrix in counts.items():
         columns[view] = matrix.ravel().astype(np.int32)

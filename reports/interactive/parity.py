@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import numpy as np
 from bokeh.models import (
     CDSView,
-    ColorBar,
     ColumnDataSource,
     FixedTicker,
     Grid,
@@ -21,6 +20,7 @@ from bokeh.models import (
     Scatter,
     TapTool,
 )
+from bokeh.models.annotations.legends import ColorBar
 from bokeh.palettes import Cividis256
 
 from compare.records.run import Run, TrainingRecord
@@ -151,10 +151,11 @@ def ask_parity(run: Run) -> Interactive | None:
         document,
         root,
         "Each cell is one comparison: its error as a share of its bound. The darker, the nearer to "
-        "the bound; white is an error of 0, red with a white cross fails. A click on a cell, or the "
-        f"slider and the list of sites, shows the numbers of a comparison.{several}{left_out}",
-        "A map of all comparisons, sites against certified steps, coloured by the error as a share "
-        "of its bound.",
+        "the bound; white is an error of 0, red with a white cross fails. A click on a cell, or "
+        "the slider and the list of sites, shows the numbers of a comparison."
+        f"{several}{left_out}",
+        "A map of all comparisons, sites against certified steps, coloured by the error as a "
+        "share of its bound.",
         {"groups": groups, "followed": _followed(run, chosen)},
     )
 
@@ -183,7 +184,7 @@ def _map_plot(columns: dict[str, list[Any]]) -> Any:
         }
     )
     made = plot(420, "certified step", "")
-    made.x_range, made.y_range = Range1d(-0.5, 0.5), Range1d(0.5, -0.5)
+    made.x_range, made.y_range = Range1d(start=-0.5, end=0.5), Range1d(start=0.5, end=-0.5)
     made.background_fill_color = "white"
     colours = LogColorMapper(
         palette=list(Cividis256[::-1]),
@@ -231,9 +232,9 @@ def _map_plot(columns: dict[str, list[Any]]) -> Any:
             tooltips=[
                 ("site", "@site"),
                 ("step", "@step"),
-                ("NumPy's error", "@numpy{%.4g}"),
-                ("bound", "@bound{%.4g}"),
-                ("share of the bound", "@share{%.4g}"),
+                ("NumPy's error", "@numpy{%.3e}"),
+                ("bound", "@bound{%.3e}"),
+                ("share of the bound", "@share{%.3e}"),
             ],
             formatters=dict.fromkeys(("@numpy", "@bound", "@share"), "printf"),
         ),

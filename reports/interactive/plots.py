@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -104,8 +105,13 @@ class Interactive(NamedTuple):
     alt: str
     map: dict[str, Any] | None = None
 
+    @property
+    def height(self) -> int:
+        """In pixels of CSS, before anything is chosen."""
+        return int(self.document["roots"][0]["attributes"]["height"])
 
-def plot(height: int, x: str, y: str, *, tools: Sequence[Any] = ()) -> Plot:
+
+def plot(height: int, x: str, y: str, *, tools: Sequence[Any] = ()) -> Any:
     """A plot with linear axes that follow what is seen of it.
 
     Args:
@@ -200,7 +206,7 @@ def scales(x: str, y: str) -> list[Control]:
 SCALES = {"linear": "linear", "log": "logarithmic"}
 
 
-def label_rows(made: Plot, which: str, labels: Sequence[str], flipped: bool = False) -> None:
+def label_rows(made: Any, which: str, labels: Sequence[str], flipped: bool = False) -> None:
     """Name the places 0, 1, … of an axis, ``left`` or ``below``."""
     axis = getattr(made, which)[0]
     axis.ticker = FixedTicker(ticks=list(range(len(labels))))
@@ -208,7 +214,7 @@ def label_rows(made: Plot, which: str, labels: Sequence[str], flipped: bool = Fa
         place: PlainText(text=shortened(text)) for place, text in enumerate(labels)
     }
     ends = (len(labels) - 0.5, -0.5) if flipped else (-0.5, len(labels) - 0.5)
-    setattr(made, "y_range" if which == "left" else "x_range", Range1d(*ends))
+    setattr(made, "y_range" if which == "left" else "x_range", Range1d(start=ends[0], end=ends[1]))
     for grid in made.center:
         if isinstance(grid, Grid) and grid.axis is axis:
             grid.visible = False
@@ -239,7 +245,7 @@ def extremes(values: np.ndarray, groups: int = GROUPS) -> np.ndarray:
         return np.arange(count)
     edges = np.linspace(0, count, groups + 1).astype(int)
     found = {0, count - 1}
-    for start, stop in zip(edges, edges[1:], strict=False):
+    for start, stop in pairwise(edges):
         part = values[start:stop]
         found |= {
             start + int(np.argmin(np.where(np.isfinite(part), part, np.inf))),
@@ -248,7 +254,7 @@ def extremes(values: np.ndarray, groups: int = GROUPS) -> np.ndarray:
     return np.array(sorted(found))
 
 
-def in_json(made: Plot) -> tuple[dict[str, Any], str]:
+def in_json(made: Any) -> tuple[dict[str, Any], str]:
     """Bokeh's document of a plot, and the plot's id in it.
 
     Bokeh counts its ids through the life of a process. Here they are counted anew in the order in

@@ -164,7 +164,14 @@
     }
   }
 
-  const short = (value) => Number.isFinite(value) ? (value === 0 ? "0" : value.toPrecision(4).replace(/e([+-])/, " × 10^$1").replace("^+", "^")) : (Number.isNaN(value) ? "not a number" : "infinite");
+  const raised = (digits) => [...digits].map((digit) => digit === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[+digit]).join("");
+  const short = (value) => {
+    if (Number.isNaN(value)) return "not a number";
+    if (!Number.isFinite(value)) return "infinite";
+    if (value === 0 || (Math.abs(value) >= 1e-3 && Math.abs(value) < 1e5)) return String(+value.toPrecision(4));
+    const [digits, power] = value.toExponential(3).split("e");
+    return `${digits} × 10${raised(power.replace("+", ""))}`;
+  };
   const element = (name, text, attributes = {}) => {
     const made = Object.assign(document.createElement(name), attributes);
     if (text !== undefined) made.textContent = text;
