@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from bokeh.document import Document
@@ -140,7 +140,11 @@ def plot(height: int, x: str, y: str, *, tools: Sequence[Any] = ()) -> Any:
         border_fill_color=None,
         background_fill_color=None,
     )
-    for place, name, key in (("below", x, "x-scale"), ("left", y, "y-scale")):
+    places: tuple[tuple[Literal["below", "left"], str, str, Literal[0, 1]], ...] = (
+        ("below", x, "x-scale", 0),
+        ("left", y, "y-scale", 1),
+    )
+    for place, name, key, dimension in places:
         ticker = BasicTicker(name=key)
         axis = LinearAxis(
             name=key,
@@ -153,7 +157,7 @@ def plot(height: int, x: str, y: str, *, tools: Sequence[Any] = ()) -> Any:
             minor_tick_line_color=None,
         )
         made.add_layout(axis, place)
-        made.add_layout(Grid(axis=axis, dimension=int(place == "left")), "center")
+        made.add_layout(Grid(axis=axis, dimension=dimension), "center")
     return made
 
 
