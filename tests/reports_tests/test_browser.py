@@ -63,6 +63,11 @@ def visit(browser: Any, run: Path) -> Iterator[Callable[..., Any]]:
     contexts = []
     address = (run / "report" / "report.html").as_uri()
 
+    def heard(said: Any) -> None:
+        # The advice on getImageData is about inked().
+        if said.type in ("error", "warning") and "getImageData" not in said.text:
+            complaints.append(said.text)
+
     def opened(width: int = WIDE, **choices: Any) -> Any:
         context = browser.new_context(viewport={"width": width, "height": 900}, **choices)
         contexts.append(context)
@@ -77,12 +82,7 @@ def visit(browser: Any, run: Path) -> Iterator[Callable[..., Any]]:
 
         page.route(lambda url: not url.startswith("data:"), answer)
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "console",
-            lambda said: (
-                complaints.append(said.text) if said.type in ("error", "warning") else None
-            ),
-        )
+        page.on("console", heard)
         page.goto(address)
         return page
 
@@ -147,7 +147,7 @@ def test_values_are_under_the_pointer(visit: Callable[..., Any], run: Path) -> N
     block = drawn(page, "confusion")
     box = block.locator(".plot").bounding_box()
     page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.25 * box["height"])
-    tooltip = page.locator(".bk-Tooltip")
+    tooltip = page.locator(".bk-Tooltip .bk-tooltip-content")
     tooltip.wait_for()
     # The synthetic Adam is wrong on 2 rows with NumPy and on 3 with PyTorch, SGD on 1 and 2.
     assert "NumPy: 19 rows" in " ".join(tooltip.inner_text().split())
@@ -171,7 +171,7 @@ def test_values_are_under_the_pointer(visit: Callable[..., Any], run: Path) -> N
     x = frame["x"] + frame["width"] * (epoch - at["x"][0]) / (at["x"][1] - at["x"][0])
     y = frame["y"] + frame["height"] * (at["y"][1] - value) / (at["y"][1] - at["y"][0])
     page.mouse.move(x, y)
-    tooltip = page.locator(".bk-Tooltip").first
+    tooltip = page.locator(".bk-Tooltip .bk-tooltip-content").first
     tooltip.wait_for()
     words = " ".join(tooltip.inner_text().split())
     assert f"PyTorch: {value:.9g}" in words
