@@ -12,14 +12,15 @@ from compare.analysis.quantities import BACKENDS, batch_values, evaluations
 from compare.records.run import Run, TrainingRecord
 from reports.figures.curves import FLATTENS
 from reports.interactive.plots import (
+    ASKED,
     COLOURS,
     GROUPS,
     MOST_TRAININGS,
     Control,
     Interactive,
     Option,
+    add_hover,
     extremes,
-    hover,
     in_json,
     plot,
     scales,
@@ -126,6 +127,7 @@ def ask_curves(run: Run) -> Interactive | None:
         if thinned
         else ""
     )
+    add_hover(made, VALUES)
     document, root = in_json(made)
     return Interactive(
         "curves",
@@ -200,7 +202,7 @@ def _add_evaluations(made: Any, of: _Of, metric: str) -> set[str]:
                 of.ink, on | {"quantity": metric, "side": "torch"}, fill="paper", same=same
             ),
         )
-        _add_hover(made, source, on | {"quantity": metric}, same)
+        _add_places(made, source, on | {"quantity": metric}, same)
         if metric == "loss":
             _add_difference(made, of, source, on, same, MARKS[split])
     return found
@@ -224,7 +226,7 @@ def _add_batches(made: Any, of: _Of, metric: str) -> int:
             Line(x="x", y=side, line_width=width, line_alpha=0.65),
             tags=shown_where(of.ink, on | {"quantity": metric, "side": side}, same=same),
         )
-    _add_hover(made, source, on | {"quantity": metric}, same)
+    _add_places(made, source, on | {"quantity": metric}, same)
     if metric == "loss":
         # Groups of their own: where the loss is extreme its difference need not be.
         with np.errstate(invalid="ignore"):
@@ -235,13 +237,12 @@ def _add_batches(made: Any, of: _Of, metric: str) -> int:
     return count
 
 
-def _add_hover(
+def _add_places(
     made: Any, source: ColumnDataSource, on: dict[str, str], same: dict[str, str]
 ) -> None:
     """Places that answer the pointer, once for both backends: their values lie on each other."""
     unseen = Scatter(x="x", y="numpy", size=11, fill_alpha=0, line_alpha=0)
-    places = made.add_glyph(source, unseen, tags=shown_where("", on, same=same))
-    made.add_tools(hover([places], VALUES))
+    made.add_glyph(source, unseen, tags=shown_where("", on, same=same), name=ASKED)
 
 
 def _add_difference(
@@ -253,7 +254,7 @@ def _add_difference(
     mark: str,
 ) -> None:
     single = mark == "dot"
-    marks = made.add_glyph(
+    made.add_glyph(
         source,
         Scatter(x="x", y="distance", size=10 if single else 8, marker=mark, line_width=1.4),
         tags=shown_where(
@@ -262,8 +263,8 @@ def _add_difference(
             fill=of.ink if single else "paper",
             same=same,
         ),
+        name=ASKED,
     )
-    made.add_tools(hover([marks], VALUES))
 
 
 def _source(
@@ -296,6 +297,14 @@ def _explodes(run: Run, trainings: Sequence[TrainingRecord]) -> bool:
     if not curves:
         return False
     return max(map(max, curves)) > FLATTENS * min(curve[0] for curve in curves) > 0
+
+
+DRIFT = {
+    "training": "@training",
+    "run": "@run",
+    "step": "@x{%d}",
+    "distance": "@y{%.5e}",
+}
 
 
 def ask_drift(run: Run) -> Interactive | None:
@@ -334,14 +343,9 @@ def ask_drift(run: Run) -> Interactive | None:
             glyphs: list[Any] = [Line(x="x", y="y", line_width=width, line_dash=dash)]
             if name == "torch":
                 glyphs.append(Scatter(x="x", y="y", size=6))
-            drawn = [made.add_glyph(source, glyph, tags=tags) for glyph in glyphs]
-            made.add_tools(
-                hover(
-                    drawn[-1:],
-                    {"training": "@training", "run": "@run", "step": "@x{%d}",
-                     "distance": "@y{%.5e}"},
-                )
-            )  # fmt: skip
+            for glyph in glyphs:
+                made.add_glyph(source, glyph, tags=tags, name=ASKED if glyph is glyphs[-1] else "")
+    add_hover(made, DRIFT)
     runs = [
         Option(str(k), _run_name(name), True, colours.get(name, "ink-soft"))
         for k, name in enumerate(names)

@@ -15,11 +15,12 @@ from compare.records.run import Run, predicted_key
 from reports.figures.images import confusion_matrix
 from reports.interactive.curves import choose
 from reports.interactive.plots import (
+    ASKED,
     FONT,
     Control,
     Interactive,
     Option,
-    hover,
+    add_hover,
     in_json,
     label_rows,
     plot,
@@ -76,7 +77,7 @@ def ask_confusion(run: Run) -> Interactive | None:
                 if view == "difference"
                 else LinearColorMapper(palette=list(Blues256[::-1]), low=0, high=1.15)
             )
-            cells = made.add_glyph(
+            made.add_glyph(
                 source,
                 Rect(
                     x="x",
@@ -88,8 +89,8 @@ def ask_confusion(run: Run) -> Interactive | None:
                     line_width=0.5,
                 ),
                 tags=tags,
+                name=ASKED,
             )
-            made.add_tools(hover([cells], CELL))
             if len(names) <= MOST_NUMBERED:
                 number = Text(
                     x="x",
@@ -102,6 +103,7 @@ def ask_confusion(run: Run) -> Interactive | None:
                     text_font_size="11px",
                 )
                 made.add_glyph(source, number, tags=tags)
+    add_hover(made, CELL)
     document, root = in_json(made)
     options = [Option(str(k), label(run, t), t is best) for k, t in enumerate(trainings)]
     sides = [Option(view, text, view == "numpy") for view, text in views.items()]
@@ -191,8 +193,9 @@ def ask_timing(run: Run) -> Interactive | None:
                 HBar(y="y", left="p25", right="p75", height=0.5, fill_alpha=0.35, line_width=1.2),
                 HBar(y="y", left="p50", right="p50", height=0.5, line_width=3),
             ]
-            drawn = [made.add_glyph(source, glyph, tags=tags) for glyph in glyphs]
-            made.add_tools(hover(drawn[:2], TIMES))
+            for glyph, name in zip(glyphs, (ASKED, ASKED, ""), strict=True):
+                made.add_glyph(source, glyph, tags=tags, name=name)
+    add_hover(made, TIMES)
     options = [Option(side, BACKENDS[side], True, ink) for side, ink in sides.items()]
     document, root = in_json(made)
     return Interactive(

@@ -121,6 +121,7 @@ def ask_parity(run: Run) -> Interactive | None:
             found = cells_of(own, most)
             start = len(columns["x"])
             _add_rows(columns, found)
+            worst = max(range(len(found.rows)), key=lambda k: _rank(found.rows[k][2]))
             groups.append(
                 {
                     "training": label(run, training),
@@ -131,6 +132,8 @@ def ask_parity(run: Run) -> Interactive | None:
                     "sites": [_name(site) for site in found.sites],
                     "modules": [class_of(training, site.module) for site in found.sites],
                     "parts": [PARTS.get(site.part, site.part) for site in found.sites],
+                    "worst": list(found.rows[worst][:2]),
+                    "failed": sum(found.failed),
                     "several": any(low != high for low, high in found.steps),
                 }
             )

@@ -45,6 +45,7 @@ GROUPS = 250
 MOST_TRAININGS = 24
 """So many trainings are in a figure that one can ask."""
 LONGEST_LABEL = 22
+ASKED = "asked"
 FONT = "Helvetica Neue, Arial, Liberation Sans, sans-serif"
 
 
@@ -161,22 +162,23 @@ def plot(height: int, x: str, y: str, *, tools: Sequence[Any] = ()) -> Any:
     return made
 
 
-def hover(renderers: Sequence[Any], rows: Mapping[str, str]) -> HoverTool:
-    """Values under the pointer.
+def add_hover(made: Any, rows: Mapping[str, str]) -> None:
+    """Values under the pointer, on the renderers that are named :data:`ASKED`.
 
     Args:
-        renderers: On which.
+        made: The plot, with all its renderers.
         rows: Name → the column, with a printf format in braces where it is a number.
     """
     columns = re.findall(r"@\w+(?=\{)", " ".join(rows.values()))
-    return HoverTool(
-        renderers=list(renderers),
+    tool = HoverTool(
+        renderers=[renderer for renderer in made.renderers if renderer.name == ASKED],
         tooltips=list(rows.items()),
         formatters=dict.fromkeys(columns, "printf"),
         visible=False,
         point_policy="snap_to_data",
         line_policy="nearest",
     )
+    made.add_tools(tool)
 
 
 def shown_where(

@@ -198,7 +198,8 @@
       const own = this.data.map.groups.filter((group) => group.training === name);
       const before = this.fields.kind.value;
       this.fields.kind.replaceChildren(...own.map((group) => element("option", group.text, { value: group.kind })));
-      if (own.some((group) => group.kind === before)) this.fields.kind.value = before;
+      const kept = own.find((group) => group.kind === before) ?? own.find((group) => group.failed) ?? own[0];
+      this.fields.kind.value = kept.kind;
       this.sites();
     }
 
@@ -207,9 +208,11 @@
       this.group = this.data.map.groups.find((group) => group.training === name && group.kind === this.fields.kind.value);
       const before = this.fields.site.selectedOptions[0]?.textContent;
       this.fields.site.replaceChildren(...this.group.sites.map((site, k) => element("option", site, { value: k })));
-      this.fields.site.value = Math.max(0, this.group.sites.indexOf(before));
       this.fields.step.max = this.group.steps.length - 1;
-      if (+this.fields.step.value > +this.fields.step.max) this.fields.step.value = 0;
+      // What was chosen before, if it is here; else the comparison nearest to its bound or beyond.
+      const same = this.group.sites.indexOf(before);
+      this.fields.site.value = same < 0 ? this.group.worst[1] : same;
+      if (same < 0) this.fields.step.value = this.group.worst[0];
     }
 
     async changed(event) {
@@ -245,7 +248,7 @@
       const indices = Array.from({ length: rows[1] - rows[0] }, (_, k) => rows[0] + k);
       this.cells.view.filter.indices = indices;
       this.crosses.view.filter.indices = indices.filter((k) => !this.columns.passed[k]);
-      this.plot.height = Math.max(260, 150 + 13 * sites.length);
+      this.plot.height = Math.min(760, Math.max(260, 150 + 13 * sites.length));
       this.plot.x_range.setv({ start: -0.5, end: steps.length - 0.5, reset_start: -0.5, reset_end: steps.length - 0.5 });
       this.plot.y_range.setv({ start: sites.length - 0.5, end: -0.5, reset_start: sites.length - 0.5, reset_end: -0.5 });
       this.label();
@@ -255,14 +258,15 @@
     label() {
       const { sites, modules, parts, steps } = this.group;
       const first = parts.flatMap((part, k) => (k === 0 || parts[k - 1] !== part ? [k] : []));
-      const narrow = this.narrow.matches;
+      // Where there is no room for the name of each site, the parts of a step are named.
+      const narrow = this.narrow.matches || sites.length > 60;
       const rows = narrow ? first : sites.map((_, k) => k);
       const text = (k) => narrow ? parts[k] : sites[k] + (modules[k] ? ` ${modules[k]}` : "");
       const plain = (string) => new Bokeh.Models.PlainText({ text: string });
       const left = this.plot.left[0], below = this.plot.below[0];
       left.major_label_overrides = new Map(rows.map((k) => [k, plain(text(k))]));
       left.ticker.ticks = rows;
-      const count = Math.min(narrow ? 4 : 8, steps.length);
+      const count = Math.min(this.narrow.matches ? 4 : 8, steps.length);
       const places = [...new Set(Array.from({ length: count }, (_, k) => Math.round((k * (steps.length - 1)) / Math.max(1, count - 1))))];
       below.major_label_overrides = new Map(places.map((k) => [k, steps[k]]));
       below.ticker.ticks = places;

@@ -225,6 +225,10 @@ def test_a_click_on_the_map_shows_the_numbers_of_a_cell(visit: Callable[..., Any
     page = visit()
     block = drawn(page, "parity-map")
     numbers = block.locator(".cell")
+    # It begins with what fails; another site and step are chosen, to come back by a click.
+    assert "This comparison fails." in numbers.inner_text()
+    block.locator('[name="site"]').select_option(label="forward 3 output")
+    block.locator('[name="step"]').fill("0")
     assert "Within its bound." in numbers.inner_text()
     row = block.evaluate("(one) => one.figure.group.sites.indexOf('gradient 1.weight')")
     rows = block.evaluate("(one) => one.figure.group.sites.length")
