@@ -172,6 +172,10 @@
     const [digits, power] = value.toExponential(3).split("e");
     return `${digits} × 10${raised(power.replace("+", ""))}`;
   };
+  const portion = (share) => {
+    if (!Number.isFinite(share)) return "beyond it";
+    return share > 1 ? `${short(share)} times the bound` : `${+(100 * share).toPrecision(3)}%`;
+  };
   const element = (name, text, attributes = {}) => {
     const made = Object.assign(document.createElement(name), attributes);
     if (text !== undefined) made.textContent = text;
@@ -301,7 +305,7 @@
         ["found: NumPy's distance from the float64 referee", short(data.numpy[index])],
         ["expected: PyTorch's own distance from it", short(data.torch[index])],
         ["bound on NumPy's", short(data.bound[index])],
-        ["share of the bound", Number.isFinite(data.share[index]) ? `${(100 * data.share[index]).toPrecision(3)}%` : "beyond it"],
+        ["share of the bound", portion(data.share[index])],
       ];
       const followed = this.data.map.followed.find((value) => value.training === training && value.kind === this.group.kind && value.site === sites[site] && value.step === data.step[index]);
       if (followed) rows.push([`one value of it, at ${followed.index}: NumPy`, followed.numpy], ["the same: PyTorch", followed.torch], ["the same: referee", followed.referee]);

@@ -241,7 +241,7 @@ def test_a_click_on_the_map_shows_the_numbers_of_a_cell(visit: Callable[..., Any
     words = " ".join(numbers.inner_text().split())
     assert words.startswith("This comparison fails.")
     for said in ("gradient 1.weight (BatchNorm1d)", "step 1", "0.001", "1.000 × 10⁻⁶",
-                 "8.000 × 10⁻⁶", "1.25e+4%"):  # fmt: skip
+                 "8.000 × 10⁻⁶", "125 times the bound"):  # fmt: skip
         assert said in words, words
     # The same by the keyboard: the slider goes back to the other certified step.
     slider = block.locator('[name="step"]')
