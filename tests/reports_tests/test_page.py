@@ -21,7 +21,7 @@ from reports.documents import html_document
 
 MakeRun = Callable[..., Path]
 
-HOSTILE = 'A</script><img src=x onerror="document.title=1"> $$x^2$$ @y <b>&amp;'
+HOSTILE = 'A</script ><img src=x onerror="document.title=1"> $$x^2$$ @y <b>&amp;'
 """A name that would do harm in HTML, in JSON, in a script, in a tooltip or in a formula."""
 
 
