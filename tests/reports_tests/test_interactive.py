@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from reports_tests.synthetic_run import parity_rows, stage_sites
+from reports_tests.test_page import models
 
 from compare.records.run import read_run
 from compare.records.tables import ParityRow
@@ -19,24 +20,28 @@ from compare.records.tables import ParityRow
 pytest.importorskip("bokeh")
 
 from reports.interactive import Interactive, interactive_figures
-from reports.interactive.parity import cells_of, share
+from reports.interactive.curves import ask_curves, ask_drift
+from reports.interactive.outcomes import ask_confusion, ask_timing
+from reports.interactive.parity import ask_parity, cells_of, share
 from reports.interactive.plots import COLOURS, extremes
 
 MakeRun = Callable[..., Path]
 
 
-def models(node: object) -> list[dict[str, Any]]:
-    """All models of a document."""
-    if isinstance(node, list):
-        return [model for item in node for model in models(item)]
-    if not isinstance(node, dict):
-        return []
-    own = [node] if node.get("type") == "object" and "attributes" in node else []
-    return own + [model for item in node.values() for model in models(item)]
+ASK = {
+    "curves": ask_curves,
+    "parity-map": ask_parity,
+    "confusion": ask_confusion,
+    "drift": ask_drift,
+    "timing": ask_timing,
+}
 
 
 def figure(run: Path, name: str) -> Interactive:
-    [found] = [one for one in interactive_figures(read_run(run)) if one.name == name]
+    """One figure alone."""
+    found = ASK[name](read_run(run))
+    assert found is not None
+    assert found.name == name
     return found
 
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from reports_tests.synthetic_run import Rendered
@@ -125,8 +126,8 @@ def strings(node: object) -> list[str]:
     return [text for item in items for text in strings(item)]
 
 
-def models(node: object) -> list[dict]:
-    """All models of a document."""
+def models(node: object) -> list[dict[str, Any]]:
+    """All models of a Bokeh document."""
     if isinstance(node, list):
         return [model for item in node for model in models(item)]
     if not isinstance(node, dict):
