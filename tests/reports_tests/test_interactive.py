@@ -115,6 +115,7 @@ def test_every_label_and_seed_can_be_switched(make_run: MakeRun) -> None:
     assert columns(found, label=str(COLOURS + 1), seed="1")
 
 
+@pytest.mark.slow
 def test_trainings_that_do_not_fit_are_counted(make_run: MakeRun) -> None:
     found = figure(make_run(experiment=optimizers("abcdefghijklm"), seeds=(0, 1)), "curves")
     assert found.note.endswith(" 2 further trainings would not fit in.")
