@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jinja2
 import pypandoc
@@ -19,7 +19,11 @@ import typst
 from compare.analysis.timings import BUSY_LOAD
 from reports import text
 from reports.figures import Figure
+from reports.page import anchor, assembled, place_of
 from reports.references import Bibliography
+
+if TYPE_CHECKING:
+    from reports.interactive import Interactive
 
 TEMPLATES = Path(__file__).parent / "templates"
 SENTENCES = ("sentences.md.j2", "limits_sentences.md.j2")
@@ -60,8 +64,12 @@ def markdown(values: dict[str, Any], target: Target, template: str = "report.md.
             return ""
         caption = f"**Figure {found.number}.** {found.caption}"
         if target == "pandoc":
-            return f'![{caption}](figures/{name}.svg){{alt="{found.alt}"}}'
+            return f'![{caption}](figures/{name}.svg){{#{anchor(name)} alt="{found.alt}"}}'
         return f"![{found.alt}](figures/{name}.png)\n\n{caption}"
+
+    def interactive(name: str) -> str:
+        """Where a figure that has no picture stands in the HTML."""
+        return f"```{{=html}}\n{place_of(name)}\n```" if target == "pandoc" else ""
 
     def table(name: str, caption: str) -> str:
         if name not in values["tables"]:
@@ -80,6 +88,7 @@ def markdown(values: dict[str, Any], target: Target, template: str = "report.md.
 
     functions = {
         "figure": figure,
+        "interactive": interactive,
         "table": table,
         "see": see,
         "cite": cited.cite,
@@ -134,8 +143,20 @@ def _tidied(markdown: str) -> str:
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def html_document(content: str, figures: Sequence[Figure], title: str) -> bytes:
-    """One file with its style, its formulas as MathML and its pictures inside."""
+def html_document(
+    content: str,
+    figures: Sequence[Figure],
+    title: str,
+    interactive: Sequence[Interactive] = (),
+) -> bytes:
+    """One file with its style, its formulas as MathML and its pictures inside.
+
+    Args:
+        content: Markdown for pandoc.
+        figures: The pictures that it names.
+        title: Of the page.
+        interactive: Figures that one can ask, for a reader with scripts.
+    """
     with _laid_out(figures) as folder:
         page = _pandoc(
             content,
@@ -150,16 +171,9 @@ def html_document(content: str, figures: Sequence[Figure], title: str) -> bytes:
             "--toc-depth=3",
             "--syntax-highlighting=pygments",
         )
-    # The contents stand after the summary, before the first section.
-    before, _, rest = page.partition("<!--contents-->")
-    contents, _, body = rest.partition("<!--/contents-->")
-    page = before + body.replace("<h2", f"{contents}\n<h2", 1)
-    # Wide tables scroll by themselves, so that the page does not.
-    page = page.replace("<table>", '<div class="table"><table>')
-    page = page.replace("</table>", "</table></div>")
     if "<math" in page:
         page = page.replace("</style>", f"{_math_font()}\n</style>", 1)
-    return page.encode()
+    return assembled(page, interactive)
 
 
 @cache

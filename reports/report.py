@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compare.records.atomic import write_atomically
-from compare.records.run import DemoRecord, read_run
+from compare.records.run import DemoRecord, Run, read_run
 from experiments.errors import InputError
 from reports.documents import html_document, markdown, pdf_document
 from reports.figures import Figure, draw_figures
+from reports.page import WITHOUT_BOKEH, has_bokeh
 from reports.sections import template_values
+
+if TYPE_CHECKING:
+    from reports.interactive import Interactive
 
 
 def write_report(run_dir: Path, author: str = "") -> list[Path]:
@@ -42,7 +47,20 @@ def write_report(run_dir: Path, author: str = "") -> list[Path]:
         run.record.experiment = run.record.experiment.model_copy(update={"report": own})
     figures = draw_figures(run)
     title = run.record.experiment.title
-    return write_documents(run_dir / "report", title, template_values(run, figures), figures)
+    values = template_values(run, figures)
+    return write_documents(
+        run_dir / "report", title, values, figures, interactive=_interactive(run)
+    )
+
+
+def _interactive(run: Run) -> list[Interactive]:
+    """The figures that one can ask; none, and a sentence on the console, without Bokeh."""
+    if not has_bokeh():
+        print(WITHOUT_BOKEH, file=sys.stderr)
+        return []
+    from reports.interactive import interactive_figures
+
+    return interactive_figures(run)
 
 
 def write_documents(
@@ -51,12 +69,13 @@ def write_documents(
     values: dict[str, Any],
     figures: Sequence[Figure],
     template: str = "report.md.j2",
+    interactive: Sequence[Interactive] = (),
 ) -> list[Path]:
     """Fill in a template and write the three documents and the figures into a folder."""
     for_pandoc = markdown(values, "pandoc", template)
     files: dict[Path, bytes] = {
         folder / "report.md": markdown(values, "reader", template).encode(),
-        folder / "report.html": html_document(for_pandoc, figures, title),
+        folder / "report.html": html_document(for_pandoc, figures, title, interactive),
         folder / "report.pdf": pdf_document(for_pandoc, figures, title),
     }
     for figure in figures:

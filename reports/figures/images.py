@@ -9,7 +9,7 @@ import numpy as np
 
 from compare.analysis.quantities import BACKENDS
 from compare.records.run import Run, TrainingRecord, confidence_key, predicted_key
-from reports.figures.style import Drawing, paper
+from reports.figures.style import Drawing, paper, plain
 from reports.text import class_name, plural
 from reports.trainings import heading, label, ranked, shown
 
@@ -30,7 +30,7 @@ SIGNIFICANT_CHANGE = 3.0
 
 def draw_samples(run: Run) -> list[Drawing]:
     """Training pictures of each class; in older records the first test pictures."""
-    names = run.record.data.class_names
+    names = plain(run.record.data.class_names)
     trained = run.pictures.get("train/images")
     if trained is not None and len(trained):
         classes = list(zip(names, trained, strict=False))[:COLUMNS]
@@ -91,7 +91,7 @@ def draw_mistakes(run: Run) -> list[Drawing]:
 
 def _mistakes(run: Run, training: TrainingRecord) -> list[Tile]:
     """What either backend gets wrong, each picture once, framed where they disagree."""
-    targets, names = run.predictions["targets"], run.record.data.class_names
+    targets, names = run.predictions["targets"], plain(run.record.data.class_names)
     predicted = {b: run.predictions[predicted_key(b, training)] for b in BACKENDS}
     numpy, torch = predicted["numpy"], predicted["torch"]
 
@@ -171,7 +171,7 @@ def draw_confusion(run: Run) -> list[Drawing]:
     if targets is None or not trainings:
         return []
     training = ranked(run, trainings)[0]
-    names = run.record.data.class_names
+    names = plain(run.record.data.class_names)
     numpy, torch = (
         confusion_matrix(targets, run.predictions[predicted_key(b, training)], len(names))
         for b in BACKENDS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -82,6 +82,11 @@ def paper(height_cm: float, rows: int = 1, columns: int = 1, **kwargs: Any) -> t
         figsize=(WIDTH_CM * CENTIMETRE, height_cm * CENTIMETRE), layout="constrained"
     )
     return figure, figure.subplots(rows, columns, squeeze=False, **kwargs)
+
+
+def plain(texts: Sequence[str]) -> list[str]:
+    """Texts of a user's, of which Matplotlib would read what stands between dollars as formulas."""
+    return [text.replace("$", r"\$") for text in texts]
 
 
 def rendered(drawing: Drawing, number: int) -> Figure:
