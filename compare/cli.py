@@ -27,7 +27,15 @@ INPUT_ERROR, INTERRUPTED = 2, 130
 
 
 @app.callback(invoke_without_command=True)
-def _without_command(context: typer.Context) -> None:
+def _without_command(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the versions and end.")] = False,
+) -> None:
+    if version:
+        from compare.backends.environment import versions_line
+
+        print(versions_line())
+        raise typer.Exit(0)
     if context.invoked_subcommand is None:
         print(context.get_help())
         raise typer.Exit(INPUT_ERROR)

@@ -72,7 +72,7 @@ def run_command(
     if resume and out is None:
         raise InputError("--resume needs --out DIR: the folder of the run to go on with.")
 
-    from compare.console.progress import observer
+    from compare.console.progress import observer, show_paths, waiting
     from compare.console.summary import show_summary
     from compare.records.directory import RunDirectory, new_folder
     from compare.records.run import read_run
@@ -106,9 +106,10 @@ def run_command(
         raise
     passed = False
     if record.trainings:
-        paths = write_report(directory.path)
+        with waiting("Writing the report"):
+            paths = write_report(directory.path)
         passed = show_summary(read_run(directory.path))
-        print(f"Report: {' '.join(str(path) for path in paths[:3])}")
+        show_paths(paths)
     if record.failures:
         _show_failures(record, directory)
     return 0 if passed and record.status == "complete" else 1
@@ -147,6 +148,7 @@ def _run_demo(
     assert not isinstance(settings, Experiment)
 
     from compare.console.demos import show_demo
+    from compare.console.progress import show_paths, waiting
     from compare.demos.run import run_demo
     from compare.records.directory import RunDirectory, new_folder
     from compare.records.run import read_run
@@ -157,9 +159,10 @@ def _run_demo(
         name, settings, directory, max_steps=max_steps, threads=threads, command=command,
         progress=print,
     )  # fmt: skip
-    paths = write_report(directory.path, author) if author else write_report(directory.path)
+    with waiting("Writing the report"):
+        paths = write_report(directory.path, author) if author else write_report(directory.path)
     passed = show_demo(read_run(directory.path))
-    print(f"Report: {' '.join(str(path) for path in paths[:3])}")
+    show_paths(paths)
     return 0 if passed else 1
 
 
