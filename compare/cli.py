@@ -315,6 +315,35 @@ def bench(
 
 
 @app.command()
+def export(
+    run_dir: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    onnx: Annotated[bool, typer.Option("--onnx", help="As ONNX files, the format there is.")] = False,
+    backend: Annotated[str, typer.Option(help="Whose trained weights: numpy, torch or both.")] = "both",
+    label: Annotated[list[str] | None, typer.Option(help="Only the training of this label; may be given again.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Only the trainings from this seed.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", file_okay=False, help="The folder for the files; RUN_DIR/export by default.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where the run's data is; else $NNCOMPARE_DATA, else a download.")] = None,
+    compare: Annotated[bool, typer.Option("--compare/--no-compare", help="Ask ONNX Runtime for its answers on the test rows.")] = True,
+) -> int:  # fmt: skip
+    """Write the trained networks of a run as ONNX, and compare ONNX Runtime's answers.
+
+    The report of the run then has a section about them.
+    """
+    from compare.commands.export import export_command
+
+    return export_command(
+        run_dir,
+        onnx=onnx,
+        backend=backend,
+        labels=label or [],
+        seed=seed,
+        out=out,
+        data_dir=data_dir,
+        compare=compare,
+    )
+
+
+@app.command()
 def report(
     run_dir: Annotated[Path, typer.Argument(help="The folder of a run, or of a measurement.")],
     author: Annotated[str, typer.Option(metavar="NAME", help="Who wrote the report of a run.")] = "",
