@@ -34,6 +34,10 @@ DTYPES = {
 }
 
 
+# Buffers that no output depends on, but for a momentum of None.
+COUNTERS = ("num_batches_tracked",)
+
+
 class NotRunError(Exception):
     """A call could not be made again; the message says why."""
 
@@ -177,7 +181,11 @@ def _answer(module: nn.Module, question: Question, dtype: torch.dtype, backward:
 
 
 def _fill(own: Mapping[str, torch.Tensor], given: Tensors, word: str) -> None:
-    """Give a module the recorded values."""
+    """Give a module the recorded values.
+
+    The counter of a batch normalisation, which other frameworks do not have, may be missing.
+    """
+    own = {name: t for name, t in own.items() if name in given or name not in COUNTERS}
     if own.keys() != given.keys():
         raise NotRunError(
             f"it has the {word}s {', '.join(sorted(own)) or 'none'}, but the trace "
