@@ -153,7 +153,7 @@ class ForeignTrace:
         if number is None:
             number = max((call.number for call in self.calls), default=-1) + 1
         entry = self.modules[module]
-        for word, arrays in (("buffer", buffers), ("buffer_after", buffers_after or buffers)):
+        for word, arrays in (("buffer", buffers), ("buffer_after", buffers_after)):
             for local, array in (arrays or {}).items():
                 self.writer.add(f"call/{number}/{word}/{local}", as_tensor(array))
 

@@ -69,8 +69,9 @@ def record_onnx(
             known = stored.get(given)
             buffers = walk.modules[name].buffers
             trace.call(
-                name, [known or values[given]], [values[result]], number=number, buffers=buffers
-            )
+                name, [known or values[given]], [values[result]], number=number,
+                buffers=buffers, buffers_after=buffers,
+            )  # fmt: skip
             stored[given] = known or f"call/{number}/input/0"
             stored[result] = f"call/{number}/output/0"
         last = [o.name for o in graph.output]

@@ -176,7 +176,7 @@ def _answer(module: nn.Module, question: Question, dtype: torch.dtype, backward:
     if not backward:
         found = {output_name(i, len(outputs)): as_array(t) for i, t in enumerate(outputs)}
         buffers = module.named_buffers(remove_duplicate=False)
-        return found | {f"buffer {name}": as_array(t) for name, t in buffers}
+        return found | {f"buffer {n}": as_array(t) for n, t in buffers if n in question.buffers}
     return _gradients(module, question, outputs, floats)
 
 
@@ -185,6 +185,9 @@ def _fill(own: Mapping[str, torch.Tensor], given: Tensors, word: str) -> None:
 
     The counter of a batch normalisation, which other frameworks do not have, may be missing.
     """
+    for name in COUNTERS:
+        if name in own and name not in given:
+            own[name].zero_()
     own = {name: t for name, t in own.items() if name in given or name not in COUNTERS}
     if own.keys() != given.keys():
         raise NotRunError(
