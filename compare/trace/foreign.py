@@ -197,7 +197,9 @@ class ForeignTrace:
 def _completed(kind: str, settings: dict[str, Any]) -> dict[str, Any]:
     """With torch's defaults for what is not said, as a recorded module of torch has them."""
     made = rebuild(kind, settings)
-    return settings if made is None else {**settings_of(made), **settings}
+    if made is None:
+        return settings
+    return {**settings_of(made), **{k: v for k, v in settings.items() if v is not None}}
 
 
 def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:

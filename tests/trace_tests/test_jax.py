@@ -136,7 +136,7 @@ def both_cnns(tmp_path, function=cnn, layout="NHWC"):
     return a, b
 
 
-@pytest.mark.parametrize("both", [both_mlps, both_cnns])
+@pytest.mark.parametrize("both", [pytest.param(both_mlps, marks=pytest.mark.slow), both_cnns])
 def test_right_networks_agree(both, tmp_path):
     """Forward, backward and the gradients of parameters; in both directions."""
     a, b = both(tmp_path)
