@@ -219,8 +219,9 @@ def golden(
 
 @app.command("record")
 def record_(
-    script: Annotated[str, typer.Argument(metavar="SCRIPT.py:FUNCTION", help="A function that returns a model and its inputs, or records by itself.")],
+    script: Annotated[str, typer.Argument(metavar="SCRIPT.py:FUNCTION", help="A function that returns a model and its inputs, or records by itself; or an ONNX model, FILE.onnx.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The trace to write, a folder.")],
+    inputs: Annotated[Path | None, typer.Option(metavar="FILE", help="Of an ONNX model: an .npz file with an array for each input.")] = None,
     names: Annotated[list[str] | None, typer.Option("--names", metavar="PATTERN", help="Only modules of such names, as layers.0.*; may be given again.")] = None,
     kinds: Annotated[list[str] | None, typer.Option("--kinds", metavar="CLASS", help="Only modules of this class; may be given again.")] = None,
     depth: Annotated[int | None, typer.Option(min=1, help="Take modules so many names deep as wholes.")] = None,
@@ -229,11 +230,16 @@ def record_(
     seed: Annotated[int, typer.Option(help="Where the generator starts before the function is called.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace the trace if it exists.")] = False,
 ) -> int:  # fmt: skip
-    """Record a training step of a PyTorch model as a trace.
+    """Record a training step of a PyTorch model as a trace, or what an ONNX model computes.
 
     What the function may return, and what a trace holds, is in docs/traces.md.
     """
-    from compare.commands.trace import record_command
+    from compare.commands.trace import record_command, record_onnx_command
+
+    if script.endswith(".onnx"):
+        return record_onnx_command(Path(script), out, inputs=inputs, force=force)
+    if inputs is not None:
+        raise InputError(f"--inputs is for an ONNX model, FILE.onnx, and {script} is none.")
 
     return record_command(
         script,
