@@ -25,7 +25,15 @@ from reports.statistics import (
     reported_here,
     totals,
 )
-from reports.tables import BEST, MOST_EQUALITIES, MOST_ROWS, WORST, exports, tables_of
+from reports.tables import (
+    BEST,
+    MOST_EQUALITIES,
+    MOST_EXPORTS,
+    MOST_ROWS,
+    WORST,
+    exports,
+    tables_of,
+)
 from reports.text import code, command_line, day, escaped, listing, plural
 from reports.trainings import (
     axis_of_two,
@@ -98,6 +106,7 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
         ),
         "exports": exported,
         "stale_exports": stale,
+        "most_exports": MOST_EXPORTS,
         "backends": BACKENDS,
         **method_of(run),
         **_extent(run),
