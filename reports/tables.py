@@ -449,7 +449,9 @@ def exports(found: Sequence[ExportRecord]) -> str:
         found = [export for export in found if export in nearest[:MOST_EXPORTS]]
     for export in found:
         unit = 2.0**-24 if export.dtype == "float32" else 2.0**-53
-        title = f"{escaped(export.label)}, seed {export.seed}, trained by {BACKENDS[export.backend]}"
+        title = (
+            f"{escaped(export.label)}, seed {export.seed}, trained by {BACKENDS[export.backend]}"
+        )
         for program, answers in export.answers.items():
             cells = ("", "") if program == export.backend else (
                 count(answers.different_predictions), number(answers.difference, 2)

@@ -34,9 +34,7 @@ def runtime_outputs(content: bytes, inputs: np.ndarray, title: str) -> np.ndarra
     try:
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
-        session = onnxruntime.InferenceSession(
-            content, options, providers=["CPUExecutionProvider"]
-        )
+        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         name = session.get_inputs()[0].name
         return _in_parts(lambda x: session.run(None, {name: x})[0], inputs)
     except Exception as error:  # of the library's own, which share no class
@@ -66,9 +64,7 @@ class Referee:
         outputs: ``numpy`` and ``torch`` → their outputs.
     """
 
-    def __init__(
-        self, spec: ModelSpec, dtype: str, weights: Arrays, inputs: np.ndarray
-    ) -> None:
+    def __init__(self, spec: ModelSpec, dtype: str, weights: Arrays, inputs: np.ndarray) -> None:
         self.spec = spec
         state = State(weights)
         referee = TorchBackend(spec, "float64")

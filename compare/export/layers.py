@@ -249,7 +249,9 @@ def _counted(module: Any, windows: _Windows, size: Shape) -> np.ndarray:
 def _adaptive_avg_pool(nodes: Nodes, module: Any, x: str, shape: Shape) -> str:
     if len(shape) != 4:
         raise refuse(nodes, module, f"it is given rows of shape {shape[1:]}, without channels")
-    sizes = [n if s is None else s for s, n in zip(_pair(module.output_size), shape[2:], strict=True)]
+    sizes = [
+        n if s is None else s for s, n in zip(_pair(module.output_size), shape[2:], strict=True)
+    ]
     if sizes == [1, 1]:
         return nodes.add("GlobalAveragePool", x)
     if all(s and n % s == 0 for s, n in zip(sizes, shape[2:], strict=True)):
@@ -275,9 +277,7 @@ def _averages(size: int, count: int) -> np.ndarray:
 def _batch_norm(nodes: Nodes, module: Any, x: str, shape: Shape) -> str:
     mean, variance = nodes.weight("running_mean"), nodes.weight("running_var")
     if not mean:
-        raise refuse(
-            nodes, module, "it keeps no running statistics, and would depend on the batch"
-        )
+        raise refuse(nodes, module, "it keeps no running statistics, and would depend on the batch")
     size = shape[1]
     w = nodes.weight("weight") or nodes.constant("ones", np.ones(size))
     b = nodes.weight("bias") or nodes.constant("zeros", np.zeros(size))
@@ -301,9 +301,7 @@ def _layer_norm(nodes: Nodes, module: Any, x: str, shape: Shape) -> str:
     size = tuple(module.normalized_shape)
     w, b = nodes.weight("weight") or nodes.constant("ones", np.ones(size)), nodes.weight("bias")
     eps = nodes.exact("eps", module.eps)
-    return nodes.add(
-        "LayerNormalization", x, w, *([b] if b else []), axis=-len(size), epsilon=eps
-    )
+    return nodes.add("LayerNormalization", x, w, *([b] if b else []), axis=-len(size), epsilon=eps)
 
 
 def _group_norm(nodes: Nodes, module: Any, x: str, shape: Shape) -> str:

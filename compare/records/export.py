@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from compare.records.run import Record, Run
 from experiments.errors import InputError
@@ -64,7 +64,7 @@ class ExportRecord(Record):
     rows: int = 0
     largest: float = 0.0
     bound: float = 0.0
-    answers: dict[str, Answers] = {}
+    answers: dict[str, Answers] = Field(default_factory=dict)
 
     @property
     def agrees(self) -> bool:

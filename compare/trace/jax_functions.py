@@ -158,9 +158,7 @@ def _tell_module(
         values[local] = parameter(named[full[local]], axes, kind, f"layers: {name!r}: {local}")
     buffers = {local: values.pop(local) for local in BUFFERS if local in values}
     settings = {**settings_from(kind, values), **layer.get("settings", {})}
-    trace.module(
-        name, kind, settings, values, buffers, training=trains, full_names=full
-    )
+    trace.module(name, kind, settings, values, buffers, training=trains, full_names=full)
     return buffers
 
 
@@ -201,9 +199,7 @@ def _tell_gradients(
     layout: Layout,
 ) -> None:
     """Gradients of parameters, and by what every call was given and gave."""
-    zeros = [
-        ([_zero(x) for x in call.inputs], [_zero(y) for y in call.outputs]) for call in calls
-    ]
+    zeros = [([_zero(x) for x in call.inputs], [_zero(y) for y in call.outputs]) for call in calls]
 
     def shifted(values: Any, by: Sequence[Any]) -> Any:
         leaves, tree = jax.tree_util.tree_flatten(values)

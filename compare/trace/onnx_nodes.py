@@ -7,7 +7,8 @@ side, keeps ONNX's name: its outputs are compared, and it is not made again.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from onnx import NodeProto, helper
@@ -16,7 +17,8 @@ Constants = Mapping[str, np.ndarray]
 Shape = tuple[int, ...]
 
 
-class Found(NamedTuple):
+@dataclass(frozen=True)
+class Found:
     """What a node is.
 
     Attributes:
@@ -28,9 +30,9 @@ class Found(NamedTuple):
 
     kind: str
     settings: dict[str, Any]
-    parameters: dict[str, np.ndarray] = {}
-    buffers: dict[str, np.ndarray] = {}
-    sources: dict[str, str] = {}
+    parameters: dict[str, np.ndarray] = field(default_factory=dict)
+    buffers: dict[str, np.ndarray] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
 
 
 Reading = Callable[[NodeProto, dict[str, Any], Constants, Shape, Shape], Found | None]
@@ -67,7 +69,9 @@ def _gemm(
         return None
     weight = constants[names[1]] * np.asarray(has.get("alpha", 1.0), constants[names[1]].dtype)
     weight = weight if has.get("transB") else weight.T
-    bias = constants[names[2]] * np.asarray(has.get("beta", 1.0), weight.dtype) if names[2:] else None
+    bias = (
+        constants[names[2]] * np.asarray(has.get("beta", 1.0), weight.dtype) if names[2:] else None
+    )
     sources = dict(zip(("weight", "bias"), names[1:], strict=False))
     return linear(weight, bias, sources)
 
@@ -81,8 +85,10 @@ def _matmul(
     return linear(weight.T, None, {"weight": node.input[1]})
 
 
-def _padding(has: dict[str, Any], kernel: Shape, stride: Shape, dilation: Shape, given: Shape) -> Any:
-    """As torch has it: a number for each axis, or ``same``; None where torch has no such padding."""
+def _padding(
+    has: dict[str, Any], kernel: Shape, stride: Shape, dilation: Shape, given: Shape
+) -> Any:
+    """As torch has it: numbers for the axes, or ``same``; None where torch has no such padding."""
     axes, auto = len(kernel), has.get("auto_pad", "NOTSET")
     pads = list(has.get("pads", [0] * 2 * axes))
     if auto == "VALID":
@@ -130,7 +136,7 @@ def _conv(
         settings["output_padding"] = tuple(has.get("output_padding", [0] * axes))
         if "output_shape" in has or has.get("auto_pad", "NOTSET") != "NOTSET":
             padding = None
-    if padding is None or padding == "same" and turned:
+    if padding is None or (padding == "same" and turned):
         kind, settings = f"onnx.{node.op_type}", {**settings, **_shown(has)}
     else:
         settings["padding"] = padding
@@ -180,7 +186,9 @@ def _global_pool(word: str) -> Reading:
 def _batch_norm(
     node: NodeProto, has: dict[str, Any], constants: Constants, given: Shape, result: Shape
 ) -> Found | None:
-    named = dict(zip(("weight", "bias", "running_mean", "running_var"), node.input[1:5], strict=True))
+    named = dict(
+        zip(("weight", "bias", "running_mean", "running_var"), node.input[1:5], strict=True)
+    )
     if any(source not in constants for source in named.values()):
         return None
     values = {local: constants[source] for local, source in named.items()}
@@ -225,7 +233,7 @@ def _activation(kind: str, **settings: tuple[str, Any]) -> Reading:
 
 
 def _rounded(value: float) -> float:
-    """A number that float32 holds, as the few digits that were meant: 0.01, and not 0.00999999978."""
+    """A number of float32 as the few digits that were meant: 0.01, and not 0.00999999978."""
     return float(f"{value:.7g}")
 
 

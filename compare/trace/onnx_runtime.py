@@ -20,7 +20,7 @@ try:
 except ImportError as error:
     raise missing_package(error.name or "onnx", "onnx") from None
 
-from compare.trace.onnx_nodes import Found, linear, read_node  # noqa: E402
+from compare.trace.onnx_nodes import Found, linear, read_node
 
 
 def record_onnx(

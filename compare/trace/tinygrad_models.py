@@ -84,7 +84,9 @@ def record_tinygrad(
     given = inputs if isinstance(inputs, (tuple, list)) else (inputs,)
     for x in given:
         if not isinstance(x, Tensor):
-            raise InputError(f"inputs should be tinygrad's Tensors, but found a {type(x).__name__}.")
+            raise InputError(
+                f"inputs should be tinygrad's Tensors, but found a {type(x).__name__}."
+            )
     layers = dict(_layers(model))
     before = {
         name: {k: v.numpy() for k, v in _own(layer, BUFFERS).items()}
@@ -111,7 +113,7 @@ def record_tinygrad(
         for number, call in enumerate(watch.calls, 1):
             buffers = before.get(call.name, {})
             after = {k: v.numpy() for k, v in _own(call.layer, BUFFERS).items()}
-            x = stored.get(id(call.given), None)
+            x = stored.get(id(call.given))
             trace.call(
                 call.name, [x or call.given.numpy()], [call.result.numpy()], number=number,
                 buffers=buffers, buffers_after=after,
@@ -152,7 +154,11 @@ def _parts(
     seen |= {id(value)}
     if isinstance(value, (list, dict)):
         pairs: Any = enumerate(value) if isinstance(value, list) else value.items()
-    elif hasattr(value, "__dict__") and not isinstance(value, Tensor) and not inspect.isroutine(value):
+    elif (
+        hasattr(value, "__dict__")
+        and not isinstance(value, Tensor)
+        and not inspect.isroutine(value)
+    ):
         pairs = vars(value).items()
     else:
         return
@@ -318,9 +324,7 @@ def _replaced(cls: type, name: str, new: Any) -> Callable[[], Any]:
     return functools.partial(setattr, cls, name, own)
 
 
-def _gradients(
-    loss: Any, layers: Mapping[str, Any], calls: Sequence[_Call]
-) -> dict[str, Any]:
+def _gradients(loss: Any, layers: Mapping[str, Any], calls: Sequence[_Call]) -> dict[str, Any]:
     """Name in the format → the gradient, not yet computed."""
     if not isinstance(loss, Tensor) or loss.shape != ():
         raise InputError("loss should return a Tensor of one value.")
@@ -338,9 +342,7 @@ def _gradients(
         f"step/0/gradient/{name}": gradient
         for name, gradient in zip(parameters, found, strict=False)
     }
-    for number, (call, gradient) in enumerate(
-        zip(calls, found[len(parameters) :], strict=True), 1
-    ):
+    for number, (call, gradient) in enumerate(zip(calls, found[len(parameters) :], strict=True), 1):
         named[f"call/{number}/output_gradient/0"] = gradient
         if np.issubdtype(_dtype(call.given), np.floating):
             back = call.result.gradient(call.given, gradient=gradient)[0]

@@ -130,9 +130,7 @@ def both_cnns(tmp_path, function=cnn, layout="NHWC"):
     a = torch_trace(tmp_path / "torch.trace", model, images(), training=True)
     x = images().transpose(0, 2, 3, 1)
     b = tmp_path / "jax.trace"
-    record_jax(
-        b, function, cnn_parameters(model), x, layers=CNN, loss=mean_square, layout=layout
-    )
+    record_jax(b, function, cnn_parameters(model), x, layers=CNN, loss=mean_square, layout=layout)
     return a, b
 
 

@@ -97,18 +97,14 @@ def test_a_transposed_weight(tmp_path):
 
 
 def test_an_epsilon(tmp_path):
-    names, record = blamed(
-        *both(tmp_path, mlp(tmp_path / "m.onnx", eps=1e-3), torch_mlp, rows())
-    )
+    names, record = blamed(*both(tmp_path, mlp(tmp_path / "m.onnx", eps=1e-3), torch_mlp, rows()))
     assert names == ["norm"]
     assert record.first.cause == "eps is 1e-05 in a, 0.001 in b"
 
 
 def test_stale_statistics(tmp_path):
     ones = {"norm.running_var": np.ones(6, np.float32)}
-    names, record = blamed(
-        *both(tmp_path, mlp(tmp_path / "m.onnx", **ones), torch_mlp, rows())
-    )
+    names, record = blamed(*both(tmp_path, mlp(tmp_path / "m.onnx", **ones), torch_mlp, rows()))
     assert names == ["norm"]
     assert record.first.cause == "b has another running_var (a buffer)"
 
@@ -118,7 +114,9 @@ def test_channels_flattened_last(tmp_path):
         node("Transpose", ["d"], ["t"], perm=[0, 2, 3, 1]),
         node("Flatten", ["t"], ["e"], "/flat/Flatten"),
     ]
-    names, record = blamed(*both(tmp_path, cnn(tmp_path / "m.onnx", flat=flat), torch_cnn, images()))
+    names, record = blamed(
+        *both(tmp_path, cnn(tmp_path / "m.onnx", flat=flat), torch_cnn, images())
+    )
     assert names == ["flat"]
     assert record.first.verdict == "between"
 
@@ -136,7 +134,9 @@ def test_a_reshape_of_rows_is_a_flatten(tmp_path):
         node("Constant", [], ["s"], value=shape),
         node("Reshape", ["d", "s"], ["e"], "/flat/Reshape"),
     ]
-    names, record = blamed(*both(tmp_path, cnn(tmp_path / "m.onnx", flat=flat), torch_cnn, images()))
+    names, record = blamed(
+        *both(tmp_path, cnn(tmp_path / "m.onnx", flat=flat), torch_cnn, images())
+    )
     assert names == []
     assert "flat" in {s.module for s in record.sites}
 

@@ -1,4 +1,4 @@
-"""The same networks in tinygrad and in torch: they agree, and mistakes are found at their layers."""
+"""The same networks in tinygrad and in torch: they agree, and mistakes are found."""
 
 from __future__ import annotations
 
