@@ -230,9 +230,9 @@ def record_(
     seed: Annotated[int, typer.Option(help="Where the generator starts before the function is called.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace the trace if it exists.")] = False,
 ) -> int:  # fmt: skip
-    """Record a training step of a PyTorch model as a trace, or what an ONNX model computes.
+    """Record a training step of a PyTorch model as a trace.
 
-    What the function may return, and what a trace holds, is in docs/traces.md.
+    Of an ONNX model, what ONNX Runtime computes is recorded. What the function may return, and what a trace holds, is in docs/traces.md.
     """
     from compare.commands.trace import record_command, record_onnx_command
 
@@ -331,9 +331,10 @@ def export(
     data_dir: Annotated[Path | None, typer.Option(help="Where the run's data is; else $NNCOMPARE_DATA, else a download.")] = None,
     compare: Annotated[bool, typer.Option("--compare/--no-compare", help="Ask ONNX Runtime for its answers on the test rows.")] = True,
 ) -> int:  # fmt: skip
-    """Write the trained networks of a run as ONNX, and compare ONNX Runtime's answers.
+    """Write the trained networks of a run as ONNX.
 
-    The report of the run then has a section about them.
+    ONNX Runtime's answers on the test rows are compared with both backends'; the report of the run
+    then has a section about them.
     """
     from compare.commands.export import export_command
 

@@ -199,7 +199,8 @@ def _model(
     run: Run, training: TrainingRecord, spec: ModelSpec, backend: str, weights: Arrays
 ) -> Any:
     """The network of a training with its weights, in evaluation mode."""
-    model = spec.model(numpy_nn)
+    dtype = run.configurations[training.label].experiment.training.dtype
+    model = spec.model(numpy_nn).to(np.dtype(dtype))
     if training.modules and printed_modules(model) != training.modules:
         raise InputError(
             f"{run.path}: the architecture {spec.architecture.__name__} has changed since "
@@ -209,7 +210,7 @@ def _model(
         if backend == "numpy":
             model.load_state_dict(weights)
         else:
-            model = spec.model(torch_nn)
+            model = spec.model(torch_nn).to(getattr(torch, dtype))
             model.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()})
     except (RuntimeError, ValueError, KeyError) as error:
         text = " ".join(str(error).split())
