@@ -40,7 +40,8 @@ def runtime_outputs(content: bytes, inputs: np.ndarray, title: str) -> np.ndarra
     except Exception as error:  # of the library's own, which share no class
         text = " ".join(str(error).split())
         raise InputError(
-            f"ONNX Runtime {onnxruntime.__version__} does not run {title}: {text}."
+            f"ONNX Runtime {onnxruntime.__version__} does not run {title}, which --no-compare "
+            f"writes all the same: {text}."
         ) from None
 
 
