@@ -10,6 +10,7 @@ from compare.analysis.claims import ClaimResult, Decision
 from compare.analysis.intervals import Equality, Interval
 from compare.analysis.quantities import BACKENDS
 from compare.analysis.timings import Ratio
+from compare.records.export import ExportRecord
 from compare.records.run import Run, RunRecord
 from compare.spec.experiment import Configuration, ModelSettings
 from compare.spec.vary import AxisSettings
@@ -48,6 +49,8 @@ MOST_ROWS = 36
 BEST, WORST = 20, 5
 MOST_EQUALITIES = 20
 """Of more tests of equality the table has those with the largest p."""
+MOST_EXPORTS = 8
+"""Of more exported networks the table has those with the largest errors."""
 MOST_LISTED = 4
 """So many different values of a setting are listed, of more the first and the last."""
 MOST_CASES = 12
@@ -435,6 +438,28 @@ def timing(trainings: Sequence[TrainingStatistics]) -> str:
     ]
     columns = ("training", "steps timed", "NumPy (ms)", "PyTorch (ms)", *RATIO_COLUMNS)
     return pipe_table(columns, rows, "lrrrrr")
+
+
+def exports(found: Sequence[ExportRecord]) -> str:
+    """A row for each exported network and program that answered with its weights."""
+    names = {**BACKENDS, "onnxruntime": "ONNX Runtime"}
+    rows = []
+    if len(found) > MOST_EXPORTS:
+        nearest = sorted(found, key=lambda e: -e.answers["onnxruntime"].error / e.bound)
+        found = [export for export in found if export in nearest[:MOST_EXPORTS]]
+    for export in found:
+        unit = 2.0**-24 if export.dtype == "float32" else 2.0**-53
+        title = (
+            f"{escaped(export.label)}, seed {export.seed}, trained by {BACKENDS[export.backend]}"
+        )
+        for program, answers in export.answers.items():
+            cells = ("", "") if program == export.backend else (
+                count(answers.different_predictions), number(answers.difference, 2)
+            )  # fmt: skip
+            rows.append((title, names[program], *cells, number(answers.error / unit)))
+            title = ""
+    header = ("weights", "program", "other predictions", "largest difference", "error, u")
+    return pipe_table(header, rows, "llrrr")
 
 
 def ratio_cells(ratio: Ratio) -> tuple[str, str]:

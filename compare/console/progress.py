@@ -65,12 +65,12 @@ def waiting(what: str, console: Console | None = None) -> Iterator[None]:
     """Say what takes some seconds, with a sign of life and the time that it has taken."""
     console = console or Console()
     if not console.is_terminal:
-        console.print(f"{what} …", markup=False)
+        console.print(f"{what}.", markup=False)
         yield
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        progress.add_task(f"{what} …", total=None)
+        progress.add_task(what, total=None)
         yield
 
 

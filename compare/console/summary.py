@@ -48,7 +48,7 @@ def show_summary(run: Run, console: Console | None = None) -> bool:
         console.print(
             f"All {compared:,} comparisons pass: wherever the two were compared, NumPy computes "
             "what PyTorch computes, to rounding.",
-            soft_wrap=True,
+            highlight=False,
         )
     for line in _claims(run):
         console.print(line, soft_wrap=True, markup=False)

@@ -13,6 +13,7 @@ A run directory holds
 - ``weights/*.safetensors``: the final weights of both backends;
 - ``predictions.safetensors`` and ``pictures.safetensors``: predicted classes with the
   probabilities that they were given, and the inputs that the report shows;
+- ``export/``: of networks that were exported, the files and other programs' answers;
 - ``report/``: the report, made from all of the above and from nothing else.
 
 Neither NumPy layers nor PyTorch are imported here: a report needs only this.

@@ -97,7 +97,7 @@ def total_steps(experiment: Experiment, rows: int, max_steps: int | None) -> int
     return min(n for n in (steps, training.steps, max_steps) if n is not None)
 
 
-def _printed(model: Any) -> dict[str, str]:
+def printed_modules(model: Any) -> dict[str, str]:
     """Name → how a module prints itself, for the modules that hold no others."""
     named = dict(model.named_modules())
     holders = {name.rpartition(".")[0] for name in named if name}
@@ -164,7 +164,7 @@ class LockStep:
             parity_rows=0,
             initial=initial,
             kinks=[],
-            modules=_printed(self.numpy.model),
+            modules=printed_modules(self.numpy.model),
             wall_s=0.0,
         )
         self._add_parity(rows)

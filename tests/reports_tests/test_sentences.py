@@ -8,7 +8,9 @@ import re
 import pytest
 
 from compare.analysis.intervals import Equality, equivalence_test
+from compare.analysis.quantities import BACKENDS
 from compare.analysis.timings import Ratio
+from compare.records.export import Answers, ExportRecord
 from compare.records.run import FollowedValue, NamedMistake
 from compare.records.tables import ParityRow
 from compare.spec.report import Claim, ReportedValue
@@ -45,6 +47,18 @@ FOLLOWED = FollowedValue(
 )
 FAILING = FOLLOWED.model_copy(update={"numpy_error": 1e-3, "torch_error": 5e-7})
 SAME, APART, WIDE = [0.0, 0.0], [0.05, 0.051], [0.05, -0.05]
+
+
+def exported(error: float = 3e-6, wrong: int = 0) -> ExportRecord:
+    answers = {
+        "numpy": Answers(error=2e-6, difference=0.0, different_predictions=0),
+        "torch": Answers(error=2e-6, difference=1e-6, different_predictions=0),
+        "onnxruntime": Answers(error=error, difference=1e-6, different_predictions=wrong),
+    }
+    return ExportRecord(
+        backend="numpy", label="SGD", seed=0, step=9, dtype="float32", weights=("w", "0"),
+        onnx=("a.onnx", "0"), opset=20, runtime="1.31", rows=9, bound=1e-5, answers=answers,
+    )  # fmt: skip
 
 
 def equal(differences: list[float], label: str = "") -> Equality:
@@ -339,6 +353,20 @@ CASES: list[tuple[str, tuple, str]] = [
     ("commit", (None,), "was not recorded"),
     ("commit", ("0123abc-dirty",), "changes that were not committed"),
     ("commit", ("0123abc",), "commit `0123abc`, unchanged"),
+    ("exported", ([exported()], BACKENDS), "1 trained network was written as ONNX, opset 20"),
+    ("exported", ([exported()], BACKENDS), "The weights are those that NumPy trained."),
+    ("exported", ([exported(), exported()], BACKENDS), "2 trained networks were written"),
+    ("exported_predictions", ([exported()],), "All three predict the same class for every row."),
+    ("exported_predictions", ([exported(), exported(wrong=1)],), "trained on at most 1 row, the"),
+    ("exported_errors", ([exported()], "8"), "as the rule for NumPy asks: at most 8 times"),
+    (
+        "exported_errors",
+        ([exported(), exported(error=0.1)], "8"),
+        "**ONNX Runtime is further from the referee than allowed** for the weights of "
+        "SGD (seed 0, numpy): the",
+    ),
+    ("stale_exports", ([exported()],), "1 export was made of other weights than the run has now"),
+    ("stale_exports", ([exported(), exported()],), "and are left out: export again."),
     ("load", (None, 2), "not recorded"),
     ("load", (0.3, 2), "was at rest"),
     ("load", (0.9, 2), "**The machine was busy"),
