@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from experiments.errors import InputError
+from experiments.errors import EXTRA_OF, InputError, missing_extra
 
 app = typer.Typer(
     name="nncompare",
@@ -52,6 +52,12 @@ def main() -> None:
         status = INPUT_ERROR
     except (KeyboardInterrupt, typer.Abort):  # which of them depends on typer's version,
         status = INTERRUPTED  # as does whether it returns the status instead
+    except ModuleNotFoundError as error:
+        extra = EXTRA_OF.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        _complain(missing_extra(error.name or "", extra))
+        status = INPUT_ERROR
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise

@@ -77,6 +77,8 @@ def waiting(what: str, console: Console | None = None) -> Iterator[None]:
 def show_paths(paths: Sequence[Path], console: Console | None = None) -> None:
     """The documents of a report, a line each; its figures are beside them."""
     console = console or Console()
+    if not paths:
+        return
     documents = [path for path in paths if path.parent == paths[0].parent]
     console.print("Report:")
     for path in documents:

@@ -412,3 +412,22 @@ def test_the_list_has_data_and_minutes(command_line):
     assert re.search(r"mnist_bn_mlp +mnist +3 +four-hidden-layer", ended.out)
     assert re.search(r"optimizer_paths +– +< 1 ", ended.out)
     assert max(map(len, ended.out.splitlines()[:60])) <= 80
+
+
+def test_without_what_makes_documents(command_line, monkeypatch, tmp_path):
+    """A run is worth something without its report; a report alone is not."""
+    monkeypatch.setitem(sys.modules, "typst", None)
+    for name in [n for n in sys.modules if n == "reports" or n.startswith("reports.")]:
+        monkeypatch.delitem(sys.modules, name)
+    out = tmp_path / "run"
+    ended = command_line("run", "mnist_softmax", "--sample", "--max-steps", "2", "--out", out)
+    assert ended.status == 0
+    assert ended.err == (
+        'No report is written: the package typst is not installed: pip install "nncompare[report]". '
+        f"Then: nncompare report {out}\n"
+    )
+    ended = command_line("report", out)
+    assert ended.status == 2
+    assert ended.err == (
+        'nncompare: the package typst is not installed: pip install "nncompare[report]".\n'
+    )
