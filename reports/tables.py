@@ -26,6 +26,7 @@ from reports.text import (
     joined,
     milliseconds,
     number,
+    percent,
     pipe_table,
     plural,
     probability,
@@ -84,6 +85,7 @@ def tables_of(
         "nearest": nearest_table(trainings),
         "parity": parity(run, trainings),
         "timing": timing(trainings),
+        "parts": distance_parts(trainings),
         "reported": reported(run),
         "claims": claims(answers),
     }
@@ -465,6 +467,25 @@ def exports(found: Sequence[ExportRecord]) -> str:
 def ratio_cells(ratio: Ratio) -> tuple[str, str]:
     """The ratio and its interval, for :data:`RATIO_COLUMNS`."""
     return f"{ratio.value:.2f}", f"{ratio.low:.2f} to {ratio.high:.2f}"
+
+
+def distance_parts(trainings: Sequence[TrainingStatistics]) -> str:
+    """What each part of the networks has in the distance of the two at the end."""
+    rows = []
+    for training in trainings:
+        for part in training.record.parts:
+            nothing = part.name == "nothing"
+            difference = part.loss_difference
+            rows.append(
+                (
+                    escaped(training.label),
+                    part.name,
+                    "–" if nothing else percent(part.share),
+                    "–" if difference is None else number(difference),
+                )
+            )
+    columns = ("training", "part exchanged", "share of the distance", "difference of test losses")
+    return pipe_table(columns, rows, "llrr") if rows else ""
 
 
 def reported(run: Run) -> str:

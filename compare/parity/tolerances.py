@@ -189,8 +189,8 @@ TRACE_UNITS = 64.0
 # pass's difference, so that the root mean square is as its root, and may be so many times that.
 # How much of the bounds right pairs use (of float32 with float64, bfloat16, float16, autocast, and
 # float32 with sums in the opposite order; ReLU, pools, attention and gates as functions, classes of
-# one's own; SGD, 2 steps), by `python scripts/calibrate_traces.py --seeds 10`; 400 pairs, none called
-# different:
+# one's own; SGD, 2 steps), by `python scripts/calibrate_traces.py --seeds 10`; 400 pairs, none of
+# which was called different:
 #
 #     judgement            count   largest share of its bound
 #     between gradients   18,400   0.51

@@ -224,7 +224,7 @@ class Trace:
         file = self.places[name]
         try:
             if file not in self._files:
-                if len(self._files) == MOST_OPEN:  # what is open stays in memory as far as it is read
+                if len(self._files) == MOST_OPEN:  # what was read stays in memory
                     self._files.pop(next(iter(self._files)))
                 self._files[file] = safe_open(file, framework="pt")
             found: torch.Tensor = self._files[file].get_tensor(name)

@@ -423,8 +423,8 @@ def test_without_what_makes_documents(command_line, monkeypatch, tmp_path):
     ended = command_line("run", "mnist_softmax", "--sample", "--max-steps", "2", "--out", out)
     assert ended.status == 0
     assert ended.err == (
-        'No report is written: the package typst is not installed: pip install "nncompare[report]". '
-        f"Then: nncompare report {out}\n"
+        "No report is written: the package typst is not installed: "
+        f'pip install "nncompare[report]". Then: nncompare report {out}\n'
     )
     ended = command_line("report", out)
     assert ended.status == 2

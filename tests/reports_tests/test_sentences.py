@@ -11,7 +11,7 @@ from compare.analysis.intervals import Equality, equivalence_test
 from compare.analysis.quantities import BACKENDS
 from compare.analysis.timings import Ratio
 from compare.records.export import Answers, ExportRecord
-from compare.records.run import FollowedValue, NamedMistake
+from compare.records.run import FollowedValue, Growth, NamedMistake
 from compare.records.tables import ParityRow
 from compare.spec.report import Claim, ReportedValue
 from reports.documents import SENTENCES, TEMPLATES, say
@@ -30,6 +30,11 @@ HIGHER = Claim(
 LEAST = Claim(
     says="it works", by="me", quantity="test loss", relation="at most", value=0.5, epoch=3
 )
+GROWTH = Growth(
+    first=60, last=120, before=1e-8, after=3e-6, replayed=60, step=83, step_before=1e-8,
+    step_after=2e-6, inputs=48_000,
+)  # fmt: skip
+SOURCED = FIGURE.model_copy(update={"source": "A book", "differs": "the seed"})
 PART = ["used a sample"]
 ONE_SEED = (1, 0.01, math.nan, math.nan)
 FOLLOWED = FollowedValue(
@@ -121,6 +126,39 @@ CASES: list[tuple[str, tuple, str]] = [
     ("loss_gap", (0.0, 0, 600, 600), "equal to the bit on all 600 batches"),
     ("loss_gap", (math.nan, 3, 600, 0), "not a finite number"),
     ("loss_gap", (0.0, None, 0, 0), "No batch loss was recorded"),
+    ("growth", (None,), "grew steadily"),
+    ("growth", (Growth(first=60, last=120, before=1e-8, after=3e-6),), "300-fold"),
+    ("growth", (GROWTH,), "No input of an activation lies on two sides"),
+    (
+        "growth",
+        (GROWTH.model_copy(update={"sides": 1, "module": "5", "numpy": -1e-9, "torch": 2e-9}),),
+        "There 1 of 48,000 inputs of activations lies on one side of the kink in NumPy",
+    ),
+    (
+        "growth",
+        (GROWTH.model_copy(update={"sides": 2, "module": "5"}),),
+        "PyTorch, the first in module `5`",
+    ),
+    (
+        "growth",
+        (GROWTH.model_copy(update={"sides": 1, "elsewhere": 4}),),
+        "In the other steps 4 such inputs.",
+    ),
+    ("parts", (None, False, "", 1.0), ""),
+    ("parts", (1e-7, False, "weights", 0.2), "no more than what rounding makes of such a sum."),
+    ("parts", (1e-3, True, "weights", 0.2), "Most of that comes from the weights"),
+    ("parts", (1e-3, True, "weights", 0.8), "stays at least 80.00% as far"),
+    ("parts", (1e-3, True, "weights", 1.2), "comes no nearer to NumPy's loss."),
+    (
+        "source_of_figure",
+        (FIGURE,),
+        "*X, 0.9:* no publication is named.",
+    ),
+    (
+        "source_of_figure",
+        (SOURCED,),
+        "*X, 0.9:* A book. Other than here: the seed.",
+    ),
     ("accuracy_gap", ([0.0, 0.0], "test accuracy"), "equal at all 2 evaluations"),
     (
         "accuracy_gap",
