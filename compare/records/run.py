@@ -216,6 +216,13 @@ class Growth(Record):
         """How many times as large the distance became."""
         return self.after / self.before
 
+    @property
+    def is_sudden(self) -> bool:
+        """Whether half of the growth, or more, is that of one step."""
+        if self.step is None or self.step_before <= 0:
+            return False
+        return self.step_after / self.step_before >= self.factor**0.5
+
 
 class DistancePart(Record):
     """A part of the network, and what it has in the distance at the end of a training.

@@ -132,7 +132,7 @@ POINTS, POINTS_OF_LARGE = 100, 20
 LARGE = 1_000_000
 """Of networks with more parameters no states are kept, and no step is made once more."""
 
-LEAST_GROWTH = 3.0
+LEAST_GROWTH = 5.0
 """What grows less from one measurement to the next has grown steadily."""
 
 Batches = list[tuple[int, np.ndarray]]
