@@ -142,23 +142,16 @@ CASES: list[tuple[str, tuple, str]] = [
     (
         "growth",
         (GROWTH.model_copy(update={"sides": 1, "elsewhere": 4}),),
-        "In the other steps 4 such inputs.",
+        "The other steps together have 4 such inputs.",
     ),
+    ("growth", (GROWTH.model_copy(update={"step_after": 3e-8}),), "no step has half of it."),
     ("parts", (None, False, "", 1.0), ""),
     ("parts", (1e-7, False, "weights", 0.2), "no more than what rounding makes of such a sum."),
     ("parts", (1e-3, True, "weights", 0.2), "Most of that comes from the weights"),
     ("parts", (1e-3, True, "weights", 0.8), "stays at least 80.00% as far"),
     ("parts", (1e-3, True, "weights", 1.2), "comes no nearer to NumPy's loss."),
-    (
-        "source_of_figure",
-        (FIGURE,),
-        "*X, 0.9:* no publication is named.",
-    ),
-    (
-        "source_of_figure",
-        (SOURCED,),
-        "*X, 0.9:* A book. Other than here: the seed.",
-    ),
+    ("source_of_figure", (FIGURE,), "*X, 0.9:* no publication is named."),
+    ("source_of_figure", (SOURCED,), "*X, 0.9:* A book. Other than here: the seed."),
     ("accuracy_gap", ([0.0, 0.0], "test accuracy"), "equal at all 2 evaluations"),
     (
         "accuracy_gap",
