@@ -62,7 +62,7 @@ def excerpt(kind: type, methods: Iterable[str]) -> str:
 
 
 def helpers(kind: type, code: str) -> dict[str, str]:
-    """What the functions that some code of a class calls do: the first lines of their docstrings."""
+    """What the functions do that some code of a class calls: first lines of their docstrings."""
     found: dict[str, str] = {}
     own = {f.name for f in ast.walk(ast.parse(code)) if isinstance(f, ast.FunctionDef)}
     for base in kind.__mro__[:-1]:  # the last is object
