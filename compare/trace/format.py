@@ -94,7 +94,11 @@ class StepEntry(Entry):
 
 
 class Index(Entry):
-    """The content of index.json."""
+    """The content of index.json.
+
+    Attributes:
+        same: Name of a tensor that is not stored → the stored one that it is equal to.
+    """
 
     format: str
     version: int
@@ -103,6 +107,7 @@ class Index(Entry):
     modules: list[ModuleEntry] = []
     calls: list[CallEntry] = []
     steps: list[StepEntry] = []
+    same: dict[str, str] = {}
     optimizer: dict[str, Any] | None = None
 
 
@@ -227,7 +232,8 @@ class Trace:
                 if len(self._files) == MOST_OPEN:  # what was read stays in memory
                     self._files.pop(next(iter(self._files)))
                 self._files[file] = safe_open(file, framework="pt")
-            found: torch.Tensor = self._files[file].get_tensor(name)
+            stored = self.index.same.get(name, name)
+            found: torch.Tensor = self._files[file].get_tensor(stored)
         except (OSError, SafetensorError, RuntimeError, ValueError) as error:
             raise InputError(f"{file} is damaged: {error}.") from None
         return found
@@ -275,6 +281,12 @@ def read_trace(path: Path) -> Trace:
     places: dict[str, Path] = {}
     for file in sorted(path.glob("*.safetensors")):
         places |= dict.fromkeys(_names(file), file)
+    for name, stored in index.same.items():
+        if stored not in places or stored in index.same:
+            raise InputError(
+                f"{path / INDEX}: same: {name!r} is to be {stored!r}, which is not stored."
+            )
+    places |= {name: places[stored] for name, stored in index.same.items()}
     trace = Trace(path, index, places)
     _check_references(trace)
     return trace

@@ -145,6 +145,8 @@ class Recorder:
         self.gradients: dict[str, int] = {}
         self.groups: list[dict[str, Any]] = []
         self.accumulated: set[str] = set()
+        self.last_gradient: tuple[torch.Tensor, int, str] | None = None
+        self.same: dict[str, str] = {}
         self.modules: list[ModuleEntry] = []
         self.configuration: dict[str, Any] = {}
         self.optimizer_entry: dict[str, Any] | None = None
@@ -290,6 +292,7 @@ class Recorder:
                 # A call that an exception ended, which somebody caught, is left out.
                 calls=[call for call in self.calls if call is not None],
                 steps=self.step_entries,
+                same=self.same,
                 optimizer=self.optimizer_entry,
             )
         )
@@ -298,7 +301,7 @@ class Recorder:
         """Take the hooks away."""
         for handle in self.handles:
             handle.remove()
-        self.handles, self.open, self.known = [], [], {}
+        self.handles, self.open, self.known, self.last_gradient = [], [], {}, None
 
     # ---- Optimizer and gradients of parameters
 
@@ -442,9 +445,27 @@ class Recorder:
     def _watch(self, tensor: torch.Tensor, name: str) -> None:
         def keep(gradient: torch.Tensor) -> None:
             if trees.is_plain(gradient):
-                self.writer.add(name, gradient)
+                self._add_gradient(name, gradient)
 
         tensor.register_hook(keep)
+
+    def _add_gradient(self, name: str, gradient: torch.Tensor) -> None:
+        """Store a gradient, unless it is the last one handed on: of an output that one module uses.
+
+        The last one is held, so that its memory is not another's meanwhile.
+        """
+        last, stored = self.last_gradient, name
+        if (
+            last is not None
+            and _is_same_memory(gradient, last[0])
+            and name not in self.writer.names
+        ):
+            stored = last[2] if _version(last[0]) == last[1] else name
+        if stored != name:
+            self.same[name] = stored
+        else:
+            self.writer.add(name, gradient)
+        self.last_gradient = (gradient, _version(gradient), stored)
 
     def _watch_in_place(self, given: _Given) -> None:
         """Record the gradient by an input that the module has changed in place.
@@ -563,6 +584,17 @@ def _in_backward() -> bool:
 
 def _told(plain: Any) -> bool:
     return plain is None or isinstance(plain, (bool, int, float, str, list))
+
+
+def _is_same_memory(one: torch.Tensor, other: torch.Tensor) -> bool:
+    return (
+        one.data_ptr() == other.data_ptr()
+        and one.shape == other.shape
+        and one.stride() == other.stride()
+        and one.dtype == other.dtype
+        and one.device == other.device
+        and one.numel() > 0
+    )
 
 
 def _version(tensor: torch.Tensor) -> int:

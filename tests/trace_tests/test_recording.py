@@ -392,3 +392,23 @@ def test_one_tensor_that_is_given_three_times_stays_one(tmp_path):
     trace = read_trace(tmp_path / "t")
     assert torch.equal(trace.tensor("call/0/input_gradient/0"), x.grad)
     assert "call/0/input_gradient/1" not in trace
+
+
+def test_a_gradient_that_is_handed_on_is_stored_once(tmp_path):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 2))
+    with nncompare.record(tmp_path / "t", model):
+        model(torch.randn(5, 3)).square().sum().backward()
+    trace = read_trace(tmp_path / "t")
+    assert "call/1/output_gradient/0" in trace.index.same
+    for name, stored in trace.index.same.items():
+        assert torch.equal(trace.tensor(name), trace.tensor(stored))
+    dy = trace.tensor("call/3/input_gradient/0")  # what the last layer sends back to Tanh
+    assert torch.equal(trace.tensor("call/2/output_gradient/0"), dy)
+    y = trace.tensor("call/2/output/0")
+    torch.testing.assert_close(trace.tensor("call/1/output_gradient/0"), dy * (1 - y * y))
+    index = json.loads((tmp_path / "t" / INDEX).read_text())
+    index["same"]["call/1/output_gradient/0"] = "call/9/output/0"
+    (tmp_path / "t" / INDEX).write_text(json.dumps(index))
+    with pytest.raises(InputError, match="'call/9/output/0', which is not stored"):
+        read_trace(tmp_path / "t")
