@@ -13,6 +13,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from compare.bench.records import BenchRecord, CaseRecord, ContenderRecord, RatioRecord
 from compare.records.atomic import write_atomically
 from experiments.errors import InputError
+from reports.documents import USUAL
 from reports.figures.style import (
     BLUE,
     GREEN,
@@ -24,7 +25,6 @@ from reports.figures.style import (
     rendered,
     style,
 )
-from reports.documents import USUAL
 from reports.report import write_documents
 from reports.tables import environment
 from reports.text import command_line, count, day, escaped, fixed, number, pipe_table, plural

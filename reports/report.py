@@ -49,6 +49,10 @@ def write_report(run_dir: Path, author: str = "", formats: Sequence[str] = USUAL
     figures = draw_figures(run)
     title = run.record.experiment.title
     values = template_values(run, figures)
+    if "ipynb" in formats:
+        from reports.notebook import notebook_values
+
+        values |= notebook_values(run)
     return write_documents(
         run_dir / "report",
         title,

@@ -27,7 +27,8 @@ CONTENT = r"""# The title
 
 With $x_n$ and `$HOME (not) math`:
 
-$$\sigma^2 = \frac1N\sum_{n=1}^{N} (x_n-\mu)^2, \qquad y = \begin{cases} f(x & 1\\ 2 & 3)\end{cases}$$
+$$\sigma^2 = \frac1N\sum_{n=1}^{N} (x_n-\mu)^2, \qquad
+y = \begin{cases} f(x & 1\\ 2 & 3)\end{cases}$$
 
 ![**Figure 1.** A line.](figures/line.svg){#figure-line alt="What it shows"}
 
@@ -129,7 +130,7 @@ def test_tables_repeat_their_heads_and_align_numbers_right(small: bytes) -> None
 def test_columns_share_the_width_of_the_page() -> None:
     assert column_widths([["a", "bb"], ["ccc", "d"]])[0] > column_widths([["a", "bb"]])[0]
     assert sum(column_widths([["a", "bb"]])) < TEXT_WIDTH / 10
-    wide = column_widths([["name", "x " * 400, "y " * 100], ["b", "", "longer"]])
+    wide = column_widths([["name", "x " * 400, "y " * 20], ["b", "", "longer"]])
     assert sum(wide) == pytest.approx(TEXT_WIDTH, abs=2)
     assert wide[1] > wide[2] > wide[0]
     assert sum(column_widths([["w" * 90, "v" * 90]])) <= TEXT_WIDTH
