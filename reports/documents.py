@@ -32,7 +32,7 @@ USUAL = FORMATS[:3]
 """What it is written as unless somebody asks for something else."""
 
 TEMPLATES = Path(__file__).parent / "templates"
-SENTENCES = ("sentences.md.j2", "limits_sentences.md.j2")
+SENTENCES = ("sentences.md.j2", "limits_sentences.md.j2", "runs_sentences.md.j2")
 MATH_FONT = Path(__file__).parent / "fonts" / "report-math.woff"
 
 Target = Literal["reader", "pandoc"]
