@@ -121,7 +121,7 @@ def write_comparison(
         "figures": {figure.name: figure for figure in figures},
         "paths": repr([os.path.relpath(one.run.path.resolve(), out.resolve()) for one in runs]),
     }
-    title = " and ".join(dict.fromkeys(one.record.experiment.title for one in runs))
+    title = comparison_title(runs)
 
     def properties() -> Any:
         from reports.docx import Properties
@@ -138,6 +138,12 @@ def write_comparison(
         properties=properties,
         notebook="runs_notebook.md.j2",
     )
+
+
+def comparison_title(runs: Sequence[NamedRun]) -> str:
+    """The titles of the experiments, and how many runs there are."""
+    titles = dict.fromkeys(one.record.experiment.title for one in runs)
+    return f"{joined(titles)}: {len(runs)} runs"
 
 
 def usual_folder(folders: Sequence[Path]) -> Path:
@@ -182,12 +188,11 @@ def comparison_values(runs: Sequence[NamedRun], author: str = "") -> dict[str, A
     """The names that ``runs.md.j2`` and ``runs_notebook.md.j2`` use."""
     settings = differing_settings(runs)
     data, machine = differing_data(runs), differing_environment(runs)
-    same_rows = not data
     labels = all_labels(runs)
-    common = [label for label in labels if all(label in _labels(one) for one in runs)]
-    measures = list(dict.fromkeys(measure(one.run) for one in runs))
-    comparable = same_rows and len(measures) == 1 and bool(common)
-    differences = final_differences(runs, common, measures[0]) if comparable else []
+    apart = {one.letter: reason for one in runs[1:] if (reason := incomparable(one, runs[0]))}
+    quantity = measure(runs[0].run)
+    comparable = [one for one in runs[1:] if one.letter not in apart]
+    differences = final_differences(comparable, runs[0], labels, quantity)
     letters = [one.letter for one in runs]
     tables = {
         "runs": runs_table(runs),
@@ -195,15 +200,13 @@ def comparison_values(runs: Sequence[NamedRun], author: str = "") -> dict[str, A
         "data": pipe_table(("", *letters), data),
         "machine": pipe_table(("", *letters), machine),
         "finals": finals_table(runs, labels[:MOST_LABELS]),
-        "differences": differences_table(differences, measures[0]),
+        "differences": differences_table(differences, quantity),
         "parity": parity_table(runs),
         "timing": timing_table(runs),
     }
     claims = [(one, departures(one.record), claim_results(one.run)) for one in runs]
     return {
-        "title": escaped(
-            " and ".join(dict.fromkeys(one.record.experiment.title for one in runs))
-        ),
+        "title": escaped(comparison_title(runs)),
         "byline": [author] if author else [],
         "letters": letters,
         "runs": [
@@ -228,12 +231,9 @@ def comparison_values(runs: Sequence[NamedRun], author: str = "") -> dict[str, A
         "other_machines": timing_differences(runs),
         "labels": labels,
         "most_labels": MOST_LABELS,
-        "common": common,
-        "alone": {
-            one.letter: [label for label in _labels(one) if label not in common] for one in runs
-        },
-        "measures": measures,
-        "comparable": comparable,
+        "apart": apart,
+        "alone": labels_of_some(runs, labels),
+        "measure": quantity,
         "differences": differences,
         "claims": [
             {
@@ -260,6 +260,38 @@ def _labels(one: NamedRun) -> list[str]:
     return list(dict.fromkeys(training.record.label for training in one.trainings))
 
 
+def labels_of_some(
+    runs: Sequence[NamedRun], labels: Sequence[str]
+) -> dict[tuple[str, ...], list[str]]:
+    """Letters of runs → the labels that these have and the others lack."""
+    found: dict[tuple[str, ...], list[str]] = {}
+    for label in labels:
+        letters = tuple(one.letter for one in runs if label in _labels(one))
+        if len(letters) < len(runs):
+            found.setdefault(letters, []).append(label)
+    return found
+
+
+def incomparable(one: NamedRun, first: NamedRun) -> str:
+    """Why no difference is taken of two runs' final figures; empty where it is."""
+    if not set(_labels(one)) & set(_labels(first)):
+        return "labels"
+    if measure(one.run) != measure(first.run):
+        return "quantity"
+    return "" if measured_rows(one) == measured_rows(first) else "rows"
+
+
+def measured_rows(one: NamedRun) -> tuple[Any, ...]:
+    """What says on which rows the accuracy of a run was measured."""
+    record, name = one.record, measure(one.run)
+    data = record.data
+    rows = (data.test_rows,)
+    if not name.startswith("test"):
+        rows = (data.train_rows, data.validation_rows, data.test_rows)
+    digests = tuple(sorted(data.digests.items()))
+    return (data.name, digests, rows, record.experiment.training.evaluate_rows)
+
+
 def all_labels(runs: Sequence[NamedRun]) -> list[str]:
     """The labels of all runs: what most of them have comes first."""
     every = list(dict.fromkeys(label for one in runs for label in _labels(one)))
@@ -268,31 +300,35 @@ def all_labels(runs: Sequence[NamedRun]) -> list[str]:
 
 def differing_settings(runs: Sequence[NamedRun]) -> list[tuple[str, ...]]:
     """(dotted path, a value for each run) of every setting that is not the same in all runs."""
-    flat = [
-        dict(_flat(one.record.experiment.model_dump(mode="json", exclude=set(NOT_COMPARED))))
+    trees = [
+        one.record.experiment.model_dump(mode="json", exclude=set(NOT_COMPARED))
         | {"max_steps": one.record.max_steps, "sample": one.record.sample}
         for one in runs
     ]
-    paths = dict.fromkeys(path for tree in flat for path in tree)
-    return [
-        (code(path), *(_value(tree[path]) if path in tree else ABSENT for tree in flat))
-        for path in paths
-        if any(path not in tree or tree[path] != flat[0].get(path) for tree in flat)
-    ]
+    return [(code(path), *map(_value, values)) for path, values in _differing_leaves("", trees)]
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(dotted path, value) of what is no table itself."""
-    for key, value in tree.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        elif value != {}:
-            yield f"{prefix}{key}", value
+class _Missing:
+    """Stands for a setting that a run does not have."""
+
+
+def _differing_leaves(path: str, values: Sequence[Any]) -> Iterator[tuple[str, Sequence[Any]]]:
+    """(dotted path, values) of what differs; a table that some lack is one value."""
+    if all(isinstance(value, dict) for value in values):
+        for key in dict.fromkeys(key for tree in values for key in tree):
+            below = [tree.get(key, _Missing) for tree in values]
+            yield from _differing_leaves(f"{path}.{key}".lstrip("."), below)
+    elif any(value != values[0] for value in values):
+        yield path, values
 
 
 def _value(value: Any) -> str:
+    if value is _Missing:
+        return ABSENT
     if value is None:
         return "none"
+    if isinstance(value, dict):
+        value = ", ".join(f"{key}={one}" for key, one in value.items() if one not in (False, None))
     if isinstance(value, bool):
         return "yes" if value else "no"
     text = f"{value:g}" if isinstance(value, float) else str(value)
@@ -329,9 +365,7 @@ def differing_environment(runs: Sequence[NamedRun]) -> list[tuple[str, ...]]:
 def timing_differences(runs: Sequence[NamedRun]) -> list[str]:
     """What differs of the machine that times depend on."""
     found = [one.record.environment for one in runs]
-    return [
-        ENVIRONMENT[key] for key in TIMING if len({getattr(one, key) for one in found}) > 1
-    ]
+    return [ENVIRONMENT[key] for key in TIMING if len({getattr(one, key) for one in found}) > 1]
 
 
 def _differing(rows: dict[str, list[str]]) -> list[tuple[str, ...]]:
@@ -409,16 +443,16 @@ class Difference(NamedTuple):
 
 
 def final_differences(
-    runs: Sequence[NamedRun], labels: Sequence[str], quantity: str
+    runs: Sequence[NamedRun], first: NamedRun, labels: Sequence[str], quantity: str
 ) -> list[Difference]:
-    """Each later run's figure less the first's, for each configuration and backend."""
-    first = runs[0]
+    """Each run's figure less the first's, for each configuration that both have and backend."""
     return [
         Difference(
             label, (one.letter, first.letter), name, _paired(one, first, label, backend, quantity)
         )
         for label in labels
-        for one in runs[1:]
+        for one in runs
+        if label in _labels(one) and label in _labels(first)
         for backend, name in BACKENDS.items()
     ]
 
@@ -482,7 +516,7 @@ def timing_table(runs: Sequence[NamedRun]) -> str:
     """Median times a step and their ratio, of the trainings that each run's own report shows."""
     rows = [
         (
-            escaped(training.label),
+            escaped(training.record.label),
             one.letter,
             count(training.time.steps),
             milliseconds(training.time.numpy.median_s),
