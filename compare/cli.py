@@ -316,7 +316,7 @@ def bench(
 
 @app.command()
 def report(
-    folders: Annotated[list[Path], typer.Argument(metavar="RUN_DIR...", help="The folder of a run, or of a measurement; or of several runs, to compare them.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN_DIR", help="The folder of a run, or of a measurement; or of several runs, to compare them.")],
     author: Annotated[str, typer.Option(metavar="NAME", help="Who wrote the report of a run.")] = "",
     format_: Annotated[list[str] | None, typer.Option("--format", metavar="LIST", help="md, html, pdf, docx, ipynb: some of them with commas between; md,html,pdf by default.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", file_okay=False, help="For several runs: the folder of their report.")] = None,

@@ -51,10 +51,14 @@ APPLICATION = (
     f'{HEADER}<Properties xmlns="{OFFICE}/extended-properties">'
     "<Application>nncompare</Application></Properties>"
 )
+SHORT_TABLE = 14
+"""A table of so many rows stays on one page."""
 TEXT_WIDTH = 9638
 """Between the margins, in twentieths of a point, as are the following."""
 CHARACTER, MARGINS = 100, 170
 """Of a table's type: about the width of a character, and what the edges of a cell take."""
+BOLDER = 1.2
+"""So many times as wide is a character of the first row."""
 AFTER_TABLE = '<w:p><w:pPr><w:pStyle w:val="AfterTable"/></w:pPr></w:p>'
 
 
@@ -134,7 +138,12 @@ def _table(table: str) -> str:
     """Smaller type, rows that stay on one page, and some room behind it."""
     table = table.replace('<w:pStyle w:val="Compact" />', '<w:pStyle w:val="TableText" />')
     table = table.replace("<w:tr><w:tc>", "<w:tr><w:trPr><w:cantSplit/></w:trPr><w:tc>")
-    widths = column_widths(_texts(table))
+    texts = _texts(table)
+    if len(texts) <= SHORT_TABLE:
+        before, last, after = table.rpartition("<w:tr>")
+        style = '<w:pStyle w:val="TableText" />'
+        table = before.replace(style, f"{style}<w:keepNext/>") + last + after
+    widths = column_widths(texts)
     grid = "".join(f'<w:gridCol w:w="{width}"/>' for width in widths)
     table = re.sub(r"<w:tblGrid>.*?</w:tblGrid>", f"<w:tblGrid>{grid}</w:tblGrid>", table)
     table = re.sub(
@@ -176,12 +185,14 @@ def column_widths(rows: Sequence[Sequence[str]]) -> list[int]:
     Where the page is too narrow, a column gets at least its longest word, and those with long texts
     share what is left; where even the words need more, all columns are narrowed alike.
     """
-    columns = list(zip(*rows, strict=True))
-    words = [
-        max((len(w) for text in column for w in text.split()), default=1) for column in columns
-    ]
-    least = [MARGINS + CHARACTER * longest for longest in words]
-    wanted = [MARGINS + CHARACTER * max(map(len, column)) for column in columns]
+    head, *others = rows
+    least, wanted = [], []
+    for name, *texts in zip(head, *others, strict=True):
+        bold = [BOLDER * len(word) for word in name.split()]
+        words = [len(word) for text in texts for word in text.split()]
+        lines = [BOLDER * len(name), *map(len, texts)]
+        least.append(MARGINS + round(CHARACTER * max([*bold, *words], default=1)))
+        wanted.append(MARGINS + round(CHARACTER * max(lines)))
     if sum(wanted) <= TEXT_WIDTH:
         return wanted
     if sum(least) >= TEXT_WIDTH:

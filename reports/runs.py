@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -285,7 +285,7 @@ def measured_rows(one: NamedRun) -> tuple[Any, ...]:
     """What says on which rows the accuracy of a run was measured."""
     record, name = one.record, measure(one.run)
     data = record.data
-    rows = (data.test_rows,)
+    rows: tuple[int, ...] = (data.test_rows,)
     if not name.startswith("test"):
         rows = (data.train_rows, data.validation_rows, data.test_rows)
     digests = tuple(sorted(data.digests.items()))
@@ -527,10 +527,6 @@ def timing_table(runs: Sequence[NamedRun]) -> str:
         for training in one.trainings
         if training.time is not None
     ]
-    columns = ("training", "run", "steps timed", "NumPy (ms)", "PyTorch (ms)", *RATIO_COLUMNS)
-    return pipe_table(columns, sorted(rows, key=_by_training(rows)), "llrrrrr")
-
-
-def _by_training(rows: Sequence[tuple[str, ...]]) -> Callable[[tuple[str, ...]], int]:
     order = list(dict.fromkeys(row[0] for row in rows))
-    return lambda row: order.index(row[0])
+    columns = ("training", "run", "steps timed", "NumPy (ms)", "PyTorch (ms)", *RATIO_COLUMNS)
+    return pipe_table(columns, sorted(rows, key=lambda row: order.index(row[0])), "llrrrrr")

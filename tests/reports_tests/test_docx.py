@@ -125,6 +125,8 @@ def test_tables_repeat_their_heads_and_align_numbers_right(small: bytes) -> None
     cells = [int(one.get(f"{W}w", "")) for one in row.iter(f"{W}tcW")]
     assert grid == cells
     assert grid[0] > 3 * grid[1]
+    kept = [len(list(one.iter(f"{W}keepNext"))) for one in (head, row)]
+    assert kept == [2, 0]
 
 
 def test_columns_share_the_width_of_the_page() -> None:
