@@ -36,8 +36,8 @@ def write_report(run_dir: Path, author: str = "", formats: Sequence[str] = USUAL
         The documents in the order of the formats, then the figures beside ``report.md``.
 
     Raises:
-        InputError: The records are missing, damaged or of another version, a format does not
-            suit them, or the folder cannot be written to.
+        InputError: The records are missing, damaged or of another version, or the folder cannot
+            be written to.
     """
     run_dir = Path(run_dir)
     run = read_run(run_dir)
@@ -68,11 +68,6 @@ def write_report(run_dir: Path, author: str = "", formats: Sequence[str] = USUAL
 def _write_demo(run: Run, author: str, formats: Sequence[str]) -> list[Path]:
     from reports.demos import demo_documents
 
-    if "ipynb" in formats:
-        raise InputError(
-            f"--format ipynb: expected the folder of a run that trains networks, but {run.path} "
-            f"is a run of the demonstration {run.record.name}, which has no notebook."
-        )
     title, values, figures, template = demo_documents(run, author)
     return write_documents(
         run.path / "report",
@@ -82,6 +77,7 @@ def _write_demo(run: Run, author: str, formats: Sequence[str]) -> list[Path]:
         template,
         formats=formats,
         properties=lambda: _properties(run, author),
+        notebook="demo_notebook.md.j2",
     )
 
 

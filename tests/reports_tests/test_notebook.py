@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 from reports_tests.synthetic_run import build_run
 
+from compare.demos.run import run_demo
+from compare.records.directory import RunDirectory
 from compare.records.run import read_run
-from experiments.errors import InputError
+from compare.spec.loading import load_settings
 from reports.documents import markdown
 from reports.figures import Figure
 from reports.notebook import notebook_document, notebook_values
@@ -27,6 +29,23 @@ FIGURES = [
     {"kind": "gradient norms"},
     {"kind": "near misses"},
 ]
+
+
+def executed(run: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The notebook of a run after all its cells, and one that looks for what must not be loaded."""
+    nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
+    nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
+    pytest.importorskip("ipykernel", reason="ipykernel is not installed")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # the notebook has its own
+    [path] = write_report(run, formats=["ipynb"])
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    check = "import sys\nassert not {'torch', 'numpy_nn', 'torch_nn', 'reports'} & set(sys.modules)"
+    notebook.cells.append(nbformat.v4.new_code_cell(check))
+    resources = {"metadata": {"path": str(path.parent)}}
+    nbclient.NotebookClient(notebook, timeout=120, resources=resources).execute()
+    return notebook
 
 
 def cells_of(run: Path, names: list[str]) -> list[dict[str, Any]]:
@@ -80,27 +99,28 @@ def test_a_notebook_alone_draws_no_page(make_run: MakeRun, monkeypatch: pytest.M
     assert [one.name for one in path.parent.iterdir()] == ["report.ipynb"]
 
 
-def test_a_demonstration_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from compare.records import run as records
-
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "figures"), [("optimizer_paths", 2), ("activation_histograms", 4)]
+)
+def test_the_notebook_of_a_demonstration_runs(
+    name: str, figures: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, settings = load_settings(name)
+    run_demo(name, settings, RunDirectory(tmp_path / "run"), command="nncompare run")
     monkeypatch.setattr(
-        "reports.report.read_run",
-        lambda path: records.Run(
-            path, records.DemoRecord.model_construct(name="optimizer_paths"), [], [], [], [], {}, {}
-        ),
+        "reports.demos.rendered", lambda drawing, n: Figure(drawing.name, n, *"abcd")
     )
-    with pytest.raises(InputError, match="demonstration optimizer_paths, which has no notebook"):
-        write_report(tmp_path, formats=["md", "ipynb"])
-    assert list(tmp_path.iterdir()) == []
+    notebook = executed(tmp_path / "run", monkeypatch)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    drawn = [sum("image/png" in o.get("data", {}) for o in cell.outputs) for cell in code]
+    assert drawn == [0, *[1] * figures, 0]
 
 
 @pytest.mark.slow
 def test_every_cell_runs_and_draws_without_torch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nbformat = pytest.importorskip("nbformat", reason="nbformat is not installed")
-    nbclient = pytest.importorskip("nbclient", reason="nbclient is not installed")
-    pytest.importorskip("ipykernel", reason="ipykernel is not installed")
     run = build_run(
         tmp_path / "run",
         failing={(1, "gradient/1.weight")},
@@ -110,15 +130,7 @@ def test_every_cell_runs_and_draws_without_torch(
             "training": {"epochs": 2, "batch_size": 10, "seeds": [0], "gradient_norms": True},
         },
     )
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.delenv("MPLBACKEND", raising=False)  # the notebook has its own
-    [path] = write_report(run, formats=["ipynb"])
-    notebook = nbformat.read(path, as_version=4)
-    nbformat.validate(notebook)
-    check = "import sys\nassert not {'torch', 'numpy_nn', 'torch_nn', 'reports'} & set(sys.modules)"
-    notebook.cells.append(nbformat.v4.new_code_cell(check))
-    resources = {"metadata": {"path": str(path.parent)}}
-    nbclient.NotebookClient(notebook, timeout=120, resources=resources).execute()
+    notebook = executed(run, monkeypatch)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     drawn = [sum("image/png" in output.get("data", {}) for output in cell.outputs) for cell in code]
     assert drawn == [0, *[1] * (len(code) - 2), 0]
