@@ -146,7 +146,12 @@ def test_differences_are_those_of_the_seeds_in_common_with_students_interval(
 
 @pytest.mark.parametrize(
     ("low", "high", "answer"),
-    [(0.1, 0.2, "higher"), (-0.2, -0.1, "lower"), (-0.1, 0.1, "undecided")],
+    [
+        (0.1, 0.2, "higher"),
+        (-0.2, -0.1, "lower"),
+        (-0.1, 0.1, "undecided"),
+        (-0.3, 0.1, "undecided"),
+    ],
 )
 def test_an_answer_needs_the_whole_interval(low: float, high: float, answer: str) -> None:
     interval = runs.Interval((low + high) / 2, low, high, 3)
