@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from compare.spec.demos import ActivationHistograms
 from compare.spec.experiment import Experiment
 from compare.spec.loading import load_experiment, load_settings, parse_seeds
-from experiments.errors import InputError
+from experiments.errors import EXTRA_OF, InputError, missing_extra
 
 if TYPE_CHECKING:
     from compare.records.directory import RunDirectory
@@ -72,12 +72,11 @@ def run_command(
     if resume and out is None:
         raise InputError("--resume needs --out DIR: the folder of the run to go on with.")
 
-    from compare.console.progress import observer
+    from compare.console.progress import observer, show_paths
     from compare.console.summary import show_summary
     from compare.records.directory import RunDirectory, new_folder
     from compare.records.run import read_run
     from compare.training.run import run_experiment
-    from reports.report import write_report
 
     directory = RunDirectory(out or new_folder(name), resume=resume)
     try:
@@ -106,9 +105,9 @@ def run_command(
         raise
     passed = False
     if record.trainings:
-        paths = write_report(directory.path)
+        paths = _report(directory.path)
         passed = show_summary(read_run(directory.path))
-        print(f"Report: {' '.join(str(path) for path in paths[:3])}")
+        show_paths(paths)
     if record.failures:
         _show_failures(record, directory)
     return 0 if passed and record.status == "complete" else 1
@@ -147,20 +146,40 @@ def _run_demo(
     assert not isinstance(settings, Experiment)
 
     from compare.console.demos import show_demo
+    from compare.console.progress import show_paths
     from compare.demos.run import run_demo
     from compare.records.directory import RunDirectory, new_folder
     from compare.records.run import read_run
-    from reports.report import write_report
 
     directory = RunDirectory(out or new_folder(name))
     run_demo(
         name, settings, directory, max_steps=max_steps, threads=threads, command=command,
         progress=print,
     )  # fmt: skip
-    paths = write_report(directory.path, author) if author else write_report(directory.path)
+    paths = _report(directory.path, author)
     passed = show_demo(read_run(directory.path))
-    print(f"Report: {' '.join(str(path) for path in paths[:3])}")
+    show_paths(paths)
     return 0 if passed else 1
+
+
+def _report(folder: Path, author: str = "") -> list[Path]:
+    """Write the report of a run; without what makes documents, say how to get it."""
+    from compare.console.progress import waiting
+
+    try:
+        from reports.report import write_report
+    except ModuleNotFoundError as error:
+        extra = EXTRA_OF.get(error.name or "")
+        if extra is None:
+            raise
+        print(
+            f"No report is written: {missing_extra(error.name or '', extra)} Then: "
+            f"nncompare report {shlex.quote(str(folder))}",
+            file=sys.stderr,
+        )
+        return []
+    with waiting("Writing the report"):
+        return write_report(folder, author) if author else write_report(folder)
 
 
 def _resume(directory: RunDirectory) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
@@ -14,8 +15,10 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    SpinnerColumn,
     TaskID,
     TextColumn,
+    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
@@ -55,6 +58,31 @@ def observer(
         yield bars
     finally:
         bars.stop()
+
+
+@contextmanager
+def waiting(what: str, console: Console | None = None) -> Iterator[None]:
+    """Say what takes some seconds, with a sign of life and the time that it has taken."""
+    console = console or Console()
+    if not console.is_terminal:
+        console.print(f"{what}.", markup=False)
+        yield
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        progress.add_task(what, total=None)
+        yield
+
+
+def show_paths(paths: Sequence[Path], console: Console | None = None) -> None:
+    """The documents of a report, a line each; its figures are beside them."""
+    console = console or Console()
+    if not paths:
+        return
+    documents = [path for path in paths if path.parent == paths[0].parent]
+    console.print("Report:")
+    for path in documents:
+        console.print(f"  {path}", soft_wrap=True, markup=False, highlight=False)
 
 
 class _Lines:
