@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from compare.demos.run import run_demo
 from compare.records.directory import RunDirectory
 from compare.records.run import read_run
 from compare.spec.loading import load_settings
-from reports.documents import markdown
+from reports.documents import TEMPLATES, markdown
 from reports.figures import Figure
 from reports.notebook import notebook_document, notebook_values
 from reports.report import write_report
@@ -75,7 +76,16 @@ def test_text_and_code_become_cells_with_ids_that_stay() -> None:
 
 def test_every_figure_of_the_report_has_code_of_a_few_lines(make_run: MakeRun) -> None:
     run = make_run(failing={(1, "gradient/1.weight")})
-    names = ["curves", "samples", "parity-1", "confusion", "mistakes", "drift", "timing"]
+    names = [
+        "curves",
+        "samples",
+        "parity-1",
+        "confusion",
+        "mistakes",
+        "drift",
+        "distance",
+        "timing",
+    ]
     cells = cells_of(run, names)
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     text = "\n".join("".join(c["source"]) for c in cells if c["cell_type"] == "markdown")
@@ -89,6 +99,22 @@ def test_every_figure_of_the_report_has_code_of_a_few_lines(make_run: MakeRun) -
         assert "reports" not in cell
         assert max(map(len, cell.splitlines())) <= 100
     assert len(cells_of(run, [])) < len(cells)
+
+
+def test_no_figure_of_a_report_is_forgotten() -> None:
+    demos = ("demo", "optimizer_paths", "activation_histograms")
+    others = {f"{name}.md.j2" for name in (*demos, "bench", "runs", "notebook", "demo_notebook")}
+    named = {
+        name
+        for file in TEMPLATES.glob("*.md.j2")
+        if file.name not in others
+        for name in re.findall(r'figure\("(\w+)"\)', file.read_text("utf-8"))
+    }
+    figures = "".join(file.read_text("utf-8") for file in (ROOT / "reports/figures").glob("*.py"))
+    named = {name for name in named if f'"{name}",' in figures}
+    drawn = re.findall(r'heading\("(\w+)"', (TEMPLATES / "notebook.md.j2").read_text("utf-8"))
+    assert named == set(drawn)
+    assert len(drawn) == len(named) >= 7
 
 
 def test_a_notebook_alone_draws_no_page(make_run: MakeRun, monkeypatch: pytest.MonkeyPatch) -> None:
