@@ -43,7 +43,17 @@ LONGEST = 60
 """A value of more characters is cut off."""
 ABSENT = "–"
 
-NOT_COMPARED = ("title", "summary", "task", "small", "figures", "claims", "reported", "report")
+NOT_COMPARED = (
+    "title",
+    "summary",
+    "task",
+    "minutes",
+    "small",
+    "figures",
+    "claims",
+    "reported",
+    "report",
+)
 """Of an experiment: what is said about it, and not what was done."""
 ENVIRONMENT = {
     "processor": "processor",
