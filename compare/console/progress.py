@@ -99,6 +99,9 @@ class _Lines:
         self._training = f"{label}, seed {seed}"
         self._print(f"{steps} steps on each backend")
 
+    def going_on(self, trainings: float) -> None:
+        pass
+
     def step(self, backend: str, step: int, loss: float, accuracy: float) -> None:
         pass
 
@@ -133,6 +136,9 @@ class _Endings:
 
     def begin(self, label: str, seed: int, steps: int) -> None:
         self._losses = {}
+
+    def going_on(self, trainings: float) -> None:
+        pass
 
     def step(self, backend: str, step: int, loss: float, accuracy: float) -> None:
         pass
@@ -202,6 +208,9 @@ class _Display:
         self._progress.stop()
 
     def expect(self, finished: int, trainings: int) -> None:
+        pass
+
+    def going_on(self, trainings: float) -> None:
         pass
 
     def step(self, backend: str, step: int, loss: float, accuracy: float) -> None:
@@ -283,11 +292,15 @@ class RunBars(_Display):
         self._all = self._progress.add_task("trainings", total=None, figures="")
         self._tasks: dict[str, TaskID] = {}
         self._losses: dict[str, float] = {}
-        self._failures = 0
+        self._failures = self._ended = 0
 
     def expect(self, finished: int, trainings: int) -> None:
+        self._ended = finished
         self._progress.update(self._all, completed=finished, total=trainings)
         self._progress.start()
+
+    def going_on(self, trainings: float) -> None:
+        self._progress.update(self._all, completed=self._ended + trainings)
 
     def begin(self, label: str, seed: int, steps: int) -> None:
         if self._elsewhere:
@@ -319,7 +332,9 @@ class RunBars(_Display):
         figures = "loss " + " ".join(f"{loss:.3f}" for loss in self._losses.values())
         if self._failures:
             figures += f" {self._failures} failed"
-        self._progress.update(self._all, advance=1, figures=figures if self._losses else "")
+        self._ended += 1
+        shown = figures if self._losses else ""
+        self._progress.update(self._all, completed=self._ended, figures=shown)
 
     def _update(self, backend: str, completed: int, total: int | None = None) -> None:
         if backend in self._tasks:

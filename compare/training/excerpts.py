@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import sys
 import textwrap
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -55,7 +56,30 @@ def excerpt(kind: type, methods: Iterable[str]) -> str:
         if method is not None and len(code.splitlines()) <= left:
             left -= len(code.splitlines())
             found.append((inspect.getsourcelines(method)[1], code))
-    return "\n\n".join(code for _, code in sorted(found))
+    code = "\n\n".join(code for _, code in sorted(found))
+    meanings = "\n".join(f"# {name}: {meaning}" for name, meaning in helpers(kind, code).items())
+    return f"{code}\n\n{meanings}" if meanings else code
+
+
+def helpers(kind: type, code: str) -> dict[str, str]:
+    """What the functions do that some code of a class calls: first lines of their docstrings."""
+    found: dict[str, str] = {}
+    own = {f.name for f in ast.walk(ast.parse(code)) if isinstance(f, ast.FunctionDef)}
+    for base in kind.__mro__[:-1]:  # the last is object
+        names = vars(sys.modules[base.__module__])
+        for node in ast.walk(ast.parse(code)):
+            if not isinstance(node, ast.Call):
+                continue
+            called: Any = None
+            if isinstance(node.func, ast.Name):
+                name, called = node.func.id, names.get(node.func.id)
+            elif isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "self":
+                name, called = node.func.attr, getattr(kind, node.func.attr, None)
+            if called is None or name in own or not inspect.isroutine(called):
+                continue
+            if meaning := (inspect.getdoc(called) or "").partition("\n")[0]:
+                found.setdefault(name, meaning)
+    return found
 
 
 def _own(kind: type, name: str) -> Callable[..., Any] | None:

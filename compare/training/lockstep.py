@@ -49,6 +49,9 @@ class Observer(Protocol):
     def begin(self, label: str, seed: int, steps: int) -> None:
         """A training of so many steps begins."""
 
+    def going_on(self, trainings: float) -> None:
+        """Other processes have made so much of the trainings that go on: 1.5 are three halves."""
+
     def step(self, backend: str, step: int, loss: float, accuracy: float) -> None:
         """A backend has made a step; loss and accuracy are those of the batch."""
 

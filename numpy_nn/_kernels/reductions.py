@@ -63,7 +63,7 @@ def add_to_rows(array: np.ndarray, row: np.ndarray) -> None:
 
 
 def channel_sum(x: np.ndarray, y: np.ndarray | None = None) -> np.ndarray:
-    """The same for every channel of (N, C) or (N, C, L), over the positions L as well.
+    """Σ x, or Σ x y, for every channel of (N, C) or (N, C, L): over rows and positions.
 
     NumPy adds up in pairs, with the small error of that, only along what lies side by side in
     memory: the positions, or the batch where a convolution has put it last.

@@ -161,6 +161,7 @@ class _ConvBase(Module):
         return batch if len(self._given) == self._axes + 2 else batch[0]
 
     def _shape_as_given(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of what was given, with as many axes as it had."""
         shape = shape if self._axes == 2 else shape[:2] + shape[3:]
         return shape if len(self._given) == self._axes + 2 else shape[1:]
 
