@@ -366,18 +366,15 @@ def export(
 
 @app.command()
 def report(
-    run_dir: Annotated[Path, typer.Argument(help="The folder of a run, or of a measurement.")],
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN_DIR", help="The folder of a run, or of a measurement; or of several runs, to compare them.")],
     author: Annotated[str, typer.Option(metavar="NAME", help="Who wrote the report of a run.")] = "",
+    format_: Annotated[list[str] | None, typer.Option("--format", metavar="LIST", help="md, html, pdf, docx, ipynb: some of them with commas between; md,html,pdf by default.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", file_okay=False, help="For several runs: the folder of their report.")] = None,
 ) -> None:  # fmt: skip
-    """Make a run's or a measurement's report again, from its records."""
-    if (run_dir / "bench.json").is_file():
-        from compare.bench.records import read_bench
-        from reports.bench import write_bench_report
+    """Make a report again from records, or one of several runs.
 
-        paths = write_bench_report(read_bench(run_dir / "bench.json"), run_dir)
-    else:
-        from reports.report import write_report
+    One folder: the report of its run or measurement. Several: what differs between the runs.
+    """
+    from compare.commands.report import report_command
 
-        paths = write_report(run_dir, author) if author else write_report(run_dir)
-    for path in paths[:3]:
-        print(path)
+    report_command(folders, author=author, formats=format_ or [], out=out)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from compare.bench.records import BenchRecord, CaseRecord, ContenderRecord, RatioRecord
 from compare.records.atomic import write_atomically
+from experiments.errors import InputError
+from reports.documents import USUAL
 from reports.figures.style import (
     BLUE,
     GREEN,
@@ -39,21 +42,36 @@ LOOKS = {
 OTHER = ("other code", GREEN, "x")
 
 
-def write_bench_report(record: BenchRecord, folder: Path) -> list[Path]:
+def write_bench_report(
+    record: BenchRecord, folder: Path, formats: Sequence[str] = USUAL
+) -> list[Path]:
     """Write ``report.md``, ``report.html``, ``report.pdf`` and ``bench.json`` into a folder.
 
     The same record gives the same bytes.
 
+    Args:
+        record: Of the measurement.
+        folder: It is made where it is not there.
+        formats: Those of :data:`reports.documents.FORMATS` that are made; a measurement has no
+            notebook.
+
     Returns:
-        These four, then the figures beside ``report.md``.
+        The documents, ``bench.json``, then the figures beside ``report.md``.
 
     Raises:
-        InputError: The folder cannot be made or written to.
+        InputError: The folder cannot be made or written to, or a notebook is asked for.
     """
+    if "ipynb" in formats:
+        raise InputError(
+            f"--format ipynb: expected the folder of a run, but {folder} holds a measurement of "
+            "speed, which has no notebook."
+        )
     figures = draw_figures(record)
-    documents = write_documents(folder, TITLE, contents(record, figures), figures, "bench.md.j2")
+    documents = write_documents(
+        folder, TITLE, contents(record, figures), figures, "bench.md.j2", formats=formats
+    )
     write_atomically(folder / "bench.json", record.text())
-    return [*documents[:3], folder / "bench.json", *documents[3:]]
+    return [*documents[: len(formats)], folder / "bench.json", *documents[len(formats) :]]
 
 
 def contents(record: BenchRecord, figures: list[Figure]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The templates filled in as Markdown, and from it the HTML file and the PDF, both by pandoc."""
+"""The templates filled in as Markdown, and from it HTML, PDF and DOCX files, all by pandoc."""
 
 from __future__ import annotations
 
@@ -23,10 +23,16 @@ from reports.page import anchor, assembled, place_of
 from reports.references import Bibliography
 
 if TYPE_CHECKING:
+    from reports.docx import Properties
     from reports.interactive import Interactive
 
+FORMATS = ("md", "html", "pdf", "docx", "ipynb")
+"""What a report can be written as: the ends of its files' names."""
+USUAL = FORMATS[:3]
+"""What it is written as unless somebody asks for something else."""
+
 TEMPLATES = Path(__file__).parent / "templates"
-SENTENCES = ("sentences.md.j2", "limits_sentences.md.j2")
+SENTENCES = ("sentences.md.j2", "limits_sentences.md.j2", "runs_sentences.md.j2")
 MATH_FONT = Path(__file__).parent / "fonts" / "report-math.woff"
 
 Target = Literal["reader", "pandoc"]
@@ -211,22 +217,45 @@ def pdf_document(content: str, figures: Sequence[Figure], title: str) -> bytes:
     return document
 
 
+def docx_document(content: str, figures: Sequence[Figure], properties: Properties) -> bytes:
+    """A4, for a word processor, with equations that it can edit."""
+    from reports.docx import for_word, with_looks
+
+    with _laid_out(figures, "png") as folder:
+        file = folder / "report.docx"
+        _pandoc(
+            for_word(content, figures),
+            "docx",
+            properties.title,
+            "--shift-heading-level-by=-1",
+            f"--resource-path={folder}",
+            f"--lua-filter={TEMPLATES / 'brackets.lua'}",
+            "--syntax-highlighting=pygments",
+            outputfile=str(file),
+        )
+        return with_looks(file.read_bytes(), properties)
+
+
 @contextmanager
-def _laid_out(figures: Sequence[Figure]) -> Iterator[Path]:
+def _laid_out(figures: Sequence[Figure], kind: Literal["svg", "png"] = "svg") -> Iterator[Path]:
     """A folder that holds the pictures while a document is made."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "figures").mkdir()
         for figure in figures:
-            (folder / "figures" / f"{figure.name}.svg").write_bytes(figure.svg)
+            content = figure.svg if kind == "svg" else figure.png
+            (folder / "figures" / f"{figure.name}.{kind}").write_bytes(content)
         yield folder
 
 
-def _pandoc(content: str, to: str, title: str, *options: str) -> str:
+def _pandoc(content: str, to: str, title: str, *options: str, outputfile: str | None = None) -> str:
+    """What pandoc writes; nothing where it goes to a file."""
     body = content.partition("\n")[2]  # the first line is the title
     # Without --columns a long line of a table would set the widths of its columns.
     common = [f"--metadata=title:{title}", "--standalone", "--wrap=none", "--columns=10000"]
-    return pypandoc.convert_text(body, to, format="markdown", extra_args=[*common, *options])
+    return pypandoc.convert_text(
+        body, to, format="markdown", extra_args=[*common, *options], outputfile=outputfile
+    )
 
 
 def _typst_string(string: str) -> str:

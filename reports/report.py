@@ -3,34 +3,37 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compare.records.atomic import write_atomically
 from compare.records.run import DemoRecord, Run, read_run
 from experiments.errors import InputError
-from reports.documents import html_document, markdown, pdf_document
+from reports.documents import USUAL, docx_document, html_document, markdown, pdf_document
 from reports.figures import Figure, draw_figures
 from reports.page import WITHOUT_BOKEH, has_bokeh
 from reports.sections import template_values
 
 if TYPE_CHECKING:
+    from reports.docx import Properties
     from reports.interactive import Interactive
 
 
-def write_report(run_dir: Path, author: str = "") -> list[Path]:
-    """Write ``report.md``, ``report.html`` and ``report.pdf`` under ``run_dir/report``.
+def write_report(run_dir: Path, author: str = "", formats: Sequence[str] = USUAL) -> list[Path]:
+    """Write ``report.md``, ``report.html`` and so on under ``run_dir/report``.
 
     The same records give the same bytes, wherever the folder stands. Everything is made before
-    the first file is written, so that an error leaves an earlier report as it was.
+    the first file is written, so that an error leaves an earlier report as it was; a file of a
+    format that is not asked for stays as it is.
 
     Args:
         run_dir: The run directory.
         author: Who wrote it; else what the experiment's table ``report`` says.
+        formats: Some of :data:`reports.documents.FORMATS`.
 
     Returns:
-        The three documents, then the figures beside ``report.md``.
+        The documents in the order of the formats, then the figures beside ``report.md``.
 
     Raises:
         InputError: The records are missing, damaged or of another version, or the folder cannot
@@ -39,17 +42,54 @@ def write_report(run_dir: Path, author: str = "") -> list[Path]:
     run_dir = Path(run_dir)
     run = read_run(run_dir)
     if isinstance(run.record, DemoRecord):
-        from reports.demos import demo_documents
-
-        return write_documents(run_dir / "report", *demo_documents(run, author))
+        return _write_demo(run, author, formats)
     if author:
         own = run.record.experiment.report.model_copy(update={"author": author})
         run.record.experiment = run.record.experiment.model_copy(update={"report": own})
     figures = draw_figures(run)
     title = run.record.experiment.title
     values = template_values(run, figures)
+    if "ipynb" in formats:
+        from reports.notebook import notebook_values
+
+        values |= notebook_values(run)
     return write_documents(
-        run_dir / "report", title, values, figures, interactive=_interactive(run)
+        run_dir / "report",
+        title,
+        values,
+        figures,
+        interactive=_interactive(run) if "html" in formats else [],
+        formats=formats,
+        properties=lambda: _properties(run),
+        notebook="notebook.md.j2",
+    )
+
+
+def _write_demo(run: Run, author: str, formats: Sequence[str]) -> list[Path]:
+    from reports.demos import demo_documents
+
+    title, values, figures, template = demo_documents(run, author)
+    return write_documents(
+        run.path / "report",
+        title,
+        values,
+        figures,
+        template,
+        formats=formats,
+        properties=lambda: _properties(run, author),
+        notebook="demo_notebook.md.j2",
+    )
+
+
+def _properties(run: Run, author: str = "") -> Properties:
+    from reports.docx import Properties
+
+    own = getattr(run.record.experiment, "report", None)
+    return Properties(
+        run.record.experiment.title,
+        author or getattr(own, "author", ""),
+        getattr(own, "course", ""),
+        run.record.created,
     )
 
 
@@ -70,19 +110,49 @@ def write_documents(
     figures: Sequence[Figure],
     template: str = "report.md.j2",
     interactive: Sequence[Interactive] = (),
+    formats: Sequence[str] = USUAL,
+    properties: Callable[[], Properties] | None = None,
+    notebook: str = "",
 ) -> list[Path]:
-    """Fill in a template and write the three documents and the figures into a folder."""
-    for_pandoc = markdown(values, "pandoc", template)
-    files: dict[Path, bytes] = {
-        folder / "report.md": markdown(values, "reader", template).encode(),
-        folder / "report.html": html_document(for_pandoc, figures, title, interactive),
-        folder / "report.pdf": pdf_document(for_pandoc, figures, title),
-    }
-    for figure in figures:
+    """Fill in a template and write the documents and the figures into a folder.
+
+    Args:
+        folder: It is made where it is not there.
+        title: Of the documents.
+        values: The names that the template uses.
+        figures: The pictures that it may name.
+        template: Which of the templates.
+        interactive: Figures that one can ask, for the HTML file.
+        formats: Some of :data:`reports.documents.FORMATS`.
+        properties: What the DOCX file says of itself; by default its title alone.
+        notebook: The template of the notebook.
+
+    Returns:
+        The documents in the order of the formats, then the figures.
+    """
+    files: dict[Path, bytes] = {}
+    paper = [kind for kind in ("html", "pdf", "docx") if kind in formats]
+    for_pandoc = markdown(values, "pandoc", template) if paper else ""
+    if "md" in formats:
+        files[folder / "report.md"] = markdown(values, "reader", template).encode()
+    if "html" in formats:
+        files[folder / "report.html"] = html_document(for_pandoc, figures, title, interactive)
+    if "pdf" in formats:
+        files[folder / "report.pdf"] = pdf_document(for_pandoc, figures, title)
+    if "docx" in formats:
+        from reports.docx import Properties
+
+        own = properties() if properties is not None else Properties(title)
+        files[folder / "report.docx"] = docx_document(for_pandoc, figures, own)
+    if "ipynb" in formats:
+        from reports.notebook import notebook_document
+
+        files[folder / "report.ipynb"] = notebook_document(markdown(values, "reader", notebook))
+    for figure in figures if "md" in formats else []:
         files[folder / "figures" / f"{figure.name}.png"] = figure.png
         files[folder / "figures" / f"{figure.name}.svg"] = figure.svg
     try:
-        (folder / "figures").mkdir(parents=True, exist_ok=True)
+        (folder / "figures" if "md" in formats else folder).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder} could not be made into a folder: {error.strerror}.") from None
     for path, content in files.items():

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from compare.analysis.intervals import Equality, equivalence_test
+from compare.analysis.intervals import Equality, Interval, equivalence_test
 from compare.analysis.quantities import BACKENDS
 from compare.analysis.timings import Ratio
 from compare.records.export import Answers, ExportRecord
@@ -15,6 +15,7 @@ from compare.records.run import FollowedValue, Growth, NamedMistake
 from compare.records.tables import ParityRow
 from compare.spec.report import Claim, ReportedValue
 from reports.documents import SENTENCES, TEMPLATES, say
+from reports.runs import Difference
 
 ROW = ParityRow("SGD", 0, 3, "float32", "gradient/1.weight", 2e-5, 1e-7, 8e-6, False)
 FIGURE = ReportedValue(quantity="test accuracy", label="SGD", by="X", value=0.9)
@@ -403,6 +404,54 @@ CASES: list[tuple[str, tuple, str]] = [
     ("load", (0.9, 2), "**The machine was busy"),
 ]
 
+A_SETTING = ("`lr`", "1", "2")
+MORE = Difference("SGD", ("B", "A"), "NumPy", Interval(0.2, 0.1, 0.3, 3))
+LESS = Difference("Adam", ("C", "A"), "PyTorch", Interval(-0.2, -0.3, -0.1, 3))
+UNSURE = Difference("SGD", ("B", "A"), "NumPy", Interval(0.1, -0.1, 0.3, 2))
+ALONE = Difference("SGD", ("B", "A"), "NumPy", Interval(0.1, math.nan, math.nan, 1))
+
+
+def a_run(letter: str, compared: int, wrong: list[int]) -> dict[str, object]:
+    return {"letter": letter, "all": {"compared": compared}, "wrong": wrong}
+
+
+CASES += [
+    ("settings_that_differ", ([], ["A", "B"]), "No setting of the experiments differs."),
+    ("settings_that_differ", ([A_SETTING], ["A", "B"]), "One setting differs: `lr`, 1 → 2."),
+    ("settings_that_differ", ([A_SETTING] * 2, ["A", "B"]), "`lr`, 1 → 2; `lr`, 1 → 2."),
+    ("settings_that_differ", ([A_SETTING] * 9, ["A", "B"]), "9 settings differ: `lr`, "),
+    ("settings_that_differ", ([A_SETTING] * 9, ["A", "B"]), "and 3 more."),
+    ("settings_that_differ", ([A_SETTING], ["A", "B", "C"]), "1 setting differs: `lr`."),
+    ("data_and_machine", (0, 0), "machine, the versions and the commit are the same."),
+    ("data_and_machine", (1, 0), "The data is **not** the same; machine, threads"),
+    (
+        "data_and_machine",
+        (0, 2),
+        "The data is the same; of machine, threads, versions and commit 2",
+    ),
+    ("data_and_machine", (0, 1), "1 entry differs."),
+    ("labels_of_some", (("A",), ["x_y"], 3), "Run A alone has x\\_y."),
+    ("labels_of_some", (("A", "B"), list("vwxyz"), 3), "Runs A and B alone have v, w and x and 2"),
+    ("incomparable", ("B", "A", "labels"), "of runs B and A: they have no training of the same"),
+    ("incomparable", ("B", "A", "rows"), "they were measured on different rows."),
+    ("incomparable", ("B", "A", "quantity"), "the one was measured on test rows"),
+    ("rule_of_runs", (), "without two seeds in common nothing is said"),
+    ("differences_of_runs", ([ALONE], "test accuracy"), "those of these trainings alone."),
+    ("differences_of_runs", ([UNSURE, ALONE], "loss"), "is shown: the one interval contains 0."),
+    (
+        "differences_of_runs",
+        ([MORE, LESS, UNSURE, ALONE], "loss"),
+        "Of 3 differences of the final loss that have an interval 2 are shown: SGD with NumPy is "
+        "higher in run B than in run A, by 0.2000; Adam with PyTorch is lower in run C than in run "
+        "A, by 0.2000.",
+    ),
+    ("parity_of_runs", ([a_run("A", 3, []), a_run("B", 4, [])],), "all 7 comparisons are within"),
+    ("parity_of_runs", ([a_run("A", 3, []), a_run("B", 4, [1])],), "Comparisons fail in run B:"),
+    ("parity_of_runs", ([a_run("A", 0, []), a_run("B", 0, [])],), "was compared in runs A and B."),
+    ("times_of_runs", ([],), "The runs name the same machine and threads."),
+    ("times_of_runs", (["cores"],), "**The times of different runs are not comparable**: cores is"),
+]
+
 
 COMPOSED = {
     *("agreement", "all_trainings", "equality_of_all", "in_short", "parity_of_others", "ranking"),
@@ -423,7 +472,7 @@ def test_every_sentence_has_cases() -> None:
     text = "".join((TEMPLATES / file).read_text(encoding="utf-8") for file in SENTENCES)
     named = {name for name in re.findall(r"macro (\w+)\(", text) if not name.startswith("_")}
     assert named == {name for name, _, _ in CASES} | COMPOSED
-    single = {"nothing_timed", "nearest_pass"}
+    single = {"nothing_timed", "nearest_pass", "rule_of_runs"}
     for name in named - single - COMPOSED:
         found = {getattr(say, name)(*arguments) for other, arguments, _ in CASES if other == name}
         assert len(found) > 1, f"{name} says the same whatever its numbers"
