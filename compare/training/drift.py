@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from compare.analysis.timings import STRETCH
 from compare.backends import Backend, State
 from compare.backends.protocol import Arrays
 from compare.backends.torch_backend import TorchBackend
@@ -150,7 +151,7 @@ class Distance:
 
     def __init__(self, steps: int, parameters: int, replays: bool) -> None:
         points = POINTS if parameters <= LARGE else POINTS_OF_LARGE
-        self._every = max(1, steps // points)
+        self._every = max(STRETCH, steps // points)
         self._replays = replays and parameters <= LARGE
         self._batches: Batches = []
         self._last: tuple[int, float, tuple[State, State] | None] | None = None
