@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
 
@@ -37,10 +37,7 @@ def main() -> None:
     """Run the command line; bad input ends with one sentence and status 2, Ctrl-C with 130."""
     # A killed run (SIGTERM) ends like Ctrl-C: what was recorded is kept.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if not all(_has_every_character(stream) for stream in (sys.stdout, sys.stderr)):
-        from compare.console.encodings import make_output_printable
-
-        make_output_printable()
+    _make_printable()
     try:
         status = app(prog_name="nncompare", standalone_mode=False)
     except InputError as error:
@@ -58,8 +55,15 @@ def main() -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
-def _has_every_character(stream: TextIO | None) -> bool:
-    return (getattr(stream, "encoding", None) or "utf-8").lower().startswith("utf")
+def _make_printable() -> None:
+    """Let output replace what its encoding lacks; UTF-8 lacks only the bytes of odd file names."""
+    for stream in (sys.stdout, sys.stderr):
+        if not (getattr(stream, "encoding", None) or "utf-8").lower().startswith("utf"):
+            from compare.console.encodings import make_printable
+
+            make_printable(stream)
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _complain(sentence: str) -> None:

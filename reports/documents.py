@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from reports import text
 from reports.figures import Figure
 from reports.page import anchor, assembled, place_of
 from reports.references import Bibliography
+from reports.typefaces import Face, faces_for, family_names, font_folder, needs_fonts, without
 
 if TYPE_CHECKING:
     from reports.interactive import Interactive
@@ -162,9 +164,9 @@ def html_document(
             content,
             "html5",
             title,
+            {"style": (TEMPLATES / "style.css").read_text(encoding="utf-8")},
             f"--template={TEMPLATES / 'report.html'}",
             f"--resource-path={folder}",
-            f"--variable=style:{(TEMPLATES / 'style.css').read_text(encoding='utf-8')}",
             "--mathml",
             "--embed-resources",
             "--toc",
@@ -186,26 +188,44 @@ def _math_font() -> str:
 
 
 def pdf_document(content: str, figures: Sequence[Figure], title: str) -> bytes:
-    """A4, set by typst with the fonts that it carries, so that every machine sets it alike."""
+    """A4, set by typst with the fonts that it carries, so that every machine sets it alike.
+
+    Fonts of the machine are used for writing that those lack, and for nothing else. What no font
+    has is left out, and a sentence on standard error says so.
+    """
+    faces: list[Face] = []
+    families: list[str] = []
+    written = title + content
+    if needs_fonts(written):
+        faces, missing = faces_for(written)
+        families = family_names(faces, written)
+        if missing:
+            print(f"nncompare: {missing.sentence('the figures and the PDF')}", file=sys.stderr)
+            content, title = without(content, missing), without(title, missing)
     source = _pandoc(
         content,
         "typst",
         title,
+        {"plaintitle": _typst_string(title), "language": "en", "fallback": families},
         "--shift-heading-level-by=-1",
         f"--template={TEMPLATES / 'report.typ'}",
         "--syntax-highlighting=idiomatic",
-        f"--variable=plaintitle:{_typst_string(title)}",
     )
     # Pandoc's writer centres tables and drops what stands for a picture unseen.
     source = source.replace("align(center)[#table(", "align(left)[#table(")
     for figure in figures:
         picture = f'image("figures/{figure.name}.svg"'
         source = source.replace(picture, f'{picture}, alt: "{_typst_string(figure.alt)}"')
-    with _laid_out(figures) as folder:
+    with _laid_out(figures) as folder, font_folder(faces) as fonts:
         main = folder / "report.typ"
         main.write_text(source, encoding="utf-8")
         document = typst.compile(
-            str(main), root=str(folder), ignore_system_fonts=True, format="pdf", timestamp=0
+            str(main),
+            root=str(folder),
+            font_paths=[str(font) for font in fonts],
+            ignore_system_fonts=True,
+            format="pdf",
+            timestamp=0,
         )
     assert isinstance(document, bytes)
     return document
@@ -222,11 +242,17 @@ def _laid_out(figures: Sequence[Figure]) -> Iterator[Path]:
         yield folder
 
 
-def _pandoc(content: str, to: str, title: str, *options: str) -> str:
+def _pandoc(content: str, to: str, title: str, variables: dict[str, Any], *options: str) -> str:
     body = content.partition("\n")[2]  # the first line is the title
     # Without --columns a long line of a table would set the widths of its columns.
-    common = [f"--metadata=title:{title}", "--standalone", "--wrap=none", "--columns=10000"]
-    return pypandoc.convert_text(body, to, format="markdown", extra_args=[*common, *options])
+    common = ["--standalone", "--wrap=none", "--columns=10000"]
+    # In a file, as a command line cannot hold every character in every locale.
+    defaults = {"metadata": {"title": title}, "variables": variables}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "defaults.yaml"
+        file.write_text(json.dumps(defaults), encoding="utf-8")
+        arguments = [f"--defaults={file}", *common, *options]
+        return pypandoc.convert_text(body, to, format="markdown", extra_args=arguments)
 
 
 def _typst_string(string: str) -> str:

@@ -43,7 +43,8 @@ def run_command(
     Returns:
         0 when every training was finished and every comparison passed, else 1.
     """
-    command = command or shlex.join(["nncompare", *sys.argv[1:]])
+    command = command or shlex.join(["nncompare", *map(_typed, sys.argv[1:])])
+    author = _typed(author)
     for option, value in (("--max-steps", max_steps), ("--threads", threads), ("--jobs", jobs)):
         if value is not None and value < 1:
             raise InputError(f"{option} expects a number of at least 1, but got {value}.")
@@ -161,6 +162,11 @@ def _run_demo(
     passed = show_demo(read_run(directory.path))
     print(f"Report: {' '.join(str(path) for path in paths[:3])}")
     return 0 if passed else 1
+
+
+def _typed(argument: str) -> str:
+    """An argument as it was typed: the C locale reads characters beyond ASCII as single bytes."""
+    return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _resume(directory: RunDirectory) -> str:

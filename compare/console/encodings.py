@@ -9,7 +9,6 @@ Nothing is ever refused: a training that took an hour does not fail at an arrow.
 from __future__ import annotations
 
 import codecs
-import sys
 from itertools import groupby
 from typing import Any, TextIO
 from unicodedata import category, combining, normalize
@@ -24,7 +23,8 @@ READABLE = {
     "∂": "d", "∈": "in", "‖": "||", "½": "1/2", "¼": "1/4", "²": "^2", "³": "^3", "¹": "^1",
     "ᵀ": "^T", "ᶻ": "^z", "α": "alpha", "β": "beta", "γ": "gamma", "δ": "delta", "ε": "epsilon",
     "η": "eta", "θ": "theta", "κ": "kappa", "λ": "lambda", "μ": "mu", "µ": "mu", "ρ": "rho",
-    "σ": "sigma", "τ": "tau", "Σ": "sum ", "Δ": "Delta", "✓": "ok", "✗": "x", "\N{NO-BREAK SPACE}": " ",
+    "σ": "sigma", "τ": "tau", "Σ": "sum ", "Δ": "Delta", "✓": "ok", "✗": "x",
+    "\N{NO-BREAK SPACE}": " ",
 }  # fmt: skip
 """Character → what is written in its place where it cannot be."""
 
@@ -83,9 +83,3 @@ def make_printable(stream: TextIO | Any) -> None:
     if hasattr(stream, "reconfigure"):
         codecs.register_error(HANDLER, _handled)
         stream.reconfigure(errors=HANDLER)
-
-
-def make_output_printable() -> None:
-    """Do so for standard output and standard error."""
-    for stream in (sys.stdout, sys.stderr):
-        make_printable(stream)

@@ -11,6 +11,10 @@ import matplotlib
 import matplotlib.figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter
+
+from reports.typefaces import Missing, faces_for, matplotlib_families, needs_fonts, without
 
 CENTIMETRE = 1 / 2.54
 WIDTH_CM = 17.0
@@ -85,12 +89,20 @@ def paper(height_cm: float, rows: int = 1, columns: int = 1, **kwargs: Any) -> t
 
 
 def plain(texts: Sequence[str]) -> list[str]:
-    """Texts of a user's, of which Matplotlib would read what stands between dollars as formulas."""
-    return [text.replace("$", r"\$") for text in texts]
+    """Names of classes, of which Matplotlib would read what stands between dollars as formulas.
+
+    Where no font has the writing of one, its number takes its place.
+    """
+    missing = Missing(())
+    if needs_fonts("".join(texts)):
+        missing = faces_for("".join(texts))[1]
+    names = [f"class {k}" if without(t, missing) != t else t for k, t in enumerate(texts)]
+    return [name.replace("$", r"\$") for name in names]
 
 
 def rendered(drawing: Drawing, number: int) -> Figure:
     """The bytes of a drawing; equal drawings give equal bytes, on any day."""
+    _give_fonts(drawing.canvas)
     drawing.canvas.draw_without_rendering()
     drawing.canvas.set_layout_engine("none")  # it is laid out now, and need not be again
     png, svg = io.BytesIO(), io.BytesIO()
@@ -99,3 +111,36 @@ def rendered(drawing: Drawing, number: int) -> Figure:
     FigureCanvasSVG(drawing.canvas).print_svg(svg, metadata={"Date": None, "Creator": None})
     name, _, caption, alt = drawing
     return Figure(name, number, caption, alt, png.getvalue(), svg.getvalue())
+
+
+def _give_fonts(canvas: matplotlib.figure.Figure) -> None:
+    """Let the texts of a figure use fonts of the machine for writing that the own font lacks."""
+    axes = [axis for panel in canvas.axes for axis in (panel.xaxis, panel.yaxis)]
+    for axis in axes:
+        axis.get_ticklabels()  # they are made when they are first asked for
+    texts: list[Text] = canvas.findobj(Text)
+    written = "".join(text.get_text() for text in texts)
+    if not needs_fonts(written):
+        return
+    missing = faces_for(written)[1]
+    families = [STYLE["font.family"], *matplotlib_families(without(written, missing))]
+    labels = [
+        axis for axis in axes if _lacks([t.get_text() for t in axis.get_ticklabels()], missing)
+    ]
+    for text in texts:
+        text.set_text(without(text.get_text(), missing))
+        text.set_fontfamily(families)
+    for axis in labels:
+        _replace_labels(axis, missing)
+
+
+def _lacks(texts: Sequence[str], missing: Missing) -> bool:
+    return any(without(text, missing) != text for text in texts)
+
+
+def _replace_labels(axis: Any, missing: Missing) -> None:
+    """Labels of ticks are written anew at each drawing, so what writes them is replaced."""
+    formatter = axis.get_major_formatter()
+    axis.set_major_formatter(
+        FuncFormatter(lambda value, place: without(formatter(value, place), missing))
+    )
