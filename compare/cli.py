@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from compare.languages import of_environment, using
 from experiments.errors import InputError
 
 app = typer.Typer(
@@ -39,7 +40,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     _make_printable()
     try:
-        status = app(prog_name="nncompare", standalone_mode=False)
+        with using(of_environment()):
+            status = app(prog_name="nncompare", standalone_mode=False)
     except InputError as error:
         _complain(str(error))
         status = INPUT_ERROR
@@ -93,6 +95,7 @@ def run(
     out: Annotated[Path | None, typer.Option(help="A new folder for the run; runs/NAME-TIME by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     author: Annotated[str, typer.Option(metavar="NAME", help="Who wrote the report, under its title.")] = "",
+    language: Annotated[str, typer.Option(metavar="LANGUAGE", help="en or ko; else what the system says.")] = "",
 ) -> int:  # fmt: skip
     """Train both backends in lock step, check parity, and report."""
     from compare.commands.run import run_command
@@ -111,6 +114,7 @@ def run(
         out=out,
         resume=resume,
         author=author,
+        language=language,
     )
 
 
@@ -159,6 +163,7 @@ def check(
     file: Annotated[str | None, typer.Option(help="For a folder of folders: the file to check in each.")] = None,
     prints: Annotated[bool, typer.Option("--prints", help="Show what the homework printed.")] = False,
     definitions_only: Annotated[bool, typer.Option("--definitions-only", help="Execute only imports, functions, classes and constants.")] = False,
+    language: Annotated[str, typer.Option(metavar="LANGUAGE", help="en or ko; else what the system says.")] = "",
 ) -> int:  # fmt: skip
     """Compare somebody's own NumPy code with PyTorch.
 
@@ -192,6 +197,7 @@ def check(
         file=file,
         prints=prints,
         definitions_only=definitions_only,
+        language=language,
     )
 
 
@@ -330,6 +336,7 @@ def bench(
 def report(
     run_dir: Annotated[Path, typer.Argument(help="The folder of a run, or of a measurement.")],
     author: Annotated[str, typer.Option(metavar="NAME", help="Who wrote the report of a run.")] = "",
+    language: Annotated[str, typer.Option(metavar="LANGUAGE", help="en or ko; else what the system says.")] = "",
 ) -> None:  # fmt: skip
     """Make a run's or a measurement's report again, from its records."""
     if (run_dir / "bench.json").is_file():
@@ -340,6 +347,6 @@ def report(
     else:
         from reports.report import write_report
 
-        paths = write_report(run_dir, author) if author else write_report(run_dir)
+        paths = write_report(run_dir, author=author, language=language)
     for path in paths[:3]:
         print(path)

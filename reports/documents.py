@@ -18,14 +18,15 @@ import pypandoc
 import typst
 
 from compare.analysis.timings import BUSY_LOAD
+from compare.languages import ENGLISH, current, translated
 from reports import text
 from reports.figures import Figure
 from reports.page import anchor, assembled, place_of
 from reports.references import Bibliography
-from reports.typefaces import Face, faces_for, family_names, font_folder, needs_fonts, without
 
 if TYPE_CHECKING:
     from reports.interactive import Interactive
+    from reports.typefaces import Face
 
 TEMPLATES = Path(__file__).parent / "templates"
 SENTENCES = ("sentences.md.j2", "limits_sentences.md.j2")
@@ -45,7 +46,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
 
 
 def markdown(values: dict[str, Any], target: Target, template: str = "report.md.j2") -> str:
-    """Fill in a template.
+    """Fill in a template, in the language that is spoken now.
 
     For a reader, captions are paragraphs, and pictures are the PNG files beside the report. For
     pandoc they are its own captions, and pictures are the SVG files.
@@ -64,7 +65,7 @@ def markdown(values: dict[str, Any], target: Target, template: str = "report.md.
         found = values["figures"].get(name)
         if found is None:
             return ""
-        caption = f"**Figure {found.number}.** {found.caption}"
+        caption = f"**{translated(f'Figure {found.number}')}.** {found.caption}"
         if target == "pandoc":
             return f'![{caption}](figures/{name}.svg){{#{anchor(name)} alt="{found.alt}"}}'
         return f"![{found.alt}](figures/{name}.png)\n\n{caption}"
@@ -77,8 +78,8 @@ def markdown(values: dict[str, Any], target: Target, template: str = "report.md.
         if name not in values["tables"]:
             return ""
         number = numbers.setdefault(name, len(numbers) + 1)
-        caption = f"**Table {number}.** {text.one_line(caption)}"
-        body = values["tables"][name]
+        caption = f"**{translated(f'Table {number}')}.** {text.one_line(caption)}"
+        body = text.translated_table(values["tables"][name], f"table {name}")
         return f"{body}\n\n: {caption}" if target == "pandoc" else f"{caption}\n\n{body}"
 
     def see(*names: str) -> str:
@@ -86,7 +87,8 @@ def markdown(values: dict[str, Any], target: Target, template: str = "report.md.
         found = [str(values["figures"][n].number) for n in names if n in values["figures"]]
         if not found:
             return ""
-        return f" See Figure{'s' if len(found) > 1 else ''} {text.joined(found)}."
+        several = "s" if len(found) > 1 else ""
+        return " " + translated(f"See Figure{several} {text.joined(found)}.")
 
     functions = {
         "figure": figure,
@@ -97,20 +99,20 @@ def markdown(values: dict[str, Any], target: Target, template: str = "report.md.
         "references": cited.listed,
         "target": target,
     }
-    return _tidied(_environment().get_template(template).render({**values, **functions}))
+    return _tidied(_environment(current()).get_template(template).render({**values, **functions}))
 
 
 class Sentences:
     """The sentences of the templates' files: ``say.parity(10, 0)`` is one line of Markdown.
 
-    Templates use them by the same name.
+    Templates use them by the same name. They are in the language that is spoken now.
     """
 
     def __getattr__(self, name: str) -> Callable[..., str]:
         if name.startswith("_"):
             raise AttributeError(name)
         for file in SENTENCES:
-            macro = getattr(_environment().get_template(file).module, name, None)
+            macro = getattr(_environment(current()).get_template(file).module, name, None)
             if macro is not None:
                 return lambda *arguments, macro=macro: text.one_line(macro(*arguments))
         raise AttributeError(name)
@@ -120,15 +122,18 @@ say = Sentences()
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def _environment(language: str) -> jinja2.Environment:
+    """Templates and filters; of a language, its folder comes before the English templates."""
+    folders = [TEMPLATES] if language == ENGLISH else [TEMPLATES / language, TEMPLATES]
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+        loader=jinja2.FileSystemLoader(folders),
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
     environment.filters |= {**FILTERS, "paragraph": lambda lines: f"{text.one_line(lines)}\n"}
+    environment.filters |= {"translated": translated, "particle": with_particle}
     environment.tests |= {"finite": math.isfinite, "nan": math.isnan}
     environment.globals |= {"say": say, "BUSY_LOAD": BUSY_LOAD}
     return environment
@@ -143,6 +148,13 @@ def _tidied(markdown: str) -> str:
         if listing or line.strip() or (lines and lines[-1]):
             lines.append(line if listing else line.rstrip())
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def with_particle(word: str, forms: str) -> str:
+    """``("손실", "은/는")`` → ``손실은``: for templates in Korean."""
+    from compare.languages import korean
+
+    return korean.with_particle(word, forms)
 
 
 def html_document(
@@ -164,7 +176,11 @@ def html_document(
             content,
             "html5",
             title,
-            {"style": (TEMPLATES / "style.css").read_text(encoding="utf-8")},
+            {
+                "style": (TEMPLATES / "style.css").read_text(encoding="utf-8"),
+                "language": current(),
+                "contents": translated("Contents"),
+            },
             f"--template={TEMPLATES / 'report.html'}",
             f"--resource-path={folder}",
             "--mathml",
@@ -196,7 +212,11 @@ def pdf_document(content: str, figures: Sequence[Figure], title: str) -> bytes:
     faces: list[Face] = []
     families: list[str] = []
     written = title + content
-    if needs_fonts(written):
+    fonts_of = _no_fonts
+    if text.has_other_writing(written):
+        from reports.typefaces import faces_for, family_names, font_folder, without
+
+        fonts_of = font_folder
         faces, missing = faces_for(written)
         families = family_names(faces, written)
         if missing:
@@ -206,7 +226,7 @@ def pdf_document(content: str, figures: Sequence[Figure], title: str) -> bytes:
         content,
         "typst",
         title,
-        {"plaintitle": _typst_string(title), "language": "en", "fallback": families},
+        {"plaintitle": _typst_string(title), "language": current(), "fallback": families},
         "--shift-heading-level-by=-1",
         f"--template={TEMPLATES / 'report.typ'}",
         "--syntax-highlighting=idiomatic",
@@ -216,7 +236,7 @@ def pdf_document(content: str, figures: Sequence[Figure], title: str) -> bytes:
     for figure in figures:
         picture = f'image("figures/{figure.name}.svg"'
         source = source.replace(picture, f'{picture}, alt: "{_typst_string(figure.alt)}"')
-    with _laid_out(figures) as folder, font_folder(faces) as fonts:
+    with _laid_out(figures) as folder, fonts_of(faces) as fonts:
         main = folder / "report.typ"
         main.write_text(source, encoding="utf-8")
         document = typst.compile(
@@ -229,6 +249,11 @@ def pdf_document(content: str, figures: Sequence[Figure], title: str) -> bytes:
         )
     assert isinstance(document, bytes)
     return document
+
+
+@contextmanager
+def _no_fonts(_: Sequence[Face]) -> Iterator[list[Path]]:
+    yield []
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compare.languages import ENGLISH, current, known, translated, using
 from compare.records.atomic import write_atomically
 from compare.records.run import DemoRecord, Run, read_run
 from experiments.errors import InputError
@@ -19,38 +20,45 @@ if TYPE_CHECKING:
     from reports.interactive import Interactive
 
 
-def write_report(run_dir: Path, author: str = "") -> list[Path]:
+def write_report(run_dir: Path, author: str = "", language: str = "") -> list[Path]:
     """Write ``report.md``, ``report.html`` and ``report.pdf`` under ``run_dir/report``.
 
-    The same records give the same bytes, wherever the folder stands. Everything is made before
+    The same records give the same bytes in a language, wherever the folder stands. Everything is made before
     the first file is written, so that an error leaves an earlier report as it was.
 
     Args:
         run_dir: The run directory.
         author: Who wrote it; else what the experiment's table ``report`` says.
+        language: ``en`` or ``ko``; else what that table says, else the one that is spoken now.
+            Demonstrations are described in English.
 
     Returns:
         The three documents, then the figures beside ``report.md``.
 
     Raises:
-        InputError: The records are missing, damaged or of another version, or the folder cannot
-            be written to.
+        InputError: The records are missing, damaged or of another version, the folder cannot
+            be written to, or there is no catalogue of the language.
     """
+    if language:
+        known(language)
     run_dir = Path(run_dir)
     run = read_run(run_dir)
     if isinstance(run.record, DemoRecord):
         from reports.demos import demo_documents
 
-        return write_documents(run_dir / "report", *demo_documents(run, author))
+        with using(ENGLISH):
+            return write_documents(run_dir / "report", *demo_documents(run, author))
+    language = language or run.record.experiment.report.language or current()
     if author:
         own = run.record.experiment.report.model_copy(update={"author": author})
         run.record.experiment = run.record.experiment.model_copy(update={"report": own})
-    figures = draw_figures(run)
-    title = run.record.experiment.title
-    values = template_values(run, figures)
-    return write_documents(
-        run_dir / "report", title, values, figures, interactive=_interactive(run)
-    )
+    with using(language):
+        figures = draw_figures(run)
+        title = translated(run.record.experiment.title)
+        values = template_values(run, figures)
+        return write_documents(
+            run_dir / "report", title, values, figures, interactive=_interactive(run)
+        )
 
 
 def _interactive(run: Run) -> list[Interactive]:

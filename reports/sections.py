@@ -10,6 +10,7 @@ from compare.analysis.claims import ClaimResult, alternatives, claim_results, in
 from compare.analysis.intervals import Equality, compared_quantity, equalities
 from compare.analysis.quantities import BACKENDS
 from compare.analysis.verdict import departures
+from compare.languages import translated
 from compare.records.run import Run
 from reports.figures import Figure
 from reports.followed import followed_of
@@ -56,13 +57,14 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
     classes = len(record.data.class_names)
     tables = tables_of(run, trainings, single, answers)
     followed = followed_of(trainings)
+    task, own = record.experiment.task or record.experiment.summary, record.experiment.report
     if followed is not None:
         tables["followed"] = followed_table(followed)
     return {
-        "title": escaped(record.experiment.title),
+        "title": escaped(translated(record.experiment.title)),
         "name": code(record.name),
         "date": day(record.created),
-        "task": escaped(record.experiment.task or record.experiment.summary),
+        "task": escaped(translated(" ".join(task.split()))),
         "command": listing_of(record.command, record.commit),
         "sources": list(record.sources.items()),
         "data": record.data,
@@ -70,7 +72,7 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
         "classes": classes,
         "ln_classes": f"{math.log(classes):.4f}" if classes else "",
         "tables": tables,
-        "byline": [text for text in record.experiment.report.model_dump().values() if text],
+        "byline": [text for text in (own.author, own.student, own.course) if text],
         "excerpts": record.excerpts,
         "calls": calls_of(run),
         "environment": record.environment,
@@ -306,8 +308,10 @@ def _evaluated_rows(run: Run) -> list[str]:
     if most is not None:
         splits["training"] = data.train_rows
     return [
-        ("the first " if most and most < number else "")
-        + plural(min(number, most or number), f"{split} row")
+        translated(
+            ("the first " if most and most < number else "")
+            + plural(min(number, most or number), f"{split} row")
+        )
         for split, number in splits.items()
         if number
     ]

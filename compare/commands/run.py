@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compare.languages import known
 from compare.spec.demos import ActivationHistograms
 from compare.spec.experiment import Experiment
 from compare.spec.loading import load_experiment, load_settings, parse_seeds
@@ -34,6 +35,7 @@ def run_command(
     dask: str | None = None,
     command: str | None = None,
     author: str = "",
+    language: str = "",
 ) -> int:
     """Run an experiment, show its progress and its table, and write its report.
 
@@ -45,6 +47,8 @@ def run_command(
     """
     command = command or shlex.join(["nncompare", *map(_typed, sys.argv[1:])])
     author = _typed(author)
+    if language:
+        known(language)
     for option, value in (("--max-steps", max_steps), ("--threads", threads), ("--jobs", jobs)):
         if value is not None and value < 1:
             raise InputError(f"{option} expects a number of at least 1, but got {value}.")
@@ -107,7 +111,8 @@ def run_command(
         raise
     passed = False
     if record.trainings:
-        paths = write_report(directory.path)
+        own = {"language": language} if language else {}
+        paths = write_report(directory.path, **own)
         passed = show_summary(read_run(directory.path))
         print(f"Report: {' '.join(str(path) for path in paths[:3])}")
     if record.failures:

@@ -144,6 +144,8 @@ class Catalogue:
     def translated(self, text: str, context: str = "") -> str:
         """The translation of a text, or of its sentences; what is not found stays as it is."""
         found = self.find(text, context)
+        if found is None and text[:1].isupper():  # a word at the beginning of a sentence
+            found = self.find(text[0].lower() + text[1:], context)
         if found is not None:
             return found
         sentences = re.split(r"(?<=[.!?:;])(\s+)(?=\S)", text)
@@ -161,6 +163,10 @@ class Catalogue:
                     del sentences[: end + 1]
                     break
         return "".join(parts)
+
+    def of_context(self, context: str) -> list[tuple[str, str]]:
+        """(English, translation) of the texts of a context that have no places."""
+        return [(text, own) for (place, text), own in self._texts.items() if place == context]
 
     def find(self, text: str, context: str = "") -> str | None:
         """The translation of a text as a whole; None where there is none."""

@@ -5,16 +5,20 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib
 import matplotlib.figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.text import Text
+from matplotlib.text import Annotation, Text
 from matplotlib.ticker import FuncFormatter
 
-from reports.typefaces import Missing, faces_for, matplotlib_families, needs_fonts, without
+from compare.languages import ENGLISH, current, translated
+from reports.text import has_other_writing
+
+if TYPE_CHECKING:
+    from reports.typefaces import Missing
 
 CENTIMETRE = 1 / 2.54
 WIDTH_CM = 17.0
@@ -93,15 +97,18 @@ def plain(texts: Sequence[str]) -> list[str]:
 
     Where no font has the writing of one, its number takes its place.
     """
-    missing = Missing(())
-    if needs_fonts("".join(texts)):
+    names = list(texts)
+    if has_other_writing("".join(texts)):
+        from reports.typefaces import faces_for, without
+
         missing = faces_for("".join(texts))[1]
-    names = [f"class {k}" if without(t, missing) != t else t for k, t in enumerate(texts)]
+        names = [f"class {k}" if without(t, missing) != t else t for k, t in enumerate(texts)]
     return [name.replace("$", r"\$") for name in names]
 
 
 def rendered(drawing: Drawing, number: int) -> Figure:
     """The bytes of a drawing; equal drawings give equal bytes, on any day."""
+    _translate(drawing.canvas)
     _give_fonts(drawing.canvas)
     drawing.canvas.draw_without_rendering()
     drawing.canvas.set_layout_engine("none")  # it is laid out now, and need not be again
@@ -110,7 +117,33 @@ def rendered(drawing: Drawing, number: int) -> Figure:
     FigureCanvasAgg(drawing.canvas).print_png(png, metadata={"Software": None})
     FigureCanvasSVG(drawing.canvas).print_svg(svg, metadata={"Date": None, "Creator": None})
     name, _, caption, alt = drawing
+    caption, alt = translated(caption, "figure"), translated(alt, "figure")
     return Figure(name, number, caption, alt, png.getvalue(), svg.getvalue())
+
+
+def _translate(canvas: matplotlib.figure.Figure) -> None:
+    """Titles, names of axes, legends and notes in the language that is spoken now.
+
+    Labels of ticks stay as they are: they are numbers, and names of a user's.
+    """
+    if current() == ENGLISH:
+        return
+    legends = [*canvas.legends]
+    texts: list[Text] = []
+    for axes in canvas.axes:
+        texts += [axes.title, axes.xaxis.label, axes.yaxis.label]
+        own = axes.get_legend()
+        legends += [] if own is None else [own]
+        texts += [text for text in axes.texts if _is_ours(text)]
+    for legend in legends:
+        texts += legend.get_texts()
+    for text in texts:
+        text.set_text(translated(text.get_text(), "figure"))
+
+
+def _is_ours(text: Text) -> bool:
+    """Whether a text in a panel is a sentence of the report and no class's name."""
+    return isinstance(text, Annotation) or "\n" in text.get_text()
 
 
 def _give_fonts(canvas: matplotlib.figure.Figure) -> None:
@@ -120,8 +153,10 @@ def _give_fonts(canvas: matplotlib.figure.Figure) -> None:
         axis.get_ticklabels()  # they are made when they are first asked for
     texts: list[Text] = canvas.findobj(Text)
     written = "".join(text.get_text() for text in texts)
-    if not needs_fonts(written):
+    if not has_other_writing(written):
         return
+    from reports.typefaces import faces_for, matplotlib_families, without
+
     missing = faces_for(written)[1]
     families = [STYLE["font.family"], *matplotlib_families(without(written, missing))]
     labels = [
@@ -135,11 +170,15 @@ def _give_fonts(canvas: matplotlib.figure.Figure) -> None:
 
 
 def _lacks(texts: Sequence[str], missing: Missing) -> bool:
+    from reports.typefaces import without
+
     return any(without(text, missing) != text for text in texts)
 
 
 def _replace_labels(axis: Any, missing: Missing) -> None:
     """Labels of ticks are written anew at each drawing, so what writes them is replaced."""
+    from reports.typefaces import without
+
     formatter = axis.get_major_formatter()
     axis.set_major_formatter(
         FuncFormatter(lambda value, place: without(formatter(value, place), missing))
