@@ -26,7 +26,7 @@ from reports.statistics import (
     totals,
 )
 from reports.tables import BEST, MOST_EQUALITIES, MOST_ROWS, WORST, tables_of
-from reports.text import code, command_line, day, escaped, listing, plural
+from reports.text import code, count, command_line, day, escaped, listing, plural
 from reports.trainings import (
     axis_of_two,
     many,
@@ -308,10 +308,9 @@ def _evaluated_rows(run: Run) -> list[str]:
     if most is not None:
         splits["training"] = data.train_rows
     return [
-        translated(
-            ("the first " if most and most < number else "")
-            + plural(min(number, most or number), f"{split} row")
-        )
+        translated(f"the first {count(most)} {split} rows")
+        if most and most < number
+        else plural(number, f"{split} row")
         for split, number in splits.items()
         if number
     ]
