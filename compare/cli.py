@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from compare.languages import of_environment, using
+from compare.languages import current, of_environment, translated, using
 from experiments.errors import InputError
 
 app = typer.Typer(
@@ -53,7 +53,8 @@ def main() -> None:
         _complain(error.format_message())  # click's usage errors
         status = INPUT_ERROR
     if status == INTERRUPTED:
-        _complain("interrupted")
+        with using(of_environment()):
+            _complain(translated("interrupted", "terminal"))
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -100,22 +101,23 @@ def run(
     """Train both backends in lock step, check parity, and report."""
     from compare.commands.run import run_command
 
-    return run_command(
-        experiment,
-        sample=sample,
-        max_steps=max_steps,
-        threads=threads,
-        changes=set_ or [],
-        seed=seed,
-        seeds=seeds,
-        jobs=jobs,
-        dask=dask,
-        data_dir=data_dir,
-        out=out,
-        resume=resume,
-        author=author,
-        language=language,
-    )
+    with using(language or current()):
+        return run_command(
+            experiment,
+            sample=sample,
+            max_steps=max_steps,
+            threads=threads,
+            changes=set_ or [],
+            seed=seed,
+            seeds=seeds,
+            jobs=jobs,
+            dask=dask,
+            data_dir=data_dir,
+            out=out,
+            resume=resume,
+            author=author,
+            language=language,
+        )
 
 
 @app.command()
@@ -171,34 +173,34 @@ def check(
     """
     from compare.commands.check import check_command
 
-    return check_command(
-        homework,
-        architecture=architecture,
-        loss=loss,
-        targets=targets,
-        optimizer=optimizer,
-        settings=set_ or [],
-        golden=golden,
-        mapping=mapping,
-        preset=preset,
-        require=require,
-        timeout=timeout,
-        memory=memory,
-        json=json,
-        report=report,
-        gradescope=gradescope,
-        points=points,
-        weights=weight or [],
-        accept=accept or [],
-        course=course,
-        watch=watch,
-        csv=csv,
-        jobs=jobs,
-        file=file,
-        prints=prints,
-        definitions_only=definitions_only,
-        language=language,
-    )
+    with using(language or current()):
+        return check_command(
+            homework,
+            architecture=architecture,
+            loss=loss,
+            targets=targets,
+            optimizer=optimizer,
+            settings=set_ or [],
+            golden=golden,
+            mapping=mapping,
+            preset=preset,
+            require=require,
+            timeout=timeout,
+            memory=memory,
+            json=json,
+            report=report,
+            gradescope=gradescope,
+            points=points,
+            weights=weight or [],
+            accept=accept or [],
+            course=course,
+            watch=watch,
+            csv=csv,
+            jobs=jobs,
+            file=file,
+            prints=prints,
+            definitions_only=definitions_only,
+        )
 
 
 @app.command()

@@ -8,7 +8,7 @@ import math
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -212,7 +212,7 @@ def pdf_document(content: str, figures: Sequence[Figure], title: str) -> bytes:
     faces: list[Face] = []
     families: list[str] = []
     written = title + content
-    fonts_of = _no_fonts
+    fonts_of: Callable[[Sequence[Face]], AbstractContextManager[list[Path]]] = _no_fonts
     if text.has_other_writing(written):
         from reports.typefaces import faces_for, family_names, font_folder, without
 

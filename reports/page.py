@@ -121,8 +121,9 @@ def _fieldset(name: str, control: Control) -> str:
     kind = "radio" if control.one else "checkbox"
     names_axis = " data-names-axis" if control.names_axis else ""
     boxes = "".join(_box(name, control.key, kind, option) for option in control.options)
+    legend = escape(_said(control.text))
     return (
-        f'<fieldset data-key="{control.key}"{names_axis}><legend>{escape(_said(control.text))}</legend>'
+        f'<fieldset data-key="{control.key}"{names_axis}><legend>{legend}</legend>'
         f"{boxes}</fieldset>"
     )
 
@@ -144,7 +145,8 @@ def _map_controls(figure: Interactive) -> str:
     step = escape(_said("certified step"))
     fields = {"training": "training", "kind": "comparison", "site": "site"}
     selects = "".join(
-        f'<label class="field"><span>{escape(_said(text))}</span><select name="{key}"></select></label>'
+        f'<label class="field"><span>{escape(_said(text))}</span>'
+        f'<select name="{key}"></select></label>'
         for key, text in fields.items()
     )
     return (

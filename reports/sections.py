@@ -26,7 +26,7 @@ from reports.statistics import (
     totals,
 )
 from reports.tables import BEST, MOST_EQUALITIES, MOST_ROWS, WORST, tables_of
-from reports.text import code, count, command_line, day, escaped, listing, plural
+from reports.text import code, command_line, count, day, escaped, listing, plural
 from reports.trainings import (
     axis_of_two,
     many,

@@ -101,11 +101,25 @@ class Missing(NamedTuple):
 
     def sentence(self, where: str) -> str:
         """What to tell the reader: what is missing, and what to install."""
-        names = " and ".join(script.name for script in self.scripts)
+        return f"No font of this machine has {self._names}, which {where} left out; {self._way}"
+
+    def instead(self, what: str) -> str:
+        """The same of a language whose writing is missing: what was done instead."""
+        return (
+            f"No font of this machine has {self._names}, so the figures and the PDF {what}; "
+            f"{self._way}"
+        )
+
+    @property
+    def _names(self) -> str:
+        return " and ".join(script.name for script in self.scripts)
+
+    @property
+    def _way(self) -> str:
         packages = ", ".join(dict.fromkeys(script.package for script in self.scripts))
         return (
-            f"No font of this machine has {names}, which {where} left out; install one (on Debian "
-            f"and Ubuntu: apt-get install {packages}) and make the report again."
+            f"install one (on Debian and Ubuntu: apt-get install {packages}) and make the report "
+            "again."
         )
 
 

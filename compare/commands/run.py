@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compare.languages import known
+from compare.languages import known, translated
 from compare.spec.demos import ActivationHistograms
 from compare.spec.experiment import Experiment
 from compare.spec.loading import load_experiment, load_settings, parse_seeds
@@ -114,7 +114,7 @@ def run_command(
         own = {"language": language} if language else {}
         paths = write_report(directory.path, **own)
         passed = show_summary(read_run(directory.path))
-        print(f"Report: {' '.join(str(path) for path in paths[:3])}")
+        print(_report_line(paths))
     if record.failures:
         _show_failures(record, directory)
     return 0 if passed and record.status == "complete" else 1
@@ -165,8 +165,12 @@ def _run_demo(
     )  # fmt: skip
     paths = write_report(directory.path, author) if author else write_report(directory.path)
     passed = show_demo(read_run(directory.path))
-    print(f"Report: {' '.join(str(path) for path in paths[:3])}")
+    print(_report_line(paths))
     return 0 if passed else 1
+
+
+def _report_line(paths: list[Path]) -> str:
+    return translated(f"Report: {' '.join(str(path) for path in paths[:3])}", "terminal")
 
 
 def _typed(argument: str) -> str:

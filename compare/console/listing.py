@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from compare.check.presets import PRESETS
+from compare.languages import translated
 from compare.spec.loading import experiment_names, load_settings
 from compare.spec.model import architecture_names, find_architecture
 from experiments import datasets
@@ -30,7 +31,9 @@ def show_list() -> None:
         ),
         ("Data sets", datasets.available()),
     ):
-        table = Table(title=title, title_justify="left", show_header=False, box=None)
+        table = Table(
+            title=translated(title, "terminal"), title_justify="left", show_header=False, box=None
+        )
         table.add_column(style="bold", no_wrap=True)
         table.add_column()
         for name, line in entries.items():

@@ -20,6 +20,7 @@ from rich.progress import (
 )
 
 from compare.analysis.quantities import BACKENDS
+from compare.languages import translated
 from compare.records.run import FailureRecord, TrainingRecord
 from compare.spec.experiment import Experiment
 
@@ -57,6 +58,11 @@ def observer(
         bars.stop()
 
 
+def _said(text: str) -> str:
+    """Words on the terminal in the reader's language."""
+    return translated(text, "terminal")
+
+
 class _Lines:
     """A line for each evaluation of an epoch."""
 
@@ -89,7 +95,9 @@ class _Lines:
         self._print(f"failed: {failure.error}")
 
     def _print(self, what: str) -> None:
-        self._console.print(f"{self._training}: {what}", soft_wrap=True, markup=False)
+        self._console.print(
+            f"{translated(self._training)}: {_said(what)}", soft_wrap=True, markup=False
+        )
 
 
 class _Endings:
@@ -122,7 +130,8 @@ class _Endings:
     def _print(self, training: TrainingRecord | FailureRecord, what: str) -> None:
         self._ended += 1
         self._console.print(
-            f"{self._ended}/{self._all} {training.label}, seed {training.seed}: {what}",
+            f"{self._ended}/{self._all} "
+            f"{translated(f'{training.label}, seed {training.seed}')}: {_said(what)}",
             soft_wrap=True,
             markup=False,
         )

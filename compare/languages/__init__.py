@@ -143,9 +143,7 @@ class Catalogue:
 
     def translated(self, text: str, context: str = "") -> str:
         """The translation of a text, or of its sentences; what is not found stays as it is."""
-        found = self.find(text, context)
-        if found is None and text[:1].isupper():  # a word at the beginning of a sentence
-            found = self.find(text[0].lower() + text[1:], context)
+        found = self._sentence(text, context)
         if found is not None:
             return found
         sentences = re.split(r"(?<=[.!?:;])(\s+)(?=\S)", text)
@@ -156,13 +154,27 @@ class Catalogue:
         while sentences:
             for end in range(len(sentences), 0, -2):
                 whole = "".join(sentences[:end])
-                found = self.find(whole, context) if end > 1 or len(sentences) else None
-                if found is not None or end <= 1:
+                found = self._sentence(whole, context)
+                if found is not None or end == 1:
                     parts.append(whole if found is None else found)
                     parts += sentences[end : end + 1]
                     del sentences[: end + 1]
                     break
         return "".join(parts)
+
+    def _sentence(self, text: str, context: str) -> str | None:
+        """A text, also with the capital and the full stop that a clause gets as a sentence."""
+        lower = text[:1].lower() + text[1:]
+        for form in dict.fromkeys((text, lower)):
+            found = self.find(form, context)
+            if found is not None:
+                return found
+        if text.endswith("."):
+            for form in dict.fromkeys((text[:-1], lower[:-1])):
+                found = self.find(form, context)
+                if found is not None:
+                    return f"{found}."
+        return None
 
     def of_context(self, context: str) -> list[tuple[str, str]]:
         """(English, translation) of the texts of a context that have no places."""

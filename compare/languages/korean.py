@@ -1,6 +1,7 @@
 """Korean particles: their form depends on the last sound of the word before them.
 
-``가중치`` ends in a vowel and takes 는, 가, 를; ``학습률`` ends in a consonant and takes 은, 이, 을.
+``가중치`` ends in a vowel and takes 는, 가, 를; ``학습률`` ends in a consonant and takes
+은, 이, 을.
 Words in Latin letters, figures and signs are taken as they are read aloud: 3 is 삼, ``SGD`` ends
 in 디, ``Adam`` in 담.
 """

@@ -138,7 +138,18 @@ def _translate(canvas: matplotlib.figure.Figure) -> None:
     for legend in legends:
         texts += legend.get_texts()
     for text in texts:
-        text.set_text(translated(text.get_text(), "figure"))
+        own = translated(text.get_text(), "figure")
+        if can_be_drawn(own):
+            text.set_text(own)
+
+
+def can_be_drawn(text: str) -> bool:
+    """Whether there are fonts for a text on this machine."""
+    if not has_other_writing(text):
+        return True
+    from reports.typefaces import faces_for
+
+    return not faces_for(text)[1]
 
 
 def _is_ours(text: Text) -> bool:
@@ -158,7 +169,7 @@ def _give_fonts(canvas: matplotlib.figure.Figure) -> None:
     from reports.typefaces import faces_for, matplotlib_families, without
 
     missing = faces_for(written)[1]
-    families = [STYLE["font.family"], *matplotlib_families(without(written, missing))]
+    families = [str(STYLE["font.family"]), *matplotlib_families(without(written, missing))]
     labels = [
         axis for axis in axes if _lacks([t.get_text() for t in axis.get_ticklabels()], missing)
     ]
