@@ -349,6 +349,7 @@ def report(
     else:
         from reports.report import write_report
 
-        paths = write_report(run_dir, author=author, language=language)
+        chosen = {"author": author, "language": language}
+        paths = write_report(run_dir, **{key: value for key, value in chosen.items() if value})
     for path in paths[:3]:
         print(path)

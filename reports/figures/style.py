@@ -138,9 +138,9 @@ def _translate(canvas: matplotlib.figure.Figure) -> None:
     for legend in legends:
         texts += legend.get_texts()
     for text in texts:
-        own = translated(text.get_text(), "figure")
-        if can_be_drawn(own):
-            text.set_text(own)
+        words = translated(text.get_text(), "figure")
+        if can_be_drawn(words):
+            text.set_text(words)
 
 
 def can_be_drawn(text: str) -> bool:
