@@ -7,6 +7,7 @@ else
 BIN := $(VENV)/bin
 endif
 READY := $(VENV)/.ready
+RUNS := $(VENV)/.runs
 
 .PHONY: setup report test test-all check clean
 
@@ -18,7 +19,13 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $(READY)
 
-report: setup
+# What running needs, and not what developing needs.
+$(RUNS): pyproject.toml constraints.txt
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --constraint constraints.txt --editable ".[report]"
+	touch $(RUNS)
+
+report: $(RUNS)
 	$(BIN)/nncompare run mnist_bn_mlp --sample
 
 # Without the tests that are marked slow.

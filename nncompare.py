@@ -10,6 +10,7 @@
         ...  # a training step
     print(nncompare.diff("a.trace", "b.trace").text())
     nncompare.assert_traces_agree("a.trace", "b.trace")
+    nncompare.record_onnx("b.trace", "model.onnx", x)  # also record_jax, record_tinygrad
     again = nncompare.load_run(run.path)
 
 Importing this module loads neither NumPy nor PyTorch: each name loads what it needs when it is
@@ -41,11 +42,14 @@ if TYPE_CHECKING:
     from compare.records.run import Run
     from compare.testing import assert_parity, assert_traces_agree
     from compare.trace.diff import diff
+    from compare.trace.jax_functions import record_jax
+    from compare.trace.onnx_runtime import record_onnx
     from compare.trace.recording import record
+    from compare.trace.tinygrad_models import record_tinygrad
 
 __all__ = [
     "assert_parity", "assert_traces_agree", "check", "compare_functions", "diff", "load_run",
-    "record", "run",
+    "record", "record_jax", "record_onnx", "record_tinygrad", "run",
 ]  # fmt: skip
 
 
@@ -56,6 +60,9 @@ _PLACES = {
     "compare_functions": "compare.parity.functions",
     "diff": "compare.trace.diff",
     "record": "compare.trace.recording",
+    "record_jax": "compare.trace.jax_functions",
+    "record_onnx": "compare.trace.onnx_runtime",
+    "record_tinygrad": "compare.trace.tinygrad_models",
 }
 
 

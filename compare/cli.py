@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from compare.languages import current, of_environment, translated, using
-from experiments.errors import InputError
+from experiments.errors import EXTRA_OF, InputError, missing_extra
 
 app = typer.Typer(
     name="nncompare",
@@ -28,7 +28,15 @@ INPUT_ERROR, INTERRUPTED = 2, 130
 
 
 @app.callback(invoke_without_command=True)
-def _without_command(context: typer.Context) -> None:
+def _without_command(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the versions and end.")] = False,
+) -> None:
+    if version:
+        from compare.backends.environment import versions_line
+
+        print(versions_line())
+        raise typer.Exit(0)
     if context.invoked_subcommand is None:
         print(context.get_help())
         raise typer.Exit(INPUT_ERROR)
@@ -47,6 +55,12 @@ def main() -> None:
         status = INPUT_ERROR
     except (KeyboardInterrupt, typer.Abort):  # which of them depends on typer's version,
         status = INTERRUPTED  # as does whether it returns the status instead
+    except ModuleNotFoundError as error:
+        extra = EXTRA_OF.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        _complain(missing_extra(error.name or "", extra))
+        status = INPUT_ERROR
     except Exception as error:
         if not hasattr(error, "format_message"):
             raise
@@ -239,8 +253,9 @@ def golden(
 
 @app.command("record")
 def record_(
-    script: Annotated[str, typer.Argument(metavar="SCRIPT.py:FUNCTION", help="A function that returns a model and its inputs, or records by itself.")],
+    script: Annotated[str, typer.Argument(metavar="SCRIPT.py:FUNCTION", help="A function that returns a model and its inputs, or records by itself; or an ONNX model, FILE.onnx.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The trace to write, a folder.")],
+    inputs: Annotated[Path | None, typer.Option(metavar="FILE", help="Of an ONNX model: an .npz file with an array for each input.")] = None,
     names: Annotated[list[str] | None, typer.Option("--names", metavar="PATTERN", help="Only modules of such names, as layers.0.*; may be given again.")] = None,
     kinds: Annotated[list[str] | None, typer.Option("--kinds", metavar="CLASS", help="Only modules of this class; may be given again.")] = None,
     depth: Annotated[int | None, typer.Option(min=1, help="Take modules so many names deep as wholes.")] = None,
@@ -251,9 +266,14 @@ def record_(
 ) -> int:  # fmt: skip
     """Record a training step of a PyTorch model as a trace.
 
-    What the function may return, and what a trace holds, is in docs/traces.md.
+    Of an ONNX model, what ONNX Runtime computes is recorded. What the function may return, and what a trace holds, is in docs/traces.md.
     """
-    from compare.commands.trace import record_command
+    from compare.commands.trace import record_command, record_onnx_command
+
+    if script.endswith(".onnx"):
+        return record_onnx_command(Path(script), out, inputs=inputs, force=force)
+    if inputs is not None:
+        raise InputError(f"--inputs is for an ONNX model, FILE.onnx, and {script} is none.")
 
     return record_command(
         script,
@@ -331,6 +351,36 @@ def bench(
         seconds=seconds,
         json=json,
         out=out,
+    )
+
+
+@app.command()
+def export(
+    run_dir: Annotated[Path, typer.Argument(help="The folder of a run.")],
+    onnx: Annotated[bool, typer.Option("--onnx", help="As ONNX files, the format there is.")] = False,
+    backend: Annotated[str, typer.Option(help="Whose trained weights: numpy, torch or both.")] = "both",
+    label: Annotated[list[str] | None, typer.Option(help="Only the training of this label; may be given again.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Only the trainings from this seed.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", file_okay=False, help="The folder for the files; RUN_DIR/export by default.")] = None,
+    data_dir: Annotated[Path | None, typer.Option(help="Where the run's data is; else $NNCOMPARE_DATA, else a download.")] = None,
+    compare: Annotated[bool, typer.Option("--compare/--no-compare", help="Ask ONNX Runtime for its answers on the test rows.")] = True,
+) -> int:  # fmt: skip
+    """Write the trained networks of a run as ONNX.
+
+    ONNX Runtime's answers on the test rows are compared with both backends'; the report of the run
+    then has a section about them.
+    """
+    from compare.commands.export import export_command
+
+    return export_command(
+        run_dir,
+        onnx=onnx,
+        backend=backend,
+        labels=label or [],
+        seed=seed,
+        out=out,
+        data_dir=data_dir,
+        compare=compare,
     )
 
 

@@ -11,6 +11,7 @@ from compare.analysis.intervals import Equality, compared_quantity, equalities
 from compare.analysis.quantities import BACKENDS
 from compare.analysis.verdict import departures
 from compare.languages import translated
+from compare.records.export import read_exports
 from compare.records.run import Run
 from reports.figures import Figure
 from reports.followed import followed_of
@@ -25,7 +26,15 @@ from reports.statistics import (
     reported_here,
     totals,
 )
-from reports.tables import BEST, MOST_EQUALITIES, MOST_ROWS, WORST, tables_of
+from reports.tables import (
+    BEST,
+    MOST_EQUALITIES,
+    MOST_EXPORTS,
+    MOST_ROWS,
+    WORST,
+    exports,
+    tables_of,
+)
 from reports.text import code, command_line, count, day, escaped, listing, plural
 from reports.trainings import (
     axis_of_two,
@@ -60,6 +69,9 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
     task, own = record.experiment.task or record.experiment.summary, record.experiment.report
     if followed is not None:
         tables["followed"] = followed_table(followed)
+    exported, stale = read_exports(run)
+    if exported:
+        tables["exports"] = exports(exported)
     return {
         "title": escaped(translated(record.experiment.title)),
         "name": code(record.name),
@@ -92,7 +104,11 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
             custom=bool(custom_figures),
             equality=any(equality.test is not None for equality in [whole, *single]),
             mistakes=bool(record.data.test_rows),
+            export=bool(exported or stale),
         ),
+        "exports": exported,
+        "stale_exports": stale,
+        "most_exports": MOST_EXPORTS,
         "backends": BACKENDS,
         **method_of(run),
         **_extent(run),
@@ -115,13 +131,16 @@ def numbered_sections(*, claims: bool) -> dict[str, int]:
     return {key: 6 + k for k, key in enumerate([*keys, "limits", "conclusions", "repeat"])}
 
 
-def results_sections(*, custom: bool, equality: bool, mistakes: bool) -> dict[str, str]:
+def results_sections(
+    *, custom: bool, equality: bool, mistakes: bool, export: bool
+) -> dict[str, str]:
     """Key → number, of the sections of the results.
 
     Args:
         custom: Whether the experiment's file describes figures.
         equality: Whether the equality of the backends can be tested.
         mistakes: Whether there are test rows.
+        export: Whether networks were exported.
     """
     present = {
         "custom": custom,
@@ -130,6 +149,7 @@ def results_sections(*, custom: bool, equality: bool, mistakes: bool) -> dict[st
         "equality": equality,
         "mistakes": mistakes,
         "speed": True,
+        "export": export,
         "reported": True,
     }
     keys = [key for key, is_there in present.items() if is_there]

@@ -78,6 +78,10 @@ class Kinks(NamedTuple):
     largest: float
 
 
+ROUNDED_LOSS = 16 * 2.0**-24
+"""What rounding in float32 may make of a mean loss, relative to it."""
+
+
 class Drift(NamedTuple):
     """Distances of the weights from PyTorch's float64 run, at the last measured step."""
 
@@ -204,6 +208,29 @@ class TrainingStatistics:
             for backend in BACKENDS
         )
         return [abs(numpy[epoch] - torch[epoch]) for epoch in numpy if epoch in torch]
+
+    @cached_property
+    def apart(self) -> bool:
+        """Whether the distance of the two backends was measured along the training."""
+        return bool(self.run.apart(self.record))
+
+    @cached_property
+    def explained(self) -> tuple[float | None, bool, str, float]:
+        """The difference of the test losses, and the part of the network that explains most of it.
+
+        Returns:
+            The difference; whether it is more than what rounding makes of the loss; the part with
+            which the two come nearest; and how far they then are, as a share of the difference.
+        """
+        if not self.record.parts or self.record.parts[0].loss_difference is None:
+            return None, False, "", 1.0
+        (whole, *parts) = self.record.parts
+        difference = whole.loss_difference or 0.0
+        loss = self.final("numpy", "test loss") or 0.0
+        counts = abs(difference) > ROUNDED_LOSS * max(abs(loss), 1.0)
+        least = min(parts, key=lambda part: abs(part.loss_difference or 0.0), default=whole)
+        left = abs(least.loss_difference or 0.0) / abs(difference) if difference else 1.0
+        return difference, counts, least.name, left
 
     @cached_property
     def drift(self) -> Drift | None:

@@ -10,6 +10,7 @@ from compare.analysis.claims import ClaimResult, Decision
 from compare.analysis.intervals import Equality, Interval
 from compare.analysis.quantities import BACKENDS
 from compare.analysis.timings import Ratio
+from compare.records.export import ExportRecord
 from compare.records.run import Run, RunRecord
 from compare.spec.experiment import Configuration, ModelSettings
 from compare.spec.vary import AxisSettings
@@ -25,6 +26,7 @@ from reports.text import (
     joined,
     milliseconds,
     number,
+    percent,
     pipe_table,
     plural,
     probability,
@@ -48,6 +50,8 @@ MOST_ROWS = 36
 BEST, WORST = 20, 5
 MOST_EQUALITIES = 20
 """Of more tests of equality the table has those with the largest p."""
+MOST_EXPORTS = 8
+"""Of more exported networks the table has those with the largest errors."""
 MOST_LISTED = 4
 """So many different values of a setting are listed, of more the first and the last."""
 MOST_CASES = 12
@@ -81,6 +85,7 @@ def tables_of(
         "nearest": nearest_table(trainings),
         "parity": parity(run, trainings),
         "timing": timing(trainings),
+        "parts": distance_parts(trainings),
         "reported": reported(run),
         "claims": claims(answers),
     }
@@ -437,9 +442,50 @@ def timing(trainings: Sequence[TrainingStatistics]) -> str:
     return pipe_table(columns, rows, "lrrrrr")
 
 
+def exports(found: Sequence[ExportRecord]) -> str:
+    """A row for each exported network and program that answered with its weights."""
+    names = {**BACKENDS, "onnxruntime": "ONNX Runtime"}
+    rows = []
+    if len(found) > MOST_EXPORTS:
+        nearest = sorted(found, key=lambda e: -e.answers["onnxruntime"].error / e.bound)
+        found = [export for export in found if export in nearest[:MOST_EXPORTS]]
+    for export in found:
+        unit = 2.0**-24 if export.dtype == "float32" else 2.0**-53
+        title = (
+            f"{escaped(export.label)}, seed {export.seed}, trained by {BACKENDS[export.backend]}"
+        )
+        for program, answers in export.answers.items():
+            cells = ("", "") if program == export.backend else (
+                count(answers.different_predictions), number(answers.difference, 2)
+            )  # fmt: skip
+            rows.append((title, names[program], *cells, number(answers.error / unit)))
+            title = ""
+    header = ("weights", "program", "other predictions", "largest difference", "error, u")
+    return pipe_table(header, rows, "llrrr")
+
+
 def ratio_cells(ratio: Ratio) -> tuple[str, str]:
     """The ratio and its interval, for :data:`RATIO_COLUMNS`."""
     return f"{ratio.value:.2f}", f"{ratio.low:.2f} to {ratio.high:.2f}"
+
+
+def distance_parts(trainings: Sequence[TrainingStatistics]) -> str:
+    """What each part of the networks has in the distance of the two at the end."""
+    rows = []
+    for training in trainings:
+        for part in training.record.parts:
+            nothing = part.name == "nothing"
+            difference = part.loss_difference
+            rows.append(
+                (
+                    escaped(training.label),
+                    part.name,
+                    "–" if nothing else percent(part.share),
+                    "–" if difference is None else number(difference),
+                )
+            )
+    columns = ("training", "part exchanged", "share of the distance", "difference of test losses")
+    return pipe_table(columns, rows, "llrr") if rows else ""
 
 
 def reported(run: Run) -> str:

@@ -31,16 +31,16 @@ WAYS = ("plain", "record", "both", "diff", "diff*")
 
 
 def encoder() -> tuple[Any, Any]:
-    """12 layers of width 768, and 4 sequences of 128 tokens."""
+    """12 layers of width 768, and 8 sequences of 256 tokens."""
     import torch
     from torch import nn
 
     layer = nn.TransformerEncoderLayer(768, 12, 3072, dropout=0.0, batch_first=True)
-    return nn.TransformerEncoder(layer, 12, enable_nested_tensor=False), torch.randn(4, 128, 768)
+    return nn.TransformerEncoder(layer, 12, enable_nested_tensor=False), torch.randn(8, 256, 768)
 
 
 def resnet() -> tuple[Any, Any]:
-    """Bottleneck blocks as in ResNet-50, 3, 4, 6 and 3 of them, and 4 images of 128 × 128."""
+    """Bottleneck blocks as in ResNet-50, 3, 4, 6 and 3 of them, and 8 images of 160 × 160."""
     import torch
     from torch import nn
 
@@ -73,7 +73,7 @@ def resnet() -> tuple[Any, Any]:
     stem = [nn.Conv2d(3, 64, 7, 2, 3, bias=False), nn.BatchNorm2d(64), nn.ReLU(inplace=True)]
     end = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, 1000)]
     model = nn.Sequential(*stem, nn.MaxPool2d(3, 2, 1), *blocks, *end)
-    return model, torch.randn(4, 3, 128, 128)
+    return model, torch.randn(8, 3, 160, 160)
 
 
 NETWORKS = {"encoder": encoder, "resnet": resnet}

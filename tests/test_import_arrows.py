@@ -26,6 +26,7 @@ ROOMS = (
     "trace",
     "bench",
     "demos",
+    "export",
     "training",
     "mistakes",
     "parity",

@@ -86,6 +86,17 @@ def own_version() -> str:
         return "unknown"
 
 
+def versions_line() -> str:
+    """This program, and what its numbers depend on, on one line; PyTorch is not loaded for it."""
+    others = [("NumPy", np.__version__)]
+    try:
+        others.append(("PyTorch", version("torch")))
+    except PackageNotFoundError:
+        others.append(("PyTorch", "not installed"))
+    said = ", ".join(f"{name} {number}" for name, number in others)
+    return f"nncompare {own_version()} (Python {platform.python_version()}, {said})"
+
+
 def own_commit() -> str | None:
     """The commit of the checkout that this package runs from, if it is one."""
     folder = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ from compare.languages import known, translated
 from compare.spec.demos import ActivationHistograms
 from compare.spec.experiment import Experiment
 from compare.spec.loading import load_experiment, load_settings, parse_seeds
-from experiments.errors import InputError
+from experiments.errors import EXTRA_OF, InputError, missing_extra
 
 if TYPE_CHECKING:
     from compare.records.directory import RunDirectory
@@ -77,12 +77,11 @@ def run_command(
     if resume and out is None:
         raise InputError("--resume needs --out DIR: the folder of the run to go on with.")
 
-    from compare.console.progress import observer
+    from compare.console.progress import observer, show_paths
     from compare.console.summary import show_summary
     from compare.records.directory import RunDirectory, new_folder
     from compare.records.run import read_run
     from compare.training.run import run_experiment
-    from reports.report import write_report
 
     directory = RunDirectory(out or new_folder(name), resume=resume)
     try:
@@ -111,10 +110,9 @@ def run_command(
         raise
     passed = False
     if record.trainings:
-        own = {"language": language} if language else {}
-        paths = write_report(directory.path, **own)
+        paths = _report(directory.path, language=language)
         passed = show_summary(read_run(directory.path))
-        print(_report_line(paths))
+        show_paths(paths)
     if record.failures:
         _show_failures(record, directory)
     return 0 if passed and record.status == "complete" else 1
@@ -153,29 +151,46 @@ def _run_demo(
     assert not isinstance(settings, Experiment)
 
     from compare.console.demos import show_demo
+    from compare.console.progress import show_paths
     from compare.demos.run import run_demo
     from compare.records.directory import RunDirectory, new_folder
     from compare.records.run import read_run
-    from reports.report import write_report
 
     directory = RunDirectory(out or new_folder(name))
     run_demo(
         name, settings, directory, max_steps=max_steps, threads=threads, command=command,
         progress=print,
     )  # fmt: skip
-    paths = write_report(directory.path, author) if author else write_report(directory.path)
+    paths = _report(directory.path, author)
     passed = show_demo(read_run(directory.path))
-    print(_report_line(paths))
+    show_paths(paths)
     return 0 if passed else 1
-
-
-def _report_line(paths: list[Path]) -> str:
-    return translated(f"Report: {' '.join(str(path) for path in paths[:3])}", "terminal")
 
 
 def _typed(argument: str) -> str:
     """An argument as it was typed: the C locale reads characters beyond ASCII as single bytes."""
     return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _report(folder: Path, author: str = "", language: str = "") -> list[Path]:
+    """Write the report of a run; without what makes documents, say how to get it."""
+    from compare.console.progress import waiting
+
+    try:
+        from reports.report import write_report
+    except ModuleNotFoundError as error:
+        extra = EXTRA_OF.get(error.name or "")
+        if extra is None:
+            raise
+        print(
+            f"No report is written: {missing_extra(error.name or '', extra)} Then: "
+            f"nncompare report {shlex.quote(str(folder))}",
+            file=sys.stderr,
+        )
+        return []
+    chosen = {"author": author, "language": language}
+    with waiting(translated("Writing the report", "terminal")):
+        return write_report(folder, **{key: value for key, value in chosen.items() if value})
 
 
 def _resume(directory: RunDirectory) -> str:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -59,6 +60,36 @@ def record_command(
             raise InputError(f"{script} did not record: expected `with record(model): …` in it.")
     else:
         _record_returned(script, _call(script, function), out, steps, options)
+    _show_written(out)
+    return 0
+
+
+def record_onnx_command(model: Path, out: Path, *, inputs: Path | None, force: bool) -> int:
+    """Record what ONNX Runtime computes of an ONNX model.
+
+    Returns:
+        0.
+
+    Raises:
+        InputError: The model or the inputs are not as they should be, or a package is missing.
+    """
+    refuse_existing(out, force)
+    if inputs is None:
+        raise InputError(f"{model}: an ONNX model is recorded with --inputs FILE.npz.")
+    from compare.trace.onnx_runtime import record_onnx
+
+    try:
+        with np.load(inputs) as file:
+            arrays = dict(file)
+    except (OSError, ValueError, TypeError, AttributeError, EOFError) as error:
+        text = getattr(error, "strerror", None) or "expected one array for each input of the model"
+        raise InputError(f"{inputs} is no .npz file: {text}.") from None
+    record_onnx(out, model, arrays, force=force)
+    _show_written(out)
+    return 0
+
+
+def _show_written(out: Path) -> None:
     index = read_trace(out).index
     size = sum(file.stat().st_size for file in out.iterdir())
     steps_made = f"{len(index.steps)} step{'' if len(index.steps) == 1 else 's'}"
@@ -66,7 +97,6 @@ def record_command(
         f"{out} is written: {len(index.calls)} calls of {len(index.modules)} modules in "
         f"{steps_made} ({size / 1e6:.1f} MB)."
     )
-    return 0
 
 
 def _record_returned(

@@ -9,34 +9,62 @@ from rich.table import Table
 
 from compare.check.presets import PRESETS
 from compare.languages import translated
+from compare.spec.demos import Demo
+from compare.spec.experiment import Experiment
 from compare.spec.loading import experiment_names, load_settings
 from compare.spec.model import architecture_names, find_architecture
 from experiments import datasets
 
 
 def show_list() -> None:
-    """Print the four lists, one line an entry."""
-    experiments = {name: load_settings(name)[1].summary for name in experiment_names()}
-    architectures = {
-        name: (inspect.getdoc(find_architecture(name)) or "").partition("\n")[0]
-        for name in architecture_names()
-    }
+    """Print the four lists; an entry is a row."""
     console = Console()
-    for title, entries in (
-        ("Experiments (nncompare run NAME)", experiments),
-        ("Architectures (nncompare parity --architecture NAME)", architectures),
-        (
-            "Presets of courses (nncompare check FILE --preset NAME)",
-            {preset.name: preset.summary for preset in PRESETS.values()},
-        ),
-        ("Data sets", datasets.available()),
-    ):
-        table = Table(
-            title=translated(title, "terminal"), title_justify="left", show_header=False, box=None
-        )
-        table.add_column(style="bold", no_wrap=True)
-        table.add_column()
-        for name, line in entries.items():
-            table.add_row(name, line)
+    experiments = _table("Experiments (nncompare run NAME)", "name", "data", "minutes", "what")
+    for name in experiment_names():
+        settings = load_settings(name)[1]
+        experiments.add_row(name, *_data_and_minutes(settings), settings.summary)
+    architectures = _table("Architectures (nncompare parity --architecture NAME)")
+    for name in architecture_names():
+        line = (inspect.getdoc(find_architecture(name)) or "").partition("\n")[0]
+        architectures.add_row(name, line)
+    presets = _table("Presets of courses (nncompare check FILE --preset NAME)")
+    for preset in PRESETS.values():
+        presets.add_row(preset.name, preset.summary)
+    data_sets = _table("Data sets")
+    for name, line in datasets.available().items():
+        data_sets.add_row(name, line)
+    for table in (experiments, architectures, presets, data_sets):
         console.print(table)
         console.print()
+    console.print(
+        _said(
+            "Minutes are those of the full experiment on two cores, roughly; with --sample, where "
+            "there is a sample, it takes less than one."
+        ),
+        soft_wrap=True,
+    )
+
+
+def _said(text: str) -> str:
+    """Words on the terminal in the reader's language."""
+    return translated(text, "terminal")
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=_said(title), title_justify="left", show_header=bool(columns), box=None)
+    for column in columns or ("name", "what"):
+        number = column == "minutes"
+        table.add_column(
+            _said(column),
+            style="bold" if column == "name" else None,
+            no_wrap=column != "what",
+            justify="right" if number else "left",
+        )
+    return table
+
+
+def _data_and_minutes(settings: Experiment | Demo) -> tuple[str, str]:
+    if not isinstance(settings, Experiment):
+        return "–", "< 1"
+    minutes = "–" if settings.minutes is None else f"{settings.minutes:.0f}"
+    return settings.data.name, minutes

@@ -34,7 +34,7 @@ def show_parity(
     table.add_column("site", overflow="fold")
     for column in ("NumPy", "PyTorch", "bound"):
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     for row in rows:
         if row.dtype != dtype or row.site.startswith("initial/"):
             continue
@@ -47,6 +47,10 @@ def show_parity(
         ]
         table.add_row(*([str(row.step), *cells] if several else cells))
     console.print(table)
+    console.print(
+        "Errors are the largest distance from the referee, PyTorch in float64, of any value of the "
+        "site, divided by the size of what was summed to make it."
+    )
     found = verdict(rows)
     other = sum(row.dtype != dtype for row in rows)
     shown = f" ({other:,} of them in the other precision, with --json)" if other else ""

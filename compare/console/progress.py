@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, RenderableType
@@ -14,8 +15,10 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    SpinnerColumn,
     TaskID,
     TextColumn,
+    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 
@@ -63,6 +66,31 @@ def _said(text: str) -> str:
     return translated(text, "terminal")
 
 
+@contextmanager
+def waiting(what: str, console: Console | None = None) -> Iterator[None]:
+    """Say what takes some seconds, with a sign of life and the time that it has taken."""
+    console = console or Console()
+    if not console.is_terminal:
+        console.print(f"{what}.", markup=False)
+        yield
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        progress.add_task(what, total=None)
+        yield
+
+
+def show_paths(paths: Sequence[Path], console: Console | None = None) -> None:
+    """The documents of a report, a line each; its figures are beside them."""
+    console = console or Console()
+    if not paths:
+        return
+    documents = [path for path in paths if path.parent == paths[0].parent]
+    console.print(_said("Report:"))
+    for path in documents:
+        console.print(f"  {path}", soft_wrap=True, markup=False, highlight=False)
+
+
 class _Lines:
     """A line for each evaluation of an epoch."""
 
@@ -76,6 +104,9 @@ class _Lines:
     def begin(self, label: str, seed: int, steps: int) -> None:
         self._training = f"{label}, seed {seed}"
         self._print(f"{steps} steps on each backend")
+
+    def going_on(self, trainings: float) -> None:
+        pass
 
     def step(self, backend: str, step: int, loss: float, accuracy: float) -> None:
         pass
@@ -113,6 +144,9 @@ class _Endings:
 
     def begin(self, label: str, seed: int, steps: int) -> None:
         self._losses = {}
+
+    def going_on(self, trainings: float) -> None:
+        pass
 
     def step(self, backend: str, step: int, loss: float, accuracy: float) -> None:
         pass
@@ -183,6 +217,9 @@ class _Display:
         self._progress.stop()
 
     def expect(self, finished: int, trainings: int) -> None:
+        pass
+
+    def going_on(self, trainings: float) -> None:
         pass
 
     def step(self, backend: str, step: int, loss: float, accuracy: float) -> None:
@@ -264,11 +301,15 @@ class RunBars(_Display):
         self._all = self._progress.add_task("trainings", total=None, figures="")
         self._tasks: dict[str, TaskID] = {}
         self._losses: dict[str, float] = {}
-        self._failures = 0
+        self._failures = self._ended = 0
 
     def expect(self, finished: int, trainings: int) -> None:
+        self._ended = finished
         self._progress.update(self._all, completed=finished, total=trainings)
         self._progress.start()
+
+    def going_on(self, trainings: float) -> None:
+        self._progress.update(self._all, completed=self._ended + trainings)
 
     def begin(self, label: str, seed: int, steps: int) -> None:
         if self._elsewhere:
@@ -300,7 +341,9 @@ class RunBars(_Display):
         figures = "loss " + " ".join(f"{loss:.3f}" for loss in self._losses.values())
         if self._failures:
             figures += f" {self._failures} failed"
-        self._progress.update(self._all, advance=1, figures=figures if self._losses else "")
+        self._ended += 1
+        shown = figures if self._losses else ""
+        self._progress.update(self._all, completed=self._ended, figures=shown)
 
     def _update(self, backend: str, completed: int, total: int | None = None) -> None:
         if backend in self._tasks:

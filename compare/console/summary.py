@@ -43,9 +43,19 @@ def show_summary(run: Run, console: Console | None = None) -> bool:
         _print_best(run, verdicts, console)
     for sentence in _failures(run, verdicts):
         console.print(_said(sentence), soft_wrap=True, markup=False)
+    passed = bool(trainings) and all(found.passed for found in verdicts)
+    if passed and len(trainings) <= MOST_ALONE:
+        compared = sum(found.compared for found in verdicts)
+        console.print(
+            _said(
+                f"All {compared:,} comparisons pass: wherever the two were compared, NumPy "
+                "computes what PyTorch computes, to rounding."
+            ),
+            highlight=False,
+        )
     for line in _claims(run):
         console.print(_said(line), soft_wrap=True, markup=False)
-    return bool(trainings) and all(found.passed for found in verdicts)
+    return passed
 
 
 def _backend_table(run: Run, verdicts: Sequence[Verdict]) -> Table:
@@ -193,8 +203,12 @@ def _few(sentences: list[str], what: str) -> list[str]:
 
 
 def _claims(run: Run) -> list[str]:
-    """A line a claim: the decision, and the claim."""
+    """A line a claim: the decision, and the claim. A partial run answers none."""
     results = claim_results(run)
+    if results and departures(run.record):
+        what = "The claim" if len(results) == 1 else f"The {len(results)} claims"
+        are = "is" if len(results) == 1 else "are"
+        return [f"{what} about the full experiment {are} not answered by a part of it."]
     lines = []
     for found in results:
         differing = ""
@@ -205,8 +219,6 @@ def _claims(run: Run) -> list[str]:
             ]
             differing = f" ({', '.join(each)})"
         lines.append(f"Claim {found.decision.value}: “{found.claim.says}”{differing}.")
-    if results and departures(run.record):
-        lines.append("The claims are about the full experiment; these decisions, about this run.")
     return lines
 
 

@@ -184,7 +184,18 @@ TRACE_EQUAL_UNITS = 4.0
 TRACE_UNITS = 64.0
 
 # Between modules, and in those that cannot be run again, a difference may grow so many times
-# without being taken for a new one.
+# without being taken for a new one. In the backward pass values that change sides at a ReLU in the
+# code between send back wholly other gradients: the share of such values is as large as the forward
+# pass's difference, so that the root mean square is as its root, and may be so many times that.
+# How much of the bounds right pairs use (of float32 with float64, bfloat16, float16, autocast, and
+# float32 with sums in the opposite order; ReLU, pools, attention and gates as functions, classes of
+# one's own; SGD, 2 steps), by `python scripts/calibrate_traces.py --seeds 10`; 400 pairs, none of
+# which was called different:
+#
+#     judgement            count   largest share of its bound
+#     between gradients   18,400   0.51
+#     between modules      8,800   0.06
+#     own classes          1,600   0.06
 TRACE_GROWTH = 32.0
 TRACE_KINKS = 4.0
 

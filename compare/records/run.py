@@ -13,6 +13,7 @@ A run directory holds
 - ``weights/*.safetensors``: the final weights of both backends;
 - ``predictions.safetensors`` and ``pictures.safetensors``: predicted classes with the
   probabilities that they were given, and the inputs that the report shows;
+- ``export/``: of networks that were exported, the files and other programs' answers;
 - ``report/``: the report, made from all of the above and from nothing else.
 
 Neither NumPy layers nor PyTorch are imported here: a report needs only this.
@@ -30,6 +31,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from compare.records.tables import (
+    APART,
     TABLES,
     DriftRow,
     GradientRow,
@@ -178,6 +180,65 @@ class FollowedValue(Record):
     tolerance: float
 
 
+class Growth(Record):
+    """Where the distance between the weights of the two backends grew most.
+
+    Attributes:
+        first, last: The steps after which it was measured, one after the other.
+        before, after: The distance there, relative to the size of PyTorch's weights.
+        replayed: How many steps between were made once more; 0 where they could not be.
+        step: The one at which it grew most; None where none was made once more.
+        step_before, step_after: The distance before and after that step.
+        sides, inputs: How many inputs of activations with a kink at 0 lay on different sides in
+            that step, and of how many.
+        elsewhere: How many did in the other steps together.
+        module: The activation of the first of them.
+        numpy, torch: The input itself, on both backends.
+    """
+
+    first: int
+    last: int
+    before: float
+    after: float
+    replayed: int = 0
+    step: int | None = None
+    step_before: float = 0.0
+    step_after: float = 0.0
+    sides: int = 0
+    inputs: int = 0
+    elsewhere: int = 0
+    module: str = ""
+    numpy: float = 0.0
+    torch: float = 0.0
+
+    @property
+    def factor(self) -> float:
+        """How many times as large the distance became."""
+        return self.after / self.before
+
+    @property
+    def is_sudden(self) -> bool:
+        """Whether half of the growth, or more, is that of one step."""
+        if self.step is None or self.step_before <= 0:
+            return False
+        return self.step_after / self.step_before >= self.factor**0.5
+
+
+class DistancePart(Record):
+    """A part of the network, and what it has in the distance at the end of a training.
+
+    Attributes:
+        name: Which part.
+        share: Of the squared distance of all that the network holds.
+        loss_difference: NumPy's loss on the test rows less that of PyTorch's network with NumPy's
+            values in this part; None where there are no test rows.
+    """
+
+    name: str
+    share: float
+    loss_difference: float | None = None
+
+
 class TrainingRecord(Record):
     """The summary of one training with both backends.
 
@@ -195,6 +256,8 @@ class TrainingRecord(Record):
         mistake: The named mistake behind the first divergence, where there is one.
         followed: The number of the first comparison that fails, or else of the passing float32
             comparison nearest to its bound; None in older records.
+        growth: Where the two backends parted most quickly; None where they parted steadily.
+        parts: What lies apart at the end.
         wall_s: Seconds that the training took, with all comparisons.
     """
 
@@ -210,6 +273,8 @@ class TrainingRecord(Record):
     modules: dict[str, str] = Field(default_factory=dict)
     mistake: NamedMistake | None = None
     followed: FollowedValue | None = None
+    growth: Growth | None = None
+    parts: list[DistancePart] = Field(default_factory=list)
     wall_s: float
 
 
@@ -339,7 +404,14 @@ class Run:
         return found
 
     def drift_of(self, training: TrainingRecord) -> list[DriftRow]:
-        """The rows of drift.csv that belong to one training."""
+        """How far NumPy, PyTorch and the replicas are from the float64 run."""
+        return [row for row in self._drift(training) if row.run != APART]
+
+    def apart(self, training: TrainingRecord) -> list[DriftRow]:
+        """How far NumPy is from PyTorch, along the whole training."""
+        return [row for row in self._drift(training) if row.run == APART]
+
+    def _drift(self, training: TrainingRecord) -> list[DriftRow]:
         return self._rows.get(("drift", training.label, training.seed), [])
 
     def timing_of(self, training: TrainingRecord) -> list[TimingRow]:

@@ -51,6 +51,10 @@ class ParityRow(NamedTuple):
     passed: bool
 
 
+APART = "numpy from torch"
+"""The ``run`` of a row of drift.csv that says how far NumPy's weights are from PyTorch's."""
+
+
 class DriftRow(NamedTuple):
     """Relative distance ‖θ − θ₆₄‖ / ‖θ₆₄‖ of a run's weights from PyTorch's float64 run."""
 

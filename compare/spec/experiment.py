@@ -188,6 +188,7 @@ class Experiment(Settings):
         title: The title of the report.
         summary: What it shows, in one line.
         task: What is to be done, for the report.
+        minutes: How long it takes on two cores, roughly, for the list.
         data: Which data.
         model: Which network.
         training: How long, and from which seeds.
@@ -205,6 +206,7 @@ class Experiment(Settings):
     title: str
     summary: str
     task: str
+    minutes: Positive | None = None
     data: DataSettings
     model: ModelSettings
     training: TrainingSettings

@@ -31,6 +31,14 @@ def same_but_for_rounding(x: torch.Tensor, y: torch.Tensor) -> bool:
     return bool(torch.equal(x, y))
 
 
+def same_setting(x: Any, y: Any) -> bool:
+    """Whether two settings mean the same: 3 and [3, 3] do, for the axes of an image."""
+    for one, other in ((x, y), (y, x)):
+        if isinstance(one, list) and one and not isinstance(other, list):
+            return all(part == other for part in one)
+    return bool(x == y)
+
+
 def differences(a: Trace, b: Trace, names: NameMap, pairs: Pairs) -> list[Setting]:
     """All that was set differently, what decides first."""
     return [
@@ -146,7 +154,7 @@ def _settings(a: Trace, b: Trace, names: NameMap) -> Iterator[Setting]:
             continue
         for key in sorted(one.settings.keys() | two.settings.keys()):
             x, y = one.settings.get(key), two.settings.get(key)
-            if x != y:
+            if not same_setting(x, y):
                 sentence = f"{key} is {_word(x)} in a, {_word(y)} in b"
                 groups.setdefault((TOPICS.get(key, "settings"), sentence), []).append(name)
     for (topic, sentence), modules in groups.items():

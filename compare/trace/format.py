@@ -28,6 +28,7 @@ FORMAT, VERSION = "nncompare trace", 1
 INDEX = "index.json"
 # A file is written when it has become so large: memory does not grow with the network.
 CHUNK_BYTES = 16 * 2**20
+MOST_OPEN = 4
 MADE_BY_STATE_DICT = "a state_dict"
 
 
@@ -223,6 +224,8 @@ class Trace:
         file = self.places[name]
         try:
             if file not in self._files:
+                if len(self._files) == MOST_OPEN:  # what was read stays in memory
+                    self._files.pop(next(iter(self._files)))
                 self._files[file] = safe_open(file, framework="pt")
             found: torch.Tensor = self._files[file].get_tensor(name)
         except (OSError, SafetensorError, RuntimeError, ValueError) as error:

@@ -114,8 +114,9 @@ class Pair:
         return found
 
     def _buffers_of_two(self) -> dict[str, torch.Tensor]:
+        """The second's buffers; the first's where it has none, as a counter of batches."""
         ours, theirs = self.one.buffers, self.two.buffers
-        return theirs if ours.keys() == theirs.keys() else ours
+        return {name: theirs.get(name, own) for name, own in ours.items()}
 
     # ---- The question that decides
 
@@ -228,6 +229,9 @@ class Pair:
                 "a's own output is not what its recorded class and settings give: "
                 "something else was computed there"
             )
+        one, two = self.one.module, self.two.module
+        if one.kind != two.kind and self.two.build is None:
+            return f"it is a {one.short} in a, and in b a {two.kind}, which is no class of torch's"
         return "b computes something else than its recorded class and settings say"
 
     def _substitutions(self, asked: Question) -> Iterator[tuple[Question, Build | None, str]]:

@@ -35,6 +35,10 @@ DTYPES = {
 }
 
 
+# Buffers that no output depends on, but for a momentum of None.
+COUNTERS = ("num_batches_tracked",)
+
+
 class NotRunError(Exception):
     """A call could not be made again; the message says why."""
 
@@ -181,12 +185,19 @@ def _answer(module: nn.Module, question: Question, dtype: torch.dtype, backward:
     if not backward:
         found = {output_name(i, len(outputs)): as_array(t) for i, t in enumerate(outputs)}
         buffers = module.named_buffers(remove_duplicate=False)
-        return found | {f"buffer {name}": as_array(t) for name, t in buffers}
+        return found | {f"buffer {n}": as_array(t) for n, t in buffers if n in question.buffers}
     return _gradients(module, question, outputs, floats)
 
 
 def _fill(own: Mapping[str, torch.Tensor], given: Tensors, word: str) -> None:
-    """Give a module the recorded values."""
+    """Give a module the recorded values.
+
+    The counter of a batch normalisation, which other frameworks do not have, may be missing.
+    """
+    for name in COUNTERS:
+        if name in own and name not in given:
+            own[name].zero_()
+    own = {name: t for name, t in own.items() if name in given or name not in COUNTERS}
     if own.keys() != given.keys():
         raise NotRunError(
             f"it has the {word}s {', '.join(sorted(own)) or 'none'}, but the trace "

@@ -314,11 +314,21 @@ class Cancelled(BaseException):
 
 
 class _RemoteObserver:
-    """Keeps the last evaluation of each backend, and ends a job that was cancelled."""
+    """Keeps the last evaluation of each backend, and ends a job that was cancelled.
 
-    def __init__(self, cancelled: Callable[[], bool]) -> None:
+    Args:
+        cancelled: Whether it was.
+        meter: A file of float64, and the place in it that says how much of the job is made.
+    """
+
+    def __init__(
+        self, cancelled: Callable[[], bool], meter: tuple[Path, int] | None = None
+    ) -> None:
         self._cancelled = cancelled
         self._evaluations: dict[str, Evaluation] = {}
+        self._made, self._all = 0, 1
+        self._place = 0 if meter is None else meter[1]
+        self._meter = None if meter is None else np.memmap(meter[0], np.float64, "r+")
 
     @property
     def evaluations(self) -> list[Evaluation]:
@@ -327,6 +337,9 @@ class _RemoteObserver:
     def step(self, backend: str, step: int, loss: float, accuracy: float) -> None:
         if self._cancelled():
             raise Cancelled
+        self._made += 1
+        if self._meter is not None:
+            self._meter[self._place] = min(self._made / self._all, 1.0)
 
     def epoch(self, backend: str, epoch: int, split: str, loss: float, accuracy: float) -> None:
         last = self._evaluations.get(backend)
@@ -334,7 +347,11 @@ class _RemoteObserver:
             self._evaluations[backend] = Evaluation(backend, epoch, split, loss, accuracy)
 
     def expect(self, finished: int, trainings: int) -> None: ...
-    def begin(self, label: str, seed: int, steps: int) -> None: ...
+    def going_on(self, trainings: float) -> None: ...
+
+    def begin(self, label: str, seed: int, steps: int) -> None:
+        self._all = 2 * steps  # on both backends
+
     def end(self, training: TrainingRecord) -> None: ...
     def failed(self, failure: FailureRecord) -> None: ...
 
@@ -345,18 +362,22 @@ _ONE_AT_A_TIME = threading.Lock()
 
 
 def perform_remotely(
-    job: TrainingJob, cancelled: Callable[[], bool] = lambda: False
+    job: TrainingJob,
+    cancelled: Callable[[], bool] = lambda: False,
+    meter: tuple[Path, int] | None = None,
 ) -> RemoteResult:
     """Perform a job in this process for a run in another one.
 
     Args:
         job: The training.
         cancelled: Whether the run has ended, asked after each step.
+        meter: A file of float64 on this machine, and the place in it that is to say how much of the
+            job is made, from 0 to 1.
 
     Raises:
         Cancelled: The run has ended.
     """
-    observer = _RemoteObserver(cancelled)
+    observer = _RemoteObserver(cancelled, meter)
     with _ONE_AT_A_TIME, warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")  # the filters of the run decide, once they are there
         try:

@@ -26,7 +26,7 @@ from compare.records.tables import GradientRow, HistoryRow, ParityRow, TimingRow
 from compare.spec.experiment import Configuration, Experiment
 from compare.spec.model import ModelSpec
 from compare.training.data import Rows, Splits
-from compare.training.replicas import Replicas
+from compare.training.drift import LARGE, Distance, Replicas, distance_parts
 from compare.training.schedule import (
     Hyperparameters,
     Schedule,
@@ -48,6 +48,9 @@ class Observer(Protocol):
 
     def begin(self, label: str, seed: int, steps: int) -> None:
         """A training of so many steps begins."""
+
+    def going_on(self, trainings: float) -> None:
+        """Other processes have made so much of the trainings that go on: 1.5 are three halves."""
 
     def step(self, backend: str, step: int, loss: float, accuracy: float) -> None:
         """A backend has made a step; loss and accuracy are those of the batch."""
@@ -97,7 +100,7 @@ def total_steps(experiment: Experiment, rows: int, max_steps: int | None) -> int
     return min(n for n in (steps, training.steps, max_steps) if n is not None)
 
 
-def _printed(model: Any) -> dict[str, str]:
+def printed_modules(model: Any) -> dict[str, str]:
     """Name → how a module prints itself, for the modules that hold no others."""
     named = dict(model.named_modules())
     holders = {name.rpartition(".")[0] for name in named if name}
@@ -164,8 +167,14 @@ class LockStep:
             parity_rows=0,
             initial=initial,
             kinks=[],
-            modules=_printed(self.numpy.model),
+            modules=printed_modules(self.numpy.model),
             wall_s=0.0,
+        )
+        drawn = any(printed.startswith("Dropout") for printed in self.record.modules.values())
+        self._distance = Distance(
+            self.steps,
+            self.record.parameters,
+            replays=experiment.training.schedule is None and not drawn,
         )
         self._add_parity(rows)
         self._schedulers = {b.name: self.schedule.scheduler(b) for b in self.backends}
@@ -208,6 +217,7 @@ class LockStep:
             if step == self.steps:
                 break
         self._keep_results(held)
+        self._explain(held)
         self.record.finished = True
         self.record.wall_s = time.perf_counter() - started
         self.observer.end(self.record)
@@ -224,7 +234,7 @@ class LockStep:
                 yield stretch
                 stretch = []
             stretch.append((step, indices))
-            if certified or self.replicas.measured(step):
+            if certified or self.replicas.measured(step) or self._distance.measured(step):
                 yield stretch
                 stretch = []
         if stretch:
@@ -256,7 +266,9 @@ class LockStep:
                 self._compare_schedules(step + 1, numpy.scheduled, torch.scheduled)
         masks = [numpy.masks for numpy in results["numpy"]]
         self.log.add(
-            "drift", *self.replicas.follow(self.label, stretch, masks, self.numpy, self.torch)
+            "drift",
+            *self.replicas.follow(self.label, stretch, masks, self.numpy, self.torch),
+            *self._distance.follow(self.label, self.seed, stretch, self.numpy, self.torch),
         )
 
     def _step(
@@ -356,6 +368,22 @@ class LockStep:
                 confidences = self.target_type.confidences
                 if confidences is not None:
                     self.log.confidences[backend.name] = confidences(outputs).astype(np.float32)
+
+    def _explain(self, held: dict[str, Any]) -> None:
+        """Look at what lies apart, and put the backends back into their states."""
+        states = self.numpy.state(), self.torch.state()
+        if self.record.parameters <= LARGE:
+            test = None
+            if self.splits.test is not None:
+                test = {name: rows["test"] for name, rows in held.items()}
+            rows = min(1000, self._evaluated_rows or 1000)
+            self.record.parts = distance_parts(
+                self.numpy, self.torch, self.record.modules, test, rows
+            )
+        self._distance.explain(self.numpy, self.torch, held)
+        self.record.growth = self._distance.growth
+        self.numpy.load(states[0])
+        self.torch.load(states[1])
 
     def _shuffles_differ(self, step: int) -> None:
         infinite = float("inf")

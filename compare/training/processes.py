@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import re
 import signal
+import tempfile
 import threading
 import time
 import warnings
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
 
 from compare.records.run import FailureRecord
@@ -56,12 +59,12 @@ def run_in_processes(
         # to measure it; the training is not lost.
         warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
         again = []
-        for job, remote in _results(jobs, processes):
+        for job, remote in _results(jobs, processes, observer):
             if isinstance(remote, ProcessDeath):
                 again.append(job)
             else:
                 yield from receiver.receive(job, remote)
-        for job, remote in _results(again, 1):
+        for job, remote in _results(again, 1, observer):
             if isinstance(remote, ProcessDeath):
                 label, seed = job.key
                 error = f"its process died twice{remote.status}"
@@ -71,7 +74,7 @@ def run_in_processes(
 
 
 def _results(
-    jobs: Sequence[TrainingJob], processes: int
+    jobs: Sequence[TrainingJob], processes: int, observer: Observer
 ) -> Iterator[tuple[TrainingJob, RemoteResult | ProcessDeath]]:
     """Have the jobs performed, each process one at a time.
 
@@ -82,13 +85,15 @@ def _results(
     threads = max((job.threads for job in jobs), default=1)
     free = [_process(threads) for _ in range(min(processes, len(jobs)))]
     running: dict[Future, tuple[TrainingJob, ProcessPoolExecutor]] = {}
+    meters = _Meters(len(jobs))
     results: list[tuple[TrainingJob, RemoteResult | ProcessDeath]] = []
     try:
         while waiting or running:
             while waiting and free:
                 process = free.pop()
                 try:
-                    future = process.submit(perform_remotely, waiting[0])
+                    meter = (meters.path, len(jobs) - len(waiting))
+                    future = process.submit(perform_remotely, waiting[0], meter=meter)
                 except BrokenProcessPool:  # it died while it had nothing to do
                     process.shutdown(kill_workers=True)
                     free.append(_process(threads))
@@ -98,6 +103,9 @@ def _results(
             yield from results
             results.clear()
             done, _ = wait(running, POLL_S, FIRST_COMPLETED)
+            for future in done:
+                meters.clear(jobs.index(running[future][0]))
+            observer.going_on(meters.total())
             for future in done:
                 job, process = running.pop(future)
                 try:
@@ -111,6 +119,29 @@ def _results(
     finally:
         for process in (*free, *(process for _, process in running.values())):
             process.shutdown(kill_workers=True)
+        meters.close()
+
+
+class _Meters:
+    """A file in which each job says how much of it is made."""
+
+    def __init__(self, jobs: int) -> None:
+        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
+        self.path = Path(self._folder.name) / "made"
+        self._shares = np.memmap(self.path, np.float64, "w+", shape=max(jobs, 1))
+
+    def total(self) -> float:
+        """How much of the jobs that go on is made, in jobs."""
+        return float(self._shares.sum())
+
+    def clear(self, place: int) -> None:
+        """That job has ended."""
+        self._shares[place] = 0.0
+
+    def close(self) -> None:
+        """Remove the file."""
+        del self._shares
+        self._folder.cleanup()
 
 
 def _process(threads: int) -> ProcessPoolExecutor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compare.records.run import Run
-from reports.figures.curves import draw_curves, draw_drift, draw_timing
+from reports.figures.curves import draw_curves, draw_distance, draw_drift, draw_timing
 from reports.figures.images import draw_confusion, draw_mistakes, draw_samples
 from reports.figures.parity import draw_parity
 from reports.figures.style import Drawing, Figure, rendered, style
@@ -20,6 +20,7 @@ def draw_figures(run: Run) -> list[Figure]:
             draw_samples,
             _draw_custom,
             draw_parity,
+            draw_distance,
             draw_confusion,
             draw_mistakes,
             draw_drift,

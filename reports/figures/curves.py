@@ -204,6 +204,40 @@ def draw_drift(run: Run) -> list[Drawing]:
     ]
 
 
+def draw_distance(run: Run) -> list[Drawing]:
+    """How far NumPy's weights are from PyTorch's along the whole training, one panel a training."""
+    panels = [(training, rows) for training in shown(run) if len(rows := run.apart(training)) > 1]
+    if not panels:
+        return []
+    canvas, axes = paper(4.6, 1, len(panels), sharey=True)
+    for axis, (training, rows) in zip(axes[0], panels, strict=True):
+        distances = np.array([row.distance for row in rows])
+        axis.plot([row.step for row in rows], _positive(distances), color=BLUE, lw=1.4)
+        growth = training.growth
+        if growth is not None:
+            at = growth.last if growth.step is None else growth.step
+            axis.axvline(at, color=VERMILLION, lw=0.9, ls="--")
+            axis.annotate(
+                f"step {at}", (at, 0.03), xycoords=("data", "axes fraction"),
+                xytext=(3, 0), textcoords="offset points", color=VERMILLION, fontsize=8,
+            )  # fmt: skip
+        axis.set_yscale("log")
+        axis.set_title(heading(run, training))
+        axis.set_xlabel("training step")
+    axes[0, 0].set_ylabel("‖NumPy − PyTorch‖\nof the weights, relative")
+    return [
+        Drawing(
+            "distance",
+            canvas,
+            "How far the weights of the two backends are apart, relative to the size of PyTorch's, "
+            "along the whole training. The dashed line is the step at which the distance grew "
+            "most, where it did not grow steadily.",
+            "Relative distance of NumPy's weights from PyTorch's against the training step, on a "
+            "logarithmic axis.",
+        )
+    ]
+
+
 def _step_axis(axis: Any, last: int) -> None:
     """Logarithmic where the steps span more than a decade; whole numbers in any case."""
     if last > 10:

@@ -166,7 +166,7 @@ def test_a_whole_run(nncompare, tiny_arguments, tmp_path):
     assert ended.err == ""
     assert "SGD, seed 7: 2 steps on each backend" in ended.out  # plain lines: this is no terminal
     assert "\x1b" not in ended.out
-    assert ended.out.splitlines()[-1] == f"Report: {out / 'report' / 'report.md'}"
+    assert ended.out.splitlines()[-1] == f"  {out / 'report' / 'report.md'}"
     assert max(map(len, ended.out.splitlines()[:-1])) <= 80
     assert "…" not in ended.out
     record = read_run_record(out)
@@ -278,7 +278,7 @@ def test_what_nobody_expected_keeps_its_traceback(nncompare, tiny_arguments, mon
         f"with --out {out} --resume makes that one again"
     )
     assert [t.label for t in read_run_record(out).trainings] == ["SGD"]
-    assert f"Report: {out / 'report' / 'report.md'}" in ended.out
+    assert f"Report:\n  {out / 'report' / 'report.md'}" in ended.out
     assert nncompare(*arguments, "--resume").status == 0
 
 
@@ -398,3 +398,36 @@ def test_a_reader_that_goes_away(tmp_path):
         shell=True, capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert "Traceback" not in ended.stderr
+
+
+def test_version(command_line):
+    ended = command_line("--version")
+    assert ended.status == 0
+    assert re.fullmatch(r"nncompare \S+ \(Python \S+, NumPy \S+, PyTorch \S+\)\n", ended.out)
+
+
+def test_the_list_has_data_and_minutes(command_line):
+    ended = command_line("list")
+    assert ended.status == 0
+    assert re.search(r"mnist_bn_mlp +mnist +3 +four-hidden-layer", ended.out)
+    assert re.search(r"optimizer_paths +– +< 1 ", ended.out)
+    assert max(map(len, ended.out.splitlines()[:60])) <= 80
+
+
+def test_without_what_makes_documents(command_line, monkeypatch, tmp_path):
+    """A run is worth something without its report; a report alone is not."""
+    monkeypatch.setitem(sys.modules, "typst", None)
+    for name in [n for n in sys.modules if n == "reports" or n.startswith("reports.")]:
+        monkeypatch.delitem(sys.modules, name)
+    out = tmp_path / "run"
+    ended = command_line("run", "mnist_softmax", "--sample", "--max-steps", "2", "--out", out)
+    assert ended.status == 0
+    assert ended.err == (
+        "No report is written: the package typst is not installed: "
+        f'pip install "nncompare[report]". Then: nncompare report {out}\n'
+    )
+    ended = command_line("report", out)
+    assert ended.status == 2
+    assert ended.err == (
+        'nncompare: the package typst is not installed: pip install "nncompare[report]".\n'
+    )

@@ -59,7 +59,7 @@ def test_a_whole_run(nncompare, tmp_path, demo, settings, trainings, tables):
     ended = nncompare(*words, out)
     assert ended.status == 0, ended
     assert ended.err == ""
-    assert ended.out.splitlines()[-1] == f"Report: {out / 'report' / 'report.md'}"
+    assert ended.out.splitlines()[-1] == f"  {out / 'report' / 'report.md'}"
     assert max(map(len, ended.out.splitlines()[:-1])) <= 80
     assert "…" not in ended.out
     assert "FAIL" not in ended.out

@@ -183,3 +183,9 @@ def torch_backends() -> int:
 class Silent:
     def __getattr__(self, name):
         return lambda *arguments: None
+
+
+def test_a_job_says_how_much_of_it_is_made(make, tmp_path):
+    shares = np.memmap(tmp_path / "made", np.float64, "w+", shape=2)
+    perform_remotely(make(), meter=(tmp_path / "made", 1))
+    assert shares.tolist() == [0.0, 1.0]

@@ -26,6 +26,10 @@ class Listening:
 
     def __init__(self) -> None:
         self.heard: list[tuple] = []
+        self.going: list[float] = []
+
+    def going_on(self, trainings):
+        self.going.append(trainings)
 
     def expect(self, finished, trainings):
         self.heard.append(("expect", finished, trainings))
@@ -103,6 +107,15 @@ def test_what_goes_wrong_costs_itself_alone(went_wrong, train, timeless, tmp_pat
 
 
 @pytest.mark.slow
+def test_trainings_that_go_on_are_heard_of(tiny, train, at_home, tmp_path):
+    watching = Listening()
+    form = tiny("epochs=40", "parity.replicas=0", "training.seeds=[0,1,2]")
+    train(form, tmp_path / "r", jobs=2, observer=watching, **SETTINGS)
+    assert all(0 <= trainings <= 2 for trainings in watching.going)
+    assert any(trainings > 0 for trainings in watching.going)
+    assert watching.going[-1] == 0
+
+
 def test_seeds_and_optimizers_in_any_order(tiny, train, timeless, tmp_path):
     """As they are finished they come, and as the experiment has them they are recorded."""
     form = tiny("seeds=[3,1]", "training.gradient_norms=true", "data.validation=0.2")

@@ -49,7 +49,8 @@ def test_every_claim_has_a_line() -> None:
     assert "Claim not supported: “it is so”." in text
     assert "about the full experiment" not in text
     part = shown(planted_run(by_std, vary=SCALES, claims=claims, max_steps=1))
-    assert "The claims are about the full experiment; these decisions, about this run." in part
+    assert "The 3 claims about the full experiment are not answered by a part of it." in part
+    assert "Claim " not in part
 
 
 def test_a_claim_on_which_the_sides_differ_says_so() -> None:

@@ -8,8 +8,10 @@ import re
 import pytest
 
 from compare.analysis.intervals import Equality, equivalence_test
+from compare.analysis.quantities import BACKENDS
 from compare.analysis.timings import Ratio
-from compare.records.run import FollowedValue, NamedMistake
+from compare.records.export import Answers, ExportRecord
+from compare.records.run import FollowedValue, Growth, NamedMistake
 from compare.records.tables import ParityRow
 from compare.spec.report import Claim, ReportedValue
 from reports.documents import SENTENCES, TEMPLATES, say
@@ -28,6 +30,11 @@ HIGHER = Claim(
 LEAST = Claim(
     says="it works", by="me", quantity="test loss", relation="at most", value=0.5, epoch=3
 )
+GROWTH = Growth(
+    first=60, last=120, before=1e-8, after=3e-6, replayed=60, step=83, step_before=1e-8,
+    step_after=2e-6, inputs=48_000,
+)  # fmt: skip
+SOURCED = FIGURE.model_copy(update={"source": "A book", "differs": "the seed"})
 PART = ["used a sample"]
 ONE_SEED = (1, 0.01, math.nan, math.nan)
 FOLLOWED = FollowedValue(
@@ -45,6 +52,18 @@ FOLLOWED = FollowedValue(
 )
 FAILING = FOLLOWED.model_copy(update={"numpy_error": 1e-3, "torch_error": 5e-7})
 SAME, APART, WIDE = [0.0, 0.0], [0.05, 0.051], [0.05, -0.05]
+
+
+def exported(error: float = 3e-6, wrong: int = 0) -> ExportRecord:
+    answers = {
+        "numpy": Answers(error=2e-6, difference=0.0, different_predictions=0),
+        "torch": Answers(error=2e-6, difference=1e-6, different_predictions=0),
+        "onnxruntime": Answers(error=error, difference=1e-6, different_predictions=wrong),
+    }
+    return ExportRecord(
+        backend="numpy", label="SGD", seed=0, step=9, dtype="float32", weights=("w", "0"),
+        onnx=("a.onnx", "0"), opset=20, runtime="1.31", rows=9, bound=1e-5, answers=answers,
+    )  # fmt: skip
 
 
 def equal(differences: list[float], label: str = "") -> Equality:
@@ -107,6 +126,32 @@ CASES: list[tuple[str, tuple, str]] = [
     ("loss_gap", (0.0, 0, 600, 600), "equal to the bit on all 600 batches"),
     ("loss_gap", (math.nan, 3, 600, 0), "not a finite number"),
     ("loss_gap", (0.0, None, 0, 0), "No batch loss was recorded"),
+    ("growth", (None,), "grew steadily"),
+    ("growth", (Growth(first=60, last=120, before=1e-8, after=3e-6),), "300-fold"),
+    ("growth", (GROWTH,), "No input of an activation lies on two sides"),
+    (
+        "growth",
+        (GROWTH.model_copy(update={"sides": 1, "module": "5", "numpy": -1e-9, "torch": 2e-9}),),
+        "There 1 of 48,000 inputs of activations lies on one side of the kink in NumPy",
+    ),
+    (
+        "growth",
+        (GROWTH.model_copy(update={"sides": 2, "module": "5"}),),
+        "PyTorch, the first in module `5`",
+    ),
+    (
+        "growth",
+        (GROWTH.model_copy(update={"sides": 1, "elsewhere": 4}),),
+        "The other steps together have 4 such inputs.",
+    ),
+    ("growth", (GROWTH.model_copy(update={"step_after": 3e-8}),), "no step has half of it."),
+    ("parts", (None, False, "", 1.0), ""),
+    ("parts", (1e-7, False, "weights", 0.2), "no more than what rounding makes of such a sum."),
+    ("parts", (1e-3, True, "weights", 0.2), "Most of that comes from the weights"),
+    ("parts", (1e-3, True, "weights", 0.8), "stays at least 80.00% as far"),
+    ("parts", (1e-3, True, "weights", 1.2), "comes no nearer to NumPy's loss."),
+    ("source_of_figure", (FIGURE,), "*X, 0.9:* no publication is named."),
+    ("source_of_figure", (SOURCED,), "*X, 0.9:* A book. Other than here: the seed."),
     ("accuracy_gap", ([0.0, 0.0], "test accuracy"), "equal at all 2 evaluations"),
     (
         "accuracy_gap",
@@ -339,6 +384,20 @@ CASES: list[tuple[str, tuple, str]] = [
     ("commit", (None,), "was not recorded"),
     ("commit", ("0123abc-dirty",), "changes that were not committed"),
     ("commit", ("0123abc",), "commit `0123abc`, unchanged"),
+    ("exported", ([exported()], BACKENDS), "1 trained network was written as ONNX, opset 20"),
+    ("exported", ([exported()], BACKENDS), "The weights are those that NumPy trained."),
+    ("exported", ([exported(), exported()], BACKENDS), "2 trained networks were written"),
+    ("exported_predictions", ([exported()],), "All three predict the same class for every row."),
+    ("exported_predictions", ([exported(), exported(wrong=1)],), "trained on at most 1 row, the"),
+    ("exported_errors", ([exported()], "8"), "as the rule for NumPy asks: at most 8 times"),
+    (
+        "exported_errors",
+        ([exported(), exported(error=0.1)], "8"),
+        "**ONNX Runtime is further from the referee than allowed** for the weights of "
+        "SGD (seed 0, numpy): the",
+    ),
+    ("stale_exports", ([exported()],), "1 export was made of other weights than the run has now"),
+    ("stale_exports", ([exported(), exported()],), "and are left out: export again."),
     ("load", (None, 2), "not recorded"),
     ("load", (0.3, 2), "was at rest"),
     ("load", (0.9, 2), "**The machine was busy"),

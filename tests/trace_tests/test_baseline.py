@@ -33,6 +33,7 @@ def test_the_assertion(traces, tmp_path):
         nncompare.assert_traces_agree(right, further, baseline=file)
 
 
+@pytest.mark.slow  # four processes that load PyTorch
 def test_the_fixture(traces, tmp_path):
     right, off, further = traces
     (tmp_path / "test_port.py").write_text(

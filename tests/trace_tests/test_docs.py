@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shlex
@@ -16,15 +17,25 @@ from compare.trace.mapping import read_map
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXT = (ROOT / "docs" / "traces.md").read_text(encoding="utf-8")
-TRANSCRIPTS = re.findall(r"```\n\$ nncompare ([^\n]*)\n(.*?)```", TEXT, re.DOTALL)
+BEFORE, _, REST = TEXT.partition("## Other frameworks\n")
+OTHERS, _, AFTER = REST.partition("\n## ")
+INTRODUCTION, *FRAMEWORKS = re.split(r"^### ", OTHERS, flags=re.MULTILINE)
 
 
-def test_the_transcripts(command_line, tmp_path, monkeypatch):
-    """Word for word but for line breaks; … stands for what is left out."""
-    assert len(TRANSCRIPTS) >= 7
-    (tmp_path / "examples").symlink_to(ROOT / "examples")
-    monkeypatch.chdir(tmp_path)
-    for command, shown in TRANSCRIPTS:
+def transcripts(text):
+    """(command, what it prints) of each, in order."""
+    return re.findall(r"```\n\$ nncompare ([^\n]*)\n(.*?)```", text, re.DOTALL)
+
+
+def python(text):
+    return "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+
+
+TRANSCRIPTS = transcripts(BEFORE + AFTER)
+
+
+def follow(commands, command_line):
+    for command, shown in commands:
         ended = command_line(*shlex.split(command))
         assert ended.err == ""
         found, position = " ".join(ended.out.split()), 0
@@ -32,6 +43,34 @@ def test_the_transcripts(command_line, tmp_path, monkeypatch):
             words = " ".join(part.split())
             assert words in found[position:], f"{words!r} is not in {found!r}"
             position = found.index(words, position) + len(words)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("text", FRAMEWORKS, ids=lambda text: text.split("\n")[0])
+def test_other_frameworks(text, command_line, tmp_path, monkeypatch):
+    """Each section's program, behind the introduction's, and its transcripts."""
+    package = {"JAX": "jax", "ONNX Runtime": "onnxruntime", "tinygrad": "tinygrad"}
+    name = package[text.split("\n")[0]]
+    pytest.importorskip(name, reason=f"{name} is not installed")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DEV", "PYTHON")  # tinygrad's own interpreter, which needs no compiler
+    with contextlib.ExitStack() as stack:
+        if name == "tinygrad":
+            from tinygrad.helpers import Context
+
+            stack.enter_context(Context(DEV="PYTHON"))
+        exec(python(INTRODUCTION + text), {})
+    commands = transcripts(text)
+    assert commands
+    follow(commands, command_line)
+
+
+def test_the_transcripts(command_line, tmp_path, monkeypatch):
+    """Word for word but for line breaks; … stands for what is left out."""
+    assert len(TRANSCRIPTS) >= 7
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    follow(TRANSCRIPTS, command_line)
     assert [c.split()[0] for c, _ in TRANSCRIPTS].count("diff") >= 3
 
 

@@ -1,0 +1,201 @@
+"""Replicas, the same training but for rounding; and where two backends part most quickly."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from compare.backends.numpy_backend import NumpyBackend
+from compare.backends.torch_backend import TorchBackend
+from compare.records.tables import APART
+from compare.spec.model import model_spec
+from compare.training.drift import Distance, Replicas, distance_parts, parts_of
+from compare.training.lockstep import printed_modules
+
+ROWS = 40
+
+
+@pytest.fixture
+def follow(tiny):
+    """Train both backends and replicas for some steps; return the rows and the replicas."""
+
+    def run(count=2, steps=25, at_most=100, dtype="float32", label="SGD"):
+        form = tiny(f"optimizers.{label}.lr=0.1")
+        spec = model_spec(form, label)
+        random = np.random.default_rng(0)
+        inputs = random.random((ROWS, 784), np.float32)
+        targets = random.integers(0, 10, ROWS)
+        replicas = Replicas(spec, count, at_most, dtype, seed=3)
+        backends = NumpyBackend(spec, dtype, 3), TorchBackend(spec, dtype, 3)
+        held = [backend.rows(inputs, targets) for backend in backends]
+        replicas.start(backends[1].state(), held[1])
+        rows = []
+        for step in range(steps):
+            indices = random.permutation(ROWS)[:10]
+            for backend, data in zip(backends, held, strict=True):
+                backend.train_step(backend.batch(data, indices))
+            rows += replicas.follow(label, [(step, indices)], [{}], *backends)
+        return rows, replicas
+
+    return run
+
+
+def test_which_steps_are_measured(follow):
+    rows, _ = follow()
+    assert sorted({r.step for r in rows}) == [*range(1, 11), 20]
+    assert [r.run for r in rows[:4]] == ["numpy", "torch", "rows reversed", "rows shuffled 1"]
+    assert {(r.label, r.seed) for r in rows} == {("SGD", 3)}
+
+
+def test_they_are_the_same_training(follow):
+    """Distances are those of rounding: far below those of other batches or weights."""
+    rows, _ = follow()
+    assert all(0 < r.distance < 1e-6 for r in rows)
+
+
+def test_they_differ_in_rounding(follow):
+    rows, _ = follow()
+    last = {r.run: r.distance for r in rows}
+    assert len(set(last.values())) == 4
+
+
+def test_in_float64_they_are_nearer(follow):
+    rows, _ = follow(dtype="float64")
+    assert all(r.distance < 1e-13 for r in rows)
+
+
+def test_the_reference_is_the_float64_training(follow):
+    rows, replicas = follow(steps=5)
+    assert replicas._reference.dtype == "float64"
+    exact = replicas._reference.weights()
+    reversed_ = replicas._replicas[0].weights()
+    expected = np.linalg.norm(reversed_ - exact) / np.linalg.norm(exact)
+    assert rows[-2].distance == expected
+
+
+def test_they_stop(follow):
+    rows, _ = follow(at_most=5)
+    assert {r.step for r in rows} == {1, 2, 3, 4, 5}
+
+
+@pytest.mark.parametrize("settings", [{"count": 0}, {"at_most": 0}])
+def test_none(follow, settings):
+    rows, replicas = follow(steps=2, **settings)
+    assert rows == []
+    assert replicas._replicas == []
+
+
+def test_many(follow):
+    rows, _ = follow(count=4, steps=1)
+    assert [r.run for r in rows][2:] == [
+        "rows reversed", "rows shuffled 1", "rows shuffled 2", "rows shuffled 3",
+    ]  # fmt: skip
+
+
+class ReLU:
+    """A module that calls its hooks."""
+
+    def __init__(self):
+        self.hooks = {}
+
+    def register_forward_pre_hook(self, hook):
+        number = len(self.hooks)
+        self.hooks[number] = hook
+        return SimpleNamespace(remove=lambda: self.hooks.pop(number))
+
+
+class Counting:
+    """A backend whose weights part by 10⁻⁸ a step, and by 10⁻³ at step 13.
+
+    There one input of an activation lies on the other side than in the other backend.
+    """
+
+    def __init__(self, name, sign):
+        self.name, self.sign, self.relu = name, sign, ReLU()
+        self.values = np.ones(4)
+        self.model = SimpleNamespace(named_modules=lambda: [("", self), ("2", self.relu)])
+
+    def weights(self):
+        return self.values
+
+    def state(self):
+        return self.values.copy()
+
+    def load(self, state):
+        self.values = state.copy()
+
+    def batch(self, rows, indices):
+        return rows[indices]
+
+    def train_step(self, batch):
+        jumps = 13 in batch
+        for hook in self.relu.hooks.values():
+            hook(self.relu, (np.array([1.0, self.sign * 1e-9 if jumps else 2.0, -1.0]),))
+        if self.name == "numpy":
+            self.values = self.values + (1e-3 if jumps else 1e-8)
+
+
+def counted(steps=40, replays=True):
+    distance = Distance(steps, 4, replays)
+    distance._every = 4
+    backends = Counting("numpy", -1), Counting("torch", 1)
+    held = {backend.name: {"train": np.arange(steps)} for backend in backends}
+    rows = []
+    for step in range(steps):
+        for backend in backends:
+            backend.train_step([step])
+        rows += distance.follow("SGD", 3, [(step, np.array([step]))], *backends)
+    distance.explain(*backends, held)
+    return rows, distance.growth, backends
+
+
+def test_the_step_at_which_the_distance_grows_most_is_found():
+    rows, growth, backends = counted()
+    assert [row.step for row in rows] == list(range(4, 41, 4))
+    assert {row.run for row in rows} == {APART}
+    assert (growth.first, growth.last, growth.replayed, growth.step) == (12, 16, 4, 13)
+    assert growth.before == pytest.approx(12e-8)
+    assert growth.after == pytest.approx(1e-3, rel=1e-3)
+    assert growth.step_before == pytest.approx(13e-8)
+    assert (growth.sides, growth.inputs, growth.elsewhere, growth.module) == (1, 3, 0, "2")
+    assert (growth.numpy, growth.torch) == (-1e-9, 1e-9)
+    assert not any(backend.relu.hooks for backend in backends)
+
+
+def test_what_draws_random_numbers_is_not_made_once_more():
+    _, growth, _ = counted(replays=False)
+    assert (growth.first, growth.last) == (12, 16)
+    assert (growth.replayed, growth.step) == (0, None)
+
+
+def test_steady_growth_is_no_place():
+    _, growth, _ = counted(steps=12)
+    assert growth is None
+
+
+def test_parts_of_a_network(tiny):
+    spec = model_spec(tiny(), "SGD")
+    numpy, torch = NumpyBackend(spec, "float32", 0), TorchBackend(spec, "float32", 0)
+    modules = printed_modules(numpy.model)
+    names = list(numpy.state().model)
+    parts = parts_of(names, modules)
+    assert sorted(n for p in parts.values() for n in p) == sorted(
+        n for n in names if not n.endswith("num_batches_tracked")
+    )
+    assert parts["biases before a batch normalisation"] == ["0.bias"]
+    state = numpy.state()
+    state.model["0.bias"] = state.model["0.bias"] + np.float32(0.5)
+    numpy.load(state)
+    random = np.random.default_rng(0)
+    data = random.random((ROWS, 784), np.float32), random.integers(0, 10, ROWS)
+    test = {backend.name: backend.rows(*data) for backend in (numpy, torch)}
+    found = {p.name: p for p in distance_parts(numpy, torch, modules, test, None)}
+    assert found["biases before a batch normalisation"].share == 1.0
+    whole = numpy.evaluate(test["numpy"]).loss - torch.evaluate(test["torch"]).loss
+    assert abs(found["nothing"].loss_difference) > 1e-4
+    torch.load(TorchBackend(spec, "float32", 0).state())
+    assert found["weights"].loss_difference == pytest.approx(found["nothing"].loss_difference)
+    assert abs(found["biases before a batch normalisation"].loss_difference) < 1e-6
+    assert whole != 0
