@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from compare.languages import current, of_environment, translated, using
+from compare.languages import ENGLISH, LANGUAGES, current, of_environment, translated, using
 from experiments.errors import EXTRA_OF, InputError, missing_extra
 
 app = typer.Typer(
@@ -48,7 +48,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     _make_printable()
     try:
-        with using(of_environment()):
+        with using(_language()):
             status = app(prog_name="nncompare", standalone_mode=False)
     except InputError as error:
         _complain(str(error))
@@ -67,7 +67,7 @@ def main() -> None:
         _complain(error.format_message())  # click's usage errors
         status = INPUT_ERROR
     if status == INTERRUPTED:
-        with using(of_environment()):
+        with using(_language()):
             _complain(translated("interrupted", "terminal"))
     sys.exit(status if isinstance(status, int) else 0)
 
@@ -81,6 +81,16 @@ def _make_printable() -> None:
             make_printable(stream)
         elif hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _language() -> str:
+    """That of the system; English where standard output could not write it."""
+    language = of_environment()
+    try:
+        LANGUAGES[language].encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return ENGLISH
+    return language
 
 
 def _complain(sentence: str) -> None:

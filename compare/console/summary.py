@@ -206,9 +206,10 @@ def _claims(run: Run) -> list[str]:
     """A line a claim: the decision, and the claim. A partial run answers none."""
     results = claim_results(run)
     if results and departures(run.record):
-        what = "The claim" if len(results) == 1 else f"The {len(results)} claims"
-        are = "is" if len(results) == 1 else "are"
-        return [f"{what} about the full experiment {are} not answered by a part of it."]
+        what = "The claim about the full experiment is"
+        if len(results) > 1:
+            what = f"The {len(results)} claims about the full experiment are"
+        return [f"{what} not answered by a part of it."]
     lines = []
     for found in results:
         differing = ""
