@@ -101,7 +101,7 @@ def markdown(
             f"| {_said('expected')} | {_said('found')} |\n|---|---|\n"
             f"| {exact_number(first.expected_there)} "
             f"| {exact_number(first.found_there)} |",
-            escaped(_said(f"{distance(first).capitalize()}.")),
+            escaped(f"{_said(distance(first)).capitalize()}."),
         ]
     parts += [escaped(_said(line)) for line in mistake_sentences(outcome)]
     codes = dict.fromkeys(one.diagnosis.code for one in result.checks if one.diagnosis)
