@@ -13,6 +13,7 @@ from typing import Annotated
 
 import typer
 
+from compare.languages import ENGLISH, LANGUAGES, current, of_environment, translated, using
 from experiments.errors import EXTRA_OF, InputError, missing_extra
 
 app = typer.Typer(
@@ -45,8 +46,10 @@ def main() -> None:
     """Run the command line; bad input ends with one sentence and status 2, Ctrl-C with 130."""
     # A killed run (SIGTERM) ends like Ctrl-C: what was recorded is kept.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _make_printable()
     try:
-        status = app(prog_name="nncompare", standalone_mode=False)
+        with using(_language()):
+            status = app(prog_name="nncompare", standalone_mode=False)
     except InputError as error:
         _complain(str(error))
         status = INPUT_ERROR
@@ -64,8 +67,30 @@ def main() -> None:
         _complain(error.format_message())  # click's usage errors
         status = INPUT_ERROR
     if status == INTERRUPTED:
-        _complain("interrupted")
+        with using(_language()):
+            _complain(translated("interrupted", "terminal"))
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _make_printable() -> None:
+    """Let output replace what its encoding lacks; UTF-8 lacks only the bytes of odd file names."""
+    for stream in (sys.stdout, sys.stderr):
+        if not (getattr(stream, "encoding", None) or "utf-8").lower().startswith("utf"):
+            from compare.console.encodings import make_printable
+
+            make_printable(stream)
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _language() -> str:
+    """That of the system; English where standard output could not write it."""
+    language = of_environment()
+    try:
+        LANGUAGES[language].encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return ENGLISH
+    return language
 
 
 def _complain(sentence: str) -> None:
@@ -95,25 +120,28 @@ def run(
     out: Annotated[Path | None, typer.Option(help="A new folder for the run; runs/NAME-TIME by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     author: Annotated[str, typer.Option(metavar="NAME", help="Who wrote the report, under its title.")] = "",
+    language: Annotated[str, typer.Option(metavar="LANGUAGE", help="en or ko; else what the system says.")] = "",
 ) -> int:  # fmt: skip
     """Train both backends in lock step, check parity, and report."""
     from compare.commands.run import run_command
 
-    return run_command(
-        experiment,
-        sample=sample,
-        max_steps=max_steps,
-        threads=threads,
-        changes=set_ or [],
-        seed=seed,
-        seeds=seeds,
-        jobs=jobs,
-        dask=dask,
-        data_dir=data_dir,
-        out=out,
-        resume=resume,
-        author=author,
-    )
+    with using(language or current()):
+        return run_command(
+            experiment,
+            sample=sample,
+            max_steps=max_steps,
+            threads=threads,
+            changes=set_ or [],
+            seed=seed,
+            seeds=seeds,
+            jobs=jobs,
+            dask=dask,
+            data_dir=data_dir,
+            out=out,
+            resume=resume,
+            author=author,
+            language=language,
+        )
 
 
 @app.command()
@@ -161,6 +189,7 @@ def check(
     file: Annotated[str | None, typer.Option(help="For a folder of folders: the file to check in each.")] = None,
     prints: Annotated[bool, typer.Option("--prints", help="Show what the homework printed.")] = False,
     definitions_only: Annotated[bool, typer.Option("--definitions-only", help="Execute only imports, functions, classes and constants.")] = False,
+    language: Annotated[str, typer.Option(metavar="LANGUAGE", help="en or ko; else what the system says.")] = "",
 ) -> int:  # fmt: skip
     """Compare somebody's own NumPy code with PyTorch.
 
@@ -168,33 +197,34 @@ def check(
     """
     from compare.commands.check import check_command
 
-    return check_command(
-        homework,
-        architecture=architecture,
-        loss=loss,
-        targets=targets,
-        optimizer=optimizer,
-        settings=set_ or [],
-        golden=golden,
-        mapping=mapping,
-        preset=preset,
-        require=require,
-        timeout=timeout,
-        memory=memory,
-        json=json,
-        report=report,
-        gradescope=gradescope,
-        points=points,
-        weights=weight or [],
-        accept=accept or [],
-        course=course,
-        watch=watch,
-        csv=csv,
-        jobs=jobs,
-        file=file,
-        prints=prints,
-        definitions_only=definitions_only,
-    )
+    with using(language or current()):
+        return check_command(
+            homework,
+            architecture=architecture,
+            loss=loss,
+            targets=targets,
+            optimizer=optimizer,
+            settings=set_ or [],
+            golden=golden,
+            mapping=mapping,
+            preset=preset,
+            require=require,
+            timeout=timeout,
+            memory=memory,
+            json=json,
+            report=report,
+            gradescope=gradescope,
+            points=points,
+            weights=weight or [],
+            accept=accept or [],
+            course=course,
+            watch=watch,
+            csv=csv,
+            jobs=jobs,
+            file=file,
+            prints=prints,
+            definitions_only=definitions_only,
+        )
 
 
 @app.command()
@@ -370,6 +400,7 @@ def report(
     author: Annotated[str, typer.Option(metavar="NAME", help="Who wrote the report of a run.")] = "",
     format_: Annotated[list[str] | None, typer.Option("--format", metavar="LIST", help="md, html, pdf, docx, ipynb: some of them with commas between; md,html,pdf by default.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", file_okay=False, help="For several runs: the folder of their report.")] = None,
+    language: Annotated[str, typer.Option(metavar="LANGUAGE", help="en or ko; else what the system says.")] = "",
 ) -> None:  # fmt: skip
     """Make a report again from records, or one of several runs.
 
@@ -377,4 +408,4 @@ def report(
     """
     from compare.commands.report import report_command
 
-    report_command(folders, author=author, formats=format_ or [], out=out)
+    report_command(folders, author=author, formats=format_ or [], out=out, language=language)

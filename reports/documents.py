@@ -5,9 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import math
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +18,7 @@ import pypandoc
 import typst
 
 from compare.analysis.timings import BUSY_LOAD
+from compare.languages import ENGLISH, current, translated
 from reports import text
 from reports.figures import Figure
 from reports.page import anchor, assembled, place_of
@@ -25,6 +27,7 @@ from reports.references import Bibliography
 if TYPE_CHECKING:
     from reports.docx import Properties
     from reports.interactive import Interactive
+    from reports.typefaces import Face
 
 FORMATS = ("md", "html", "pdf", "docx", "ipynb")
 """What a report can be written as: the ends of its files' names."""
@@ -49,7 +52,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
 
 
 def markdown(values: dict[str, Any], target: Target, template: str = "report.md.j2") -> str:
-    """Fill in a template.
+    """Fill in a template, in the language that is spoken now.
 
     For a reader, captions are paragraphs, and pictures are the PNG files beside the report. For
     pandoc they are its own captions, and pictures are the SVG files.
@@ -68,7 +71,7 @@ def markdown(values: dict[str, Any], target: Target, template: str = "report.md.
         found = values["figures"].get(name)
         if found is None:
             return ""
-        caption = f"**Figure {found.number}.** {found.caption}"
+        caption = f"**{translated(f'Figure {found.number}')}.** {found.caption}"
         if target == "pandoc":
             return f'![{caption}](figures/{name}.svg){{#{anchor(name)} alt="{found.alt}"}}'
         return f"![{found.alt}](figures/{name}.png)\n\n{caption}"
@@ -81,8 +84,8 @@ def markdown(values: dict[str, Any], target: Target, template: str = "report.md.
         if name not in values["tables"]:
             return ""
         number = numbers.setdefault(name, len(numbers) + 1)
-        caption = f"**Table {number}.** {text.one_line(caption)}"
-        body = values["tables"][name]
+        caption = f"**{translated(f'Table {number}')}.** {text.one_line(caption)}"
+        body = text.translated_table(values["tables"][name], f"table {name}")
         return f"{body}\n\n: {caption}" if target == "pandoc" else f"{caption}\n\n{body}"
 
     def see(*names: str) -> str:
@@ -90,7 +93,8 @@ def markdown(values: dict[str, Any], target: Target, template: str = "report.md.
         found = [str(values["figures"][n].number) for n in names if n in values["figures"]]
         if not found:
             return ""
-        return f" See Figure{'s' if len(found) > 1 else ''} {text.joined(found)}."
+        several = "s" if len(found) > 1 else ""
+        return " " + translated(f"See Figure{several} {text.joined(found)}.")
 
     functions = {
         "figure": figure,
@@ -101,20 +105,20 @@ def markdown(values: dict[str, Any], target: Target, template: str = "report.md.
         "references": cited.listed,
         "target": target,
     }
-    return _tidied(_environment().get_template(template).render({**values, **functions}))
+    return _tidied(_environment(current()).get_template(template).render({**values, **functions}))
 
 
 class Sentences:
     """The sentences of the templates' files: ``say.parity(10, 0)`` is one line of Markdown.
 
-    Templates use them by the same name.
+    Templates use them by the same name. They are in the language that is spoken now.
     """
 
     def __getattr__(self, name: str) -> Callable[..., str]:
         if name.startswith("_"):
             raise AttributeError(name)
         for file in SENTENCES:
-            macro = getattr(_environment().get_template(file).module, name, None)
+            macro = getattr(_environment(current()).get_template(file).module, name, None)
             if macro is not None:
                 return lambda *arguments, macro=macro: text.one_line(macro(*arguments))
         raise AttributeError(name)
@@ -124,15 +128,18 @@ say = Sentences()
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def _environment(language: str) -> jinja2.Environment:
+    """Templates and filters; of a language, its folder comes before the English templates."""
+    folders = [TEMPLATES] if language == ENGLISH else [TEMPLATES / language, TEMPLATES]
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(TEMPLATES),
+        loader=jinja2.FileSystemLoader(folders),
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
     )
     environment.filters |= {**FILTERS, "paragraph": lambda lines: f"{text.one_line(lines)}\n"}
+    environment.filters |= {"translated": translated, "particle": with_particle}
     environment.tests |= {"finite": math.isfinite, "nan": math.isnan}
     environment.globals |= {"say": say, "BUSY_LOAD": BUSY_LOAD}
     return environment
@@ -147,6 +154,13 @@ def _tidied(markdown: str) -> str:
         if listing or line.strip() or (lines and lines[-1]):
             lines.append(line if listing else line.rstrip())
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def with_particle(word: str, forms: str) -> str:
+    """``("손실", "은/는")`` → ``손실은``: for templates in Korean."""
+    from compare.languages import korean
+
+    return korean.with_particle(word, forms)
 
 
 def html_document(
@@ -168,9 +182,13 @@ def html_document(
             content,
             "html5",
             title,
+            {
+                "style": (TEMPLATES / "style.css").read_text(encoding="utf-8"),
+                "language": current(),
+                "contents": translated("Contents"),
+            },
             f"--template={TEMPLATES / 'report.html'}",
             f"--resource-path={folder}",
-            f"--variable=style:{(TEMPLATES / 'style.css').read_text(encoding='utf-8')}",
             "--mathml",
             "--embed-resources",
             "--toc",
@@ -192,26 +210,48 @@ def _math_font() -> str:
 
 
 def pdf_document(content: str, figures: Sequence[Figure], title: str) -> bytes:
-    """A4, set by typst with the fonts that it carries, so that every machine sets it alike."""
+    """A4, set by typst with the fonts that it carries, so that every machine sets it alike.
+
+    Fonts of the machine are used for writing that those lack, and for nothing else. What no font
+    has is left out, and a sentence on standard error says so.
+    """
+    faces: list[Face] = []
+    families: list[str] = []
+    written = title + content
+    fonts_of: Callable[[Sequence[Face]], AbstractContextManager[list[Path]]] = _no_fonts
+    if text.has_other_writing(written):
+        from reports.typefaces import faces_for, family_names, font_folder, without
+
+        fonts_of = font_folder
+        faces, missing = faces_for(written)
+        families = family_names(faces, written)
+        if missing:
+            print(f"nncompare: {missing.sentence('the figures and the PDF')}", file=sys.stderr)
+            content, title = without(content, missing), without(title, missing)
     source = _pandoc(
         content,
         "typst",
         title,
+        {"plaintitle": _typst_string(title), "language": current(), "fallback": families},
         "--shift-heading-level-by=-1",
         f"--template={TEMPLATES / 'report.typ'}",
         "--syntax-highlighting=idiomatic",
-        f"--variable=plaintitle:{_typst_string(title)}",
     )
     # Pandoc's writer centres tables and drops what stands for a picture unseen.
     source = source.replace("align(center)[#table(", "align(left)[#table(")
     for figure in figures:
         picture = f'image("figures/{figure.name}.svg"'
         source = source.replace(picture, f'{picture}, alt: "{_typst_string(figure.alt)}"')
-    with _laid_out(figures) as folder:
+    with _laid_out(figures) as folder, fonts_of(faces) as fonts:
         main = folder / "report.typ"
         main.write_text(source, encoding="utf-8")
         document = typst.compile(
-            str(main), root=str(folder), ignore_system_fonts=True, format="pdf", timestamp=0
+            str(main),
+            root=str(folder),
+            font_paths=[str(font) for font in fonts],
+            ignore_system_fonts=True,
+            format="pdf",
+            timestamp=0,
         )
     assert isinstance(document, bytes)
     return document
@@ -227,6 +267,7 @@ def docx_document(content: str, figures: Sequence[Figure], properties: Propertie
             for_word(content, figures),
             "docx",
             properties.title,
+            {},
             "--shift-heading-level-by=-1",
             f"--resource-path={folder}",
             f"--lua-filter={TEMPLATES / 'brackets.lua'}",
@@ -234,6 +275,11 @@ def docx_document(content: str, figures: Sequence[Figure], properties: Propertie
             outputfile=str(file),
         )
         return with_looks(file.read_bytes(), properties)
+
+
+@contextmanager
+def _no_fonts(_: Sequence[Face]) -> Iterator[list[Path]]:
+    yield []
 
 
 @contextmanager
@@ -248,14 +294,27 @@ def _laid_out(figures: Sequence[Figure], kind: Literal["svg", "png"] = "svg") ->
         yield folder
 
 
-def _pandoc(content: str, to: str, title: str, *options: str, outputfile: str | None = None) -> str:
+def _pandoc(
+    content: str,
+    to: str,
+    title: str,
+    variables: dict[str, Any],
+    *options: str,
+    outputfile: str | None = None,
+) -> str:
     """What pandoc writes; nothing where it goes to a file."""
     body = content.partition("\n")[2]  # the first line is the title
     # Without --columns a long line of a table would set the widths of its columns.
-    common = [f"--metadata=title:{title}", "--standalone", "--wrap=none", "--columns=10000"]
-    return pypandoc.convert_text(
-        body, to, format="markdown", extra_args=[*common, *options], outputfile=outputfile
-    )
+    common = ["--standalone", "--wrap=none", "--columns=10000"]
+    # In a file, as a command line cannot hold every character in every locale.
+    defaults = {"metadata": {"title": title}, "variables": variables}
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "defaults.yaml"
+        file.write_text(json.dumps(defaults), encoding="utf-8")
+        arguments = [f"--defaults={file}", *common, *options]
+        return pypandoc.convert_text(
+            body, to, format="markdown", extra_args=arguments, outputfile=outputfile
+        )
 
 
 def _typst_string(string: str) -> str:

@@ -18,6 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compare.languages import catalogue, current, translated
+
 if TYPE_CHECKING:
     from reports.interactive.plots import Control, Interactive, Option
 
@@ -65,7 +67,7 @@ def assembled(page: str, interactive: Sequence[Interactive] = ()) -> bytes:
         page,
         flags=re.DOTALL,
     )
-    scripts = [_own_script()]
+    scripts = [_own_script(current())]
     for figure in interactive:
         page, found = _with_figure(page, figure)
         if found and len(scripts) == 1:
@@ -97,24 +99,31 @@ def _block(figure: Interactive) -> str:
     controls = "".join(_fieldset(figure.name, control) for control in figure.controls)
     if figure.map is not None:
         controls += _map_controls(figure)
+    shows, alt = escape(translated("What the figure shows")), escape(_said(figure.alt))
     return (
         f'<div class="interactive" data-name="{figure.name}" hidden>\n'
-        f'<form class="controls" autocomplete="off" aria-label="What the figure shows">{controls}'
+        f'<form class="controls" autocomplete="off" aria-label="{shows}">{controls}'
         "</form>\n"
-        f'<div class="plot" id="plot-{figure.name}" role="img" aria-label="{escape(figure.alt)}" '
+        f'<div class="plot" id="plot-{figure.name}" role="img" aria-label="{alt}" '
         f'style="min-height: {figure.height}px"></div>\n'
         + ('<div class="cell" aria-live="polite"></div>\n' if figure.map is not None else "")
-        + f'<p class="note">{escape(figure.note)}</p>\n'
+        + f'<p class="note">{escape(_said(figure.note))}</p>\n'
         f'<script type="application/json">{_in_script(data)}</script>\n</div>\n'
     )
+
+
+def _said(text: str) -> str:
+    """A text of a figure in the language that is spoken now."""
+    return translated(text, "figure")
 
 
 def _fieldset(name: str, control: Control) -> str:
     kind = "radio" if control.one else "checkbox"
     names_axis = " data-names-axis" if control.names_axis else ""
     boxes = "".join(_box(name, control.key, kind, option) for option in control.options)
+    legend = escape(_said(control.text))
     return (
-        f'<fieldset data-key="{control.key}"{names_axis}><legend>{escape(control.text)}</legend>'
+        f'<fieldset data-key="{control.key}"{names_axis}><legend>{legend}</legend>'
         f"{boxes}</fieldset>"
     )
 
@@ -126,20 +135,22 @@ def _box(name: str, key: str, kind: str, option: Option) -> str:
     swatch = "<i></i>" if option.colour else ""
     return (
         f'<label{colour}><input type="{kind}" name="{name}-{key}" value="{option.value}"{checked}'
-        f"{scale}>{swatch}<span>{escape(option.text)}</span></label>"
+        f"{scale}>{swatch}<span>{escape(_said(option.text))}</span></label>"
     )
 
 
 def _map_controls(figure: Interactive) -> str:
     """What the map of the comparisons is asked with; the script fills the lists."""
     assert figure.map is not None
+    step = escape(_said("certified step"))
     fields = {"training": "training", "kind": "comparison", "site": "site"}
     selects = "".join(
-        f'<label class="field"><span>{text}</span><select name="{key}"></select></label>'
+        f'<label class="field"><span>{escape(_said(text))}</span>'
+        f'<select name="{key}"></select></label>'
         for key, text in fields.items()
     )
     return (
-        f'{selects}<label class="field wide"><span>certified step <output name="at"></output>'
+        f'{selects}<label class="field wide"><span>{step} <output name="at"></output>'
         '</span><input type="range" name="step" min="0" max="0" value="0"></label>'
     )
 
@@ -151,8 +162,13 @@ def _in_script(data: Any) -> str:
 
 
 @cache
-def _own_script() -> str:
-    return (TEMPLATES / "report.js").read_text(encoding="utf-8")
+def _own_script(language: str) -> str:
+    """The page's script, with the texts that it shows in a language."""
+    script = (TEMPLATES / "report.js").read_text(encoding="utf-8")
+    known = catalogue(language)
+    for english, own in known.of_context("script") if known is not None else ():
+        script = script.replace(english, own)
+    return script
 
 
 @cache

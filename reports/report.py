@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from compare.languages import ENGLISH, LANGUAGES, current, known, translated, using
 from compare.records.atomic import write_atomically
 from compare.records.run import DemoRecord, Run, read_run
 from experiments.errors import InputError
 from reports.documents import USUAL, docx_document, html_document, markdown, pdf_document
 from reports.figures import Figure, draw_figures
+from reports.figures.style import can_be_drawn
 from reports.page import WITHOUT_BOKEH, has_bokeh
 from reports.sections import template_values
 
@@ -20,49 +22,65 @@ if TYPE_CHECKING:
     from reports.interactive import Interactive
 
 
-def write_report(run_dir: Path, author: str = "", formats: Sequence[str] = USUAL) -> list[Path]:
+def write_report(
+    run_dir: Path, author: str = "", formats: Sequence[str] = USUAL, language: str = ""
+) -> list[Path]:
     """Write ``report.md``, ``report.html`` and so on under ``run_dir/report``.
 
-    The same records give the same bytes, wherever the folder stands. Everything is made before
-    the first file is written, so that an error leaves an earlier report as it was; a file of a
-    format that is not asked for stays as it is.
+    The same records give the same bytes in a language, wherever the folder stands. Everything is
+    made before the first file is written, so that an error leaves an earlier report as it was; a
+    file of a format that is not asked for stays as it is.
 
     Args:
         run_dir: The run directory.
         author: Who wrote it; else what the experiment's table ``report`` says.
         formats: Some of :data:`reports.documents.FORMATS`.
+        language: ``en`` or ``ko``; else what that table says, else the one that is spoken now.
+            Demonstrations and notebooks are in English.
 
     Returns:
         The documents in the order of the formats, then the figures beside ``report.md``.
 
     Raises:
-        InputError: The records are missing, damaged or of another version, or the folder cannot
-            be written to.
+        InputError: The records are missing, damaged or of another version, the folder cannot
+            be written to, or there is no catalogue of the language.
     """
+    if language:
+        known(language)
     run_dir = Path(run_dir)
     run = read_run(run_dir)
     if isinstance(run.record, DemoRecord):
-        return _write_demo(run, author, formats)
+        with using(ENGLISH):
+            return _write_demo(run, author, formats)
+    language = language or run.record.experiment.report.language or current()
     if author:
         own = run.record.experiment.report.model_copy(update={"author": author})
         run.record.experiment = run.record.experiment.model_copy(update={"report": own})
-    figures = draw_figures(run)
-    title = run.record.experiment.title
-    values = template_values(run, figures)
-    if "ipynb" in formats:
-        from reports.notebook import notebook_values
+    with using(language):
+        figures = draw_figures(run)
+        title = translated(run.record.experiment.title)
+        values = template_values(run, figures)
+        pdf = None
+        if "pdf" in formats and not can_be_drawn(LANGUAGES[language]):
+            pdf = _english_pdf(run)
+        return write_documents(
+            run_dir / "report",
+            title,
+            values,
+            figures,
+            interactive=_interactive(run) if "html" in formats else [],
+            formats=formats,
+            properties=lambda: _properties(run),
+            notebook=lambda: _notebook(run, figures),
+            pdf=pdf,
+        )
 
-        values |= notebook_values(run)
-    return write_documents(
-        run_dir / "report",
-        title,
-        values,
-        figures,
-        interactive=_interactive(run) if "html" in formats else [],
-        formats=formats,
-        properties=lambda: _properties(run),
-        notebook="notebook.md.j2",
-    )
+
+def _notebook(run: Run, figures: Sequence[Figure]) -> str:
+    from reports.notebook import notebook_values
+
+    values = template_values(run, figures) | notebook_values(run)
+    return markdown(values, "reader", "notebook.md.j2")
 
 
 def _write_demo(run: Run, author: str, formats: Sequence[str]) -> list[Path]:
@@ -77,7 +95,7 @@ def _write_demo(run: Run, author: str, formats: Sequence[str]) -> list[Path]:
         template,
         formats=formats,
         properties=lambda: _properties(run, author),
-        notebook="demo_notebook.md.j2",
+        notebook=lambda: markdown(values, "reader", "demo_notebook.md.j2"),
     )
 
 
@@ -86,11 +104,23 @@ def _properties(run: Run, author: str = "") -> Properties:
 
     own = getattr(run.record.experiment, "report", None)
     return Properties(
-        run.record.experiment.title,
+        translated(run.record.experiment.title),
         author or getattr(own, "author", ""),
         getattr(own, "course", ""),
         run.record.created,
     )
+
+
+def _english_pdf(run: Run) -> bytes:
+    """The PDF where no font of the machine has the writing of the report's language."""
+    from reports.typefaces import faces_for
+
+    missing = faces_for(LANGUAGES[current()])[1]
+    print(f"nncompare: {missing.instead('are in English')}", file=sys.stderr)
+    with using(ENGLISH):
+        figures = draw_figures(run)
+        content = markdown(template_values(run, figures), "pandoc")
+        return pdf_document(content, figures, run.record.experiment.title)
 
 
 def _interactive(run: Run) -> list[Interactive]:
@@ -112,7 +142,8 @@ def write_documents(
     interactive: Sequence[Interactive] = (),
     formats: Sequence[str] = USUAL,
     properties: Callable[[], Properties] | None = None,
-    notebook: str = "",
+    notebook: Callable[[], str] | None = None,
+    pdf: bytes | None = None,
 ) -> list[Path]:
     """Fill in a template and write the documents and the figures into a folder.
 
@@ -125,7 +156,8 @@ def write_documents(
         interactive: Figures that one can ask, for the HTML file.
         formats: Some of :data:`reports.documents.FORMATS`.
         properties: What the DOCX file says of itself; by default its title alone.
-        notebook: The template of the notebook.
+        notebook: Fills in the template of the notebook, in English.
+        pdf: Takes the place of the PDF that the template would give.
 
     Returns:
         The documents in the order of the formats, then the figures.
@@ -138,16 +170,17 @@ def write_documents(
     if "html" in formats:
         files[folder / "report.html"] = html_document(for_pandoc, figures, title, interactive)
     if "pdf" in formats:
-        files[folder / "report.pdf"] = pdf_document(for_pandoc, figures, title)
+        files[folder / "report.pdf"] = pdf or pdf_document(for_pandoc, figures, title)
     if "docx" in formats:
         from reports.docx import Properties
 
         own = properties() if properties is not None else Properties(title)
         files[folder / "report.docx"] = docx_document(for_pandoc, figures, own)
-    if "ipynb" in formats:
+    if "ipynb" in formats and notebook is not None:
         from reports.notebook import notebook_document
 
-        files[folder / "report.ipynb"] = notebook_document(markdown(values, "reader", notebook))
+        with using(ENGLISH):
+            files[folder / "report.ipynb"] = notebook_document(notebook())
     for figure in figures if "md" in formats else []:
         files[folder / "figures" / f"{figure.name}.png"] = figure.png
         files[folder / "figures" / f"{figure.name}.svg"] = figure.svg

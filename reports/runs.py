@@ -13,7 +13,7 @@ from compare.analysis.quantities import BACKENDS
 from compare.analysis.verdict import departures
 from compare.records.run import DemoRecord, Run, RunRecord, read_run, read_run_record
 from experiments.errors import InputError
-from reports.documents import USUAL
+from reports.documents import USUAL, markdown
 from reports.figures.runs import draw_runs
 from reports.figures.style import rendered, style
 from reports.report import write_documents
@@ -146,7 +146,7 @@ def write_comparison(
         "runs.md.j2",
         formats=formats,
         properties=properties,
-        notebook="runs_notebook.md.j2",
+        notebook=lambda: markdown(values, "reader", "runs_notebook.md.j2"),
     )
 
 

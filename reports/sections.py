@@ -10,6 +10,7 @@ from compare.analysis.claims import ClaimResult, alternatives, claim_results, in
 from compare.analysis.intervals import Equality, compared_quantity, equalities
 from compare.analysis.quantities import BACKENDS
 from compare.analysis.verdict import departures
+from compare.languages import translated
 from compare.records.export import read_exports
 from compare.records.run import Run
 from reports.figures import Figure
@@ -34,7 +35,7 @@ from reports.tables import (
     exports,
     tables_of,
 )
-from reports.text import code, command_line, day, escaped, listing, plural
+from reports.text import code, command_line, count, day, escaped, listing, plural
 from reports.trainings import (
     axis_of_two,
     many,
@@ -65,16 +66,17 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
     classes = len(record.data.class_names)
     tables = tables_of(run, trainings, single, answers)
     followed = followed_of(trainings)
+    task, own = record.experiment.task or record.experiment.summary, record.experiment.report
     if followed is not None:
         tables["followed"] = followed_table(followed)
     exported, stale = read_exports(run)
     if exported:
         tables["exports"] = exports(exported)
     return {
-        "title": escaped(record.experiment.title),
+        "title": escaped(translated(record.experiment.title)),
         "name": code(record.name),
         "date": day(record.created),
-        "task": escaped(record.experiment.task or record.experiment.summary),
+        "task": escaped(translated(" ".join(task.split()))),
         "command": listing_of(record.command, record.commit),
         "sources": list(record.sources.items()),
         "data": record.data,
@@ -82,7 +84,7 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
         "classes": classes,
         "ln_classes": f"{math.log(classes):.4f}" if classes else "",
         "tables": tables,
-        "byline": [text for text in record.experiment.report.model_dump().values() if text],
+        "byline": [text for text in (own.author, own.student, own.course) if text],
         "excerpts": record.excerpts,
         "calls": calls_of(run),
         "environment": record.environment,
@@ -126,7 +128,7 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
 def numbered_sections(*, claims: bool) -> dict[str, int]:
     """Key → number, of what comes after the results; the claims, where there are any, are 6."""
     keys = ["claims"] if claims else []
-    return {key: 6 + k for k, key in enumerate([*keys, "limits", "conclusions", "repeat"])}
+    return {key: 6 + k for k, key in enumerate([*keys, "limits", "conclusions"])}
 
 
 def results_sections(
@@ -326,8 +328,9 @@ def _evaluated_rows(run: Run) -> list[str]:
     if most is not None:
         splits["training"] = data.train_rows
     return [
-        ("the first " if most and most < number else "")
-        + plural(min(number, most or number), f"{split} row")
+        translated(f"the first {count(most)} {split} rows")
+        if most and most < number
+        else plural(number, f"{split} row")
         for split, number in splits.items()
         if number
     ]

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import PurePosixPath, PureWindowsPath
 
+from compare.languages import translated
+
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 # Not strftime's, which speaks the reader's own language.
@@ -24,7 +26,7 @@ MONTHS = (
 def day(created: str) -> str:
     """``2024-02-03T04:05:06+00:00`` → ``3 February 2024``."""
     found = datetime.fromisoformat(created)
-    return f"{found.day} {MONTHS[found.month - 1]} {found.year}"
+    return translated(f"{found.day} {MONTHS[found.month - 1]} {found.year}", "day")
 
 
 def count(number: int) -> str:
@@ -34,13 +36,13 @@ def count(number: int) -> str:
 
 def plural(number: int, singular: str, several: str | None = None) -> str:
     """``(3, "step")`` → ``3 steps``."""
-    return f"{count(number)} {singular if number == 1 else several or singular + 's'}"
+    return translated(f"{count(number)} {singular if number == 1 else several or singular + 's'}")
 
 
 def number(value: float, digits: int = 3) -> str:
     """A number with so many significant digits; very small and very large ones as a power of 10."""
     if math.isnan(value):
-        return "not a number"
+        return translated("not a number")
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     if value == 0:
@@ -56,12 +58,12 @@ def number(value: float, digits: int = 3) -> str:
 
 def percent(share: float, digits: int = 2) -> str:
     """``0.9512`` → ``95.12%``."""
-    return "not a number" if math.isnan(share) else f"{100 * share:.{digits}f}%"
+    return translated("not a number") if math.isnan(share) else f"{100 * share:.{digits}f}%"
 
 
 def points(difference: float) -> str:
     """A difference of two shares, in percentage points: ``0.002`` → ``0.20 points``."""
-    return f"{abs(100 * difference):.2f} points"
+    return translated(f"{abs(100 * difference):.2f} points")
 
 
 def signed_points(difference: float) -> str:
@@ -108,7 +110,7 @@ def joined(words: Iterable[str], conjunction: str = "and") -> str:
     words = list(words)
     if len(words) < 2:
         return "".join(words)
-    return f"{', '.join(words[:-1])} {conjunction} {words[-1]}"
+    return f"{', '.join(words[:-1])} {translated(conjunction, 'conjunction')} {words[-1]}"
 
 
 def capitalised(text: str) -> str:
@@ -187,3 +189,31 @@ def pipe_table(columns: Sequence[str], rows: Sequence[Sequence[str]], align: str
         return ""
     rules = ["--:" if edge == "r" else ":--" for edge in align.ljust(len(columns), "l")]
     return "\n".join(f"| {' | '.join(line)} |" for line in (columns, rules, *rows))
+
+
+def translated_table(table: str, context: str) -> str:
+    """A table of :func:`pipe_table`, in the language that is spoken now.
+
+    Args:
+        table: With English headings and cells.
+        context: That of its entries in the catalogue.
+    """
+
+    def cell(text: str) -> str:
+        inner = text.strip("*")
+        stars = "*" * ((len(text) - len(inner)) // 2)
+        return f"{stars}{translated(inner, context)}{stars}"
+
+    lines = [re.split(r" \| ", line[2:-2]) for line in table.split("\n")]
+    return "\n".join(f"| {' | '.join(map(cell, cells))} |" for cells in lines)
+
+
+# A superset of the scripts of `reports.typefaces`, which is loaded only where it is needed.
+_OTHER_WRITING = re.compile(
+    "[\u0590-\u1cff\u2600-\u27bf\u2b50-\u2b55\u2e80-\ud7ff\uf900-\ufaff\ufb1d-\U0003ffff]"
+)
+
+
+def has_other_writing(text: str) -> bool:
+    """Whether there may be characters that the report's own fonts lack: Korean, Arabic, emoji."""
+    return _OTHER_WRITING.search(text) is not None

@@ -34,13 +34,14 @@ ROOMS = (
     "analysis",
     "records",
     "spec",
+    "languages",
 )
 
 # Rooms of which a report reads the records, and nothing else.
 ALSO_READ_BY_REPORTS = ("bench", "demos")
 
 # The rooms that need neither NumPy layers nor PyTorch: reports are made from them alone.
-WITHOUT_BACKENDS = ("analysis", "records", "spec")
+WITHOUT_BACKENDS = ("analysis", "records", "spec", "languages")
 
 DYNAMIC = ("import_module", "__import__")
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from compare.backends.protocol import Arrays
 from compare.check.contract import Assignment
+from compare.languages import translated
 from compare.mistakes.case import Diagnosis
 
 # The version of the JSON, which docs/checking.md describes.
@@ -356,6 +357,7 @@ def _sentence(text: str) -> str:
 
 
 def _listed(names: list[str]) -> str:
+    names = [translated(name, "check") for name in names]
     if len(names) > 4:
         return f"{', '.join(names[:3])} and {len(names) - 3} more"
     return ", ".join(names)

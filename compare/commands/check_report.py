@@ -19,6 +19,7 @@ from compare.check.result import (
 )
 from compare.check.scoring import Mark, Scoring, consequence_sentence, marks, score
 from compare.check.source import Source, read_source
+from compare.languages import translated
 from compare.mistakes.examples import example_lines
 from compare.records.atomic import write_atomically
 from experiments.errors import InputError
@@ -44,7 +45,7 @@ def write_check_report(
         name: The name of both files without its ending; the homework's by default.
         scoring: How checks become points, which are then shown; they are not by default.
     """
-    heading = f"{outcome.name} compared with PyTorch"
+    heading = _said(f"{outcome.name} compared with PyTorch")
     text = markdown(outcome, heading, _source(homework), scoring)
     stem = name or homework.name.removesuffix(".py")
     new_folder(folder)
@@ -55,6 +56,15 @@ def write_check_report(
     for path, content in files.items():
         write_atomically(path, content)
     return list(files)
+
+
+def _said(text: str) -> str:
+    """Feedback in the reader's language."""
+    return translated(text, "check")
+
+
+def _heading(text: str) -> str:
+    return f"## {_said(text)}"
 
 
 def new_folder(folder: Path) -> None:
@@ -74,49 +84,57 @@ def markdown(
 ) -> str:
     """The report as Markdown for pandoc; the points are in it if ``scoring`` is given."""
     result = outcome.result
-    parts = [f"# {escaped(heading)}", f"**{escaped(verdict_line(outcome))}**"]
+    parts = [f"# {escaped(heading)}", f"**{escaped(_said(verdict_line(outcome)))}**"]
     if outcome.assignment is not None:
         one = outcome.assignment
         settings = ", ".join(f"{key}={value}" for key, value in one.settings.items())
         update = f", updates by {one.optimizer}({settings})" if one.optimizer else ""
-        parts.append(escaped(f"The network is {one.architecture}, the loss {one.loss}{update}."))
-    parts += [f"- {escaped(sentence)}" for sentence in result.invariants]
+        parts.append(
+            escaped(_said(f"The network is {one.architecture}, the loss {one.loss}{update}."))
+        )
+    parts += [f"- {escaped(_said(sentence))}" for sentence in result.invariants]
     first = result.first_divergence
     if first is not None:
         parts += [
-            "## The first divergence",
-            escaped(f"In the {check_title(first)}, at {where(first)}:"),
-            f"| expected | found |\n|---|---|\n| {exact_number(first.expected_there)} "
+            _heading("The first divergence"),
+            escaped(_said(f"In the {check_title(first)}, at {where(first)}:")),
+            f"| {_said('expected')} | {_said('found')} |\n|---|---|\n"
+            f"| {exact_number(first.expected_there)} "
             f"| {exact_number(first.found_there)} |",
-            escaped(f"{distance(first).capitalize()}."),
+            escaped(f"{_said(distance(first)).capitalize()}."),
         ]
-    parts += [escaped(line) for line in mistake_sentences(outcome)]
+    parts += [escaped(_said(line)) for line in mistake_sentences(outcome)]
     codes = dict.fromkeys(one.diagnosis.code for one in result.checks if one.diagnosis)
     parts += [by_hand for code in codes if (by_hand := _by_hand(code))]
     if result.notes:
-        parts += ["## What else was seen", "\n".join(f"- {escaped(n)}" for n in result.notes)]
+        parts += [
+            _heading("What else was seen"),
+            "\n".join(f"- {escaped(_said(n))}" for n in result.notes),
+        ]
     if result.checks:
-        parts += ["## All comparisons", _table(result.checks)]
+        parts += [_heading("All comparisons"), _table(result.checks)]
     if scoring is not None and (found := marks(outcome, scoring.weights)):
-        parts += ["## Points", _points(found, scoring.points)]
+        parts += [_heading("Points"), _points(found, scoring.points)]
     if source is not None and source.text:
-        parts += ["## The homework", _listing(source)]
+        parts += [_heading("The homework"), _listing(source)]
     return "\n\n".join(parts) + "\n"
 
 
 def _by_hand(code: str) -> str:
     """What a mistake does on small arrays; empty if there is no example of it."""
     lines = "\n".join(example_lines(code))
-    return f"### `{code}` by hand\n\n```python\n{lines}\n```" if lines else ""
+    return f"### {_said(f'`{code}` by hand')}\n\n```python\n{lines}\n```" if lines else ""
 
 
 def _table(checks: tuple[Check, ...]) -> str:
-    lines = ["| compared | | error | allowed | mistake |", "|---|---|--:|--:|---|"]
+    columns = ("compared", "", "error", "allowed", "mistake")
+    lines = [f"| {' | '.join(map(_said, columns))} |", "|---|---|--:|--:|---|"]
     for check in checks:
-        word = verdict_word(check).replace("differs", "**differs**")
+        word = _said(verdict_word(check))
+        word = word if check.in_order else f"**{word}**"
         code = f"`{check.diagnosis.code}`" if check.diagnosis else ""
         lines.append(
-            f"| {escaped(check_title(check))} | {word} | {check.relative_error:.1e} "
+            f"| {escaped(_said(check_title(check)))} | {word} | {check.relative_error:.1e} "
             f"| {check.tolerance:.1e} | {code} |"
         )
     return "\n".join(lines)
@@ -125,17 +143,18 @@ def _table(checks: tuple[Check, ...]) -> str:
 def _points(found: Sequence[Mark], points: float) -> str:
     """What each check gave, of what it was worth, and from what it follows."""
     whole = sum(mark.weight for mark in found) or 1.0
-    lines = ["| for | points | of | |", "|---|--:|--:|---|"]
+    columns = ("for", "points", "of", "")
+    lines = [f"| {' | '.join(map(_said, columns))} |", "|---|--:|--:|---|"]
     for mark in found:
         worth = points * mark.weight / whole
         why = "there was no answer" if mark.check is None else ""
         if mark.follows is not None and mark.check is not None and not mark.check.accepted:
             why = consequence_sentence(mark.follows)
         lines.append(
-            f"| {escaped(mark.title)} | {worth * (1 - mark.lost):.2f} | {worth:.2f} "
-            f"| {escaped(why)} |"
+            f"| {escaped(_said(mark.title))} | {worth * (1 - mark.lost):.2f} | {worth:.2f} "
+            f"| {escaped(_said(why))} |"
         )
-    lines.append(f"| **all** | **{points * score(found):.2f}** | **{points:.2f}** | |")
+    lines.append(f"| **{_said('all')}** | **{points * score(found):.2f}** | **{points:.2f}** | |")
     return "\n".join(lines)
 
 

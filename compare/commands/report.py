@@ -6,11 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from compare.languages import ENGLISH, known, using
 from experiments.errors import InputError
 
 
 def report_command(
-    folders: Sequence[Path], *, author: str, formats: Sequence[str], out: Path | None
+    folders: Sequence[Path],
+    *,
+    author: str,
+    formats: Sequence[str],
+    out: Path | None,
+    language: str = "",
 ) -> None:
     """Make the report of a run, a demonstration or a measurement, or one of several runs.
 
@@ -22,6 +28,7 @@ def report_command(
         formats: Names of formats, each text one or several with commas between; the usual ones
             if empty.
         out: For several runs: the folder of their report, by default a new one beside the first.
+        language: Of the report of one run; the others are in English.
     """
     from reports.documents import USUAL
 
@@ -31,7 +38,9 @@ def report_command(
     if len(folders) > 1:
         from reports.runs import write_comparison
 
-        paths = write_comparison(folders, out, author, chosen)
+        known(language or ENGLISH)
+        with using(ENGLISH):
+            paths = write_comparison(folders, out, author, chosen)
     elif out is not None:
         raise InputError(
             f"--out {out} is for the report of several runs: that of {folders[0]} goes to the "
@@ -42,11 +51,14 @@ def report_command(
         from reports.bench import write_bench_report
 
         record = read_bench(folders[0] / "bench.json")
+        known(language or ENGLISH)
         paths = write_bench_report(record, folders[0], **options)
     else:
         from reports.report import write_report
 
         author_first = [author] if author else []
+        if language:
+            options["language"] = language
         paths = write_report(folders[0], *author_first, **options)
     for path in paths[: len(chosen)]:
         print(path)

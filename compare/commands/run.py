@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from compare.languages import known, translated
 from compare.spec.demos import ActivationHistograms
 from compare.spec.experiment import Experiment
 from compare.spec.loading import load_experiment, load_settings, parse_seeds
@@ -34,6 +35,7 @@ def run_command(
     dask: str | None = None,
     command: str | None = None,
     author: str = "",
+    language: str = "",
 ) -> int:
     """Run an experiment, show its progress and its table, and write its report.
 
@@ -43,7 +45,10 @@ def run_command(
     Returns:
         0 when every training was finished and every comparison passed, else 1.
     """
-    command = command or shlex.join(["nncompare", *sys.argv[1:]])
+    command = command or shlex.join(["nncompare", *map(_typed, sys.argv[1:])])
+    author = _typed(author)
+    if language:
+        known(language)
     for option, value in (("--max-steps", max_steps), ("--threads", threads), ("--jobs", jobs)):
         if value is not None and value < 1:
             raise InputError(f"{option} expects a number of at least 1, but got {value}.")
@@ -105,7 +110,7 @@ def run_command(
         raise
     passed = False
     if record.trainings:
-        paths = _report(directory.path)
+        paths = _report(directory.path, language=language)
         passed = show_summary(read_run(directory.path))
         show_paths(paths)
     if record.failures:
@@ -162,7 +167,12 @@ def _run_demo(
     return 0 if passed else 1
 
 
-def _report(folder: Path, author: str = "") -> list[Path]:
+def _typed(argument: str) -> str:
+    """An argument as it was typed: the C locale reads characters beyond ASCII as single bytes."""
+    return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _report(folder: Path, author: str = "", language: str = "") -> list[Path]:
     """Write the report of a run; without what makes documents, say how to get it."""
     from compare.console.progress import waiting
 
@@ -178,8 +188,9 @@ def _report(folder: Path, author: str = "") -> list[Path]:
             file=sys.stderr,
         )
         return []
-    with waiting("Writing the report"):
-        return write_report(folder, author) if author else write_report(folder)
+    chosen = {"author": author, "language": language}
+    with waiting(translated("Writing the report", "terminal")):
+        return write_report(folder, **{key: value for key, value in chosen.items() if value})
 
 
 def _resume(directory: RunDirectory) -> str:

@@ -20,6 +20,7 @@ from compare.check.result import (
     verdict_word,
     where,
 )
+from compare.languages import translated
 
 # The verdict on a check → how it is shown.
 WORDS = {
@@ -42,7 +43,7 @@ def show_outcome(outcome: Outcome, console: Console | None = None, prints: bool 
     result = outcome.result
     _print(console, verdict_line(outcome), STYLES[outcome.status])
     for sentence in result.invariants:
-        _print(console, f"• {sentence}", indent="  ")
+        _print(console, f"• {_said(sentence)}", indent="  ")
     first = result.first_divergence
     if first is not None:
         console.print()
@@ -50,12 +51,12 @@ def show_outcome(outcome: Outcome, console: Console | None = None, prints: bool 
         values = Table(show_header=False, box=None, pad_edge=False)
         values.add_column()
         values.add_column(overflow="fold")
-        values.add_row("  expected", Text(exact_number(first.expected_there), "green"))
-        values.add_row("  found", Text(exact_number(first.found_there), "red"))
+        values.add_row(f"  {_said('expected')}", Text(exact_number(first.expected_there), "green"))
+        values.add_row(f"  {_said('found')}", Text(exact_number(first.found_there), "red"))
         console.print(values)
-        _print(console, f"  {distance(first)}", indent="  ")
+        _print(console, f"  {_said(distance(first))}", indent="  ")
         if first.own:
-            _print(console, f"  In your code: {first.own}.", indent="  ")
+            _print(console, "  " + _said(f"In your code: {first.own}."), indent="  ")
     for line in mistake_sentences(outcome):
         _print(console, line, indent="  ")
     for note in result.notes:
@@ -76,14 +77,14 @@ def show_outcome(outcome: Outcome, console: Console | None = None, prints: bool 
 
 def show_verdict(outcome: Outcome, console: Console) -> None:
     """Print the line of one submission."""
-    console.print(Text(verdict_line(outcome), STYLES[outcome.status]), soft_wrap=True)
+    console.print(Text(_said(verdict_line(outcome)), STYLES[outcome.status]), soft_wrap=True)
 
 
 def show_counts(outcomes: Sequence[Outcome], console: Console) -> None:
     """Print how many submissions agree, differ and could not be checked."""
     statuses = [outcome.status for outcome in outcomes]
-    counts = ", ".join(f"{statuses.count(s)} {STATUS[s]}" for s in STATUS if s in statuses)
-    console.print(f"{len(outcomes)} submissions: {counts}.")
+    counts = ", ".join(_said(f"{statuses.count(s)} {STATUS[s]}") for s in STATUS if s in statuses)
+    console.print(_said(f"{len(outcomes)} submissions: {counts}."))
 
 
 def show_unused_weights(keys: Sequence[str], console: Console | None = None) -> None:
@@ -93,8 +94,14 @@ def show_unused_weights(keys: Sequence[str], console: Console | None = None) -> 
         _print(console, f"Note: {key} has a weight, but nothing of that name was checked.")
 
 
+def _said(text: str) -> str:
+    """Feedback in the reader's language."""
+    return translated(text, "check")
+
+
 def _print(console: Console, text: str, style: str = "", indent: str = "") -> None:
     """Print a sentence: broken between words on a terminal, on one line elsewhere."""
+    text = _said(text)
     lines = [text]
     if console.is_terminal:
         lines = wrap(text, console.width, subsequent_indent=indent, break_on_hyphens=False)
@@ -104,15 +111,15 @@ def _print(console: Console, text: str, style: str = "", indent: str = "") -> No
 
 def _table(outcome: Outcome) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("compared", overflow="fold")
+    table.add_column(_said("compared"), overflow="fold")
     table.add_column("", no_wrap=True)
-    table.add_column("error", justify="right", no_wrap=True)
-    table.add_column("allowed", justify="right", no_wrap=True)
-    table.add_column("mistake", overflow="fold")
+    table.add_column(_said("error"), justify="right", no_wrap=True)
+    table.add_column(_said("allowed"), justify="right", no_wrap=True)
+    table.add_column(_said("mistake"), overflow="fold")
     for check in outcome.result.checks:
         table.add_row(
-            check_title(check),
-            Text(*WORDS[verdict_word(check)]),
+            _said(check_title(check)),
+            Text(_said(WORDS[verdict_word(check)][0]), WORDS[verdict_word(check)][1]),
             f"{check.relative_error:.1e}",
             f"{check.tolerance:.1e}",
             check.diagnosis.code if check.diagnosis else "",

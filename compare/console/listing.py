@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from compare.check.presets import PRESETS
+from compare.languages import translated
 from compare.spec.demos import Demo
 from compare.spec.experiment import Experiment
 from compare.spec.loading import experiment_names, load_settings
@@ -36,18 +37,25 @@ def show_list() -> None:
         console.print(table)
         console.print()
     console.print(
-        "Minutes are those of the full experiment on two cores, roughly; with --sample, where "
-        "there is a sample, it takes less than one.",
+        _said(
+            "Minutes are those of the full experiment on two cores, roughly; with --sample, where "
+            "there is a sample, it takes less than one."
+        ),
         soft_wrap=True,
     )
 
 
+def _said(text: str) -> str:
+    """Words on the terminal in the reader's language."""
+    return translated(text, "terminal")
+
+
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", show_header=bool(columns), box=None)
+    table = Table(title=_said(title), title_justify="left", show_header=bool(columns), box=None)
     for column in columns or ("name", "what"):
         number = column == "minutes"
         table.add_column(
-            column,
+            _said(column),
             style="bold" if column == "name" else None,
             no_wrap=column != "what",
             justify="right" if number else "left",

@@ -23,6 +23,7 @@ from rich.progress import (
 )
 
 from compare.analysis.quantities import BACKENDS
+from compare.languages import translated
 from compare.records.run import FailureRecord, TrainingRecord
 from compare.spec.experiment import Experiment
 
@@ -60,6 +61,11 @@ def observer(
         bars.stop()
 
 
+def _said(text: str) -> str:
+    """Words on the terminal in the reader's language."""
+    return translated(text, "terminal")
+
+
 @contextmanager
 def waiting(what: str, console: Console | None = None) -> Iterator[None]:
     """Say what takes some seconds, with a sign of life and the time that it has taken."""
@@ -80,7 +86,7 @@ def show_paths(paths: Sequence[Path], console: Console | None = None) -> None:
     if not paths:
         return
     documents = [path for path in paths if path.parent == paths[0].parent]
-    console.print("Report:")
+    console.print(_said("Report:"))
     for path in documents:
         console.print(f"  {path}", soft_wrap=True, markup=False, highlight=False)
 
@@ -120,7 +126,9 @@ class _Lines:
         self._print(f"failed: {failure.error}")
 
     def _print(self, what: str) -> None:
-        self._console.print(f"{self._training}: {what}", soft_wrap=True, markup=False)
+        self._console.print(
+            f"{translated(self._training)}: {_said(what)}", soft_wrap=True, markup=False
+        )
 
 
 class _Endings:
@@ -156,7 +164,8 @@ class _Endings:
     def _print(self, training: TrainingRecord | FailureRecord, what: str) -> None:
         self._ended += 1
         self._console.print(
-            f"{self._ended}/{self._all} {training.label}, seed {training.seed}: {what}",
+            f"{self._ended}/{self._all} "
+            f"{translated(f'{training.label}, seed {training.seed}')}: {_said(what)}",
             soft_wrap=True,
             markup=False,
         )

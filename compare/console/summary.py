@@ -13,6 +13,7 @@ from rich.table import Table
 from compare.analysis.claims import claim_results
 from compare.analysis.quantities import BACKENDS, quantity
 from compare.analysis.verdict import Verdict, departures, explain, verdict
+from compare.languages import translated
 from compare.records.run import Run, TrainingRecord
 from compare.spec.experiment import OPTIMIZER
 
@@ -41,17 +42,19 @@ def show_summary(run: Run, console: Console | None = None) -> bool:
     else:
         _print_best(run, verdicts, console)
     for sentence in _failures(run, verdicts):
-        console.print(sentence, soft_wrap=True, markup=False)
+        console.print(_said(sentence), soft_wrap=True, markup=False)
     passed = bool(trainings) and all(found.passed for found in verdicts)
     if passed and len(trainings) <= MOST_ALONE:
         compared = sum(found.compared for found in verdicts)
         console.print(
-            f"All {compared:,} comparisons pass: wherever the two were compared, NumPy computes "
-            "what PyTorch computes, to rounding.",
+            _said(
+                f"All {compared:,} comparisons pass: wherever the two were compared, NumPy "
+                "computes what PyTorch computes, to rounding."
+            ),
             highlight=False,
         )
     for line in _claims(run):
-        console.print(line, soft_wrap=True, markup=False)
+        console.print(_said(line), soft_wrap=True, markup=False)
     return passed
 
 
@@ -60,13 +63,15 @@ def _backend_table(run: Run, verdicts: Sequence[Verdict]) -> Table:
     rows = run.record.data
     split = "test" if rows.test_rows else "training-set"
     table = _table(run)
-    table.add_column("backend", no_wrap=True)
-    table.add_column("training" if run.record.experiment.vary else "optimizer", overflow="fold")
+    table.add_column(_said("backend"), no_wrap=True)
+    table.add_column(
+        _said("training" if run.record.experiment.vary else "optimizer"), overflow="fold"
+    )
     # Two-line headings: the table fits into 80 columns with nothing cut off.
     short = split.replace("training-set", "set")
     for column in ("train\nloss", f"{short}\nloss", f"{short}\naccuracy", "ms a\nstep"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("parity", no_wrap=True)
+        table.add_column(_said(column), justify="right", no_wrap=True)
+    table.add_column(_said("parity"), no_wrap=True)
     for training, found in zip(run.record.trainings, verdicts, strict=True):
         label = training.label + (f", seed {training.seed}" if several else "")
         times = _median_times(run, training)
@@ -79,7 +84,7 @@ def _backend_table(run: Run, verdicts: Sequence[Verdict]) -> Table:
                     for which in ("train loss", f"{split} loss", f"{split} accuracy")
                 ),
                 "–" if times is None else f"{1e3 * times[backend]:.2f}",
-                "reference" if backend == "torch" else _parity(found.compared, found.failed),
+                _said("reference" if backend == "torch" else _parity(found.compared, found.failed)),
             )
         table.add_section()
     return table
@@ -106,8 +111,8 @@ def _print_best(run: Run, verdicts: Sequence[Verdict], console: Console) -> None
     for figure in figures:
         column = figure.replace("training-set", "set").replace(" ", "\n")
         for title in BACKENDS.values():
-            table.add_column(f"{column}\n{title}", justify="right", no_wrap=True)
-    table.add_column("parity", no_wrap=True)
+            table.add_column(_said(f"{column}\n{title}"), justify="right", no_wrap=True)
+    table.add_column(_said("parity"), no_wrap=True)
     for label in labels[:MOST_ROWS]:
         variant = run.configurations[label].variant
         table.add_row(
@@ -117,11 +122,13 @@ def _print_best(run: Run, verdicts: Sequence[Verdict], console: Console) -> None
                 for which in figures
                 for backend in BACKENDS
             ),
-            "[red]FAIL[/]" if compared[label][1] or not compared[label][0] else "[green]pass[/]",
+            _said(
+                "[red]FAIL[/]" if compared[label][1] or not compared[label][0] else "[green]pass[/]"
+            ),
         )
     console.print(table)
     for sentence in _of_all(run, verdicts, groups, name):
-        console.print(sentence, soft_wrap=True, markup=False)
+        console.print(_said(sentence), soft_wrap=True, markup=False)
 
 
 def _of_all(
@@ -199,9 +206,10 @@ def _claims(run: Run) -> list[str]:
     """A line a claim: the decision, and the claim. A partial run answers none."""
     results = claim_results(run)
     if results and departures(run.record):
-        what = "The claim" if len(results) == 1 else f"The {len(results)} claims"
-        are = "is" if len(results) == 1 else "are"
-        return [f"{what} about the full experiment {are} not answered by a part of it."]
+        what = "The claim about the full experiment is"
+        if len(results) > 1:
+            what = f"The {len(results)} claims about the full experiment are"
+        return [f"{what} not answered by a part of it."]
     lines = []
     for found in results:
         differing = ""
@@ -216,7 +224,12 @@ def _claims(run: Run) -> list[str]:
 
 
 def _table(run: Run) -> Table:
-    return Table(title=escape(run.record.experiment.title), title_justify="left")
+    return Table(title=escape(translated(run.record.experiment.title)), title_justify="left")
+
+
+def _said(text: str) -> str:
+    """Words on the terminal in the reader's language."""
+    return translated(text, "terminal")
 
 
 def _parity(compared: int, failed: int) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from compare.languages import LANGUAGES
 from compare.spec.settings import Finite, Settings
 
 Quantity = Literal[
@@ -145,11 +146,20 @@ class ReportSettings(Settings):
         author: Who wrote it.
         student: A student's number or name, as the course asks for it.
         course: The course that it is for.
+        language: What it is written in, ``en`` or ``ko``; else what the reader's system says.
     """
 
     author: str = ""
     student: str = ""
     course: str = ""
+    language: str = ""
+
+    @field_validator("language")
+    @classmethod
+    def _known(cls, language: str) -> str:
+        if language and language not in LANGUAGES:
+            raise ValueError(f"expected {' or '.join(LANGUAGES)}, found {language!r}")
+        return language
 
 
 class EquivalenceSettings(Settings):

@@ -34,7 +34,7 @@ def draw_curves(run: Run) -> list[Drawing]:
     if not trainings:
         return []
     heights = {"height_ratios": (1.25, 1.0, 0.9)}
-    canvas, axes = paper(10.3, 3, len(trainings), sharex="col", sharey="row", gridspec_kw=heights)
+    canvas, axes = paper(9.3, 3, len(trainings), sharex="col", sharey="row", gridspec_kw=heights)
     for column, training in zip(axes.T, trainings, strict=True):
         column[0].set_title(heading(run, training))
         for axis, metric in zip(column, ("loss", "accuracy"), strict=False):
@@ -209,7 +209,7 @@ def draw_distance(run: Run) -> list[Drawing]:
     panels = [(training, rows) for training in shown(run) if len(rows := run.apart(training)) > 1]
     if not panels:
         return []
-    canvas, axes = paper(4.6, 1, len(panels), sharey=True)
+    canvas, axes = paper(3.9, 1, len(panels), sharey=True)
     for axis, (training, rows) in zip(axes[0], panels, strict=True):
         distances = np.array([row.distance for row in rows])
         axis.plot([row.step for row in rows], _positive(distances), color=BLUE, lw=1.4)

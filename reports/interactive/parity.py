@@ -23,6 +23,7 @@ from bokeh.models import (
 from bokeh.models.annotations.legends import ColorBar
 from bokeh.palettes import Cividis256
 
+from compare.languages import translated
 from compare.records.run import Run, TrainingRecord
 from compare.records.tables import ParityRow
 from reports.figures.parity import FAILURE, LEAST, PARTS
@@ -233,11 +234,11 @@ def _map_plot(columns: dict[str, list[Any]]) -> Any:
             renderers=[cells],
             visible=False,
             tooltips=[
-                ("site", "@site"),
-                ("step", "@step"),
-                ("NumPy's error", "@numpy{%.3e}"),
-                ("bound", "@bound{%.3e}"),
-                ("share of the bound", "@share{%.3e}"),
+                (translated("site", "figure"), "@site"),
+                (translated("step", "figure"), "@step"),
+                (translated("NumPy's error", "figure"), "@numpy{%.3e}"),
+                (translated("bound", "figure"), "@bound{%.3e}"),
+                (translated("share of the bound", "figure"), "@share{%.3e}"),
             ],
             formatters=dict.fromkeys(("@numpy", "@bound", "@share"), "printf"),
         ),
@@ -257,7 +258,7 @@ def _map_plot(columns: dict[str, list[Any]]) -> Any:
             color_mapper=colours,
             orientation="horizontal",
             height=8,
-            title="error / bound",
+            title=translated("error / bound", "figure"),
             ticker=LogTicker(desired_num_ticks=4),
             background_fill_color=None,
             bar_line_color=None,

@@ -38,6 +38,8 @@ from bokeh.models import (
     WheelZoomTool,
 )
 
+from compare.languages import translated
+
 COLOURS = 7
 """The page's style has so many colours for lines, ``--ink-0`` and so on."""
 GROUPS = 250
@@ -149,7 +151,7 @@ def plot(height: int, x: str, y: str, *, tools: Sequence[Any] = ()) -> Any:
         ticker = BasicTicker(name=key)
         axis = LinearAxis(
             name=key,
-            axis_label=name,
+            axis_label=translated(name, "figure"),
             ticker=ticker,
             formatter=BasicTickFormatter(name=key),
             axis_label_text_font=FONT,
@@ -172,7 +174,7 @@ def add_hover(made: Any, rows: Mapping[str, str]) -> None:
     columns = re.findall(r"@\w+(?=\{)", " ".join(rows.values()))
     tool = HoverTool(
         renderers=[renderer for renderer in made.renderers if renderer.name == ASKED],
-        tooltips=list(rows.items()),
+        tooltips=[(translated(name, "figure"), shown) for name, shown in rows.items()],
         formatters=dict.fromkeys(columns, "printf"),
         visible=False,
         point_policy="snap_to_data",

@@ -73,7 +73,6 @@ def test_the_sections_of_a_homework(make_run: MakeRun) -> None:
         ("5", "Results"),
         ("6", "What this run cannot show"),
         ("7", "Conclusions"),
-        ("8", "How to repeat this run"),
     ]
     assert text.startswith("# A tiny network\n")
     assert "3 February 2024" in text

@@ -1,0 +1,243 @@
+"""The program's sentences in other languages.
+
+What the program says is written in English where it is said, and stands in records as it was
+written. Where it is shown, :func:`translated` looks it up in the catalogue of the reader's
+language, ``LANGUAGE.po`` in this folder; a sentence that the catalogue lacks stays English. An
+entry may have places for what varies, as ``{count} comparisons``: what stands in them is looked up
+in its turn, so that long sentences are composed of entries. The texts of the report's templates
+are translated as a whole, in ``reports/templates/LANGUAGE/``.
+
+A catalogue is a .po file, which translators have programs for. It is read as it is: there is no
+compiled form that could be older.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments.errors import InputError
+
+FOLDER = Path(__file__).parent
+ENGLISH = "en"
+LANGUAGES = {ENGLISH: "English", "ko": "한국어"}
+VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
+"""Where a system says its reader's language, in the order in which gettext asks."""
+
+_current: ContextVar[str] = ContextVar("language", default=ENGLISH)
+
+
+def current() -> str:
+    """The language that is spoken now: ``en`` or ``ko``."""
+    return _current.get()
+
+
+@contextmanager
+def using(language: str) -> Iterator[None]:
+    """Speak a language for a while."""
+    token = _current.set(known(language))
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def known(language: str, place: str = "--language") -> str:
+    """The language, if there is a catalogue of it.
+
+    Raises:
+        InputError: There is none.
+    """
+    if language not in LANGUAGES:
+        raise InputError(
+            f"{place} expects {' or '.join(LANGUAGES)}, but got {language!r}: the program has no "
+            "sentences in that language."
+        )
+    return language
+
+
+def of_environment(variables: Mapping[str, str] = os.environ) -> str:
+    """The language of the system's reader; English where there is no catalogue of it."""
+    for name in VARIABLES:
+        if variables.get(name):
+            for wanted in variables[name].split(":"):
+                language = re.split("[._@]", wanted)[0].lower()
+                if language in LANGUAGES:
+                    return language
+                if language in ("c", "posix"):
+                    break
+            return ENGLISH
+    return ENGLISH
+
+
+class Entry(NamedTuple):
+    """A text of a catalogue and its translation."""
+
+    context: str
+    english: str
+    translation: str
+
+
+def read_po(text: str) -> list[Entry]:
+    """The entries of a .po file, without its header."""
+    entries: list[Entry] = []
+    parts = {"msgctxt": "", "msgid": "", "msgstr": ""}
+    key = ""
+    for line in [*text.splitlines(), 'msgid ""']:
+        word, _, rest = line.partition(" ")
+        if word in parts:
+            if word in ("msgctxt", "msgid") and key == "msgstr":
+                if parts["msgid"]:
+                    entries.append(Entry(parts["msgctxt"], parts["msgid"], parts["msgstr"]))
+                parts = {"msgctxt": "", "msgid": "", "msgstr": ""}
+            key = word
+            parts[key] = _unquoted(rest)
+        elif line.startswith('"'):
+            parts[key] += _unquoted(line)
+    return entries
+
+
+def _unquoted(quoted: str) -> str:
+    escapes = {"n": "\n", "t": "\t"}
+    inner = quoted.strip()[1:-1]
+    return re.sub(r"\\(.)", lambda found: escapes.get(found[1], found[1]), inner)
+
+
+class _Pattern(NamedTuple):
+    """An entry with places."""
+
+    expression: re.Pattern[str]
+    translation: str
+
+
+class Catalogue:
+    """The translations into one language.
+
+    Args:
+        entries: Its texts.
+        language: Which it is.
+    """
+
+    def __init__(self, entries: list[Entry], language: str) -> None:
+        self._word = _word_of(language)
+        self._texts: dict[tuple[str, str], str] = {}
+        patterns: dict[str, list[tuple[int, _Pattern]]] = {}
+        for context, english, translation in entries:
+            if re.search(r"\{\w+\}", english):
+                found = _Pattern(_expression(english), translation)
+                fixed = len(re.sub(r"\{\w+\}", "", english))
+                patterns.setdefault(context, []).append((fixed, found))
+            else:
+                self._texts[context, english] = translation
+        # What says most itself comes first.
+        self._patterns = {
+            context: [pattern for _, pattern in sorted(found, key=lambda one: -one[0])]
+            for context, found in patterns.items()
+        }
+
+    def translated(self, text: str, context: str = "") -> str:
+        """The translation of a text, or of its sentences; what is not found stays as it is."""
+        found = self._sentence(text, context)
+        if found is not None:
+            return found
+        sentences = re.split(r"(?<=[.!?:;])(\s+)(?=\S)", text)
+        if len(sentences) == 1:
+            return text
+        # As many sentences as make one entry, from the left.
+        parts: list[str] = []
+        while sentences:
+            for end in range(len(sentences), 0, -2):
+                whole = "".join(sentences[:end])
+                found = self._sentence(whole, context)
+                if found is not None or end == 1:
+                    parts.append(whole if found is None else found)
+                    parts += sentences[end : end + 1]
+                    del sentences[: end + 1]
+                    break
+        return "".join(parts)
+
+    def _sentence(self, text: str, context: str) -> str | None:
+        """A text, also with the capital and the full stop that a clause gets as a sentence."""
+        lower = text[:1].lower() + text[1:]
+        for form in dict.fromkeys((text, lower)):
+            found = self.find(form, context)
+            if found is not None:
+                return found
+        if text.endswith("."):
+            for form in dict.fromkeys((text[:-1], lower[:-1])):
+                found = self.find(form, context)
+                if found is not None:
+                    return f"{found}."
+        return None
+
+    def of_context(self, context: str) -> list[tuple[str, str]]:
+        """(English, translation) of the texts of a context that have no places."""
+        return [(text, own) for (place, text), own in self._texts.items() if place == context]
+
+    def find(self, text: str, context: str = "") -> str | None:
+        """The translation of a text as a whole; None where there is none."""
+        # A place holds what a context means, too, and what is said anywhere.
+        for place in dict.fromkeys((context, "")):
+            found = self._texts.get((place, text))
+            if found is not None:
+                return found
+            for pattern in self._patterns.get(place, ()):
+                match = pattern.expression.fullmatch(text)
+                if match is not None:
+                    words = {
+                        name: self._word(self.translated(value, context))
+                        for name, value in match.groupdict().items()
+                    }
+                    return pattern.translation.format(**words)
+        return None
+
+
+def _expression(english: str) -> re.Pattern[str]:
+    """``{count} steps`` as a regular expression; a name that comes again stands for the same."""
+    parts: list[str] = []
+    seen: set[str] = set()
+    for k, part in enumerate(re.split(r"\{(\w+)\}", english)):
+        if k % 2 == 0:
+            parts.append(re.escape(part))
+        elif part in seen:
+            parts.append(f"(?P={part})")
+        else:
+            # Numbers have no words between them; what is meant shows in the name.
+            inner = r"[-−+±]?[\d,.]+" if part.startswith(("n_", "count")) else ".+?"
+            parts.append(f"(?P<{part}>{inner})")
+            seen.add(part)
+    return re.compile("".join(parts), re.DOTALL)
+
+
+def _word_of(language: str) -> type[str]:
+    """What stands in the places of translations: in Korean it takes particles."""
+    if language == "ko":
+        from compare.languages.korean import Word
+
+        return Word
+    return str
+
+
+@cache
+def catalogue(language: str) -> Catalogue | None:
+    """The catalogue of a language; None for English, which needs none."""
+    if language == ENGLISH:
+        return None
+    return Catalogue(read_po((FOLDER / f"{language}.po").read_text(encoding="utf-8")), language)
+
+
+def translated(text: str, context: str = "") -> str:
+    """A text in the language that is spoken now.
+
+    Args:
+        text: English.
+        context: Where it stands, for words that mean several things; the table's name for cells.
+    """
+    found = catalogue(_current.get())
+    return text if found is None or not text else found.translated(text, context)
