@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy_nn
+from compare.backends.numpy_backend import NumpyBackend
 from compare.spec.model import ModelSpec
 
 LAYER_METHODS = ("backward", "backward_parameters", "_backward", "forward")
 OPTIMIZER_METHODS = ("_update", "_prepare")
 """What matters most comes first."""
+STEP = "step"
+"""The name of the excerpt that is one step of a training."""
 MOST_LINES = 20
 """So many lines of a class are shown; what does not fit is left to the listing of the file."""
 
@@ -43,6 +46,7 @@ def excerpts_of(model_specs: Iterable[ModelSpec], losses: Iterable[str]) -> dict
             found[name] = excerpt(kind, LAYER_METHODS)
     for name in algorithms:
         found[name] = excerpt(getattr(numpy_nn.optim, name), OPTIMIZER_METHODS)
+    found[STEP] = bare(NumpyBackend._step)
     return {name: code for name, code in found.items() if code}
 
 
@@ -97,7 +101,8 @@ def bare(function: Callable[..., Any]) -> str:
     """The source of a function without its docstring, checks of its arguments and their errors."""
     source = textwrap.dedent(inspect.getsource(function))
     definition = ast.parse(source).body[0]
-    dropped: set[int] = set()
+    assert isinstance(definition, ast.FunctionDef)
+    dropped = set(range(1, definition.lineno))  # decorators
     for node in ast.walk(definition):
         if isinstance(node, ast.stmt) and _says_or_checks(node):
             dropped |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))

@@ -20,10 +20,10 @@ def draw_figures(run: Run) -> list[Figure]:
             draw_samples,
             _draw_custom,
             draw_parity,
-            draw_distance,
             draw_confusion,
             draw_mistakes,
             draw_drift,
+            draw_distance,
             draw_timing,
         ):
             for drawing in draw(run):

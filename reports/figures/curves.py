@@ -209,7 +209,7 @@ def draw_distance(run: Run) -> list[Drawing]:
     panels = [(training, rows) for training in shown(run) if len(rows := run.apart(training)) > 1]
     if not panels:
         return []
-    canvas, axes = paper(3.9, 1, len(panels), sharey=True)
+    canvas, axes = paper(4.2, 1, len(panels), sharey=True)
     for axis, (training, rows) in zip(axes[0], panels, strict=True):
         distances = np.array([row.distance for row in rows])
         axis.plot([row.step for row in rows], _positive(distances), color=BLUE, lw=1.4)
@@ -224,7 +224,7 @@ def draw_distance(run: Run) -> list[Drawing]:
         axis.set_yscale("log")
         axis.set_title(heading(run, training))
         axis.set_xlabel("training step")
-    axes[0, 0].set_ylabel("‖NumPy − PyTorch‖\nof the weights, relative")
+    axes[0, 0].set_ylabel("relative distance\nof the weights")
     return [
         Drawing(
             "distance",
