@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import math
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -78,7 +80,7 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
         "date": day(record.created),
         "task": escaped(translated(" ".join(task.split()))),
         "command": listing_of(record.command, record.commit),
-        "sources": list(record.sources.items()),
+        "sources": [(name, without_docstrings(text)) for name, text in record.sources.items()],
         "data": record.data,
         "rows": _rows(run),
         "classes": classes,
@@ -154,6 +156,25 @@ def results_sections(
     }
     keys = [key for key, is_there in present.items() if is_there]
     return {key: f"5.{place}" for place, key in enumerate(keys, 1)}
+
+
+def without_docstrings(source: str) -> str:
+    """Code without what says in words what it does; as it is where it cannot be parsed."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return source
+    dropped: set[int] = set()
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            continue
+        first = node.body[0] if node.body else None
+        said = first.value if isinstance(first, ast.Expr) else None
+        is_text = isinstance(said, ast.Constant) and isinstance(said.value, str)
+        if first is not None and is_text and len(node.body) > 1:
+            dropped |= set(range(first.lineno, (first.end_lineno or first.lineno) + 1))
+    lines = [line for n, line in enumerate(source.splitlines(), 1) if n not in dropped]
+    return re.sub(r"\n{3,}", "\n\n\n", "\n".join(lines)).strip("\n")
 
 
 def listing_of(command: str, commit: str | None) -> str:

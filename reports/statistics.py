@@ -27,7 +27,7 @@ from compare.analysis.quantities import (
     step_time,
 )
 from compare.analysis.verdict import Verdict, verdict
-from compare.records.run import Run, TrainingRecord, predicted_key
+from compare.records.run import DistancePart, Run, TrainingRecord, predicted_key
 from compare.records.tables import TimingRow
 from compare.spec.report import ReportedValue
 from reports.text import class_name
@@ -215,22 +215,33 @@ class TrainingStatistics:
         return bool(self.run.apart(self.record))
 
     @cached_property
-    def explained(self) -> tuple[float | None, bool, str, float]:
+    def explained(
+        self,
+    ) -> tuple[float | None, bool, str, float, DistancePart | None, DistancePart | None]:
         """The difference of the test losses, and the part of the network that explains most of it.
 
         Returns:
             The difference; whether it is more than what rounding makes of the loss; the part with
-            which the two come nearest; and how far they then are, as a share of the difference.
+            which the two come nearest; how far they then are, as a share of the difference; and, if
+            there are two parts that move the difference in opposite directions by more than itself,
+            the one that makes it smallest and the one that makes it largest.
         """
         if not self.record.parts or self.record.parts[0].loss_difference is None:
-            return None, False, "", 1.0
+            return None, False, "", 1.0, None, None
         (whole, *parts) = self.record.parts
         difference = whole.loss_difference or 0.0
         loss = self.final("numpy", "test loss") or 0.0
         counts = abs(difference) > ROUNDED_LOSS * max(abs(loss), 1.0)
-        least = min(parts, key=lambda part: abs(part.loss_difference or 0.0), default=whole)
-        left = abs(least.loss_difference or 0.0) / abs(difference) if difference else 1.0
-        return difference, counts, least.name, left
+
+        def moved(part: DistancePart) -> float:
+            return part.loss_difference or 0.0
+
+        least = min(parts, key=lambda part: abs(moved(part)), default=whole)
+        left = abs(moved(least)) / abs(difference) if difference else 1.0
+        low, high = min(parts, key=moved, default=whole), max(parts, key=moved, default=whole)
+        if moved(low) < difference - abs(difference) and moved(high) > difference + abs(difference):
+            return difference, counts, least.name, left, low, high
+        return difference, counts, least.name, left, None, None
 
     @cached_property
     def drift(self) -> Drift | None:

@@ -214,7 +214,7 @@ def draw_distance(run: Run) -> list[Drawing]:
         distances = np.array([row.distance for row in rows])
         axis.plot([row.step for row in rows], _positive(distances), color=BLUE, lw=1.4)
         growth = training.growth
-        if growth is not None:
+        if growth is not None and (growth.step is None or growth.is_sudden):
             at = growth.last if growth.step is None else growth.step
             axis.axvline(at, color=VERMILLION, lw=0.9, ls="--")
             axis.annotate(

@@ -14,6 +14,7 @@ from safetensors.numpy import save_file
 
 from compare.records.run import FollowedValue, Run, read_run
 from compare.spec.report import ReportSettings
+from reports.sections import without_docstrings
 from reports.tables import MOST_ROWS
 from reports.trainings import MOST_SHOWN, ranked, shown
 
@@ -343,3 +344,11 @@ def test_one_seed_says_nothing_of_optimizers_and_several_do(make_run: MakeRun) -
     several = text_of(make_run("several", seeds=(0, 1)))
     assert "Over 2 seeds SGD's accuracy less Adam's is +2.50 points on average" in several
     assert "McNemar" not in several
+
+
+def test_listings_have_no_docstrings() -> None:
+    source = '"""What it is."""\n\nimport x\n\n\ndef f(a):\n    """Says."""\n    return "kept"\n'
+    assert without_docstrings(source) == 'import x\n\n\ndef f(a):\n    return "kept"'
+    only = 'class A(Exception):\n    """Nothing else."""'
+    assert without_docstrings(only) == only
+    assert without_docstrings("no python here (") == "no python here ("

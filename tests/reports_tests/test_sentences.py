@@ -11,7 +11,7 @@ from compare.analysis.intervals import Equality, Interval, equivalence_test
 from compare.analysis.quantities import BACKENDS
 from compare.analysis.timings import Ratio
 from compare.records.export import Answers, ExportRecord
-from compare.records.run import FollowedValue, Growth, NamedMistake
+from compare.records.run import DistancePart, FollowedValue, Growth, NamedMistake
 from compare.records.tables import ParityRow
 from compare.spec.report import Claim, ReportedValue
 from reports.documents import SENTENCES, TEMPLATES, say
@@ -37,6 +37,12 @@ GROWTH = Growth(
 )  # fmt: skip
 SOURCED = FIGURE.model_copy(update={"source": "A book", "differs": "the seed"})
 PART = ["used a sample"]
+
+
+def part(name: str, difference: float) -> DistancePart:
+    return DistancePart(name=name, share=0.3, loss_difference=difference)
+
+
 ONE_SEED = (1, 0.01, math.nan, math.nan)
 FOLLOWED = FollowedValue(
     step=4,
@@ -146,11 +152,20 @@ CASES: list[tuple[str, tuple, str]] = [
         "The other steps together have 4 such inputs.",
     ),
     ("growth", (GROWTH.model_copy(update={"step_after": 3e-8}),), "no step has half of it."),
-    ("parts", (None, False, "", 1.0), ""),
-    ("parts", (1e-7, False, "weights", 0.2), "no more than what rounding makes of such a sum."),
-    ("parts", (1e-3, True, "weights", 0.2), "Most of that comes from the weights"),
-    ("parts", (1e-3, True, "weights", 0.8), "stays at least 80.00% as far"),
-    ("parts", (1e-3, True, "weights", 1.2), "comes no nearer to NumPy's loss."),
+    ("parts", (None, False, "", 1.0, None, None), ""),
+    (
+        "parts",
+        (1e-7, False, "weights", 0.2, None, None),
+        "no more than what rounding makes of such a sum.",
+    ),
+    ("parts", (1e-3, True, "weights", 0.2, None, None), "Most of that comes from the weights"),
+    ("parts", (1e-3, True, "weights", 0.8, None, None), "stays at least 80.00% as far"),
+    ("parts", (1e-3, True, "weights", 1.2, None, None), "comes no nearer to NumPy's loss."),
+    (
+        "parts",
+        (1e-3, True, "weights", 0.9, part("weights", -5e-3), part("running statistics", 5e-3)),
+        "only together explain it",
+    ),
     ("source_of_figure", (FIGURE,), "*X, 0.9:* no publication is named."),
     ("source_of_figure", (SOURCED,), "*X, 0.9:* A book. Other than here: the seed."),
     ("accuracy_gap", ([0.0, 0.0], "test accuracy"), "equal at all 2 evaluations"),
