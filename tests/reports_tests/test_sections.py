@@ -115,7 +115,7 @@ def test_the_sections_of_a_homework(make_run: MakeRun) -> None:
         ({"steps": 1}, "on 0 of 1 batch;"),
         ({"experiment": {"reported": []}}, "names no published figure"),
         ({"sources": {}}, "The code\n"),
-        ({"optimizers": ("SGD",)}, "so the figures are comparable"),
+        ({"optimizers": ("SGD",)}, "what else differs from the reported ones"),
         ({"record": {"trainings": []}}, "No training was begun"),
     ],
 )

@@ -123,7 +123,7 @@ CASES: list[tuple[str, tuple, str]] = [
     ("kinks", (1000, 2, 1e-8), "2 lie on another side"),
     ("kinks", (1000, 2, 1e-8), "at most 10⁻⁸ from it"),
     ("kinks", (0, 0, 0.0), "no activation with a kink"),
-    ("loss_change", ("NumPy", 2.3, 0.3), "NumPy's training loss fell from 2.3000 to 0.3000."),
+    ("loss_change", ("NumPy", 2.3, 0.3), "in evaluation mode, fell from 2.3000 to 0.3000."),
     ("loss_change", ("NumPy", 2.3, 2.3), "did not fall"),
     ("loss_change", ("NumPy", 2.3, 2.9), "did not fall"),
     ("loss_change", ("NumPy", 2.3, math.nan), "not a finite number at the end"),
@@ -275,7 +275,7 @@ CASES: list[tuple[str, tuple, str]] = [
     ("drift", (300, 0.5, 1.0, [3.0]), "nearer than any of them"),
     ("drift", (300, 1.0, 1.0, [3.0]), "level with one of them"),
     ("drift", (1, math.nan, 1.0, [3.0]), "not a finite number"),
-    ("comparable_figures", ([],), "figures are comparable"),
+    ("comparable_figures", ([],), "what else differs from the reported"),
     (
         "comparable_figures",
         (["used a sample"],),
