@@ -51,7 +51,7 @@ def test_from_the_command_line_to_the_report(tmp_path):
     assert all(c.step is not None for c in record.cases[0].contenders)
     assert record.command.startswith("nncompare bench --architecture net.py:tiny")
     before = (tmp_path / "r" / "report.pdf").read_bytes()
-    cli.report(tmp_path / "r")
+    cli.report([tmp_path / "r"])
     assert (tmp_path / "r" / "report.pdf").read_bytes() == before
 
 
