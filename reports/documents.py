@@ -45,7 +45,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     for name in (
         *("capitalised", "code", "count", "emphasised", "escaped", "fixed", "joined", "listing"),
         *("number", "one_line", "percent", "plural", "points", "probability", "quoted"),
-        "signed_points",
+        *("milliseconds", "signed_points"),
     )
 }
 """Names in templates → functions of :mod:`reports.text`; ``count`` takes the place of Jinja's."""

@@ -26,6 +26,7 @@ from compare.analysis.quantities import (
     quantity,
     step_time,
 )
+from compare.analysis.timings import humps
 from compare.analysis.verdict import Verdict, verdict
 from compare.records.run import DistancePart, Run, TrainingRecord, predicted_key
 from compare.records.tables import TimingRow
@@ -158,6 +159,15 @@ class TrainingStatistics:
     def time(self) -> StepTime | None:
         """Time a step, with the interval of the ratio."""
         return step_time(self.run.timing_of(self.record), self.record) if self.timed else None
+
+    @cached_property
+    def humps(self) -> tuple[list[float], list[float]]:
+        """Where the times of steps are densest, on NumPy and on PyTorch."""
+        rows = self.run.timing_of(self.record) if self.timed else []
+        return (
+            humps(np.array([row.numpy_s for row in rows])),
+            humps(np.array([row.torch_s for row in rows])),
+        )
 
     @cached_property
     def time_ratio(self) -> float | None:

@@ -23,6 +23,10 @@ FEWEST_BLOCKS = 5
 MOST_DRAWN = 2000
 
 
+# In fewer times a hump may be chance.
+FEWEST_FOR_HUMPS = 100
+
+
 class Spread(NamedTuple):
     """Quantiles of single times, in seconds."""
 
@@ -49,6 +53,41 @@ def spread(times: np.ndarray) -> Spread:
     """
     found = np.quantile(times, [0.05, 0.25, 0.5, 0.75, 0.95])
     return Spread(*(float(value) for value in found))
+
+
+def humps(times: np.ndarray) -> list[float]:
+    """Where the times are densest: one place, or several with a valley between them, in seconds.
+
+    The density is that of the logarithms, smoothed with Silverman's bandwidth. A place counts if it
+    is a tenth as dense as the densest, and if the density falls to half of it on the way to the
+    next one.
+
+    Args:
+        times: Seconds, of shape (steps,).
+    """
+    if len(times) < FEWEST_FOR_HUMPS or np.min(times) <= 0:
+        return [float(np.median(times))] if len(times) else []
+    logs = np.log(times)
+    low, high = np.quantile(logs, [0.005, 0.995])
+    quartiles = np.quantile(logs, [0.25, 0.75])
+    scale = min(float(np.std(logs)), float(quartiles[1] - quartiles[0]) / 1.34) or 0.01
+    width = max(0.9 * scale * len(logs) ** -0.2, 0.02)
+    counts, edges = np.histogram(logs, bins=400, range=(low - 4 * width, high + 4 * width))
+    middles = (edges[1:] + edges[:-1]) / 2
+    step = middles[1] - middles[0]
+    window = np.exp(-0.5 * (np.arange(-200, 201) * step / width) ** 2)
+    density = np.convolve(counts, window, mode="same")
+    inner = density[1:-1]
+    tops = np.flatnonzero((inner > density[:-2]) & (inner >= density[2:])) + 1
+    kept: list[int] = []
+    for top in tops[density[tops] >= density.max() / 10]:
+        if kept:
+            valley = density[kept[-1] : top + 1].min()
+            if valley > min(density[kept[-1]], density[top]) / 2:
+                kept[-1] = max(kept[-1], int(top), key=lambda place: density[place])
+                continue
+        kept.append(int(top))
+    return [float(np.exp(middles[place])) for place in kept]
 
 
 def in_stretches(times: np.ndarray) -> np.ndarray:

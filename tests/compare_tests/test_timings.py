@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compare.analysis.timings import in_stretches, ratio_of_medians, spread
+from compare.analysis.timings import humps, in_stretches, ratio_of_medians, spread
 
 
 def test_spread_of_known_quantiles():
@@ -84,3 +84,30 @@ def test_steps_that_share_their_stretch_widen_the_interval():
     by_step = ratio_of_medians(slow[:, None], fast[:, None])
     assert by_stretch.value == by_step.value
     assert by_stretch.high - by_stretch.low > 1.5 * (by_step.high - by_step.low)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_one_hump_is_one(seed):
+    random = np.random.default_rng(seed)
+    for times in (
+        random.lognormal(-6, 0.1, 3000),
+        random.lognormal(-6, 0.5, 300),
+        2e-3 + random.exponential(2e-4, 3000),  # as steps are: a sharp edge and a long tail
+    ):
+        assert len(humps(times)) == 1
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_two_humps_are_two(share):
+    random = np.random.default_rng(0)
+    first = random.random(5000) < share
+    found = humps(
+        np.where(first, random.lognormal(np.log(2e-3), 0.1, 5000), 6e-3)
+        * random.lognormal(0, 0.05, 5000)
+    )
+    assert found == pytest.approx([2e-3, 6e-3], rel=0.05)
+
+
+def test_few_times_have_no_humps():
+    assert humps(np.array([1e-3, 5e-3] * 20)) == [pytest.approx(3e-3)]
+    assert humps(np.array([])) == []

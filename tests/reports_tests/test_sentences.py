@@ -166,6 +166,12 @@ CASES: list[tuple[str, tuple, str]] = [
         (1e-3, True, "weights", 0.9, part("weights", -5e-3), part("running statistics", 5e-3)),
         "only together explain it",
     ),
+    ("humps", ([0.002], [0.003]), ""),
+    (
+        "humps",
+        ([0.002, 0.006], [0.003]),
+        "near 2.00 and 6.00 ms with NumPy and 3.00 ms with PyTorch.",
+    ),
     ("source_of_figure", (FIGURE,), "*X, 0.9:* no publication is named."),
     ("source_of_figure", (SOURCED,), "*X, 0.9:* A book. Other than here: the seed."),
     ("accuracy_gap", ([0.0, 0.0], "test accuracy"), "equal at all 2 evaluations"),
