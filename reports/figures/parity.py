@@ -82,12 +82,13 @@ def parity_grid(rows: Sequence[ParityRow]) -> Grid:
     failed = {kind: np.zeros(shape, int) for kind in kinds}
     for row, site in zip(rows, sites, strict=True):
         cell = row_of[site.part, level(site)], column_of[row.step]
-        ratios[site.kind][cell] = np.fmax(ratios[site.kind][cell], _ratio(row))
+        ratios[site.kind][cell] = np.fmax(ratios[site.kind][cell], share(row))
         failed[site.kind][cell] += not row.passed
     return Grid(labels, all_steps[::size], ratios, failed)
 
 
-def _ratio(row: ParityRow) -> float:
+def share(row: ParityRow) -> float:
+    """The error in units of the bound: above 1 it fails; NaN counts as infinitely far."""
     if np.isnan(row.numpy_error):
         return float("inf")
     if row.tolerance > 0:

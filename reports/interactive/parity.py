@@ -26,7 +26,7 @@ from bokeh.palettes import Cividis256
 from compare.languages import translated
 from compare.records.run import Run, TrainingRecord
 from compare.records.tables import ParityRow
-from reports.figures.parity import FAILURE, LEAST, PARTS
+from reports.figures.parity import FAILURE, LEAST, PARTS, share
 from reports.interactive.plots import Interactive, in_json, plot, small
 from reports.network import COMPARISONS, Site, class_of, site_of
 from reports.trainings import label, shown
@@ -84,15 +84,6 @@ def cells_of(rows: Sequence[ParityRow], most: int) -> Cells:
         [(*cell, worst[cell]) for cell in places],
         [failed[cell] for cell in places],
     )
-
-
-def share(row: ParityRow) -> float:
-    """The error in units of the bound: above 1 it fails; NaN counts as infinitely far."""
-    if np.isnan(row.numpy_error):
-        return float("inf")
-    if row.tolerance > 0:
-        return row.numpy_error / row.tolerance
-    return 0.0 if row.passed else float("inf")
 
 
 def _rank(row: ParityRow) -> tuple[bool, float]:

@@ -19,10 +19,11 @@ from compare.records.tables import ParityRow
 
 pytest.importorskip("bokeh")
 
+from reports.figures.parity import share
 from reports.interactive import Interactive, interactive_figures
 from reports.interactive.curves import ask_curves, ask_drift
 from reports.interactive.outcomes import ask_confusion, ask_timing
-from reports.interactive.parity import ask_parity, cells_of, share
+from reports.interactive.parity import ask_parity, cells_of
 from reports.interactive.plots import COLOURS, extremes
 
 MakeRun = Callable[..., Path]
