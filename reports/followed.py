@@ -60,14 +60,24 @@ class Near(NamedTuple):
 
 
 def nearest(trainings: Sequence[TrainingStatistics]) -> list[Near]:
-    """The comparisons with the largest shares of their bounds, the largest first."""
+    """The comparisons with the largest shares of their bounds, the largest first.
+
+    Arrays that are equal to the bit on both sides err equally, and pass with 1/k of the bound:
+    they say nothing of how tight it is, and are taken only where there are no others.
+    """
     every = (
         Near(_share(row), training.label, row)
         for training in trainings
         for row in training.run.parity_of(training.record)
         if row.tolerance > 0
     )
-    return heapq.nlargest(NEAREST, every, key=lambda near: near.share)
+    return heapq.nlargest(
+        NEAREST, every, key=lambda near: (not _errs_equally(near.row), near.share)
+    )
+
+
+def _errs_equally(row: ParityRow) -> bool:
+    return row.passed and row.numpy_error == row.torch_error
 
 
 def _share(row: ParityRow) -> float:

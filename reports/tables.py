@@ -128,7 +128,7 @@ def data(run: Run) -> str:
         ("data set", f"{escaped(found.title)} ({code(found.name)})"),
         ("input", shape),
         ("classes", escaped(", ".join(found.class_names))),
-        ("source", escaped(found.source)),
+        ("read from", escaped(found.source)),
         ("licence", escaped(found.licence)),
     ]
     return pipe_table(("", ""), rows)
@@ -492,7 +492,7 @@ def reported(run: Run) -> str:
     """Published figures and ours."""
     rows = []
     for figure in run.record.experiment.reported:
-        note = escaped(figure.note)
+        note, here = escaped(figure.note), reported_here(run, figure)
         value = f"{figure.value:.4f}"
         if note:
             value = f"{note} {value}" if len(note) <= SHORT_NOTE else f"{value} ({note})"
@@ -503,12 +503,17 @@ def reported(run: Run) -> str:
                 str(figure.epoch) if figure.epoch else "last",
                 escaped(figure.by),
                 value,
-                *(_here(found) for found in reported_here(run, figure).values()),
+                *(_here(found) for found in here.values()),
+                *(_above(found, figure.value) for found in here.values()),
             )
         )
-    training = "training" if run.record.experiment.vary else "optimizer"
+    training = "training here" if run.record.experiment.vary else "optimizer here"
     columns = ("quantity", training, "epoch", "by", "reported", "NumPy here", "PyTorch here")
-    return pipe_table(columns, rows, "llrlrrr")
+    return pipe_table((*columns, "NumPy above", "PyTorch above"), rows, "llrlrrrrr")
+
+
+def _above(found: Interval | None, reported: float) -> str:
+    return "–" if found is None else fixed(found.mean - reported)
 
 
 def _here(found: Interval | None) -> str:

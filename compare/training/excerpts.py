@@ -1,4 +1,8 @@
-"""The few lines of code that compute a formula: forward and backward, or an optimizer's update."""
+"""The few lines of code that compute a formula: forward and backward, or an optimizer's update.
+
+What no step of the run came through is left out: a layer's code covers every option that it has,
+and a reader of one run wants to see the formula that was computed there.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,12 @@ import ast
 import inspect
 import sys
 import textwrap
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from types import CodeType, FrameType
+from typing import Any, NamedTuple
+
+import numpy as np
 
 import numpy_nn
 from compare.backends.numpy_backend import NumpyBackend
@@ -18,46 +26,135 @@ OPTIMIZER_METHODS = ("_update", "_prepare")
 """What matters most comes first."""
 STEP = "step"
 """The name of the excerpt that is one step of a training."""
-MOST_LINES = 20
+MOST_LINES = 32
 """So many lines of a class are shown; what does not fit is left to the listing of the file."""
+FOLLOWED_ROWS, FOLLOWED_STEPS, MOST_FOLLOWED = 2, 2, 8
+"""A step of so many rows shows which lines run, and a second one what a first step does not do; of
+more different models than this none is followed, and every line is shown."""
+
+Calls = dict[CodeType, set[frozenset[int]]]
+"""Function → the lines that ran, of each of its calls."""
 
 
-def excerpts_of(model_specs: Iterable[ModelSpec], losses: Iterable[str]) -> dict[str, str]:
-    """Class → the lines that compute it, of all modules, losses and optimizers in use.
+class FollowedModel(NamedTuple):
+    """A model of the run, and rows for its steps.
 
-    Args:
-        model_specs: The networks with their optimizers.
-        losses: The classes of the losses.
+    Attributes:
+        spec: The network, its loss and its optimizer.
+        inputs: Rows of the training set as the network takes them.
+        targets: What the loss takes for these rows.
     """
-    found: dict[str, str] = {}
+
+    spec: ModelSpec
+    inputs: np.ndarray
+    targets: np.ndarray
+
+
+def excerpts_of(models: Iterable[FollowedModel]) -> dict[str, str]:
+    """Class → the lines that compute it, of all modules, losses and optimizers in use."""
+    different: dict[str, FollowedModel] = {}
+    for model in models:
+        different.setdefault(_code_in_use(model.spec), model)
     layers: dict[str, type] = {}
-    algorithms: list[str] = []
-    networks: set[str] = set()
-    for spec in model_specs:
-        if spec.algorithm not in algorithms:
-            algorithms.append(spec.algorithm)
-        key = repr((spec.architecture, sorted(spec.arguments.items(), key=repr)))
-        if key not in networks:
-            networks.add(key)
-            layers |= {type(m).__name__: type(m) for m in spec.model(numpy_nn).modules()}
-    layers |= {name: getattr(numpy_nn, name) for name in losses if hasattr(numpy_nn, name)}
-    for name, kind in layers.items():
+    losses: dict[str, type] = {}
+    algorithms: dict[str, type] = {}
+    calls: Calls | None = {} if len(different) <= MOST_FOLLOWED else None
+    for spec, inputs, targets in different.values():
+        backend = NumpyBackend(spec)
+        layers |= {type(m).__name__: type(m) for m in backend.model.modules()}
+        losses[spec.loss] = type(backend.loss)
+        algorithms[spec.algorithm] = type(backend.optimizer)
+        if calls is not None and not _follow(backend, inputs, targets, calls):
+            calls = None
+    found: dict[str, str] = {}
+    for name, kind in (layers | losses).items():
         if kind is getattr(numpy_nn, name, None) and name != "Sequential":
-            found[name] = excerpt(kind, LAYER_METHODS)
-    for name in algorithms:
-        found[name] = excerpt(getattr(numpy_nn.optim, name), OPTIMIZER_METHODS)
-    found[STEP] = bare(NumpyBackend._step)
+            found[name] = excerpt(kind, LAYER_METHODS, calls)
+    for name, kind in algorithms.items():
+        found[name] = excerpt(kind, OPTIMIZER_METHODS, calls)
+    found[STEP] = bare(NumpyBackend._step, calls)
     return {name: code for name, code in found.items() if code}
 
 
-def excerpt(kind: type, methods: Iterable[str]) -> str:
-    """The methods of a class that fit, in the order of the file; without docstrings and checks."""
+def _code_in_use(spec: ModelSpec) -> str:
+    """Equal for two models of which the same lines run: a rate of another size changes none."""
+    settings = {
+        key: value if isinstance(value, str) else _any(value)
+        for key, value in spec.settings.items()
+    }
+    return repr(
+        (
+            spec.architecture,
+            sorted(spec.arguments.items(), key=repr),
+            spec.loss,
+            spec.algorithm,
+            sorted(settings.items()),
+        )
+    )
+
+
+def _any(value: Any) -> bool:
+    return bool(np.any(np.asarray(value, dtype=object)))
+
+
+def _follow(backend: NumpyBackend, inputs: np.ndarray, targets: np.ndarray, calls: Calls) -> bool:
+    """Make steps and note the lines that run; whether they could be made.
+
+    A network on which a step fails says why when its training begins.
+    """
+    rows = backend.rows(inputs[:FOLLOWED_ROWS], targets[:FOLLOWED_ROWS])
+    try:
+        with lines_run(calls):
+            for _ in range(FOLLOWED_STEPS):
+                batch = backend.batch(rows, np.arange(len(rows[1])))
+                backend._step(batch, backend.model.backward_parameters)
+    except Exception:
+        return False
+    return True
+
+
+@contextmanager
+def lines_run(
+    calls: Calls, modules: tuple[str, ...] = (numpy_nn.__name__, NumpyBackend.__module__)
+) -> Iterator[None]:
+    """Note which lines run in here, of each call of a function of these modules."""
+
+    def follow(frame: FrameType, event: str, argument: Any) -> Any:
+        if not frame.f_globals.get("__name__", "").startswith(modules):
+            return None
+        lines: set[int] = set()
+
+        def note(frame: FrameType, event: str, argument: Any) -> Any:
+            if event == "line":
+                lines.add(frame.f_lineno)
+            elif event == "return":
+                calls.setdefault(frame.f_code, set()).add(frozenset(lines))
+            return note
+
+        return note
+
+    before = sys.gettrace()
+    sys.settrace(follow)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+def excerpt(kind: type, methods: Iterable[str], calls: Calls | None = None) -> str:
+    """The methods of a class that fit, in the order of the file; without docstrings and checks.
+
+    Args:
+        kind: The class.
+        methods: Names of methods, what matters most first.
+        calls: What ran; a method that did not is left out. None leaves nothing out.
+    """
     found: list[tuple[int, str]] = []
     left = MOST_LINES
     for name in methods:
         method = _own(kind, name)
-        code = "" if method is None else bare(method)
-        if method is not None and len(code.splitlines()) <= left:
+        code = "" if method is None else bare(method, calls)
+        if method is not None and code and len(code.splitlines()) <= left:
             left -= len(code.splitlines())
             found.append((inspect.getsourcelines(method)[1], code))
     code = "\n\n".join(code for _, code in sorted(found))
@@ -97,18 +194,120 @@ def _own(kind: type, name: str) -> Callable[..., Any] | None:
     return None
 
 
-def bare(function: Callable[..., Any]) -> str:
-    """The source of a function without its docstring, checks of its arguments and their errors."""
-    source = textwrap.dedent(inspect.getsource(function))
+def bare(function: Callable[..., Any], calls: Calls | None = None) -> str:
+    """The source of a function without its docstring, checks of its arguments and their errors.
+
+    Args:
+        function: The function.
+        calls: What ran; branches that no call took are left out, and a condition that was true in
+            every call. None leaves nothing out.
+
+    Returns:
+        The source; empty if calls are given and the function was not among them.
+    """
+    lines, first = inspect.getsourcelines(inspect.unwrap(function))
+    source = textwrap.dedent("".join(lines))
     definition = ast.parse(source).body[0]
     assert isinstance(definition, ast.FunctionDef)
-    dropped = set(range(1, definition.lineno))  # decorators
+    text = _Text(source.splitlines())
+    text.drop(1, definition.lineno - 1)  # decorators
     for node in ast.walk(definition):
         if isinstance(node, ast.stmt) and _says_or_checks(node):
-            dropped |= set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-    lines = source.splitlines()
-    kept = [line for number, line in enumerate(lines, 1) if number not in dropped]
-    return "\n".join(line for line in kept if line.strip())
+            text.drop(node.lineno, _last(node))
+    if calls is not None:
+        own = calls.get(inspect.unwrap(function).__code__)
+        if not own:
+            return ""
+        text.keep_what_ran(definition.body, [{n - first + 1 for n in call} for call in own])
+    return text.code()
+
+
+def _last(node: ast.stmt) -> int:
+    return node.end_lineno or node.lineno
+
+
+class _Text:
+    """The lines of a function, counted from 1, of which some are dropped or moved to the left."""
+
+    def __init__(self, lines: list[str]) -> None:
+        self._lines: dict[int, str] = dict(enumerate(lines, 1))
+
+    def code(self) -> str:
+        return "\n".join(line for _, line in sorted(self._lines.items()) if line.strip())
+
+    def drop(self, first: int, last: int) -> None:
+        for number in range(first, last + 1):
+            self._lines.pop(number, None)
+
+    def keep_what_ran(
+        self, block: list[ast.stmt], calls: list[set[int]], in_loop: bool = False
+    ) -> None:
+        """Leave out the branches of a block that no call took.
+
+        Args:
+            block: Statements.
+            calls: The lines that ran, of every call that reached the block.
+            in_loop: Whether a call may come here several times, so that it may take both branches.
+        """
+        for node in block:
+            if isinstance(node, ast.If) and not _says_or_checks(node):
+                self._keep_branches(node, calls, in_loop)
+            else:
+                looped = in_loop or isinstance(node, ast.For | ast.While)
+                for part in ("body", "orelse", "finalbody"):
+                    self.keep_what_ran(getattr(node, part, []), calls, looped)
+                if looped or isinstance(node, ast.With):
+                    self._drop_if_empty(node, calls)
+
+    def _drop_if_empty(self, node: Any, calls: list[set[int]]) -> None:
+        inner = (
+            range(node.body[0].lineno, _last(node.body[-1]) + 1) if hasattr(node, "body") else ()
+        )
+        kept = [n for n in inner if self._lines.get(n, "").strip(" ")[:1] not in ("", "#")]
+        ran = any(lines & set(inner) for lines in calls)
+        if inner and not (kept and ran):
+            self.drop(node.lineno, _last(node))
+
+    def _keep_branches(self, node: ast.If, calls: list[set[int]], in_loop: bool) -> None:
+        end = _last(node)
+        middle = _last(node.body[-1])
+        body, other = set(range(node.body[0].lineno, middle + 1)), set(range(middle + 1, end + 1))
+        calls = [lines for lines in calls if lines & set(range(node.lineno, end + 1))]
+        took_body = [lines for lines in calls if lines & body]
+        took_other = [lines for lines in calls if lines & other]
+        self.keep_what_ran(node.body, took_body, in_loop)
+        if not took_body and not took_other:
+            self.drop(node.lineno, end)
+        elif not took_body:
+            self._replace_by(node, node.orelse, node.lineno, node.orelse[0].lineno - 1)
+            self.keep_what_ran(node.orelse, took_other, in_loop)
+        elif not took_other:
+            self.drop(middle + 1, end)
+            if len(took_body) == len(calls) and not in_loop:
+                self._replace_by(node, node.body, node.lineno, node.body[0].lineno - 1)
+        elif node.orelse and not self._is_elif(node.orelse[0]):
+            self.keep_what_ran(node.orelse, took_other, in_loop)
+
+    def _is_elif(self, node: ast.stmt) -> bool:
+        return self._lines.get(node.lineno, "").lstrip().startswith("elif ")
+
+    def _replace_by(self, node: ast.If, block: list[ast.stmt], first: int, last: int) -> None:
+        """Put a branch in the place of its condition, of which a comment stays."""
+        if self._is_elif(block[0]):
+            self.drop(first, last)
+            line = self._lines[block[0].lineno]
+            self._lines[block[0].lineno] = line.replace("elif ", "if ", 1)
+            return
+        said = [self._lines.get(number, "") for number in range(first, last + 1)]
+        comments = [line.partition("  # ")[2] for line in said[:1] + said[-1:]]
+        self.drop(first, last)
+        comment = comments[-1] or (comments[0] if block is node.body else "")
+        if comment:
+            self._lines[last] = " " * node.col_offset + f"# {comment}"
+        left = block[0].col_offset - node.col_offset
+        for number in range(block[0].lineno, _last(block[-1]) + 1):
+            if number in self._lines:
+                self._lines[number] = self._lines[number][left:]
 
 
 def _says_or_checks(node: ast.stmt) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ from compare.records.run import SCHEMA, FailureRecord, RunRecord, TrainingRecord
 from compare.spec.experiment import Configuration, Experiment
 from compare.spec.model import ModelSpec, model_spec
 from compare.training.data import Rows, Splits, laid_out, load_splits, pictures_of
-from compare.training.excerpts import excerpts_of
+from compare.training.excerpts import FOLLOWED_ROWS, FollowedModel, excerpts_of
 from compare.training.jobs import JobResult, data_source, run_serially, training_jobs
 from compare.training.lockstep import Observer, batches, total_steps
 from compare.training.schedule import Schedule
@@ -117,10 +117,7 @@ def run_experiment(
                     if (schedule := configuration.experiment.training.schedule) is not None
                 },
             ),
-            excerpts=excerpts_of(
-                model_specs.values(),
-                dict.fromkeys(c.experiment.training.loss for c in experiment.configurations),
-            ),
+            excerpts=excerpts_of(_followed(experiment, model_specs, splits)),
             tolerances=recorded_tolerances(),
             trainings=[],
         )
@@ -237,6 +234,17 @@ def _distinct(configurations: list[Configuration]) -> list[Configuration]:
         key = f"{one.model!r} {one.data!r} {one.training!r}"
         seen.setdefault(f"{key} {next(iter(one.optimizers.values())).algorithm}", configuration)
     return list(seen.values())
+
+
+def _followed(
+    experiment: Experiment, model_specs: dict[str, ModelSpec], splits: Splits
+) -> Iterator[FollowedModel]:
+    """Every model of an experiment with a few rows of the training set."""
+    for configuration in experiment.configurations:
+        spec = model_specs[configuration.label]
+        few = Rows(*(array[:FOLLOWED_ROWS] for array in splits.train))
+        rows = laid_out(Splits(few, None, None), configuration.experiment.data.layout).train
+        yield FollowedModel(spec, rows.inputs, spec.target_type.targets(rows.targets))
 
 
 def _keep_pictures(

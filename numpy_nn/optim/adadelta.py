@@ -94,4 +94,4 @@ class Adadelta(Optimizer):
 
         move_average_of_squares(u, d, rho, t)  # u ← ρu + (1 − ρ)d²
 
-        p -= np.multiply(d, group["lr"], out=t)  # θ ← θ − γd
+        p -= np.multiply(d, group["lr"], out=t)  # θ ← θ − lr · d

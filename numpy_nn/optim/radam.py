@@ -119,7 +119,7 @@ class RAdam(Optimizer):
         move_average(m, g, beta1, t)  # m ← m + (1 − β₁)(g − m)
         move_average_of_squares(v, g, beta2, t)  # v ← β₂v + (1 − β₂)g²
 
-        np.divide(m, corrections.of_average, out=t)  # γ m / (1 − β₁ᵗ)
+        np.divide(m, corrections.of_average, out=t)  # lr · m / (1 − β₁ᵗ)
         t *= group["lr"]
         if corrections.rectification is not None:
             np.sqrt(v, out=scale)  # √(1 − β₂ᵗ) / (√v + ε)

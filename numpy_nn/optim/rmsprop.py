@@ -111,12 +111,12 @@ class RMSprop(Optimizer):
             np.sqrt(v, out=root)
         root += group["eps"]
 
-        if mu > 0:  # b ← μb + g / r, θ ← θ − γb
+        if mu > 0:  # b ← μb + g / r, θ ← θ − lr · b
             b = chunk.state("momentum_buffer")
             b *= mu
             b += np.divide(g, root, out=t)
             p -= np.multiply(b, lr, out=t)
-        else:  # θ ← θ − γ g / r
+        else:  # θ ← θ − lr · g / r
             np.multiply(g, lr, out=t)
             t /= root
             p -= t

@@ -105,5 +105,5 @@ class SGD(Optimizer):
                 g = np.add(g, t, out=chunk.scratch(0))
             else:
                 g = b
-        np.multiply(g, lr, out=t)  # θ ← θ − γg
+        np.multiply(g, lr, out=t)  # θ ← θ − lr · g
         p -= t

@@ -350,7 +350,7 @@ def best_trials(run: Run, figure: FigureSettings, name: str) -> Drawing | None:
                 )
                 if band is not None:
                     draw_line(axis, band, backend, number, 2, dashed=number == 1, scale=per_epoch)
-        axis.set_xlabel(_settings(run, configuration), fontsize=6.5)
+        axis.set_xlabel(_settings(run, configuration), fontsize=8)
     if figure.log:
         axes[0].set_yscale("log")
     elif figure.quantity.endswith("accuracy"):

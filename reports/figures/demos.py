@@ -166,15 +166,15 @@ def _grid(settings: ActivationHistograms, activation: str, run: Run) -> Drawing:
         for layer, axis in enumerate(row, 1):
             top = max(top, _histogram(axis, activation, bins[label, layer]))
             axis.text(0.97, 0.95, _in_panel(activation, found[label, layer]),
-                      transform=axis.transAxes, ha="right", va="top", fontsize=6)  # fmt: skip
+                      transform=axis.transAxes, ha="right", va="top", fontsize=8)  # fmt: skip
         for layer, axis in enumerate(row, 1):
             axis.set_ylim(0, 1.45 * top)
-            axis.tick_params(labelsize=6)
+            axis.tick_params(labelsize=7)
             axis.grid(visible=False)
             if layer > 1:
                 axis.set_yticklabels([])
             else:
-                axis.set_ylabel(f"{spread_name(spread)}\nshare of values", fontsize=7)
+                axis.set_ylabel(f"{spread_name(spread)}\nshare of values", fontsize=8)
     for layer, axis in enumerate(axes[0], 1):
         axis.set_title(f"layer {layer}")
     handles, names = axes[0, 0].get_legend_handles_labels()

@@ -139,13 +139,13 @@ def gallery(rows: Sequence[Sequence[Tile]], titles: Sequence[str] = (), head: fl
             left = column * (size + gap)
             mosaic[top : top + height, left : left + width] = tile.picture
             middle = left + width / 2 - 0.5
-            axis.text(middle, top - 1, tile.words, ha="center", va="bottom", fontsize=7)
+            axis.text(middle, top - 1, tile.words, ha="center", va="bottom", fontsize=8)
             if tile.framed:
                 x = np.array([0, width, width, 0, 0]) + left - 0.5
                 y = np.array([0, 0, height, height, 0]) + top - 0.5
                 axis.plot(x, y, color="black", lw=1.2)
         if titles:
-            axis.text(-gap, top + height / 2, titles[place], ha="right", va="center", fontsize=7.5)
+            axis.text(-gap, top + height / 2, titles[place], ha="right", va="center", fontsize=8)
     axis.imshow(mosaic, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
     axis.set_xlim(-(0.5 + 1.4 * size if titles else 0.5), mosaic.shape[1] - gap)
     return canvas
@@ -236,4 +236,4 @@ def _write_numbers(
         if times:
             colour = "white" if dark[i, j] else "black"
             text = f"{times:+d}".replace("-", "−") if sign else f"{times}"
-            axis.text(j, i, text, ha="center", va="center", fontsize=6.5, color=colour)
+            axis.text(j, i, text, ha="center", va="center", fontsize=7.5, color=colour)

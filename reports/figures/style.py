@@ -5,12 +5,15 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import matplotlib
 import matplotlib.figure
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.font_manager import fontManager
 from matplotlib.text import Annotation, Text
 from matplotlib.ticker import FuncFormatter
 
@@ -28,14 +31,24 @@ WIDTH_CM = 17.0
 BLUE, VERMILLION, GREEN, ORANGE, GREY = "#0072B2", "#D55E00", "#009E73", "#E69F00", "#767676"
 BACKEND_COLOURS = {"numpy": BLUE, "torch": VERMILLION}
 
-STYLE = {
-    "font.family": "DejaVu Sans",
-    "font.size": 8,
-    "axes.titlesize": 8.5,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7.5,
+# The face of the text around the figures; what it lacks Matplotlib draws in its own.
+FONTS = Path(__file__).parent.parent / "fonts"
+FAMILY = "Report Serif"
+
+STYLE: dict[str, Any] = {
+    "font.family": [FAMILY, "DejaVu Sans"],
+    "mathtext.fontset": "custom",
+    "mathtext.rm": FAMILY,
+    "mathtext.it": FAMILY,
+    "mathtext.bf": f"{FAMILY}:bold",
+    "mathtext.cal": FAMILY,
+    "mathtext.fallback": "stix",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 8.5,
     "legend.frameon": False,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -78,10 +91,17 @@ class Figure(NamedTuple):
 @contextmanager
 def style() -> Iterator[None]:
     """The look of every figure, whatever the reader's own settings are."""
+    _know_the_fonts()
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(STYLE)  # type: ignore[arg-type]
+        matplotlib.rcParams.update(STYLE)
         yield
+
+
+@cache
+def _know_the_fonts() -> None:
+    for file in sorted(FONTS.glob("*.otf")):
+        fontManager.addfont(file)
 
 
 def paper(height_cm: float, rows: int = 1, columns: int = 1, **kwargs: Any) -> tuple[Any, Any]:
@@ -169,7 +189,7 @@ def _give_fonts(canvas: matplotlib.figure.Figure) -> None:
     from reports.typefaces import faces_for, matplotlib_families, without
 
     missing = faces_for(written)[1]
-    families = [str(STYLE["font.family"]), *matplotlib_families(without(written, missing))]
+    families = [*STYLE["font.family"], *matplotlib_families(without(written, missing))]
     labels = [
         axis for axis in axes if _lacks([t.get_text() for t in axis.get_ticklabels()], missing)
     ]

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import ast
 import builtins
+from pathlib import Path
 
 import pytest
 
 import numpy_nn
+from compare.spec.experiment import Experiment
+from compare.spec.loading import experiment_names, load_experiment, load_settings
+from compare.spec.model import model_spec
+from compare.training.data import laid_out, load_splits
 from compare.training.excerpts import (
     LAYER_METHODS,
     MOST_LINES,
     OPTIMIZER_METHODS,
+    STEP,
+    Calls,
+    FollowedModel,
     bare,
     excerpt,
+    excerpts_of,
+    lines_run,
 )
 
 
@@ -79,3 +89,91 @@ def test_an_optimizer_shows_its_update(name: str) -> None:
 
 def test_a_class_without_such_methods_has_no_excerpt() -> None:
     assert excerpt(numpy_nn.Module, LAYER_METHODS) == ""
+
+
+def branches(x: int, flag: bool, times: int) -> list[int]:
+    found: list[int] = []
+    if flag:  # the usual case
+        found += [x]
+    else:
+        found.append(-x)
+    if x > 100:
+        found.append(100)
+    elif x > 10:
+        found.append(10)
+    else:
+        found.append(0)
+    for k in range(times):
+        if k == 1:
+            found.append(k)
+        if k > 5:
+            found.append(-k)
+    return found
+
+
+def _seen(arguments: list[tuple[int, bool, int]]) -> str:
+    calls: Calls = {}
+    with lines_run(calls, (__name__,)):
+        for given in arguments:
+            branches(*given)
+    return bare(branches, calls)
+
+
+def test_what_never_ran_is_left_out_and_what_always_ran_has_no_condition() -> None:
+    assert _seen([(20, True, 3), (30, True, 3)]) == (
+        "def branches(x: int, flag: bool, times: int) -> list[int]:\n"
+        "    found: list[int] = []\n"
+        "    # the usual case\n"
+        "    found += [x]\n"
+        "    found.append(10)\n"
+        "    for k in range(times):\n"
+        "        if k == 1:\n"
+        "            found.append(k)\n"
+        "    return found"
+    )
+
+
+def test_what_ran_in_some_calls_keeps_its_condition() -> None:
+    assert _seen([(1, True, 0), (20, False, 0)]) == (
+        "def branches(x: int, flag: bool, times: int) -> list[int]:\n"
+        "    found: list[int] = []\n"
+        "    if flag:  # the usual case\n"
+        "        found += [x]\n"
+        "    else:\n"
+        "        found.append(-x)\n"
+        "    if x > 10:\n"
+        "        found.append(10)\n"
+        "    else:\n"
+        "        found.append(0)\n"
+        "    return found"
+    )
+
+
+# Without the demonstrations; mnist_vgg16 has the layers of the other convolutional networks.
+EXPERIMENTS = [
+    name
+    for name in experiment_names()
+    if isinstance(load_settings(name)[1], Experiment) and name != "mnist_vgg16"
+]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_a_run_shows_only_what_its_steps_come_through(name: str) -> None:
+    experiment = load_experiment(name)[1].for_sample()
+    first = experiment.configurations[0]
+    spec = model_spec(first.experiment, first.optimizer, Path())
+    splits = load_splits(experiment.data, sample=True, data_dir=None)[0]
+    rows = laid_out(splits, first.experiment.data.layout).train
+    found = excerpts_of([FollowedModel(spec, rows.inputs, spec.target_type.targets(rows.targets))])
+    whole = excerpt(getattr(numpy_nn.optim, spec.algorithm), OPTIMIZER_METHODS)
+    assert len(found[spec.algorithm]) <= len(whole)
+    assert "self.optimizer.step()" in found[STEP]
+    assert "if update" not in found[STEP]
+    for code in found.values():
+        ast.parse(code)
+        assert "ignored is not None" not in code
+        assert "amsgrad" not in code
+    if spec.settings.get("momentum", 0) == 0:
+        assert "momentum_buffer" not in found.get("SGD", "")
+    for forward in ("BatchNorm1d", "BatchNorm2d", "CrossEntropyLoss"):
+        assert "def forward" in found.get(forward, "def forward")
