@@ -59,8 +59,8 @@ def markdown(values: dict[str, Any], target: Target, template: str = "report.md.
 
     Args:
         values: The names that the template uses. ``figures`` and ``tables`` are drawn on by the
-            functions ``figure``, ``table`` and ``see``, which are added here; so are ``cite`` and
-            ``references``.
+            functions ``figure``, ``table`` and ``see``, which are added here; so are ``cite``,
+            ``references`` and ``once``.
         target: Who is going to read it.
         template: Which of the templates.
     """
@@ -96,8 +96,20 @@ def markdown(values: dict[str, Any], target: Target, template: str = "report.md.
         several = "s" if len(found) > 1 else ""
         return " " + translated(f"See Figure{several} {text.joined(found)}.")
 
+    told: set[str] = set()
+
+    def once(code: str) -> str:
+        """Code with what it calls explained beneath, but what was explained before."""
+        body, _, meanings = code.rpartition("\n\n# ")
+        if not body:
+            return code
+        new = [line for line in f"# {meanings}".splitlines() if line not in told]
+        told.update(new)
+        return "\n\n".join(filter(None, (body, "\n".join(new))))
+
     functions = {
         "figure": figure,
+        "once": once,
         "interactive": interactive,
         "table": table,
         "see": see,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from compare.analysis.claims import ClaimResult, alternatives, claim_results, in_words
@@ -15,6 +15,7 @@ from compare.analysis.verdict import departures
 from compare.languages import translated
 from compare.records.export import read_exports
 from compare.records.run import Run
+from compare.spec.report import ReportedValue
 from reports.figures import Figure
 from reports.followed import followed_of
 from reports.method import calls_of, method_of
@@ -124,7 +125,16 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
         "reported": [
             {"settings": figure, **_means(run, figure)} for figure in record.experiment.reported
         ],
+        "published": _same_set_up(record.experiment.reported),
     }
+
+
+def _same_set_up(reported: Iterable[ReportedValue]) -> list[list[ReportedValue]]:
+    """Published figures, those together of which the same is told."""
+    found: dict[tuple[str, str, str], list[ReportedValue]] = {}
+    for figure in reported:
+        found.setdefault((figure.by, figure.source, figure.differs), []).append(figure)
+    return list(found.values())
 
 
 def numbered_sections(*, claims: bool) -> dict[str, int]:

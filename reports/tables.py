@@ -124,10 +124,13 @@ def data(run: Run) -> str:
     }
     if "flat" in layouts and len(found.input_shape) > 1:
         shape += f", given to the network as a row of {count(math.prod(found.input_shape))} values"
+    # Where the classes are few, the table of their rows names them.
+    shown = found.class_counts and len(found.class_names) <= MOST_CASES
+    named = [] if shown else [("classes", escaped(", ".join(found.class_names)))]
     rows = [
         ("data set", f"{escaped(found.title)} ({code(found.name)})"),
         ("input", shape),
-        ("classes", escaped(", ".join(found.class_names))),
+        *named,
         ("read from", escaped(found.source)),
         ("licence", escaped(found.licence)),
     ]

@@ -9,21 +9,22 @@ import numpy as np
 
 from compare.analysis.quantities import BACKENDS
 from compare.records.run import Run, TrainingRecord, confidence_key, predicted_key
-from reports.figures.style import Drawing, paper, plain
+from reports.figures.style import WIDTH_CM, Drawing, paper, plain
 from reports.text import class_name, plural
 from reports.trainings import heading, label, ranked, shown
 
 SAMPLE_ROWS = 2
 COLUMNS = 10
 """Pictures in a row."""
-ROW_CM = 2.1
 GAP, HEAD = 1 / 7, 3 / 7  # between columns and above rows, in sizes of a picture
 MOST_NUMBERED = 12
 """A confusion matrix of more classes has no numbers in its cells."""
-MISTAKE_HEAD = 1.0
+MISTAKE_HEAD = 0.9
 """Room for three lines above a picture, in sizes of a picture."""
 TWO_ROWS = 1
 """So many trainings have two rows of mistakes, more have one."""
+# The cells are wider than high, so that three digits fit.
+CELLS = {"aspect": "auto", "interpolation": "nearest"}
 SIGNIFICANT_CHANGE = 3.0
 """A difference of so many rows has the full colour, at least."""
 
@@ -130,7 +131,8 @@ def gallery(rows: Sequence[Sequence[Tile]], titles: Sequence[str] = (), head: fl
     size = max(height, width)
     gap, above = round(GAP * size), round(head * size)
     mosaic = np.zeros((len(rows) * (size + above), COLUMNS * (size + gap)))
-    canvas, axes = paper(ROW_CM * len(rows) * (1 + head) / (1 + HEAD))
+    edge = 1.4 * size if titles else 0.0
+    canvas, axes = paper(WIDTH_CM * mosaic.shape[0] / (mosaic.shape[1] - gap + edge))
     axis = axes[0, 0]
     axis.set_axis_off()
     for place, row in enumerate(rows):
@@ -147,7 +149,7 @@ def gallery(rows: Sequence[Sequence[Tile]], titles: Sequence[str] = (), head: fl
         if titles:
             axis.text(-gap, top + height / 2, titles[place], ha="right", va="center", fontsize=8)
     axis.imshow(mosaic, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
-    axis.set_xlim(-(0.5 + 1.4 * size if titles else 0.5), mosaic.shape[1] - gap)
+    axis.set_xlim(-0.5 - edge, mosaic.shape[1] - gap)
     return canvas
 
 
@@ -176,7 +178,7 @@ def draw_confusion(run: Run) -> list[Drawing]:
         confusion_matrix(targets, run.predictions[predicted_key(b, training)], len(names))
         for b in BACKENDS
     )
-    canvas, axes = paper(5.0, 1, 2)
+    canvas, axes = paper(4.6, 1, 2)
     _draw_matrix(axes[0, 0], numpy, names)
     _draw_change(axes[0, 1], torch - numpy, names)
     axes[0, 0].set_title(f"{label(run, training)}: NumPy")
@@ -210,13 +212,13 @@ def _left_out(run: Run, trainings: list[TrainingRecord]) -> str:
 
 def _draw_matrix(axis: Any, matrix: np.ndarray, names: list[str]) -> None:
     shares = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    axis.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1.15, interpolation="nearest")
+    axis.imshow(np.sqrt(shares), cmap="Blues", vmin=0, vmax=1.15, **CELLS)
     _write_numbers(axis, matrix, names, dark=shares > 0.4)
 
 
 def _draw_change(axis: Any, change: np.ndarray, names: list[str]) -> None:
     most = max(SIGNIFICANT_CHANGE, float(np.abs(change).max(initial=0)))
-    axis.imshow(change, cmap="PuOr_r", vmin=-1.6 * most, vmax=1.6 * most, interpolation="nearest")
+    axis.imshow(change, cmap="PuOr_r", vmin=-1.6 * most, vmax=1.6 * most, **CELLS)
     _write_numbers(axis, change, names, dark=np.zeros(change.shape, bool), sign=True)
 
 

@@ -172,8 +172,9 @@ CASES: list[tuple[str, tuple, str]] = [
         ([0.002, 0.006], [0.003]),
         "near 2.00 and 6.00 ms with NumPy and 3.00 ms with PyTorch.",
     ),
-    ("source_of_figure", (FIGURE,), "*X, 0.9:* no publication is named."),
-    ("source_of_figure", (SOURCED,), "*X, 0.9:* A book. Other than here: the seed."),
+    ("source_of_figures", ([FIGURE],), "*X, 0.9:* no publication is named."),
+    ("source_of_figures", ([FIGURE, FIGURE],), "*X, 0.9 and 0.9:* no publication"),
+    ("source_of_figures", ([SOURCED],), "*X, 0.9:* A book. Other than here: the seed."),
     ("accuracy_gap", ([0.0, 0.0], "test accuracy"), "equal at all 2 evaluations"),
     (
         "accuracy_gap",
