@@ -84,13 +84,23 @@ def _with_figure(page: str, figure: Interactive) -> tuple[str, bool]:
     content = _block(figure)
     place = place_of(figure.name)
     if place in page:
+        told = f"<strong>{translated('Map')}.</strong> {escape(_said(figure.alt))}"
+        content += f"<figcaption>{told}</figcaption>"
         content = f'<figure id="{anchor(figure.name)}" class="only">{content}</figure>'
         return page.replace(place, content, 1), True
     begin = page.find(f'<figure id="{anchor(figure.name)}"')
     end = page.find("<figcaption", begin)
     if begin < 0 or end < 0:
         return page, False
-    return f"{page[:end]}{content}{page[end:]}", True
+    # The first sentence of a caption is true of both; the others describe the picture.
+    rest = re.sub(
+        r"(<figcaption.*?</strong>.*?[.?!])(\s.*?)(</p>)?(</figcaption>)",
+        r'\1<span class="picture">\2</span>\3\4',
+        page[end:],
+        count=1,
+        flags=re.DOTALL,
+    )
+    return f"{page[:end]}{content}{rest}", True
 
 
 def _block(figure: Interactive) -> str:

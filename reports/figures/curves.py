@@ -54,7 +54,7 @@ def draw_curves(run: Run) -> list[Drawing]:
         Drawing(
             "curves",
             canvas,
-            "Loss and accuracy of both backends, and beneath them the difference of their losses. "
+            "Loss and accuracy of both backends, and the difference of their losses. "
             "Lines are NumPy's and open marks PyTorch's: where every mark sits on its line, the "
             "two train alike. The grey line is the running mean over NumPy's batches in training "
             "mode, before each update; everything else is measured in evaluation mode at the end "

@@ -191,8 +191,8 @@ def draw_confusion(run: Run) -> list[Drawing]:
         Drawing(
             "confusion",
             canvas,
-            f"Left: NumPy's confusion matrix on the test set with {label(run, training)}{best}, "
-            "in test rows; the darker a cell, the larger its share of its true class, and what "
+            f"Confusion matrices on the test set with {label(run, training)}{best}, in test rows. "
+            "Left: NumPy's; the darker a cell, the larger its share of its true class, and what "
             "lies off the diagonal is wrong. Right: how many rows more (orange) or fewer (blue) "
             "PyTorch has in each cell; an empty cell is the same on both."
             + _left_out(run, [training]),

@@ -323,12 +323,24 @@
     if (!entry.isIntersecting) return;
     watch.unobserve(entry.target);
     entry.target.figure.show();
-  }), { rootMargin: "400px" });
+  }), { rootMargin: "800px" });
+  // What nobody has scrolled to is drawn when the page has nothing else to do.
+  const later = window.requestIdleCallback || ((work) => setTimeout(work, 200));
+  const waiting = [];
+  const drawNext = () => {
+    const next = waiting.shift();
+    if (!next) return;
+    if (next.plot || next.block.offsetParent === null) return later(drawNext);  // or folded away
+    watch.unobserve(next.block);
+    next.show().finally(() => later(drawNext));
+  };
   for (const block of document.querySelectorAll(".interactive")) {
     block.figure = new (block.dataset.name === "parity-map" ? ParityMap : Figure)(block);
     figures.push(block.figure);
     block.hidden = false;
     block.closest("figure").classList.add("asked");
     watch.observe(block);
+    waiting.push(block.figure);
   }
+  later(drawNext);
 })();
