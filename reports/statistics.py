@@ -28,7 +28,15 @@ from compare.analysis.quantities import (
 )
 from compare.analysis.timings import humps
 from compare.analysis.verdict import Verdict, verdict
-from compare.records.run import DistancePart, Run, TrainingRecord, predicted_key
+from compare.records.run import (
+    RUNNING,
+    TOGETHER,
+    WEIGHTS,
+    DistancePart,
+    Run,
+    TrainingRecord,
+    predicted_key,
+)
 from compare.records.tables import TimingRow
 from compare.spec.report import ReportedValue
 from reports.text import class_name
@@ -171,12 +179,11 @@ class TrainingStatistics:
 
     @cached_property
     def time_ratio(self) -> float | None:
-        """The median time a step, PyTorch's over NumPy's."""
+        """PyTorch's time over NumPy's, the median over steps."""
         timing: list[TimingRow] = self.run.timing_of(self.record)
         if not timing:
             return None
-        numpy, torch = np.median([(row.numpy_s, row.torch_s) for row in timing], axis=0)
-        return float(torch / numpy)
+        return float(np.median([row.torch_s / row.numpy_s for row in timing]))
 
     def final(self, backend: str, name: str) -> float | None:
         """The last value of a quantity, None where none was measured since training began."""
@@ -227,18 +234,29 @@ class TrainingStatistics:
     @cached_property
     def explained(
         self,
-    ) -> tuple[float | None, bool, str, float, DistancePart | None, DistancePart | None]:
+    ) -> tuple[
+        float | None,
+        bool,
+        str,
+        float,
+        DistancePart | None,
+        DistancePart | None,
+        DistancePart | None,
+    ]:
         """The difference of the test losses, and the part of the network that explains most of it.
 
         Returns:
             The difference; whether it is more than what rounding makes of the loss; the part with
             which the two come nearest; how far they then are, as a share of the difference; and, if
             there are two parts that move the difference in opposite directions by more than itself,
-            the one that makes it smallest and the one that makes it largest.
+            the one that makes it smallest, the one that makes it largest, and both together where
+            that was measured.
         """
         if not self.record.parts or self.record.parts[0].loss_difference is None:
-            return None, False, "", 1.0, None, None
+            return None, False, "", 1.0, None, None, None
         (whole, *parts) = self.record.parts
+        together = next((part for part in parts if part.name == TOGETHER), None)
+        parts = [part for part in parts if part.name != TOGETHER]
         difference = whole.loss_difference or 0.0
         loss = self.final("numpy", "test loss") or 0.0
         counts = abs(difference) > ROUNDED_LOSS * max(abs(loss), 1.0)
@@ -250,8 +268,9 @@ class TrainingStatistics:
         left = abs(moved(least)) / abs(difference) if difference else 1.0
         low, high = min(parts, key=moved, default=whole), max(parts, key=moved, default=whole)
         if moved(low) < difference - abs(difference) and moved(high) > difference + abs(difference):
-            return difference, counts, least.name, left, low, high
-        return difference, counts, least.name, left, None, None
+            both = together if together and {low.name, high.name} == {WEIGHTS, RUNNING} else None
+            return difference, counts, least.name, left, low, high, both
+        return difference, counts, least.name, left, None, None, None
 
     @cached_property
     def drift(self) -> Drift | None:
@@ -316,7 +335,7 @@ class Totals(NamedTuple):
         loss_gaps: The largest difference of batch losses, one a training.
         accuracy_gaps: The differences of the accuracy at all evaluations.
         final_gaps: Those at the end, of the trainings that were evaluated.
-        time_ratios: The median times a step, PyTorch's over NumPy's, of those that were timed.
+        time_ratios: PyTorch's time over NumPy's, the median over steps, of those that were timed.
     """
 
     trainings: int

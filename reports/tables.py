@@ -512,7 +512,7 @@ def reported(run: Run) -> str:
         )
     training = "training here" if run.record.experiment.vary else "optimizer here"
     columns = ("quantity", training, "epoch", "by", "reported", "NumPy here", "PyTorch here")
-    return pipe_table((*columns, "NumPy above", "PyTorch above"), rows, "llrlrrrrr")
+    return pipe_table((*columns, "NumPy − reported", "PyTorch − reported"), rows, "llrlrrrrr")
 
 
 def _above(found: Interval | None, reported: float) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from compare.analysis.timings import Ratio, Spread, in_stretches, ratio_of_medians, spread
+from compare.analysis.timings import Ratio, Spread, in_stretches, median_ratio, spread
 from compare.records.run import Run, TrainingRecord, predicted_key
 from compare.records.tables import HistoryRow, TimingRow
 
@@ -125,7 +125,7 @@ SPECIAL: dict[str, Callable[[Run, str, TrainingRecord, int | None], float | None
 
 
 class StepTime(NamedTuple):
-    """Time of a training step on either backend, and PyTorch's time over NumPy's."""
+    """Time of a training step on either backend, and PyTorch's over NumPy's time of a step."""
 
     numpy: Spread
     torch: Spread
@@ -145,7 +145,7 @@ def step_time(timing: Sequence[TimingRow], training: TrainingRecord) -> StepTime
     if not len(pairs):
         return None
     numpy, torch = pairs.T
-    ratio = ratio_of_medians(in_stretches(torch), in_stretches(numpy))
+    ratio = median_ratio(in_stretches(torch), in_stretches(numpy))
     return StepTime(spread(numpy), spread(torch), ratio, len(pairs))
 
 

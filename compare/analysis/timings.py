@@ -38,7 +38,7 @@ class Spread(NamedTuple):
 
 
 class Ratio(NamedTuple):
-    """A ratio of two medians, with its 95% interval."""
+    """A ratio of times, with its 95% interval."""
 
     value: float
     low: float
@@ -128,6 +128,32 @@ def ratio_of_medians(above: np.ndarray, below: np.ndarray, seed: int = 0) -> Rat
     ratios = _medians(above, drawn) / _medians(below, drawn)
     low, high = np.quantile(ratios, [0.025, 0.975])
     return Ratio(float(np.median(above) / np.median(below)), float(low), float(high))
+
+
+def median_ratio(above: np.ndarray, below: np.ndarray, seed: int = 0) -> Ratio:
+    """Median over steps of ``above`` over ``below``, with a bootstrap interval over blocks.
+
+    A step is compared with the same step of the other, which met the same machine: where its load
+    changes during a run, the ratio of two medians would set a step of a quiet stretch beside one of
+    a busy stretch.
+
+    Args:
+        above: Seconds of shape (blocks, steps of a block); positive.
+        below: Seconds of the same steps, of the same shape.
+        seed: For the draws.
+
+    Raises:
+        ValueError: if there are no blocks, or the shapes differ.
+    """
+    if not len(above) or above.shape != below.shape:
+        raise ValueError(
+            f"expected equal shapes, of a block at least: {above.shape}, {below.shape}"
+        )
+    random = np.random.default_rng(seed)
+    ratios = above / below
+    drawn = random.integers(0, len(ratios), (RESAMPLES, min(len(ratios), MOST_DRAWN)))
+    low, high = np.quantile(_medians(ratios, drawn), [0.025, 0.975])
+    return Ratio(float(np.median(ratios)), float(low), float(high))
 
 
 def _medians(blocks: np.ndarray, drawn: np.ndarray) -> np.ndarray:

@@ -224,6 +224,23 @@ class Growth(Record):
         return self.step_after / self.step_before >= self.factor**0.5
 
 
+class SidesApart(Record):
+    """Inputs of activations with a kink at 0, on test rows, after a training.
+
+    Attributes:
+        sides: How many lie on one side of the kink on NumPy and on the other on PyTorch.
+        inputs: Of how many.
+    """
+
+    sides: int
+    inputs: int
+
+
+WEIGHTS, RUNNING = "weights", "running statistics"
+TOGETHER = f"{WEIGHTS} and {RUNNING}"
+"""Names of parts of a network that the report tells apart."""
+
+
 class DistancePart(Record):
     """A part of the network, and what it has in the distance at the end of a training.
 
@@ -258,6 +275,8 @@ class TrainingRecord(Record):
             comparison nearest to its bound; None in older records.
         growth: Where the two backends parted most quickly; None where they parted steadily.
         parts: What lies apart at the end.
+        sides: Inputs of activations on different sides of the kink at the end; None where there
+            were no test rows.
         wall_s: Seconds that the training took, with all comparisons.
     """
 
@@ -275,6 +294,7 @@ class TrainingRecord(Record):
     followed: FollowedValue | None = None
     growth: Growth | None = None
     parts: list[DistancePart] = Field(default_factory=list)
+    sides: SidesApart | None = None
     wall_s: float
 
 

@@ -18,7 +18,7 @@ from compare.backends import Backend, State
 from compare.backends.protocol import Arrays
 from compare.backends.torch_backend import TorchBackend
 from compare.parity.sizes import KINKED_AT_ZERO
-from compare.records.run import DistancePart, Growth
+from compare.records.run import RUNNING, TOGETHER, WEIGHTS, DistancePart, Growth, SidesApart
 from compare.records.tables import APART, DriftRow
 from compare.spec.model import ModelSpec
 from compare.training.schedule import Schedule
@@ -273,11 +273,29 @@ class _Sides:
         return {"sides": self.count, "inputs": inputs, **first}
 
 
+def sides_apart(numpy: Backend, torch: Backend, test: Held, rows: int | None) -> SidesApart:
+    """How many inputs of activations lie on different sides of the kink, on test rows.
+
+    Args:
+        numpy, torch: The backends after the training.
+        test: Backend → test rows.
+        rows: At most so many are evaluated.
+    """
+    sides = _Sides()
+    for backend in (numpy, torch):
+        removals = sides.watch(backend)
+        backend.evaluate(test[backend.name], rows)
+        for remove in removals:
+            remove()
+    found = sides.found()
+    return SidesApart(sides=found["sides"], inputs=found["inputs"])
+
+
 # ---- Which part of the networks lies apart at the end
 
-WEIGHTS, BIASES = "weights", "other biases"
+BIASES = "other biases"
 CANCELLED = "biases before a batch normalisation"
-AFFINE, RUNNING = "scales and shifts of normalisations", "running statistics"
+AFFINE = "scales and shifts of normalisations"
 NOTHING = "nothing"
 PARTS = (WEIGHTS, CANCELLED, BIASES, AFFINE, RUNNING)
 
@@ -315,7 +333,8 @@ def distance_parts(
 ) -> list[DistancePart]:
     """What each part has in the distance, and in the difference of the losses on the test rows.
 
-    The first part is ``nothing``, for the difference of the two as they are.
+    The first part is ``nothing``, for the difference of the two as they are; the last is weights
+    and running statistics together, where there are both.
 
     Args:
         numpy, torch: The backends after the training; PyTorch's state is lost.
@@ -332,7 +351,8 @@ def distance_parts(
     parts = parts_of(list(ours.model), modules)
     whole = sum(squares[name] for members in parts.values() for name in members)
     found = []
-    for part, members in {NOTHING: [], **parts}.items():
+    both = {TOGETHER: parts[WEIGHTS] + parts[RUNNING]} if {WEIGHTS, RUNNING} <= set(parts) else {}
+    for part, members in {NOTHING: [], **parts, **both}.items():
         difference = None
         if test is not None and loss is not None:
             mixed = {**theirs.model, **{name: ours.model[name] for name in members}}

@@ -19,13 +19,14 @@ import numpy as np
 
 import numpy_nn
 from compare.backends.numpy_backend import NumpyBackend
+from compare.backends.torch_backend import TorchBackend
 from compare.spec.model import ModelSpec
 
 LAYER_METHODS = ("backward", "backward_parameters", "_backward", "forward")
 OPTIMIZER_METHODS = ("_update", "_prepare")
 """What matters most comes first."""
-STEP = "step"
-"""The name of the excerpt that is one step of a training."""
+STEP, TORCH_STEP = "step", "step of PyTorch"
+"""The names of the excerpts that are one step of a training."""
 MOST_LINES = 32
 """So many lines of a class are shown; what does not fit is left to the listing of the file."""
 FOLLOWED_ROWS, FOLLOWED_STEPS, MOST_FOLLOWED = 2, 2, 8
@@ -73,6 +74,7 @@ def excerpts_of(models: Iterable[FollowedModel]) -> dict[str, str]:
     for name, kind in algorithms.items():
         found[name] = excerpt(kind, OPTIMIZER_METHODS, calls)
     found[STEP] = bare(NumpyBackend._step, calls)
+    found[TORCH_STEP] = bare(TorchBackend.train_step)
     return {name: code for name, code in found.items() if code}
 
 
@@ -179,7 +181,7 @@ def helpers(kind: type, code: str) -> dict[str, str]:
             if called is None or name in own or not inspect.isroutine(called):
                 continue
             if meaning := (inspect.getdoc(called) or "").partition("\n")[0]:
-                found.setdefault(name, meaning)
+                found.setdefault(name, meaning.replace("``", ""))
     return found
 
 

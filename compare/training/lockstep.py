@@ -26,7 +26,7 @@ from compare.records.tables import GradientRow, HistoryRow, ParityRow, TimingRow
 from compare.spec.experiment import Configuration, Experiment
 from compare.spec.model import ModelSpec
 from compare.training.data import Rows, Splits
-from compare.training.drift import LARGE, Distance, Replicas, distance_parts
+from compare.training.drift import LARGE, Distance, Replicas, distance_parts, sides_apart
 from compare.training.schedule import (
     Hyperparameters,
     Schedule,
@@ -377,6 +377,8 @@ class LockStep:
             if self.splits.test is not None:
                 test = {name: rows["test"] for name, rows in held.items()}
             rows = min(1000, self._evaluated_rows or 1000)
+            if test is not None:
+                self.record.sides = sides_apart(self.numpy, self.torch, test, rows)
             self.record.parts = distance_parts(
                 self.numpy, self.torch, self.record.modules, test, rows
             )

@@ -75,26 +75,22 @@ class _BatchNorm(Module):
         self._check(input)
         self._shape = input.shape
         x = self._with_channels(input)
-        m = len(x) * math.prod(x.shape[2:])  # values in each channel
-        self._of_batch = self.training or self.running_mean is None
-        if self._of_batch:
-            if m == 1:
-                raise ValueError(
-                    "Expected more than 1 value per channel when training, "
-                    f"got input size {input.shape}"
-                )
-            mean = channel_sum(x) / max(m, 1)
+        if self.training or self.running_mean is None:
+            self._m = m = self._values(x)
+            mean = channel_sum(x) / m
             centred = x - self._column(mean)
-            var = channel_sum(centred, centred) / max(m, 1)
+            var = channel_sum(centred, centred) / m
             if self.training and self.track_running_stats:
                 self._update_running_stats(mean, var, m)
         else:
+            self._m = None
             centred, var = x - self._column(self.running_mean), self.running_var
 
         # What backward needs. γ/√(σ² + ε) is one factor, to save passes over the batch.
         self._centred = centred
-        self._invstd = 1 / np.sqrt(var + self.eps)
-        self._scale = self._invstd if self.weight is None else self._invstd * self.weight.data
+        self._scale = self._invstd = 1 / np.sqrt(var + self.eps)
+        if self.weight is not None:
+            self._scale = self.weight.data * self._invstd
 
         y = centred * self._column(self._scale)
         if self.bias is not None:
@@ -106,7 +102,6 @@ class _BatchNorm(Module):
         centred = self._saved("_centred")
         check_grad_output(self, grad_output, self._shape, centred.dtype)
         dy = self._with_channels(grad_output)
-        m = len(dy) * math.prod(dy.shape[2:])
 
         dgamma = channel_sum(dy, centred) * self._invstd
         dbeta = channel_sum(dy)
@@ -115,26 +110,36 @@ class _BatchNorm(Module):
         if self.bias is not None:
             self.bias.accumulate_grad(dbeta)
 
-        if self._of_batch:  # dx = γ/√(σ² + ε) · (dy − x̂ dγ/m − dβ/m)
-            dx = centred * self._column(self._invstd * dgamma / max(m, 1))
-            dx += self._column(dbeta / max(m, 1))
+        if self._m is None:
+            dx = dy * self._column(self._scale)
+        else:  # dx = γ/√(σ² + ε) · (dy − x̂ dγ/m − dβ/m)
+            dx = centred * self._column(self._invstd * dgamma / self._m)
+            dx += self._column(dbeta / self._m)
             np.subtract(dy, dx, out=dx)
             dx *= self._column(self._scale)
-        else:
-            dx = dy * self._column(self._scale)
         return dx.reshape(self._shape)
 
     def _update_running_stats(self, mean: np.ndarray, var: np.ndarray, m: int) -> None:
         """Move them towards the batch's: r ← (1 − momentum) r + momentum · batch."""
         batches = self.num_batches_tracked
         batches += 1
-        if m == 0:
+        if m <= 1:  # of an empty batch; one value is refused
             return
         momentum = 1 / int(batches) if self.momentum is None else self.momentum
         unbiased = var * (m / (m - 1))
         for running, batch in ((self.running_mean, mean), (self.running_var, unbiased)):
             running *= 1 - momentum
             running += momentum * batch
+
+    def _values(self, x: np.ndarray) -> int:
+        """m, how many values each channel has; 1 for an empty batch, whose sums are 0."""
+        m = len(x) * math.prod(x.shape[2:])
+        if m == 1:
+            raise ValueError(
+                "Expected more than 1 value per channel when training, "
+                f"got input size {self._shape}"
+            )
+        return max(m, 1)
 
     def _with_channels(self, array: np.ndarray) -> np.ndarray:
         """The array as (N, C), or as (N, C, L) with all positions on one axis."""

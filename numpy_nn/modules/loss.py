@@ -731,25 +731,22 @@ class CrossEntropyLoss(_Loss):
         """Compute the loss: a NumPy scalar of the input's dtype, or an array."""
         target = self._check(input, target)
         self._shape, self._dtype = input.shape, input.dtype
-        given = target.dtype.kind == "f"
-        dtype = np.result_type(input, target) if given else input.dtype
-        x = classes_first(input).astype(dtype, copy=False)
+        x = self._scores(input, target)
         shifted = x - x.max(axis=0, initial=-np.inf)  # so that no exp overflows
         self._exp = np.exp(shifted)
         self._sum = self._exp.sum(axis=0)
         log_sum = np.log(self._sum)
 
-        self._spread = self._ignored = None
-        if given:
-            self._spread = self._probabilities(classes_first(target).astype(dtype, copy=False))
+        if target.dtype.kind == "f":
+            q = classes_first(target).astype(x.dtype, copy=False)
+            self._spread, self._ignored = self._probabilities(q), None
             size = x.shape[1]
         else:
             self._at, self._weight_at, self._ignored = _weigh_indices(
                 target.ravel(), x, self.weight, self.ignore_index
             )
+            self._spread = self._smooth_indices(x)
             size = self._weight_at.sum()
-            if self.label_smoothing > 0:
-                self._spread = self._smooth_indices(x)
         if self._spread is None:
             losses = self._weight_at * (log_sum - shifted[self._at])
         else:
@@ -774,15 +771,23 @@ class CrossEntropyLoss(_Loss):
             dx = (p * v.sum(axis=0) - v) * grad
         return classes_back(dx, self._shape).astype(self._dtype, copy=False)
 
+    def _scores(self, input: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """The input as (C, samples), in a type that holds given probabilities too."""
+        given = target.dtype.kind == "f"
+        dtype = np.result_type(input, target) if given else input.dtype
+        return classes_first(input).astype(dtype, copy=False)
+
     def _probabilities(self, q: np.ndarray) -> np.ndarray:
         """v for given probabilities: smoothed, and weighted."""
         s = self.label_smoothing
         v = q * q.dtype.type(1 - s) + q.dtype.type(s / max(len(q), 1))
         return v if self.weight is None else v * self.weight[:, None]
 
-    def _smooth_indices(self, x: np.ndarray) -> np.ndarray:
-        """v for class indices with label smoothing."""
+    def _smooth_indices(self, x: np.ndarray) -> np.ndarray | None:
+        """v for class indices, where labels are smoothed; None where they are not."""
         s = self.label_smoothing
+        if s == 0:
+            return None
         weight = np.ones(len(x), x.dtype) if self.weight is None else self.weight
         v = np.repeat(weight[:, None] * x.dtype.type(s / len(x)), x.shape[1], axis=1)
         v[self._at] += self._weight_at * x.dtype.type(1 - s)

@@ -374,7 +374,7 @@ def gradient(group: dict[str, Any], chunk: Chunk) -> np.ndarray:
 
 
 def move_average(m: np.ndarray, g: np.ndarray, beta: float, t: np.ndarray) -> None:
-    """m ← m + (1 − β)(g − m), and where g is nearer, g − β(g − m); ``t`` is scratch."""
+    """m ← m + (1 − β)(g − m), which for β ≤ ½ is g − β(g − m); ``t`` is scratch."""
     np.subtract(g, m, out=t)
     if 1 - beta < 0.5:
         t *= 1 - beta

@@ -24,7 +24,7 @@ MISTAKE_HEAD = 0.9
 TWO_ROWS = 1
 """So many trainings have two rows of mistakes, more have one."""
 # The cells are wider than high, so that three digits fit.
-CELLS = {"aspect": "auto", "interpolation": "nearest"}
+CELLS = {"aspect": 0.68, "interpolation": "nearest"}
 SIGNIFICANT_CHANGE = 3.0
 """A difference of so many rows has the full colour, at least."""
 
@@ -76,15 +76,15 @@ def draw_mistakes(run: Run) -> list[Drawing]:
     if not rows:
         return []
     sure = any(confidence_key("numpy", t) in run.predictions for t in trainings)
-    percentages = ", with the probability that it gives to that class, in percent" if sure else ""
+    percentages = ", with the probability that it gives to that class" if sure else ""
     return [
         Drawing(
             "mistakes",
             gallery(rows, titles, head=MISTAKE_HEAD),
             "Test pictures that a backend gets wrong: the true class, and what NumPy (N) and "
             f"PyTorch (P) take it for{percentages}. Those on which the two disagree come first "
-            "and have a frame; then the order is that of the test set. Of many the first are "
-            "shown.",
+            "and have a frame; then the order is that of the test set. At most "
+            f"{lines * COLUMNS} of a training are shown.",
             "Rows of misclassified test pictures with their true and predicted classes.",
         )
     ]
@@ -100,8 +100,8 @@ def _mistakes(run: Run, training: TrainingRecord) -> list[Tile]:
         lines = [names[targets[i]]]
         for backend, letter in (("numpy", "N"), ("torch", "P")):
             sure = run.predictions.get(confidence_key(backend, training))
-            share = "" if sure is None else f" {100 * sure[i]:.0f}"
-            lines.append(f"{letter} {class_name(names, predicted[backend][i])}{share}")
+            share = "" if sure is None else f", {100 * sure[i]:.0f}%"
+            lines.append(f"{letter}: {class_name(names, predicted[backend][i])}{share}")
         return "\n".join(lines)
 
     apart, alike = [], []
@@ -178,7 +178,7 @@ def draw_confusion(run: Run) -> list[Drawing]:
         confusion_matrix(targets, run.predictions[predicted_key(b, training)], len(names))
         for b in BACKENDS
     )
-    canvas, axes = paper(4.6, 1, 2)
+    canvas, axes = paper(5.2, 1, 2)
     _draw_matrix(axes[0, 0], numpy, names)
     _draw_change(axes[0, 1], torch - numpy, names)
     axes[0, 0].set_title(f"{label(run, training)}: NumPy")

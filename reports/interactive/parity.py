@@ -269,9 +269,9 @@ def _steps(first: int, last: int) -> str:
 
 
 def _followed(run: Run, trainings: Sequence[TrainingRecord]) -> list[dict[str, Any]]:
-    """The numbers that were followed: of these the values themselves are on record."""
+    """The numbers that were followed, with their values; the nearest to its bound comes first."""
     found = []
-    for training in trainings:
+    for training in sorted(trainings, key=_share_of_bound, reverse=True):
         value = training.followed
         if value is None:
             continue
@@ -293,3 +293,8 @@ def _followed(run: Run, trainings: Sequence[TrainingRecord]) -> list[dict[str, A
             }
         )
     return found
+
+
+def _share_of_bound(training: TrainingRecord) -> float:
+    value = training.followed
+    return value.numpy_error / value.tolerance if value and value.tolerance else 0.0

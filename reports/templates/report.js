@@ -191,6 +191,9 @@
       const trainings = [...new Set(groups.map((group) => group.training))];
       trainings.forEach((name, k) => this.fields.training.append(element("option", name, { value: k })));
       this.trainings = trainings;
+      // It opens where a number is followed in the text.
+      const [first] = this.data.map.followed;
+      if (first) this.fields.training.value = trainings.indexOf(first.training);
       this.kinds();
       this.form.addEventListener("input", (event) => { if (event.target.name === "step") this.select(); });
       this.narrow = matchMedia("(max-width: 40rem)");

@@ -130,7 +130,7 @@ def test_mistakes_are_framed_where_the_other_backend_answers_otherwise(make_run:
     axis = drawing.canvas.axes[0]
     assert len(axis.lines) == 2  # PyTorch's second and third mistake, which NumPy gets right
     words = [text.get_text() for text in axis.texts if text.get_text() != "SGD"]
-    assert words == ["odd\nN odd\nP even", "even\nN even\nP odd", "even\nN odd\nP odd"]
+    assert words == ["odd\nN: odd\nP: even", "even\nN: even\nP: odd", "even\nN: odd\nP: odd"]
 
 
 def test_confidences_stand_with_what_they_are_in(make_run: MakeRun) -> None:
@@ -139,9 +139,9 @@ def test_confidences_stand_with_what_they_are_in(make_run: MakeRun) -> None:
         run.predictions[f"confidence/{backend}/SGD/0"] = np.full(40, share, np.float32)
     with style():
         (drawing,) = draw_mistakes(run)
-    assert "even\nN odd 61\nP odd 61" in [t.get_text() for t in drawing.canvas.axes[0].texts]
-    assert "in percent" in drawing.caption
-    assert "in percent" not in draw_mistakes(read_run(make_run("old")))[0].caption
+    assert "even\nN: odd, 61%\nP: odd, 61%" in [t.get_text() for t in drawing.canvas.axes[0].texts]
+    assert "the probability" in drawing.caption
+    assert "the probability" not in draw_mistakes(read_run(make_run("old")))[0].caption
 
 
 def test_training_pictures_are_shown_class_by_class(make_run: MakeRun) -> None:

@@ -115,7 +115,7 @@ def test_the_sections_of_a_homework(make_run: MakeRun) -> None:
         ({"steps": 1}, "on 0 of 1 batch;"),
         ({"experiment": {"reported": []}}, "names no published figure"),
         ({"sources": {}}, "The code\n"),
-        ({"optimizers": ("SGD",)}, "what else differs from the reported ones"),
+        ({"optimizers": ("SGD",)}, "what else differs is told beneath"),
         ({"record": {"trainings": []}}, "No training was begun"),
     ],
 )
@@ -332,7 +332,7 @@ def test_the_nearest_comparisons_are_listed_and_a_failure_is_first(make_run: Mak
 def test_induction_needs_every_step(make_run: MakeRun) -> None:
     part = text_of(make_run("part", optimizers=("SGD",)))
     assert "by induction NumPy's run" not in part
-    assert "It does not show that the other 4 are" in part
+    assert "do not show that the other 4 are" in part
     whole = text_of(make_run("whole", optimizers=("SGD",), steps=2))
     assert "by induction NumPy's run is a float32 run" in whole
 

@@ -11,7 +11,7 @@ from compare.analysis.intervals import Equality, Interval, equivalence_test
 from compare.analysis.quantities import BACKENDS
 from compare.analysis.timings import Ratio
 from compare.records.export import Answers, ExportRecord
-from compare.records.run import DistancePart, FollowedValue, Growth, NamedMistake
+from compare.records.run import DistancePart, FollowedValue, Growth, NamedMistake, SidesApart
 from compare.records.tables import ParityRow
 from compare.spec.report import Claim, ReportedValue
 from reports.documents import SENTENCES, TEMPLATES, say
@@ -152,20 +152,46 @@ CASES: list[tuple[str, tuple, str]] = [
         "The other steps together have 4 such inputs.",
     ),
     ("growth", (GROWTH.model_copy(update={"step_after": 3e-8}),), "no step has half of it."),
-    ("parts", (None, False, "", 1.0, None, None), ""),
+    ("parts", (None, False, "", 1.0, None, None, None), ""),
     (
         "parts",
-        (1e-7, False, "weights", 0.2, None, None),
+        (1e-7, False, "weights", 0.2, None, None, None),
         "no more than what rounding makes of such a sum.",
     ),
-    ("parts", (1e-3, True, "weights", 0.2, None, None), "Most of that comes from the weights"),
-    ("parts", (1e-3, True, "weights", 0.8, None, None), "stays at least 80.00% as far"),
-    ("parts", (1e-3, True, "weights", 1.2, None, None), "comes no nearer to NumPy's loss."),
     (
         "parts",
-        (1e-3, True, "weights", 0.9, part("weights", -5e-3), part("running statistics", 5e-3)),
-        "only together explain it",
+        (1e-3, True, "weights", 0.2, None, None, None),
+        "Most of that comes from the weights",
     ),
+    ("parts", (1e-3, True, "weights", 0.8, None, None, None), "stays at least 80.00% as far"),
+    ("parts", (1e-3, True, "weights", 1.2, None, None, None), "comes no nearer to NumPy's loss."),
+    (
+        "parts",
+        (
+            1e-3,
+            True,
+            "weights",
+            0.9,
+            part("weights", -5e-3),
+            part("running statistics", 5e-3),
+            None,
+        ),
+        "Each was fitted to the other",
+    ),
+    (
+        "parts",
+        (1e-3, True, "weights", 0.9, part("a", -5e-3), part("b", 5e-3), part("a and b", 2e-6)),
+        "it becomes 2.00 × 10⁻⁶ (appendix A).",
+    ),
+    ("steps_reached", (0, 10, 0, 5), ""),
+    ("steps_reached", (5, 10, 1, 5), ""),
+    ("steps_reached", (10, 10, 0, 5), "is shown of all 10 steps."),
+    ("steps_reached", (5, 10, 0, 5), "is shown of 5 of 10 steps, and not of the others."),
+    ("sides_apart", (None,), ""),
+    ("sides_apart", (SidesApart(sides=0, inputs=0),), ""),
+    ("sides_apart", (SidesApart(sides=0, inputs=9),), "0 lie on one side"),
+    ("sides_apart", (SidesApart(sides=1, inputs=9),), "1 lies on one side"),
+    ("sides_apart", (SidesApart(sides=2, inputs=9),), "there the two networks send back"),
     ("humps", ([0.002], [0.003]), ""),
     (
         "humps",
@@ -174,7 +200,7 @@ CASES: list[tuple[str, tuple, str]] = [
     ),
     ("source_of_figures", ([FIGURE],), "*X, 0.9:* no publication is named."),
     ("source_of_figures", ([FIGURE, FIGURE],), "*X, 0.9 and 0.9:* no publication"),
-    ("source_of_figures", ([SOURCED],), "*X, 0.9:* A book. Other than here: the seed."),
+    ("source_of_figures", ([SOURCED],), "*X, 0.9:* A book. Differences from this run: the seed."),
     ("accuracy_gap", ([0.0, 0.0], "test accuracy"), "equal at all 2 evaluations"),
     (
         "accuracy_gap",
@@ -198,7 +224,7 @@ CASES: list[tuple[str, tuple, str]] = [
     ("initial_bits_of_many", ([7, 9], 2), "in each of them between 7 and 9 bits differ"),
     ("initial_bits_of_many", ([7, 9], 1), "NumPy's values in 1 of these, the others start apart"),
     ("speed_of_many", ([1.5, 2.0, 0.5],), "in 2 of 3; PyTorch's time over NumPy's is between 0.50"),
-    ("speed_of_many", ([0.5],), "median time over NumPy's is 0.50."),
+    ("speed_of_many", ([0.5],), "PyTorch's time over NumPy's is 0.50."),
     (
         "best_and_worst",
         ("test accuracy", 9, ("A", 0.9, 0.91), ("B", 0.1, None)),
@@ -282,7 +308,7 @@ CASES: list[tuple[str, tuple, str]] = [
     ("drift", (300, 0.5, 1.0, [3.0]), "nearer than any of them"),
     ("drift", (300, 1.0, 1.0, [3.0]), "level with one of them"),
     ("drift", (1, math.nan, 1.0, [3.0]), "not a finite number"),
-    ("comparable_figures", ([],), "what else differs from the reported"),
+    ("comparable_figures", ([],), "what else differs is told"),
     (
         "comparable_figures",
         (["used a sample"],),
@@ -291,6 +317,11 @@ CASES: list[tuple[str, tuple, str]] = [
     ("reported_figure", (FIGURE, False, None, None), "has no test accuracy with SGD"),
     ("reported_figure", (FIGURE, False, math.nan, 0.9), "not a number"),
     ("confusion", ("NumPy", 50, 1000, [("4", "9", 12)]), "most often it takes 4 for 9 (12 times)"),
+    (
+        "confusion",
+        ("NumPy", 5, 9, [("4", "9", 2), ("7", "2", 2), ("1", "2", 1)]),
+        "9 and 7 for 2 (2 times each)",
+    ),
     ("confusion", ("NumPy", 0, 1000, []), "classifies all 1,000 test rows rightly"),
     ("confusion", ("NumPy", 0, 0, []), "no recorded predictions"),
     (
@@ -373,7 +404,7 @@ CASES: list[tuple[str, tuple, str]] = [
     ("what_parity_shows", (0, 6, 0, 0), "nothing is shown of any"),
     ("what_parity_shows", (5, 6, 1, 10), "One comparison that fails is enough"),
     ("what_parity_shows", (6, 6, 0, 10), "follows by induction that the whole training"),
-    ("what_parity_shows", (5, 6, 0, 10), "does not show that the other 1 are"),
+    ("what_parity_shows", (5, 6, 0, 10), "do not show that the other 1 are"),
     ("followed_values", ("SGD", FOLLOWED, "Linear"), "the one at 0, 3 is farthest from the"),
     ("followed_values", ("SGD", FAILING, ""), "The first comparison that fails is that of"),
     (
