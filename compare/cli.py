@@ -119,6 +119,7 @@ def run(
     data_dir: Annotated[Path | None, typer.Option(help="Where the data is; else $NNCOMPARE_DATA, else a download.")] = None,
     out: Annotated[Path | None, typer.Option(help="A new folder for the run; runs/NAME-TIME by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    checkpoint_every: Annotated[float | None, typer.Option(metavar="SECONDS", help="Between checkpoints inside a training, for --resume; else so that they cost under 2% of the time. inf for none.")] = None,
     author: Annotated[str, typer.Option(metavar="NAME", help="Who wrote the report, under its title.")] = "",
     language: Annotated[str, typer.Option(metavar="LANGUAGE", help="en or ko; else what the system says.")] = "",
 ) -> int:  # fmt: skip
@@ -139,6 +140,7 @@ def run(
             data_dir=data_dir,
             out=out,
             resume=resume,
+            checkpoint_every=checkpoint_every,
             author=author,
             language=language,
         )

@@ -17,6 +17,8 @@ from compare.backends.protocol import (
     Stage,
     State,
     copy_once,
+    scheduled_hyperparameters,
+    set_scheduled_hyperparameters,
 )
 from compare.spec.model import ModelSpec
 
@@ -157,6 +159,24 @@ class NumpyBackend:
         groups = self.optimizer.state_dict()["param_groups"]
         slots = {self._names.index(name): dict(slot) for name, slot in state.optimizer.items()}
         self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+
+    def snapshot(self) -> dict[str, Any]:
+        state = self.state()
+        return {
+            "model": state.model,
+            "optimizer": state.optimizer,
+            "hyperparameters": scheduled_hyperparameters(self.optimizer),
+            "masks": self.masks(),
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        self.model.load_state_dict(snapshot["model"])
+        set_scheduled_hyperparameters(self.optimizer, snapshot["hyperparameters"])
+        groups = self.optimizer.state_dict()["param_groups"]
+        slots = {self._names.index(name): slot for name, slot in snapshot["optimizer"].items()}
+        self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+        for name, mask in snapshot["masks"].items():
+            self.model.get_submodule(name).last_mask = mask
 
     @np.errstate(all="ignore")
     def stage(self, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:

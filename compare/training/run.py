@@ -26,6 +26,7 @@ from compare.records.directory import RunDirectory
 from compare.records.run import SCHEMA, FailureRecord, RunRecord, TrainingRecord
 from compare.spec.experiment import Configuration, Experiment
 from compare.spec.model import ModelSpec, model_spec
+from compare.training.checkpoints import CheckpointPlan
 from compare.training.data import Rows, Splits, laid_out, load_splits, pictures_of
 from compare.training.excerpts import excerpts_of
 from compare.training.jobs import JobResult, data_source, run_serially, training_jobs
@@ -55,6 +56,7 @@ def run_experiment(
     threads: int | None = None,
     jobs: int = 1,
     dask: str | None = None,
+    checkpoint_every: float | None = None,
     command: str = "",
 ) -> RunRecord:
     """Do all trainings of an experiment, on both backends, and record them.
@@ -75,11 +77,39 @@ def run_experiment(
             cores, and one on a cluster.
         jobs: How many trainings at once; with more than one, each in a process of its own.
         dask: The address of a Dask scheduler, whose workers perform the trainings instead.
+        checkpoint_every: Seconds between two checkpoints inside a training; by default so many that
+            they cost little of the time. Infinity for none.
         command: The command line, for the record.
 
     Raises:
         InputError: An error of the input: the experiment, the data, the folder or the cluster.
     """
+    try:
+        return _run(
+            name, experiment, directory, observer, folder=folder, data_dir=data_dir,
+            sample=sample, max_steps=max_steps, threads=threads, jobs=jobs, dask=dask,
+            checkpoint_every=checkpoint_every, command=command,
+        )  # fmt: skip
+    finally:
+        directory.close()
+
+
+def _run(
+    name: str,
+    experiment: Experiment,
+    directory: RunDirectory,
+    observer: Observer,
+    *,
+    folder: Path,
+    data_dir: Path | None,
+    sample: bool,
+    max_steps: int | None,
+    threads: int | None,
+    jobs: int,
+    dask: str | None,
+    checkpoint_every: float | None,
+    command: str,
+) -> RunRecord:
     experiment = experiment.for_sample() if sample else experiment
     with _connected(dask) as client:
         model_specs = {
@@ -131,10 +161,16 @@ def run_experiment(
         directory.write(record)
         finished = {(training.label, training.seed) for training in record.trainings}
         source = data_source(experiment.data, sample, data_dir, data.digests)
+        plan = CheckpointPlan(directory.checkpoints, checkpoint_every)
         to_do = [
             job
             for job in training_jobs(
-                experiment, folder=folder, data=source, threads=threads, max_steps=max_steps
+                experiment,
+                folder=folder,
+                data=source,
+                threads=threads,
+                max_steps=max_steps,
+                checkpoints=plan,
             )
             if job.key not in finished
         ]
