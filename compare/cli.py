@@ -6,10 +6,12 @@ so that ``--help`` is quick and a report needs no PyTorch.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from types import FrameType
+from typing import Annotated, TextIO
 
 import typer
 
@@ -44,8 +46,7 @@ def _without_command(
 
 def main() -> None:
     """Run the command line; bad input ends with one sentence and status 2, Ctrl-C with 130."""
-    # A killed run (SIGTERM) ends like Ctrl-C: what was recorded is kept.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _end_like_ctrl_c()
     _make_printable()
     try:
         with using(_language()):
@@ -67,9 +68,35 @@ def main() -> None:
         _complain(error.format_message())  # click's usage errors
         status = INPUT_ERROR
     if status == INTERRUPTED:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C has nothing left to end
         with using(_language()):
             _complain(translated("interrupted", "terminal"))
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _end_like_ctrl_c() -> None:
+    """Have SIGTERM, and SIGHUP where it is not ignored, end a run so that its records are kept."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN:  # nohup ignores it
+        return
+    terminals = [stream.fileno() for stream in (sys.__stdout__, sys.__stderr__) if _shown(stream)]
+
+    def hung_up(number: int, frame: FrameType | None) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for terminal in terminals:  # it is gone, and writing to it would be an error
+            os.dup2(nowhere, terminal)
+        os.close(nowhere)
+        signal.default_int_handler(number, frame)
+
+    signal.signal(hangup, hung_up)
+
+
+def _shown(stream: TextIO | None) -> bool:
+    try:
+        return stream is not None and stream.isatty()
+    except ValueError:  # it is closed
+        return False
 
 
 def _make_printable() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -39,6 +40,16 @@ MISTAKES_SHOWN = 10
 TRAINING_SAMPLES = 10_000
 """Among so many training rows the first of each class are looked for."""
 PICTURES_A_CLASS = 2
+ENVIRONMENT = {
+    "numpy": "numpy {}",
+    "torch": "torch {}",
+    "torch_threads": "{} threads for PyTorch",
+    "numpy_threads": "{} threads for NumPy",
+    "numpy_blas": "NumPy's {}",
+    "torch_blas": "PyTorch's {}",
+    "processor": "the processor {}",
+}
+"""What a run must go on with, since it decides the last bits, and how it is called."""
 # What PyTorch or NumPy raise about a network that does not fit its data.
 REFUSALS = (ValueError, TypeError, RuntimeError, IndexError)
 
@@ -119,13 +130,22 @@ def _run(
         splits, data, pictures = load_splits(
             experiment.data, sample=sample, data_dir=data_dir, folder=folder
         )
+        trainings = len(experiment.trainings)
+        suit = 1
         for configuration in _distinct(experiment.configurations):
             laid = laid_out(splits, configuration.experiment.data.layout)
-            dry_run(model_specs[configuration.label], configuration.experiment, laid, max_steps)
-        trainings = len(experiment.trainings)
+            spec = model_specs[configuration.label]
+            model = dry_run(spec, configuration.experiment, laid, max_steps)
+            suit = max(suit, shared_threads([model], min(jobs, trainings)))
+        model = None
+        gc.collect()  # modules refer to themselves: nothing else clears these networks away
+        began = directory.found
+        going_on = began is not None and began.status != "complete"
+        if threads is None and going_on:
+            assert began is not None
+            threads = began.environment.torch_threads
         if threads is None:
-            models = [spec.model(numpy_nn) for spec in model_specs.values()]
-            threads = shared_threads(models, min(jobs, trainings)) if client is None else 1
+            threads = suit if client is None else 1
         set_threads(threads)
         record = RunRecord(
             schema=SCHEMA,
@@ -254,12 +274,16 @@ def _continued(found: RunRecord, new: RunRecord) -> RunRecord:
             raise InputError(
                 f"--resume: the code in {file} has changed since the run began. Start a new folder."
             )
-    for library in ("numpy", "torch"):
-        before, now = getattr(found.environment, library), getattr(new.environment, library)
+    for name, called in ENVIRONMENT.items():
+        before, now = getattr(found.environment, name), getattr(new.environment, name)
         if before != now:
+            way_out = "Start a new folder."
+            if name.endswith("threads"):
+                way_out = f"Leave --threads out, or give --threads {before}."
             raise InputError(
-                f"--resume: the run began with {library} {before}, here is {now}. "
-                "Start a new folder."
+                f"--resume: the run began with {called.format(before)}, here "
+                f"{'are' if name.endswith('threads') else 'is'} {now}, which may round in another "
+                f"way. {way_out}"
             )
     finished = [training for training in found.trainings if training.finished]
     return found.model_copy(update={"trainings": finished, "failures": []})
@@ -349,11 +373,14 @@ def _architecture(spec: ModelSpec) -> dict[str, str]:
 
 def dry_run(
     model_spec: ModelSpec, experiment: Experiment, splits: Splits, max_steps: int | None = None
-) -> None:
+) -> Any:
     """Build both backends, and have PyTorch make a step with a batch of each size to come.
 
     What PyTorch refuses is an error of the input. What it takes and NumPy refuses is a mistake of
     this program, and comes up with its traceback when the training begins.
+
+    Returns:
+        NumPy's network, as it was built.
 
     Raises:
         InputError: The network cannot be built, does not take the rows, has other outputs than
@@ -386,6 +413,7 @@ def dry_run(
                 f"rows leave a batch of {size}, on which PyTorch cannot train the architecture "
                 f"{name!r}: {_first_line(error)}. Choose another batch size."
             ) from error
+    return numpy.model
 
 
 def _outputs_fit(model_spec: ModelSpec, name: str, output: np.ndarray, splits: Splits) -> None:
