@@ -30,7 +30,7 @@ from compare.spec.model import ModelSpec, model_spec
 from compare.training.checkpoints import CheckpointPlan
 from compare.training.data import Rows, Splits, laid_out, load_splits, pictures_of
 from compare.training.excerpts import excerpts_of
-from compare.training.jobs import JobResult, data_source, run_serially, training_jobs
+from compare.training.jobs import LARGE, JobResult, data_source, run_serially, training_jobs
 from compare.training.lockstep import Observer, batches, total_steps
 from compare.training.schedule import Schedule
 from experiments.errors import InputError
@@ -131,14 +131,18 @@ def _run(
             experiment.data, sample=sample, data_dir=data_dir, folder=folder
         )
         trainings = len(experiment.trainings)
-        suit = 1
+        suit, dropped = 1, 0
         for configuration in _distinct(experiment.configurations):
             laid = laid_out(splits, configuration.experiment.data.layout)
             spec = model_specs[configuration.label]
-            model = dry_run(spec, configuration.experiment, laid, max_steps)
-            suit = max(suit, shared_threads([model], min(jobs, trainings)))
-        model = None
-        gc.collect()  # modules refer to themselves: nothing else clears these networks away
+            found = dry_run(spec, configuration.experiment, laid, max_steps)
+            suit = max(suit, shared_threads([found.model], min(jobs, trainings)))
+            # Only the collector finds networks, and it counts objects, not what they hold.
+            dropped += found.weights().size
+            del found
+            if dropped > LARGE:
+                gc.collect()
+                dropped = 0
         began = directory.found
         going_on = began is not None and began.status != "complete"
         if threads is None and going_on:
@@ -373,14 +377,14 @@ def _architecture(spec: ModelSpec) -> dict[str, str]:
 
 def dry_run(
     model_spec: ModelSpec, experiment: Experiment, splits: Splits, max_steps: int | None = None
-) -> Any:
+) -> NumpyBackend:
     """Build both backends, and have PyTorch make a step with a batch of each size to come.
 
     What PyTorch refuses is an error of the input. What it takes and NumPy refuses is a mistake of
     this program, and comes up with its traceback when the training begins.
 
     Returns:
-        NumPy's network, as it was built.
+        NumPy's, as it was built.
 
     Raises:
         InputError: The network cannot be built, does not take the rows, has other outputs than
@@ -413,7 +417,7 @@ def dry_run(
                 f"rows leave a batch of {size}, on which PyTorch cannot train the architecture "
                 f"{name!r}: {_first_line(error)}. Choose another batch size."
             ) from error
-    return numpy.model
+    return numpy
 
 
 def _outputs_fit(model_spec: ModelSpec, name: str, output: np.ndarray, splits: Splits) -> None:

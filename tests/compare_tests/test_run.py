@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
 import shutil
 
@@ -293,6 +294,66 @@ def test_resume_with_another_library(tiny, train, broken, library):
     assert f"the run began with {library} 0.1, here is" in refusal(
         train, tiny(), broken, resume=True
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("torch_threads", 7, "began with 7 threads for PyTorch, here are 1, which may round"),
+        ("numpy_blas", "MKL 1", "the run began with NumPy's MKL 1, here is "),
+        ("torch_blas", "none", "the run began with PyTorch's none, here is "),
+        ("processor", "Z80", "the run began with the processor Z80, here is "),
+    ],
+)
+def test_resume_where_sums_round_in_another_way(tiny, train, broken, name, value, says):
+    tree = json.loads((broken / "run.json").read_text())
+    tree["environment"][name] = value
+    (broken / "run.json").write_text(json.dumps(tree))
+    before = content(broken, but=())
+    assert says in refusal(train, tiny(), broken, resume=True, threads=1)
+    assert content(broken, but=()) == before
+
+
+def test_resume_takes_the_threads_of_the_run(tiny, train, tmp_path, monkeypatch):
+    """Whatever suits the network where it goes on: here, two cores less."""
+    import compare.training.run
+
+    out = tmp_path / "r"
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny(), out, threads=1, observer=Breaking("Adam", 1, KeyboardInterrupt()))
+    monkeypatch.setattr(compare.training.run, "shared_threads", lambda models, jobs: 3)
+    train(tiny(), out, resume=True)
+    assert read_run_record(out).environment.torch_threads == 1
+
+
+def test_networks_are_built_one_at_a_time(tiny, train, tmp_path, monkeypatch):
+    """Before the trainings begin, too: their number costs no memory."""
+    import weakref
+
+    from compare.spec.model import ModelSpec
+
+    living = weakref.WeakSet()
+    most, real = [0], ModelSpec.model
+
+    def model(self, namespace):
+        built = real(self, namespace)
+        living.add(built)
+        gc.collect()
+        most[0] = max(most[0], len(living))
+        return built
+
+    monkeypatch.setattr(ModelSpec, "model", model)
+    sizes = [[784, n, 10] for n in range(4, 10)]
+    form = tiny(f"vary={{sizes={{key='model.arguments.sizes',values={sizes}}}}}", "reported=[]")
+    before_the_first = Breaking("", 0, KeyboardInterrupt())
+
+    def stop(finished, trainings):
+        raise KeyboardInterrupt
+
+    before_the_first.expect = stop
+    with pytest.raises(KeyboardInterrupt):
+        train(form, tmp_path / "r", observer=before_the_first)
+    assert most[0] == 2, most  # both backends' of one dry run
 
 
 def test_resume_of_a_complete_run_changes_nothing(tiny, train, finished, tmp_path):
