@@ -11,7 +11,7 @@ import signal
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, TextIO
+from typing import Annotated
 
 import typer
 
@@ -80,7 +80,7 @@ def _end_like_ctrl_c() -> None:
     hangup = getattr(signal, "SIGHUP", None)  # Windows has none
     if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN:  # nohup ignores it
         return
-    terminals = [stream.fileno() for stream in (sys.__stdout__, sys.__stderr__) if _shown(stream)]
+    terminals = [number for number in (1, 2) if os.isatty(number)]
 
     def hung_up(number: int, frame: FrameType | None) -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -90,13 +90,6 @@ def _end_like_ctrl_c() -> None:
         signal.default_int_handler(number, frame)
 
     signal.signal(hangup, hung_up)
-
-
-def _shown(stream: TextIO | None) -> bool:
-    try:
-        return stream is not None and stream.isatty()
-    except ValueError:  # it is closed
-        return False
 
 
 def _make_printable() -> None:

@@ -55,6 +55,7 @@ ENDED_S = 120.0
 
 
 def command(run: str, out: Path, *more: str) -> list[str]:
+    """The command line of a run, with frequent checkpoints."""
     name, changes, options = RUNS[run]
     words = [word for change in changes for word in ("--set", change)]
     every = () if "--checkpoint-every" in more else ("--checkpoint-every", "0.05")
@@ -65,6 +66,7 @@ def command(run: str, out: Path, *more: str) -> list[str]:
 
 
 def start(run: str, out: Path, *more: str) -> subprocess.Popen[str]:
+    """Start a run in a session of its own."""
     return subprocess.Popen(
         command(run, out, *more), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         start_new_session=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -106,15 +108,13 @@ def orphans(session: int) -> bool:
 
 def resumed(run: str, out: Path, whole: dict[str, bytes]) -> str:
     """Go on to the end; an empty string, or what is wrong."""
-    for _ in range(2):  # a folder in which nothing had been recorded begins anew
-        process = start(run, out, "--resume")
+    process = start(run, out, "--resume")
+    _, message = process.communicate(timeout=ENDED_S)
+    if process.returncode == 2 and not (out / "run.json").exists():  # killed before it had begun
+        process = start(run, out)
         _, message = process.communicate(timeout=ENDED_S)
-        if process.returncode == 2 and not (out / "run.json").exists():
-            process = start(run, out)
-            _, message = process.communicate(timeout=ENDED_S)
-        break
     if process.returncode not in (0, 1) or "Traceback" in message:
-        return f"--resume ended with {process.returncode}: {message[-500:]}"
+        return f"it went on to status {process.returncode}: {message[-500:]}"
     found = content(out)
     different = sorted(k for k in {*found, *whole} if found.get(k) != whole.get(k))
     return f"differs in {', '.join(different)}" if different else ""
@@ -124,6 +124,8 @@ Hit = Callable[[subprocess.Popen[str]], None]
 
 
 def signals(*numbers: int, group: bool = False) -> Hit:
+    """Send signals, one after the other, to the process or to its whole group."""
+
     def hit(process: subprocess.Popen[str]) -> None:
         for number in numbers:
             with contextlib.suppress(ProcessLookupError):
@@ -144,14 +146,15 @@ def hit_once(run: str, out: Path, after_s: float, hit: Hit, *more: str) -> str:
     _, message = process.communicate(timeout=ENDED_S)
     if "Traceback" in message:
         return f"a traceback: {message[-500:]}"
-    if process.returncode not in (0, 1, 2, 130, -signal.SIGKILL):
-        # A signal before the program has begun to listen ends it at once, and nothing was made.
-        if out.exists() and not existed:
-            return f"status {process.returncode}: {message[-500:]}"
+    # A signal before the program has begun to listen ends it at once, and then it makes nothing.
+    known = process.returncode in (0, 1, 2, 130, -signal.SIGKILL)
+    if not known and out.exists() and not existed:
+        return f"status {process.returncode}: {message[-500:]}"
     return "a process lives on" if orphans(process.pid) else ""
 
 
 def attacked(run: str, whole: dict[str, bytes], lasts_s: float, folder: Path, hit: Hit) -> str:
+    """Hit a run, perhaps again while it goes on, and let it go on to its end."""
     out = folder / "r"
     wrong = hit_once(run, out, random.uniform(0.2, lasts_s), hit)
     while not wrong and random.random() < 0.3 and (out / "run.json").exists():
@@ -208,6 +211,7 @@ Attack = Callable[[str, dict[str, bytes], float, Path], str]
 
 
 def by(hit: Hit) -> Attack:
+    """The attack that hits in this way."""
     return lambda run, whole, lasts_s, folder: attacked(run, whole, lasts_s, folder, hit)
 
 
@@ -225,6 +229,7 @@ WEIGHTS = (10, 2, 2, 3, 3, 2)
 
 @contextlib.contextmanager
 def folder() -> Iterator[Path]:
+    """A folder for a while."""
     path = Path(tempfile.mkdtemp())
     try:
         yield path
@@ -244,7 +249,9 @@ def undisturbed(run: str) -> tuple[dict[str, bytes], float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    """Attack, and print what came of it."""
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument("--tries", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", default="", help="kinds whose name has this")

@@ -63,6 +63,12 @@ class NumpyBackend:
     def permutation(self, n: int) -> np.ndarray:
         return numpy_nn.randperm(n)
 
+    def generator(self) -> Any:
+        return numpy_nn.default_generator.get_state()
+
+    def set_generator(self, state: Any) -> None:
+        numpy_nn.default_generator.set_state(state)
+
     def train_step(self, batch: Any) -> tuple[float, np.ndarray]:
         # Like autograd, stop at the parameters: the gradient by the data is not needed.
         return self._step(batch, self.model.backward_parameters)

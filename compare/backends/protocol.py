@@ -182,6 +182,12 @@ class Backend(Protocol):
     def permutation(self, n: int) -> np.ndarray:
         """A random order of n rows, drawn from the framework's generator."""
 
+    def generator(self) -> Any:
+        """Where the framework's generator stands, which is one for the whole process."""
+
+    def set_generator(self, state: Any) -> None:
+        """Put it back to where it stood."""
+
     def train_step(self, batch: Any) -> tuple[float, np.ndarray]:
         """Make one update; return the loss before it and the logits."""
 

@@ -80,6 +80,12 @@ class TorchBackend:
     def permutation(self, n: int) -> np.ndarray:
         return torch_nn.randperm(n).numpy()
 
+    def generator(self) -> Any:
+        return _array(torch_nn.default_generator.get_state())
+
+    def set_generator(self, state: Any) -> None:
+        torch_nn.default_generator.set_state(torch.tensor(state))
+
     def train_step(self, batch: Any) -> tuple[float, np.ndarray]:
         inputs, targets = batch
         self.optimizer.zero_grad()

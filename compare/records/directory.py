@@ -234,7 +234,9 @@ class RunDirectory:
     def _withdraw(self, record: RunRecord) -> None:
         """Take trainings out of ``run.json`` whose rows are about to leave the tables."""
         if self._recorded - {(t.label, t.seed) for t in record.trainings}:
-            kept = [t for t in record.trainings if t.finished and (t.label, t.seed) in self._recorded]
+            kept = [
+                t for t in record.trainings if t.finished and (t.label, t.seed) in self._recorded
+            ]
             update = {"trainings": kept, "status": "incomplete"}
             self._write_record(record.model_copy(update=update))
 

@@ -13,10 +13,7 @@ from itertools import islice
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
-import torch
 
-import numpy_nn
-import torch_nn
 from compare.analysis.timings import STRETCH
 from compare.backends import Backend, RecordedStep
 from compare.backends.numpy_backend import NumpyBackend
@@ -111,20 +108,6 @@ def printed_modules(model: Any) -> dict[str, str]:
     named = dict(model.named_modules())
     holders = {name.rpartition(".")[0] for name in named if name}
     return {name: repr(module) for name, module in named.items() if name not in holders}
-
-
-def generators() -> dict[str, Any]:
-    """Where the generators of both frameworks stand."""
-    return {
-        "numpy": numpy_nn.default_generator.get_state(),
-        "torch": torch_nn.default_generator.get_state().numpy(),
-    }
-
-
-def set_generators(states: dict[str, Any]) -> None:
-    """Put both generators back to where they stood."""
-    numpy_nn.default_generator.set_state(states["numpy"])
-    torch_nn.default_generator.set_state(torch.tensor(states["torch"]))
 
 
 class LockStep:
@@ -230,7 +213,8 @@ class LockStep:
         else:
             first, order = self._restored["epoch"], self._restored["order"]
             self.replicas.restore(self._restored["replicas"])
-            set_generators(self._restored["generators"])
+            for backend in self.backends:
+                backend.set_generator(self._restored["generators"][backend.name])
             self._restored = None
         if self._checkpoints is not None:
             self._checkpoints.begin(self.record.parameters)
@@ -295,7 +279,7 @@ class LockStep:
             "distance": self._distance.snapshot(),
             "replicas": self.replicas.snapshot(self.record.steps),
             "backends": {backend.name: backend.snapshot() for backend in self.backends},
-            "generators": generators(),
+            "generators": {backend.name: backend.generator() for backend in self.backends},
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
@@ -305,9 +289,7 @@ class LockStep:
             Exception: It is no such snapshot; this object is then of no further use.
         """
         self.record = TrainingRecord.model_validate_json(snapshot["record"])
-        self.log.restore(
-            {name: text.tobytes().decode() for name, text in snapshot["log"].items()}
-        )
+        self.log.restore({name: text.tobytes().decode() for name, text in snapshot["log"].items()})
         self._turns, self._diverged = snapshot["turns"], snapshot["diverged"]
         for backend in self.backends:
             backend.restore(snapshot["backends"][backend.name])

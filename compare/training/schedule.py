@@ -28,6 +28,7 @@ from compare.spec.experiment import TrainingSettings
 from compare.spec.model import ModelSpec
 from experiments.errors import InputError
 
+
 def hyperparameters(backend: Backend) -> Hyperparameters:
     """The values of :data:`SCHEDULED` in a backend's optimizer."""
     return scheduled_hyperparameters(backend.optimizer)

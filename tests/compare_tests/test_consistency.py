@@ -34,8 +34,12 @@ def of_sgd(rows):
 
 
 TABLES = {
-    "half a history": ("history", lambda rows: rows[: len(rows) // 2], "losses of 6 steps|0 steps"),
-    "a step is missing": ("history", lambda rows: [r for r in rows if ",3,step," not in r], "steps"),
+    "half a history": (
+        "history", lambda rows: rows[: len(rows) // 2], "losses of 6 steps|0 steps",
+    ),
+    "a step is missing": (
+        "history", lambda rows: [r for r in rows if ",3,step," not in r], "5 steps of numpy",
+    ),
     "an evaluation is missing": (
         "history",
         lambda rows: [r for r in rows if not r.startswith("torch") or ",test," not in r],
@@ -49,7 +53,9 @@ TABLES = {
     "another label": (
         "timing", lambda rows: [r.replace("SGD", "RMS") for r in rows], "rows of RMS, seed 0",
     ),
-    "a step below 0": ("drift", lambda rows: [rows[0].replace(",1,", ",-4,"), *rows[1:]], "step -4"),
+    "a step below 0": (
+        "drift", lambda rows: [rows[0].replace(",1,", ",-4,"), *rows[1:]], "step -4",
+    ),
 }  # fmt: skip
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from compare.records import atomic, directory as run_directory
+from compare.records import atomic
+from compare.records import directory as run_directory
 from compare.records.directory import RunDirectory
 from compare.records.run import read_run
 from compare.training import checkpoints
