@@ -11,7 +11,6 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from compare.records.run import RunRecord, TrainingRecord
 from compare.records.tables import Key
 from compare.spec.experiment import Experiment
 from experiments.errors import InputError
@@ -28,8 +27,13 @@ SERIES: dict[str, tuple[str, ...]] = {
 """Table → which columns, with label and seed, make a series: the rest of a row goes on by steps."""
 
 
-def check_consistent(path: Path, record: RunRecord, tables: Tables) -> None:
+def check_consistent(path: Path, record: Any, tables: Tables) -> None:
     """Compare ``run.json`` of a run directory with its tables, and these with each other.
+
+    Args:
+        path: The folder.
+        record: Its ``RunRecord``.
+        tables: Table → its rows.
 
     Raises:
         InputError: Which file contradicts what, and what was expected of it.
@@ -72,7 +76,7 @@ def check_consistent(path: Path, record: RunRecord, tables: Tables) -> None:
     _check_history(path / "history.csv", trainings, tables["history"])
 
 
-def _check_counts(file: Path, trainings: dict[Key, TrainingRecord], rows: list[Any]) -> None:
+def _check_counts(file: Path, trainings: dict[Key, Any], rows: list[Any]) -> None:
     found = Counter((row.label, row.seed) for row in rows)
     for key, training in trainings.items():
         count = training.parity_rows
@@ -101,7 +105,7 @@ def _check_order(file: Path, name: str, rows: list[Any], columns: tuple[str, ...
         last[key] = row.step
 
 
-def _check_history(file: Path, trainings: dict[Key, TrainingRecord], rows: list[Any]) -> None:
+def _check_history(file: Path, trainings: dict[Key, Any], rows: list[Any]) -> None:
     """Both backends have a loss of every step, and the same evaluations."""
     steps: Counter[Any] = Counter()
     evaluations: dict[Key, dict[str, list[Any]]] = {}
@@ -127,7 +131,7 @@ def _check_history(file: Path, trainings: dict[Key, TrainingRecord], rows: list[
             )
 
 
-def _key(training: TrainingRecord) -> Key:
+def _key(training: Any) -> Key:
     return training.label, training.seed
 
 

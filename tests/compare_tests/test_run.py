@@ -218,6 +218,25 @@ def test_an_error_costs_one_training(tiny, train, timeless, tmp_path, optimizer,
     assert read_run_record(out).failures == []
 
 
+def test_resume_goes_on_inside_a_training(tiny, train, timeless, tmp_path):
+    """From the last checkpoint, not from the first step; and at the end none is left."""
+    out, steps = tmp_path / "r", []
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            tiny(), out, checkpoint_every=0.0,
+            observer=Breaking("Adam", 5, KeyboardInterrupt()),
+        )  # fmt: skip
+    (folder,) = (out / "checkpoints").iterdir()
+    assert folder.name == "Adam-seed0"  # those of the other one, which was finished, are gone
+    assert len(list(folder.iterdir())) == 2
+    watching = Breaking("", 0, KeyboardInterrupt())
+    watching.step = lambda backend, step, loss, accuracy: steps.append((backend, step))
+    train(tiny(), out, resume=True, checkpoint_every=float("inf"), observer=watching)
+    assert sorted(steps) == [("numpy", 5), ("numpy", 6), ("torch", 5), ("torch", 6)]
+    assert timeless(out) == timeless(train(tiny(), tmp_path / "whole"))
+    assert not (out / "checkpoints").exists()
+
+
 def test_resume_does_not_train_again_what_is_finished(tiny, train, tmp_path):
     out = tmp_path / "r"
     with pytest.raises(KeyboardInterrupt):
