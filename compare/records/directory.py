@@ -116,16 +116,15 @@ class RunDirectory:
     def _is_only_begun(self) -> bool:
         """Whether a run was killed here before it had recorded anything.
 
-        Beside its lock there are then tables without a row and parts of files, nothing else.
+        There are then its lock, tables without a row and parts of files, and nothing else.
         """
         try:
             entries = set(os.listdir(self.path)) - {LOCK}
         except OSError:
             return False
-        if not self._lock.path.is_file():
-            return False
         begun = {f"{name}.csv": header(name).encode() for name in TABLES}
-        return all(
+        # The lock is gone where the run ended by itself, because the disk was full.
+        return (self._lock.path.is_file() or not entries.isdisjoint(begun)) and all(
             (name.startswith(".") and name.endswith(PART))
             or (name in begun and _holds(self.path / name, begun[name]))
             for name in entries

@@ -71,7 +71,7 @@ class Checkpoints:
         self._folder, self._every = plan
         self._identity = identity
         self._cost_s = 0.0
-        self._last = time.monotonic()
+        self._last = self._begun = time.monotonic()
         self._failed = False
 
     def begin(self, parameters: int) -> None:
@@ -87,15 +87,15 @@ class Checkpoints:
         return max(LEAST_S, self._cost_s * (1 - SHARE) / SHARE)
 
     def due(self) -> bool:
-        """Whether it is time for the next."""
-        return not self._failed and time.monotonic() - self._last >= self.interval_s
+        """Whether it is time for the next; what is gathered for it from now on counts as its cost."""
+        self._begun = time.monotonic()
+        return not self._failed and self._begun - self._last >= self.interval_s
 
     def write(self, step: int, tree: dict[str, Any]) -> None:
         """Write a checkpoint, and remove those before the last :data:`KEPT`.
 
         Where that fails (a full disk), the training goes on without; there is one warning.
         """
-        begun = time.monotonic()
         try:
             self._folder.parent.mkdir(exist_ok=True)
             self._folder.mkdir(exist_ok=True)
@@ -110,7 +110,7 @@ class Checkpoints:
                 stacklevel=2,
             )
         self._last = time.monotonic()
-        self._cost_s = self._last - begun
+        self._cost_s = self._last - self._begun
 
     def read(self) -> Iterator[dict[str, Any]]:
         """The trees of the checkpoints that can be used, the last one first."""

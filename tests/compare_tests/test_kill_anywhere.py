@@ -133,6 +133,29 @@ def test_killed_while_what_was_unfinished_is_withdrawn(tiny, train, tmp_path, mo
         read_run(state)
 
 
+def test_a_disk_that_is_full_in_the_first_write(tiny, train, tmp_path, monkeypatch):
+    """The run ends by itself then, and takes its lock away."""
+    import errno
+
+    from experiments.errors import InputError
+
+    out, real, writes = tmp_path / "r", os.fsync, []
+
+    def fsync(handle):
+        writes.append(handle)
+        if len(writes) > 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with pytest.raises(InputError, match="No space left"):
+        train(tiny(), out)
+    monkeypatch.undo()
+    assert sorted(os.listdir(out)) == ["history.csv", "parity.csv"]
+    train(tiny("epochs=1"), out, resume=True)
+    assert read_run(out).record.status == "complete"
+
+
 def test_a_folder_with_something_of_the_users_is_not_taken(tmp_path):
     from experiments.errors import InputError
 
