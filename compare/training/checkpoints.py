@@ -87,7 +87,7 @@ class Checkpoints:
         return max(LEAST_S, self._cost_s * (1 - SHARE) / SHARE)
 
     def due(self) -> bool:
-        """Whether it is time for the next; what is gathered for it from now on counts as its cost."""
+        """Whether it is time for the next; what is gathered from now on counts as its cost."""
         self._begun = time.monotonic()
         return not self._failed and self._begun - self._last >= self.interval_s
 
