@@ -6,9 +6,11 @@ so that ``--help`` is quick and a report needs no PyTorch.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -44,8 +46,7 @@ def _without_command(
 
 def main() -> None:
     """Run the command line; bad input ends with one sentence and status 2, Ctrl-C with 130."""
-    # A killed run (SIGTERM) ends like Ctrl-C: what was recorded is kept.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _end_like_ctrl_c()
     _make_printable()
     try:
         with using(_language()):
@@ -67,9 +68,28 @@ def main() -> None:
         _complain(error.format_message())  # click's usage errors
         status = INPUT_ERROR
     if status == INTERRUPTED:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C has nothing left to end
         with using(_language()):
             _complain(translated("interrupted", "terminal"))
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _end_like_ctrl_c() -> None:
+    """Have SIGTERM, and SIGHUP where it is not ignored, end a run so that its records are kept."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    hangup = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hangup is None or signal.getsignal(hangup) is signal.SIG_IGN:  # nohup ignores it
+        return
+    terminals = [number for number in (1, 2) if os.isatty(number)]
+
+    def hung_up(number: int, frame: FrameType | None) -> None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for terminal in terminals:  # it is gone, and writing to it would be an error
+            os.dup2(nowhere, terminal)
+        os.close(nowhere)
+        signal.default_int_handler(number, frame)
+
+    signal.signal(hangup, hung_up)
 
 
 def _make_printable() -> None:
@@ -119,6 +139,7 @@ def run(
     data_dir: Annotated[Path | None, typer.Option(help="Where the data is; else $NNCOMPARE_DATA, else a download.")] = None,
     out: Annotated[Path | None, typer.Option(help="A new folder for the run; runs/NAME-TIME by default.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
+    checkpoint_every: Annotated[float | None, typer.Option(metavar="SECONDS", help="Between checkpoints inside a training, for --resume; else so that they cost under 2% of the time. inf for none.")] = None,
     author: Annotated[str, typer.Option(metavar="NAME", help="Who wrote the report, under its title.")] = "",
     language: Annotated[str, typer.Option(metavar="LANGUAGE", help="en or ko; else what the system says.")] = "",
 ) -> int:  # fmt: skip
@@ -139,6 +160,7 @@ def run(
             data_dir=data_dir,
             out=out,
             resume=resume,
+            checkpoint_every=checkpoint_every,
             author=author,
             language=language,
         )

@@ -39,13 +39,15 @@ def command_line(monkeypatch, capfd) -> Callable[..., Ended]:
         from compare import cli
 
         monkeypatch.setattr(sys, "argv", ["nncompare", *map(str, arguments)])
-        before = signal.getsignal(signal.SIGTERM)
+        numbers = [getattr(signal, name, None) for name in ("SIGTERM", "SIGINT", "SIGHUP")]
+        before = {number: signal.getsignal(number) for number in numbers if number is not None}
         capfd.readouterr()
         try:
             with pytest.raises(SystemExit) as ending:
                 cli.main()
         finally:
-            signal.signal(signal.SIGTERM, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
         captured = capfd.readouterr()
         return Ended(ending.value.code, captured.out, captured.err)
 

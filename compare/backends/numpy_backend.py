@@ -17,6 +17,8 @@ from compare.backends.protocol import (
     Stage,
     State,
     copy_once,
+    scheduled_hyperparameters,
+    set_scheduled_hyperparameters,
 )
 from compare.spec.model import ModelSpec
 
@@ -60,6 +62,12 @@ class NumpyBackend:
 
     def permutation(self, n: int) -> np.ndarray:
         return numpy_nn.randperm(n)
+
+    def generator(self) -> Any:
+        return numpy_nn.default_generator.get_state()
+
+    def set_generator(self, state: Any) -> None:
+        numpy_nn.default_generator.set_state(state)
 
     def train_step(self, batch: Any) -> tuple[float, np.ndarray]:
         # Like autograd, stop at the parameters: the gradient by the data is not needed.
@@ -157,6 +165,24 @@ class NumpyBackend:
         groups = self.optimizer.state_dict()["param_groups"]
         slots = {self._names.index(name): dict(slot) for name, slot in state.optimizer.items()}
         self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+
+    def snapshot(self) -> dict[str, Any]:
+        state = self.state()
+        return {
+            "model": state.model,
+            "optimizer": state.optimizer,
+            "hyperparameters": scheduled_hyperparameters(self.optimizer),
+            "masks": self.masks(),
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        self.model.load_state_dict(snapshot["model"])
+        set_scheduled_hyperparameters(self.optimizer, snapshot["hyperparameters"])
+        groups = self.optimizer.state_dict()["param_groups"]
+        slots = {self._names.index(name): slot for name, slot in snapshot["optimizer"].items()}
+        self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+        for name, mask in snapshot["masks"].items():
+            self.model.get_submodule(name).last_mask = mask
 
     @np.errstate(all="ignore")
     def stage(self, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:

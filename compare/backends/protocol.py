@@ -52,6 +52,27 @@ class State:
         }
 
 
+SCHEDULED = ("lr", "momentum", "betas")
+"""The hyperparameters that a schedule changes: OneCycleLR cycles the momentum, or Adam's β₁."""
+
+Hyperparameters = list[dict[str, Any]]
+"""Name → value, for each of an optimizer's parameter groups."""
+
+
+def scheduled_hyperparameters(optimizer: Any) -> Hyperparameters:
+    """The values of :data:`SCHEDULED` in an optimizer of either framework."""
+    return [
+        {name: group[name] for name in SCHEDULED if name in group}
+        for group in optimizer.param_groups
+    ]
+
+
+def set_scheduled_hyperparameters(optimizer: Any, values: Hyperparameters) -> None:
+    """Put hyperparameters in force; a list, as JSON has it, becomes a tuple."""
+    for group, settings in zip(optimizer.param_groups, values, strict=True):
+        group.update({k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
+
+
 @dataclass
 class Call:
     """One module in one step: what went in and what came out, forwards and backwards.
@@ -161,6 +182,12 @@ class Backend(Protocol):
     def permutation(self, n: int) -> np.ndarray:
         """A random order of n rows, drawn from the framework's generator."""
 
+    def generator(self) -> Any:
+        """Where the framework's generator stands, which is one for the whole process."""
+
+    def set_generator(self, state: Any) -> None:
+        """Put it back to where it stood."""
+
     def train_step(self, batch: Any) -> tuple[float, np.ndarray]:
         """Make one update; return the loss before it and the logits."""
 
@@ -199,6 +226,19 @@ class Backend(Protocol):
 
     def load(self, state: State) -> None:
         """Take over a state, converted to the backend's precision."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """All that the next step depends on but its batch and the framework's generator.
+
+        Dictionaries with arrays and numbers: ``model``, ``optimizer``, ``hyperparameters`` and
+        ``masks``, each in the precision that it has here.
+        """
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Take over a snapshot of the same backend of the same network, bit for bit.
+
+        :meth:`load` takes a state of any backend, and converts it.
+        """
 
     def stage(self, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:
         """Run one module alone, in training mode, from the given state and inputs."""

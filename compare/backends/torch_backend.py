@@ -18,6 +18,8 @@ from compare.backends.protocol import (
     Stage,
     State,
     copy_once,
+    scheduled_hyperparameters,
+    set_scheduled_hyperparameters,
 )
 from compare.spec.model import ModelSpec
 
@@ -77,6 +79,12 @@ class TorchBackend:
 
     def permutation(self, n: int) -> np.ndarray:
         return torch_nn.randperm(n).numpy()
+
+    def generator(self) -> Any:
+        return _array(torch_nn.default_generator.get_state())
+
+    def set_generator(self, state: Any) -> None:
+        torch_nn.default_generator.set_state(torch.tensor(state))
 
     def train_step(self, batch: Any) -> tuple[float, np.ndarray]:
         inputs, targets = batch
@@ -223,6 +231,25 @@ class TorchBackend:
             for name, slot in state.optimizer.items()
         }
         self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
+
+    def snapshot(self) -> dict[str, Any]:
+        state = self.state()
+        return {
+            "model": state.model,
+            "optimizer": state.optimizer,
+            "hyperparameters": scheduled_hyperparameters(self.optimizer),
+            "masks": dict(self._masks),
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        self.model.load_state_dict({k: torch.tensor(v) for k, v in snapshot["model"].items()})
+        set_scheduled_hyperparameters(self.optimizer, snapshot["hyperparameters"])
+        # Not by load_state_dict, which gives each number of the state the precision of the weights.
+        parameters = dict(self.model.named_parameters())
+        self.optimizer.state.clear()
+        for name, slot in snapshot["optimizer"].items():
+            self.optimizer.state[parameters[name]] = {k: torch.tensor(v) for k, v in slot.items()}
+        self._masks = dict(snapshot["masks"])
 
     def stage(self, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:
         module = self.model.get_submodule(name)

@@ -33,6 +33,7 @@ def run_command(
     seeds: str | None = None,
     jobs: int | None = None,
     dask: str | None = None,
+    checkpoint_every: float | None = None,
     command: str | None = None,
     author: str = "",
     language: str = "",
@@ -52,6 +53,10 @@ def run_command(
     for option, value in (("--max-steps", max_steps), ("--threads", threads), ("--jobs", jobs)):
         if value is not None and value < 1:
             raise InputError(f"{option} expects a number of at least 1, but got {value}.")
+    if checkpoint_every is not None and not checkpoint_every >= 0:
+        raise InputError(
+            f"--checkpoint-every expects seconds, at least 0, but got {checkpoint_every}."
+        )
     if seed is not None and not 0 <= seed < 2**32:
         raise InputError(f"--seed expects a number from 0 to {2**32 - 1}, but got {seed}.")
     if seed is not None and seeds is not None:
@@ -98,6 +103,7 @@ def run_command(
                 threads=threads,
                 jobs=jobs or 1,
                 dask=dask,
+                checkpoint_every=checkpoint_every,
                 command=command,
             )
     except KeyboardInterrupt:

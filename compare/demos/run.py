@@ -79,7 +79,10 @@ def run_demo(
         for table, rows in tables.items():
             log.add(table, *rows)
         record.trainings.append(training)
-    directory.write(record)
+    try:
+        directory.write(record)
+    finally:
+        directory.close()
     return record
 
 

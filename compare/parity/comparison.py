@@ -98,6 +98,17 @@ class Follower:
         self.found: FollowedValue | None = None
         self._share = -1.0
 
+    def snapshot(self) -> dict[str, Any]:
+        """What :meth:`restore` needs, as JSON has it."""
+        found = None if self.found is None else self.found.model_dump_json()
+        return {"found": found, "share": self._share}
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Go on from a snapshot."""
+        found = snapshot["found"]
+        self.found = None if found is None else FollowedValue.model_validate_json(found)
+        self._share = snapshot["share"]
+
     def offer(
         self,
         compared: Comparison,

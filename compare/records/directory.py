@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 import time
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
-from compare.records.atomic import remove_leftovers, write_atomically
+from compare.records.atomic import PART, remove_leftovers, write_atomically
+from compare.records.lock import LOCK, FolderLock
 from compare.records.run import (
     RunRecord,
     TrainingRecord,
@@ -19,17 +22,24 @@ from compare.records.run import (
     read_run_record,
     tables_of,
 )
-from compare.records.tables import Key, TrainingLog, header, read_table
+from compare.records.tables import TABLES, Key, TrainingLog, header, read_table
 from experiments.errors import InputError
 
 BETWEEN_CHECKPOINTS_S = 5.0
-"""What a killed process may lose."""
+"""What a killed process may lose of the tables."""
+CHECKPOINTS = "checkpoints"
+"""The folder of the checkpoints inside trainings; there is none when the run is complete."""
 
 
 class RunDirectory:
     """The files of one run. Every write replaces a whole file, so a killed run leaves no part.
 
-    Nothing is made or changed before the first :meth:`write`.
+    Nothing is made or changed before the first :meth:`write`. From then on, or from the beginning
+    where a run is taken up, the folder is locked until :meth:`close`.
+
+    Killed between two files, a run leaves tables that are newer than ``run.json``, never older:
+    they have every row of a training that it calls finished, and at least the rows that it counts
+    of one that was going on.
 
     Args:
         path: The folder. It may be absent or empty.
@@ -42,8 +52,8 @@ class RunDirectory:
         found: The record of the run that is taken up, else None.
 
     Raises:
-        InputError: ``path`` is a file, cannot be written to, holds something else, or holds a
-            run and ``resume`` is False.
+        InputError: ``path`` is a file, cannot be written to, holds something else, holds a run
+            and ``resume`` is False, or another process is writing a run there.
     """
 
     def __init__(self, path: Path, *, resume: bool = False) -> None:
@@ -52,17 +62,73 @@ class RunDirectory:
         self.pictures: dict[str, np.ndarray] = {}
         self.targets: np.ndarray | None = None
         self.found: RunRecord | None = None
-        self._made = resume
+        self._made = False
         self._written_at = -BETWEEN_CHECKPOINTS_S
-        if resume:
-            self.found = read_run_record(path)
-            self._read_back()
-            remove_leftovers(path)
+        self._recorded: set[Key] = set()
+        self._lock = FolderLock(path)
+        if resume and not self._is_only_begun():
+            read_run_record(path)
+            self._must_be_writable()
+            self._take_lock()
+            try:
+                self.found = read_run_record(path)  # again: now nobody else changes it
+                self._recorded = {(t.label, t.seed) for t in self.found.trainings}
+                self._read_back()
+                remove_leftovers(path)
+                self._remove_checkpoints(self.found)
+            except BaseException:
+                self.close()
+                raise
+            self._made = True
         else:
             self._must_be_free()
-        existing = next((p for p in (path, *path.absolute().parents) if p.exists()), path)
-        if not os.access(existing, os.W_OK):
-            raise InputError(f"--out {path} is not writable.")
+            self._must_be_writable()
+
+    def close(self) -> None:
+        """Unlock the folder. The records stay as they are."""
+        self._lock.release()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_lock"):
+            self.close()
+
+    def _must_be_writable(self) -> None:
+        above = (self.path, *self.path.absolute().parents)
+        if not os.access(next((p for p in above if p.exists()), self.path), os.W_OK):
+            raise InputError(f"--out {self.path} is not writable.")
+
+    def _take_lock(self) -> None:
+        try:
+            taken = self._lock.take()
+        except OSError as error:
+            raise InputError(
+                f"{self._lock.path} could not be written: {error.strerror or error}."
+            ) from None
+        if not taken:
+            raise self._in_use()
+
+    def _in_use(self) -> InputError:
+        return InputError(
+            f"--out {self.path}: another run ({self._lock.holder()}) is being made there: wait for "
+            "its end, or name a new folder."
+        )
+
+    def _is_only_begun(self) -> bool:
+        """Whether a run was killed here before it had recorded anything.
+
+        There are then its lock, tables without a row and parts of files, and nothing else.
+        """
+        try:
+            entries = set(os.listdir(self.path)) - {LOCK}
+        except OSError:
+            return False
+        begun = {f"{name}.csv": header(name).encode() for name in TABLES}
+        # The lock is gone where the run ended by itself, because the disk was full.
+        return (self._lock.path.is_file() or not entries.isdisjoint(begun)) and all(
+            (name.startswith(".") and name.endswith(PART))
+            or (name in begun and _holds(self.path / name, begun[name]))
+            for name in entries
+        )
 
     def _must_be_free(self) -> None:
         try:
@@ -76,12 +142,14 @@ class RunDirectory:
             ) from None
         except OSError as error:
             raise InputError(f"--out {self.path} could not be read: {error.strerror}.") from None
+        if self._lock.is_taken():
+            raise self._in_use()
         if "run.json" in entries:
             raise InputError(
                 f"--out {self.path} holds another run: name a new folder, or add --resume to go "
                 "on with that run."
             )
-        if entries:
+        if entries and not self._is_only_begun():
             raise InputError(
                 f"--out {self.path} is not empty: expected a folder that is new or empty."
             )
@@ -94,6 +162,9 @@ class RunDirectory:
             raise InputError(
                 f"--out {self.path} could not be made into a folder: {error.strerror}."
             ) from None
+        self._take_lock()
+        self._must_be_free()  # nor has another run begun before the lock was this one's
+        remove_leftovers(self.path)
         self._made = True
 
     def _read_back(self) -> None:
@@ -140,6 +211,7 @@ class RunDirectory:
         """
         if not self._made:
             self._make()
+        self._withdraw(record)
         found = [self.logs[t.label, t.seed] for t in record.trainings]
         for name in tables_of(record.experiment):
             lines = "".join(log.text(name) for log in found)
@@ -149,9 +221,39 @@ class RunDirectory:
             write_arrays(self.path / "pictures.safetensors", self.pictures)
         for log in found:
             self._write_weights(log)
+        self._write_record(record)
+        self._remove_checkpoints(record)
+        self._written_at = time.monotonic()
+
+    def _write_record(self, record: RunRecord) -> None:
         text = record.model_dump_json(indent=2, by_alias=True)
         write_atomically(self.path / "run.json", text + "\n")
-        self._written_at = time.monotonic()
+        self._recorded = {(t.label, t.seed) for t in record.trainings}
+
+    def _withdraw(self, record: RunRecord) -> None:
+        """Take trainings out of ``run.json`` whose rows are about to leave the tables."""
+        if self._recorded - {(t.label, t.seed) for t in record.trainings}:
+            kept = [
+                t for t in record.trainings if t.finished and (t.label, t.seed) in self._recorded
+            ]
+            update = {"trainings": kept, "status": "incomplete"}
+            self._write_record(record.model_copy(update=update))
+
+    @property
+    def checkpoints(self) -> Path:
+        """The folder of the checkpoints inside trainings, which each have a folder there."""
+        return self.path / CHECKPOINTS
+
+    def _remove_checkpoints(self, record: RunRecord) -> None:
+        """Remove those of trainings that are recorded as finished."""
+        if not self.checkpoints.is_dir():
+            return
+        for training in record.trainings:
+            if training.finished:
+                folder = self.checkpoints / checkpoint_folder((training.label, training.seed))
+                shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):  # it is not empty
+            self.checkpoints.rmdir()
 
     def _write_predictions(self, record: RunRecord) -> None:
         predictions = {
@@ -183,6 +285,19 @@ class RunDirectory:
             label, seed = log.key
             write_arrays(folder / f"{backend}-{label}-seed{seed}.safetensors", state)
         log.weights.clear()
+
+
+def checkpoint_folder(key: Key) -> str:
+    """The name of the folder of one training's checkpoints."""
+    label, seed = key
+    return f"{label}-seed{seed}"
+
+
+def _holds(file: Path, content: bytes) -> bool:
+    try:
+        return file.stat().st_size == len(content) and file.read_bytes() == content
+    except OSError:
+        return False
 
 
 def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:

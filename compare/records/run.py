@@ -21,11 +21,10 @@ Neither NumPy layers nor PyTorch are imported here: a report needs only this.
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -49,6 +48,7 @@ from experiments.errors import InputError
 
 SCHEMA = 2
 ARRAYS = ("predictions", "pictures")
+Count = Annotated[int, Field(ge=0)]
 
 
 class Record(BaseModel):
@@ -72,10 +72,10 @@ class DataRecord(Record):
     digests: dict[str, str]
     class_names: list[str]
     input_shape: list[int]
-    train_rows: int
-    validation_rows: int
-    test_rows: int
-    class_counts: dict[str, list[int]] = Field(default_factory=dict)
+    train_rows: Count
+    validation_rows: Count
+    test_rows: Count
+    class_counts: dict[str, list[Count]] = Field(default_factory=dict)
     input_range: tuple[float, float] | None = None
 
 
@@ -111,8 +111,8 @@ class Initial(Record):
         copied: Whether PyTorch was then given NumPy's values.
     """
 
-    values: int
-    differing_bits: int
+    values: Count
+    differing_bits: Count
     copied: bool
 
 
@@ -120,8 +120,8 @@ class KinkCount(Record):
     """Places where NumPy's float32 and the float64 referee lie on different sides of a kink."""
 
     step: int
-    places: int
-    flips: int
+    places: Count
+    flips: Count
     largest: float
 
 
@@ -284,9 +284,9 @@ class TrainingRecord(Record):
     variant: dict[str, str] = Field(default_factory=dict)
     seed: int
     finished: bool
-    steps: int
-    parameters: int
-    parity_rows: int
+    steps: Count
+    parameters: Count
+    parity_rows: Count
     initial: Initial
     kinks: list[KinkCount]
     modules: dict[str, str] = Field(default_factory=dict)
@@ -522,13 +522,16 @@ def read_run(path: Path) -> Run:
     An incomplete run may have no predictions and no pictures; they are then empty.
 
     Raises:
-        InputError: Not a run directory, or a file of it is missing or damaged.
+        InputError: Not a run directory, or a file of it is missing, damaged, or contradicts
+            another.
     """
     record = read_run_record(path)
     tables: dict[str, list[Any]] = {name: [] for name in TABLES}
     for name in tables_of(record.experiment):
         tables[name] = read_table(path / f"{name}.csv", name)
-    _check_complete(path / "parity.csv", record, tables["parity"])
+    from compare.records.consistency import check_consistent
+
+    check_consistent(path, record, tables)
     arrays: dict[str, dict[str, np.ndarray]] = {}
     for name in ARRAYS:
         file = path / f"{name}.safetensors"
@@ -556,14 +559,3 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise InputError(f"{path} could not be read: {error.strerror or error}.") from None
     except SafetensorError as error:
         raise InputError(f"{path} is damaged: {error}.") from None
-
-
-def _check_complete(file: Path, record: RunRecord, rows: list[ParityRow]) -> None:
-    found = Counter((row.label, row.seed) for row in rows)
-    for training in record.trainings:
-        if found[training.label, training.seed] < training.parity_rows:
-            raise InputError(
-                f"{file} is damaged: it has {found[training.label, training.seed]:,} rows of "
-                f"{training.label}, seed {training.seed}, but run.json says "
-                f"{training.parity_rows:,}."
-            )

@@ -264,6 +264,18 @@ class TrainingLog:
             rows.clear()
             self._written[name] = 0
 
+    def texts(self) -> dict[str, str]:
+        """Table → its lines so far, without those that have none."""
+        found = {name: self.text(name) for name in TABLES}
+        return {name: text for name, text in found.items() if text}
+
+    def restore(self, texts: dict[str, str]) -> None:
+        """Begin from the lines of :meth:`texts`; what was kept before is forgotten."""
+        for name, rows in self.rows.items():
+            rows.clear()
+            self._written[name] = 0
+            self._texts[name] = texts.get(name, "")
+
     def __getstate__(self) -> dict[str, Any]:
         """Lines travel between processes, rows do not."""
         self.drop_rows()

@@ -21,7 +21,7 @@ from compare.parity.sizes import KINKED_AT_ZERO
 from compare.records.run import RUNNING, TOGETHER, WEIGHTS, DistancePart, Growth, SidesApart
 from compare.records.tables import APART, DriftRow
 from compare.spec.model import ModelSpec
-from compare.training.schedule import Schedule
+from compare.training.schedule import Schedule, scheduler_position, set_scheduler_position
 
 
 class Replicas:
@@ -68,6 +68,34 @@ class Replicas:
                 backend.load(state)
                 if self._schedule is not None:
                     self._schedulers[id(backend)] = self._schedule.scheduler(backend)
+
+    def snapshot(self, step: int) -> dict[str, Any] | None:
+        """What :meth:`restore` needs after so many steps; None when the replicas' are over."""
+        if step >= self.steps:
+            return None
+        assert self._reference is not None
+        backends = (self._reference, *self._replicas)
+        schedulers = [self._schedulers.get(id(backend)) for backend in backends]
+        return {
+            "backends": [backend.snapshot() for backend in backends],
+            "schedulers": [s if s is None else scheduler_position(s) for s in schedulers],
+            "random": [random.bit_generator.state for random in self._random],
+        }
+
+    def restore(self, snapshot: dict[str, Any] | None) -> None:
+        """Go on from a snapshot, after :meth:`start`."""
+        if snapshot is None:
+            return
+        assert self._reference is not None
+        backends = (self._reference, *self._replicas)
+        for backend, state, position in zip(
+            backends, snapshot["backends"], snapshot["schedulers"], strict=True
+        ):
+            backend.restore(state)
+            if position is not None:
+                set_scheduler_position(self._schedulers[id(backend)], position)
+        for random, state in zip(self._random, snapshot["random"], strict=True):
+            random.bit_generator.state = state
 
     def _train_step(self, backend: Backend, step: int, indices: np.ndarray) -> None:
         backend.train_step(backend.batch(self._rows, indices))
@@ -158,6 +186,36 @@ class Distance:
         self._window: tuple[tuple[State, State], Batches] | None = None
         self.growth: Growth | None = None
 
+    def snapshot(self) -> dict[str, Any]:
+        """What :meth:`restore` needs."""
+        last = window = None
+        if self._last is not None:
+            step, distance, states = self._last
+            last = {"step": step, "distance": distance, "states": _state_trees(states)}
+        if self._window is not None:
+            states, batches = self._window
+            window = {"states": _state_trees(states), "batches": batches}
+        return {
+            "batches": self._batches,
+            "last": last,
+            "window": window,
+            "growth": None if self.growth is None else self.growth.model_dump_json(),
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Go on from a snapshot."""
+        growth, last, window = (snapshot[name] for name in ("growth", "last", "window"))
+        self._batches = [(step, indices) for step, indices in snapshot["batches"]]
+        self.growth = None if growth is None else Growth.model_validate_json(growth)
+        self._last = self._window = None
+        if last is not None:
+            self._last = last["step"], last["distance"], _states(last["states"])
+        if window is not None:
+            states = _states(window["states"])
+            assert states is not None
+            batches = [(step, indices) for step, indices in window["batches"]]
+            self._window = states, batches
+
     def measured(self, step: int) -> bool:
         """Whether it is measured after a step."""
         return (step + 1) % self._every == 0
@@ -226,6 +284,19 @@ class Distance:
             before = after
         update = {"replayed": len(batches), "elsewhere": elsewhere}
         self.growth = self.growth.model_copy(update=update)
+
+
+def _state_trees(states: tuple[State, State] | None) -> list[dict[str, Any]] | None:
+    if states is None:
+        return None
+    return [{"model": state.model, "optimizer": state.optimizer} for state in states]
+
+
+def _states(trees: list[dict[str, Any]] | None) -> tuple[State, State] | None:
+    if trees is None:
+        return None
+    numpy, torch = (State(tree["model"], tree["optimizer"]) for tree in trees)
+    return numpy, torch
 
 
 def _distance(numpy: Backend, torch: Backend) -> float:

@@ -30,10 +30,13 @@ import numpy as np
 import torch
 
 from compare.backends.environment import numpy_blas, own_version, set_threads
+from compare.records.directory import checkpoint_folder
+from compare.records.lock import LOCK
 from compare.records.run import FailureRecord, TrainingRecord
 from compare.records.tables import Key, TrainingLog
 from compare.spec.experiment import Configuration, DataSettings, Experiment
-from compare.spec.model import model_spec
+from compare.spec.model import ModelSpec, model_spec
+from compare.training.checkpoints import CheckpointPlan, Checkpoints, identity_of
 from compare.training.data import Splits, laid_out, load_splits
 from compare.training.lockstep import LockStep, Observer
 from experiments.datasets.download import VARIABLE
@@ -80,6 +83,7 @@ class TrainingJob(NamedTuple):
         blas: NumPy's matrix library and kernels in the run.
         threads: Threads of each backend.
         max_steps: Stop after so many updates.
+        checkpoints: Where its checkpoints are, if there are any.
     """
 
     configuration: Configuration
@@ -90,6 +94,7 @@ class TrainingJob(NamedTuple):
     blas: str
     threads: int
     max_steps: int | None
+    checkpoints: CheckpointPlan | None = None
 
     @property
     def key(self) -> Key:
@@ -129,8 +134,12 @@ def training_jobs(
     data: DataSource,
     threads: int,
     max_steps: int | None,
+    checkpoints: CheckpointPlan | None = None,
 ) -> list[TrainingJob]:
-    """Every training of an experiment in the order of the records, with the code that is here."""
+    """Every training of an experiment in the order of the records, with the code that is here.
+
+    ``checkpoints`` names the folder in which each training has a folder for its own.
+    """
     folder, blas = _absolute(folder), numpy_blas()
     code = {
         configuration.label: code_versions(configuration.experiment.model.architecture, folder)
@@ -138,7 +147,20 @@ def training_jobs(
     }
     return [
         TrainingJob(
-            configuration, seed, folder, code[configuration.label], data, blas, threads, max_steps
+            configuration,
+            seed,
+            folder,
+            code[configuration.label],
+            data,
+            blas,
+            threads,
+            max_steps,
+            None
+            if checkpoints is None
+            else checkpoints._replace(
+                folder=_absolute(checkpoints.folder)
+                / checkpoint_folder((configuration.label, seed))
+            ),
         )
         for configuration, seed in experiment.trainings
     ]
@@ -196,18 +218,9 @@ def perform(
 
 
 def _train(job: TrainingJob, observer: Observer, splits: Splits | None) -> Iterator[TrainingResult]:
-    experiment = job.configuration.experiment
     _check_code(job)
     set_threads(job.threads)
-    lockstep = LockStep(
-        job.configuration,
-        model_spec(experiment, job.configuration.optimizer, job.folder),
-        job.seed,
-        laid_out(_read(job) if splits is None else splits, experiment.data.layout),
-        TrainingLog(*job.key),
-        observer,
-        job.max_steps,
-    )
+    lockstep = _lockstep(job, observer, _read(job) if splits is None else splits)
     result = TrainingResult(lockstep.record, lockstep.log)
     yield result
     # PyTorch says nothing of an overflow; on both backends the losses show it.
@@ -216,6 +229,59 @@ def _train(job: TrainingJob, observer: Observer, splits: Splits | None) -> Itera
             yield result
     result.log.drop_rows()
     yield result
+
+
+def _lockstep(job: TrainingJob, observer: Observer, splits: Splits) -> LockStep:
+    """The training from its last whole checkpoint on, or from the beginning."""
+    experiment = job.configuration.experiment
+    spec = model_spec(experiment, job.configuration.optimizer, job.folder)
+    splits = laid_out(splits, experiment.data.layout)
+    checkpoints = _checkpoints(job, spec)
+
+    def begin() -> LockStep:
+        return LockStep(
+            job.configuration,
+            spec,
+            job.seed,
+            splits,
+            TrainingLog(*job.key),
+            observer,
+            job.max_steps,
+            checkpoints,
+        )
+
+    for snapshot in () if checkpoints is None else checkpoints.read():
+        lockstep = begin()
+        try:
+            lockstep.restore(snapshot)
+        except Exception as error:
+            warnings.warn(
+                f"a checkpoint of {job.configuration.label}, seed {job.seed}, is not used: it does "
+                f"not fit the training ({type(error).__name__}: {error})",
+                stacklevel=2,
+            )
+        else:
+            return lockstep
+    return begin()
+
+
+def _checkpoints(job: TrainingJob, spec: ModelSpec) -> Checkpoints | None:
+    """Those of a training, where the folder of its run is within reach: a worker may be far."""
+    plan = job.checkpoints
+    if plan is None or not (plan.folder.parent.parent / LOCK).exists():
+        return None
+    identity = identity_of(
+        configuration=job.configuration.experiment.model_dump(mode="json"),
+        optimizer=job.configuration.optimizer,
+        key=job.key,
+        code=job.code,
+        blas=numpy_blas(),
+        threads=job.threads,
+        data=job.data.digests,
+        sample=job.data.sample,
+        max_steps=job.max_steps,
+    )
+    return Checkpoints(plan, identity)
 
 
 def _check_code(job: TrainingJob) -> None:
@@ -326,7 +392,8 @@ class _RemoteObserver:
     ) -> None:
         self._cancelled = cancelled
         self._evaluations: dict[str, Evaluation] = {}
-        self._made, self._all = 0, 1
+        self._made: dict[str, int] = {}
+        self._all = 1
         self._place = 0 if meter is None else meter[1]
         self._meter = None if meter is None else np.memmap(meter[0], np.float64, "r+")
 
@@ -337,9 +404,9 @@ class _RemoteObserver:
     def step(self, backend: str, step: int, loss: float, accuracy: float) -> None:
         if self._cancelled():
             raise Cancelled
-        self._made += 1
+        self._made[backend] = step
         if self._meter is not None:
-            self._meter[self._place] = min(self._made / self._all, 1.0)
+            self._meter[self._place] = min(sum(self._made.values()) / self._all, 1.0)
 
     def epoch(self, backend: str, epoch: int, split: str, loss: float, accuracy: float) -> None:
         last = self._evaluations.get(backend)

@@ -25,6 +25,7 @@ from compare.records.run import FailureRecord, NamedMistake, TrainingRecord
 from compare.records.tables import GradientRow, HistoryRow, ParityRow, TimingRow, TrainingLog
 from compare.spec.experiment import Configuration, Experiment
 from compare.spec.model import ModelSpec
+from compare.training.checkpoints import Checkpoints
 from compare.training.data import Rows, Splits
 from compare.training.drift import LARGE, Distance, Replicas, distance_parts, sides_apart
 from compare.training.schedule import (
@@ -32,7 +33,9 @@ from compare.training.schedule import (
     Schedule,
     ScheduleComparison,
     hyperparameters,
+    scheduler_position,
     set_hyperparameters,
+    set_scheduler_position,
 )
 
 
@@ -118,6 +121,7 @@ class LockStep:
         log: Where rows, weights and predictions go.
         observer: Is told of the progress.
         max_steps: Stop after so many updates.
+        checkpoints: Where the state is kept now and then; None to keep none.
     """
 
     def __init__(
@@ -129,10 +133,13 @@ class LockStep:
         log: TrainingLog,
         observer: Observer,
         max_steps: int | None = None,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         experiment, label = configuration.experiment, configuration.label
         self.experiment, self.label, self.seed = experiment, label, seed
         self.splits, self.log, self.observer = splits, log, observer
+        self._checkpoints = checkpoints
+        self._restored: dict[str, Any] | None = None
         self.target_type = model_spec.target_type
         dtype = experiment.training.dtype
         # The references draw weights of their own, so they are built before the generators start.
@@ -185,8 +192,11 @@ class LockStep:
             self._compare_schedules(0, self._scheduled, hyperparameters(self.torch))
 
     def train(self) -> Iterator[None]:
-        """Train to the end, pausing after each epoch so that the caller can save the records."""
-        started = time.perf_counter()
+        """Train to the end, pausing after each epoch so that the caller can save the records.
+
+        After :meth:`restore`, from there on.
+        """
+        started = time.perf_counter() - self.record.wall_s
         training = self.experiment.training
         splits = self.splits.map(
             lambda rows: Rows(rows.inputs, self.target_type.targets(rows.targets))
@@ -197,18 +207,29 @@ class LockStep:
         }
         self.replicas.start(self.torch.state(), held["torch"]["train"])
         self.observer.begin(self.label, self.seed, self.steps)
-        self._evaluate(0, held)
-        step = 0
-        for epoch in range(1, training.epochs + 1):
-            order = self.numpy.permutation(len(self.splits.train.targets))
-            # Masks are drawn by NumPy alone; from the first on, its generator goes its own way.
-            alike = self.numpy.masks() or np.array_equal(order, self.torch.permutation(len(order)))
-            if not alike:
-                self._shuffles_differ(step)
-            cut = batches(order, training.batch_size)
-            for stretch in self._stretches(enumerate(islice(cut, self.steps - step), step)):
+        step, first, order = self.record.steps, 1, None
+        if self._restored is None:
+            self._evaluate(0, held)
+        else:
+            first, order = self._restored["epoch"], self._restored["order"]
+            self.replicas.restore(self._restored["replicas"])
+            for backend in self.backends:
+                backend.set_generator(self._restored["generators"][backend.name])
+            self._restored = None
+        if self._checkpoints is not None:
+            self._checkpoints.begin(self.record.parameters)
+        for epoch in range(first, training.epochs + 1):
+            if order is None:
+                order = self._order(step)
+            begun = (epoch - 1) * -(-len(order) // training.batch_size)
+            cut = islice(batches(order, training.batch_size), step - begun, self.steps - begun)
+            for stretch in self._stretches(enumerate(cut, step)):
                 self._advance(epoch, stretch, held)
                 step = self.record.steps = stretch[-1][0] + 1
+                if self._checkpoints is not None and self._checkpoints.due():
+                    self.record.wall_s = time.perf_counter() - started
+                    self._checkpoints.write(step, self.snapshot(epoch, order))
+            order = None
             self.record.wall_s = time.perf_counter() - started
             last = step == self.steps or epoch == training.epochs
             if last or epoch % training.evaluate_every == 0:
@@ -221,6 +242,67 @@ class LockStep:
         self.record.finished = True
         self.record.wall_s = time.perf_counter() - started
         self.observer.end(self.record)
+
+    def _order(self, step: int) -> np.ndarray:
+        """The order of the rows in the epoch that begins."""
+        order = self.numpy.permutation(len(self.splits.train.targets))
+        # Masks are drawn by NumPy alone; from the first on, its generator goes its own way.
+        alike = self.numpy.masks() or np.array_equal(order, self.torch.permutation(len(order)))
+        if not alike:
+            self._shuffles_differ(step)
+        return order
+
+    def snapshot(self, epoch: int, order: np.ndarray) -> dict[str, Any]:
+        """All that the rest of the training depends on, between two of its stretches.
+
+        Args:
+            epoch: The epoch that goes on.
+            order: The order of its rows.
+        """
+        return {
+            "record": self.record.model_dump_json(),
+            "log": {
+                name: np.frombuffer(text.encode(), np.uint8)
+                for name, text in self.log.texts().items()
+            },
+            "epoch": epoch,
+            "order": order,
+            "turns": self._turns,
+            "diverged": self._diverged,
+            "scheduled": self._scheduled,
+            "schedulers": {
+                name: None if scheduler is None else scheduler_position(scheduler)
+                for name, scheduler in self._schedulers.items()
+            },
+            "compared_schedules": self._compared_schedules.snapshot(),
+            "follower": self._follower.snapshot(),
+            "distance": self._distance.snapshot(),
+            "replicas": self.replicas.snapshot(self.record.steps),
+            "backends": {backend.name: backend.snapshot() for backend in self.backends},
+            "generators": {backend.name: backend.generator() for backend in self.backends},
+        }
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Go on from a snapshot of the same training, before :meth:`train` is called.
+
+        Raises:
+            Exception: It is no such snapshot; this object is then of no further use.
+        """
+        self.record = TrainingRecord.model_validate_json(snapshot["record"])
+        self.log.restore({name: text.tobytes().decode() for name, text in snapshot["log"].items()})
+        self._turns, self._diverged = snapshot["turns"], snapshot["diverged"]
+        for backend in self.backends:
+            backend.restore(snapshot["backends"][backend.name])
+            position = snapshot["schedulers"][backend.name]
+            if position is not None:
+                set_scheduler_position(self._schedulers[backend.name], position)
+        self._scheduled = None if snapshot["scheduled"] is None else hyperparameters(self.numpy)
+        self._compared_schedules.restore(snapshot["compared_schedules"])
+        self._follower.restore(snapshot["follower"])
+        self._distance.restore(snapshot["distance"])
+        self._restored = {
+            name: snapshot[name] for name in ("epoch", "order", "replicas", "generators")
+        }
 
     def _certified(self, step: int) -> bool:
         return step < self.experiment.parity.first_steps or step % self._every == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
@@ -26,9 +27,10 @@ from compare.records.directory import RunDirectory
 from compare.records.run import SCHEMA, FailureRecord, RunRecord, TrainingRecord
 from compare.spec.experiment import Configuration, Experiment
 from compare.spec.model import ModelSpec, model_spec
+from compare.training.checkpoints import CheckpointPlan
 from compare.training.data import Rows, Splits, laid_out, load_splits, pictures_of
 from compare.training.excerpts import FOLLOWED_ROWS, FollowedModel, excerpts_of
-from compare.training.jobs import JobResult, data_source, run_serially, training_jobs
+from compare.training.jobs import LARGE, JobResult, data_source, run_serially, training_jobs
 from compare.training.lockstep import Observer, batches, total_steps
 from compare.training.schedule import Schedule
 from experiments.errors import InputError
@@ -38,6 +40,16 @@ MISTAKES_SHOWN = 10
 TRAINING_SAMPLES = 10_000
 """Among so many training rows the first of each class are looked for."""
 PICTURES_A_CLASS = 2
+ENVIRONMENT = {
+    "numpy": "numpy {}",
+    "torch": "torch {}",
+    "torch_threads": "{} threads for PyTorch",
+    "numpy_threads": "{} threads for NumPy",
+    "numpy_blas": "NumPy's {}",
+    "torch_blas": "PyTorch's {}",
+    "processor": "the processor {}",
+}
+"""What a run must go on with, since it decides the last bits, and how it is called."""
 # What PyTorch or NumPy raise about a network that does not fit its data.
 REFUSALS = (ValueError, TypeError, RuntimeError, IndexError)
 
@@ -55,6 +67,7 @@ def run_experiment(
     threads: int | None = None,
     jobs: int = 1,
     dask: str | None = None,
+    checkpoint_every: float | None = None,
     command: str = "",
 ) -> RunRecord:
     """Do all trainings of an experiment, on both backends, and record them.
@@ -75,11 +88,39 @@ def run_experiment(
             cores, and one on a cluster.
         jobs: How many trainings at once; with more than one, each in a process of its own.
         dask: The address of a Dask scheduler, whose workers perform the trainings instead.
+        checkpoint_every: Seconds between two checkpoints inside a training; by default so many that
+            they cost little of the time. Infinity for none.
         command: The command line, for the record.
 
     Raises:
         InputError: An error of the input: the experiment, the data, the folder or the cluster.
     """
+    try:
+        return _run(
+            name, experiment, directory, observer, folder=folder, data_dir=data_dir,
+            sample=sample, max_steps=max_steps, threads=threads, jobs=jobs, dask=dask,
+            checkpoint_every=checkpoint_every, command=command,
+        )  # fmt: skip
+    finally:
+        directory.close()
+
+
+def _run(
+    name: str,
+    experiment: Experiment,
+    directory: RunDirectory,
+    observer: Observer,
+    *,
+    folder: Path,
+    data_dir: Path | None,
+    sample: bool,
+    max_steps: int | None,
+    threads: int | None,
+    jobs: int,
+    dask: str | None,
+    checkpoint_every: float | None,
+    command: str,
+) -> RunRecord:
     experiment = experiment.for_sample() if sample else experiment
     with _connected(dask) as client:
         model_specs = {
@@ -89,13 +130,26 @@ def run_experiment(
         splits, data, pictures = load_splits(
             experiment.data, sample=sample, data_dir=data_dir, folder=folder
         )
+        trainings = len(experiment.trainings)
+        suit, dropped = 1, 0
         for configuration in _distinct(experiment.configurations):
             laid = laid_out(splits, configuration.experiment.data.layout)
-            dry_run(model_specs[configuration.label], configuration.experiment, laid, max_steps)
-        trainings = len(experiment.trainings)
+            spec = model_specs[configuration.label]
+            found = dry_run(spec, configuration.experiment, laid, max_steps)
+            suit = max(suit, shared_threads([found.model], min(jobs, trainings)))
+            # Only the collector finds networks, and it counts objects, not what they hold.
+            dropped += found.weights().size
+            del found
+            if dropped > LARGE:
+                gc.collect()
+                dropped = 0
+        began = directory.found
+        going_on = began is not None and began.status != "complete"
+        if threads is None and going_on:
+            assert began is not None
+            threads = began.environment.torch_threads
         if threads is None:
-            models = [spec.model(numpy_nn) for spec in model_specs.values()]
-            threads = shared_threads(models, min(jobs, trainings)) if client is None else 1
+            threads = suit if client is None else 1
         set_threads(threads)
         record = RunRecord(
             schema=SCHEMA,
@@ -128,10 +182,16 @@ def run_experiment(
         directory.write(record)
         finished = {(training.label, training.seed) for training in record.trainings}
         source = data_source(experiment.data, sample, data_dir, data.digests)
+        plan = CheckpointPlan(directory.checkpoints, checkpoint_every)
         to_do = [
             job
             for job in training_jobs(
-                experiment, folder=folder, data=source, threads=threads, max_steps=max_steps
+                experiment,
+                folder=folder,
+                data=source,
+                threads=threads,
+                max_steps=max_steps,
+                checkpoints=plan,
             )
             if job.key not in finished
         ]
@@ -215,12 +275,16 @@ def _continued(found: RunRecord, new: RunRecord) -> RunRecord:
             raise InputError(
                 f"--resume: the code in {file} has changed since the run began. Start a new folder."
             )
-    for library in ("numpy", "torch"):
-        before, now = getattr(found.environment, library), getattr(new.environment, library)
+    for name, called in ENVIRONMENT.items():
+        before, now = getattr(found.environment, name), getattr(new.environment, name)
         if before != now:
+            way_out = "Start a new folder."
+            if name.endswith("threads"):
+                way_out = f"Leave --threads out, or give --threads {before}."
             raise InputError(
-                f"--resume: the run began with {library} {before}, here is {now}. "
-                "Start a new folder."
+                f"--resume: the run began with {called.format(before)}, here "
+                f"{'are' if name.endswith('threads') else 'is'} {now}, which may round in another "
+                f"way. {way_out}"
             )
     finished = [training for training in found.trainings if training.finished]
     return found.model_copy(update={"trainings": finished, "failures": []})
@@ -321,11 +385,14 @@ def _architecture(spec: ModelSpec) -> dict[str, str]:
 
 def dry_run(
     model_spec: ModelSpec, experiment: Experiment, splits: Splits, max_steps: int | None = None
-) -> None:
+) -> NumpyBackend:
     """Build both backends, and have PyTorch make a step with a batch of each size to come.
 
     What PyTorch refuses is an error of the input. What it takes and NumPy refuses is a mistake of
     this program, and comes up with its traceback when the training begins.
+
+    Returns:
+        NumPy's, as it was built.
 
     Raises:
         InputError: The network cannot be built, does not take the rows, has other outputs than
@@ -358,6 +425,7 @@ def dry_run(
                 f"rows leave a batch of {size}, on which PyTorch cannot train the architecture "
                 f"{name!r}: {_first_line(error)}. Choose another batch size."
             ) from error
+    return numpy
 
 
 def _outputs_fit(model_spec: ModelSpec, name: str, output: np.ndarray, splits: Splits) -> None:

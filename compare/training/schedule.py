@@ -16,32 +16,41 @@ import numpy as np
 import numpy_nn
 import torch_nn
 from compare.backends import Backend
+from compare.backends.protocol import (
+    SCHEDULED,
+    Hyperparameters,
+    scheduled_hyperparameters,
+    set_scheduled_hyperparameters,
+)
 from compare.parity.tolerances import componentwise_error, float64_bound
 from compare.records.tables import ParityRow
 from compare.spec.experiment import TrainingSettings
 from compare.spec.model import ModelSpec
 from experiments.errors import InputError
 
-SCHEDULED = ("lr", "momentum", "betas")
-"""The hyperparameters that a schedule changes: OneCycleLR cycles the momentum, or Adam's β₁."""
-
-Hyperparameters = list[dict[str, Any]]
-"""Name → value, for each of an optimizer's parameter groups."""
-
 
 def hyperparameters(backend: Backend) -> Hyperparameters:
     """The values of :data:`SCHEDULED` in a backend's optimizer."""
-    return [
-        {name: group[name] for name in SCHEDULED if name in group}
-        for group in backend.optimizer.param_groups
-    ]
+    return scheduled_hyperparameters(backend.optimizer)
 
 
 def set_hyperparameters(backends: Iterable[Backend], values: Hyperparameters) -> None:
     """Put hyperparameters in force that were read from another backend."""
     for backend in backends:
-        for group, settings in zip(backend.optimizer.param_groups, values, strict=True):
-            group.update(settings)
+        set_scheduled_hyperparameters(backend.optimizer, values)
+
+
+def scheduler_position(scheduler: Any) -> dict[str, Any]:
+    """What a scheduler of either framework counts; all else follows from its settings."""
+    return {name: getattr(scheduler, name) for name in COUNTED}
+
+
+def set_scheduler_position(scheduler: Any, position: dict[str, Any]) -> None:
+    """Put a scheduler where another one of the same settings stood."""
+    scheduler.load_state_dict({name: position[name] for name in COUNTED})
+
+
+COUNTED = ("last_epoch", "_step_count", "_last_lr")
 
 
 class Schedule:
@@ -110,6 +119,14 @@ class ScheduleComparison:
     def __init__(self, label: str, seed: int) -> None:
         self._key = (label, seed)
         self._largest: dict[str, np.ndarray] = {}
+
+    def snapshot(self) -> dict[str, Any]:
+        """What :meth:`restore` needs: the largest values so far."""
+        return dict(self._largest)
+
+    def restore(self, snapshot: dict[str, Any]) -> None:
+        """Go on from a snapshot."""
+        self._largest = dict(snapshot)
 
     def rows(self, step: int, numpy: Hyperparameters, torch: Hyperparameters) -> list[ParityRow]:
         """The rows of parity.csv for the values that are in force from a step on."""

@@ -100,6 +100,48 @@ def test_ctrl_c(tiny_arguments, whole, nncompare, tmp_path, number):
     assert read_run_record(out).status == "complete"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [signal.SIGHUP, signal.SIGINT])
+def test_a_hangup_and_an_impatient_ctrl_c(tiny_arguments, whole, nncompare, tmp_path, first):
+    """The second one comes while the records are written for the first."""
+    out = tmp_path / "r"
+    program = PROGRAM.replace(
+        "main()\n",
+        "write = run_directory.RunDirectory.write\n"
+        "def twice(self, record):\n"
+        "    if record.trainings and not record.trainings[-1].finished:\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "    write(self, record)\n"
+        "if number == signal.SIGINT: run_directory.RunDirectory.write = twice\n"
+        "main()\n",
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program, str(int(first)), "step", "run", *tiny_arguments,
+         "--out", str(out)],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert ended.returncode == 130
+    assert "Traceback" not in ended.stderr
+    assert ended.stderr.splitlines()[-1] == "nncompare: interrupted"
+    read_run(out)
+    assert not (out / "run.lock").exists()
+    assert nncompare("run", *tiny_arguments, "--out", out, "--resume").status == 0
+    assert content(out) == content(whole)
+
+
+def test_nohup_stays_in_force(monkeypatch):
+    from compare import cli
+
+    set_to = {}
+    monkeypatch.setattr(cli.signal, "signal", set_to.__setitem__)
+    for before in (signal.SIG_IGN, signal.SIG_DFL):
+        set_to.clear()
+        monkeypatch.setattr(cli.signal, "getsignal", lambda number, before=before: before)
+        cli._end_like_ctrl_c()
+        assert (signal.SIGHUP in set_to) == (before is signal.SIG_DFL)
+        assert set_to[signal.SIGTERM] is signal.default_int_handler
+
+
 @pytest.mark.parametrize("where", [pytest.param("step", marks=pytest.mark.slow), "write"])
 def test_a_killed_process(tiny_arguments, whole, nncompare, tmp_path, where):
     """SIGKILL leaves no time for anything: the files are those of the last whole state."""

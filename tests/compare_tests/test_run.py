@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gc
 import json
 import shutil
 
@@ -217,6 +218,25 @@ def test_an_error_costs_one_training(tiny, train, timeless, tmp_path, optimizer,
     assert read_run_record(out).failures == []
 
 
+def test_resume_goes_on_inside_a_training(tiny, train, timeless, tmp_path):
+    """From the last checkpoint, not from the first step; and at the end none is left."""
+    out, steps = tmp_path / "r", []
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            tiny(), out, checkpoint_every=0.0,
+            observer=Breaking("Adam", 5, KeyboardInterrupt()),
+        )  # fmt: skip
+    (folder,) = (out / "checkpoints").iterdir()
+    assert folder.name == "Adam-seed0"  # those of the other one, which was finished, are gone
+    assert len(list(folder.iterdir())) == 2
+    watching = Breaking("", 0, KeyboardInterrupt())
+    watching.step = lambda backend, step, loss, accuracy: steps.append((backend, step))
+    train(tiny(), out, resume=True, checkpoint_every=float("inf"), observer=watching)
+    assert sorted(steps) == [("numpy", 5), ("numpy", 6), ("torch", 5), ("torch", 6)]
+    assert timeless(out) == timeless(train(tiny(), tmp_path / "whole"))
+    assert not (out / "checkpoints").exists()
+
+
 def test_resume_does_not_train_again_what_is_finished(tiny, train, tmp_path):
     out = tmp_path / "r"
     with pytest.raises(KeyboardInterrupt):
@@ -293,6 +313,70 @@ def test_resume_with_another_library(tiny, train, broken, library):
     assert f"the run began with {library} 0.1, here is" in refusal(
         train, tiny(), broken, resume=True
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("torch_threads", 7, "began with 7 threads for PyTorch, here are 1, which may round"),
+        ("numpy_blas", "MKL 1", "the run began with NumPy's MKL 1, here is "),
+        ("torch_blas", "none", "the run began with PyTorch's none, here is "),
+        ("processor", "Z80", "the run began with the processor Z80, here is "),
+    ],
+)
+def test_resume_where_sums_round_in_another_way(tiny, train, broken, name, value, says):
+    tree = json.loads((broken / "run.json").read_text())
+    tree["environment"][name] = value
+    (broken / "run.json").write_text(json.dumps(tree))
+    before = content(broken, but=())
+    assert says in refusal(train, tiny(), broken, resume=True, threads=1)
+    assert content(broken, but=()) == before
+
+
+def test_resume_takes_the_threads_of_the_run(tiny, train, tmp_path, monkeypatch):
+    """Whatever suits the network where it goes on: here, two cores less."""
+    import compare.training.run
+
+    out = tmp_path / "r"
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny(), out, threads=1, observer=Breaking("Adam", 1, KeyboardInterrupt()))
+    monkeypatch.setattr(compare.training.run, "shared_threads", lambda models, jobs: 3)
+    train(tiny(), out, resume=True)
+    assert read_run_record(out).environment.torch_threads == 1
+
+
+def test_networks_are_built_one_at_a_time(tiny, train, tmp_path, monkeypatch):
+    """Before the trainings begin, too: their number costs no memory."""
+    import weakref
+
+    from compare.spec.model import ModelSpec
+
+    living = weakref.WeakSet()
+    most, real = [0], ModelSpec.model
+
+    def model(self, namespace):
+        built = real(self, namespace)
+        living.add(built)
+        gc.collect()
+        most[0] = max(most[0], len(living))
+        return built
+
+    monkeypatch.setattr(ModelSpec, "model", model)
+    sizes = [[784, n, 10] for n in range(4, 7)]
+    form = tiny(f"vary={{sizes={{key='model.arguments.sizes',values={sizes}}}}}", "reported=[]")
+    before_the_first = Breaking("", 0, KeyboardInterrupt())
+
+    def stop(finished, trainings):
+        raise KeyboardInterrupt
+
+    before_the_first.expect = stop
+    gc.freeze()  # what is there already need not be looked through each time
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            train(form, tmp_path / "r", observer=before_the_first)
+    finally:
+        gc.unfreeze()
+    assert most[0] == 2, most  # both backends' of one dry run
 
 
 def test_resume_of_a_complete_run_changes_nothing(tiny, train, finished, tmp_path):

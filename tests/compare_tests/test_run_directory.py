@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 
 import numpy as np
@@ -53,6 +54,8 @@ def test_nothing_is_made_before_the_first_write(tmp_path, finished):
     log(directory, record).add("drift", DriftRow("SGD", 0, 1, "numpy", 0.5))
     assert os.listdir(tmp_path) == []
     directory.write(record)
+    assert (tmp_path / "a" / "b" / "run.lock").read_text() == f"{os.getpid()}\n"
+    directory.close()
     assert sorted(os.listdir(tmp_path / "a" / "b")) == [
         "drift.csv", "gradients.csv", "history.csv", "parity.csv", "run.json", "timing.csv",
     ]  # fmt: skip
@@ -140,6 +143,12 @@ def test_two_runs_that_choose_the_same_folder(tmp_path, finished):
     one, two = RunDirectory(tmp_path / "r"), RunDirectory(tmp_path / "r")
     one.write(untrained(finished))
     before = (tmp_path / "r" / "run.json").stat().st_mtime_ns
+    being_made = f"another run (process {os.getpid()}) is being made there: wait for its end"
+    with pytest.raises(InputError, match=re.escape(being_made)):
+        two.write(untrained(finished))
+    assert being_made in refusal(tmp_path / "r")
+    assert being_made in refusal(tmp_path / "r", resume=True)
+    one.close()
     with pytest.raises(InputError, match="holds another run"):
         two.write(untrained(finished))
     assert (tmp_path / "r" / "run.json").stat().st_mtime_ns == before
@@ -275,6 +284,7 @@ def test_a_full_disk_leaves_the_earlier_files(copy, monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(InputError, match="could not be written: No space left on device"):
         directory.write(read_run_record(copy))
+    directory.close()
     assert {f: f.read_bytes() for f in copy.rglob("*") if f.is_file()} == before
 
 
