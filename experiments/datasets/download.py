@@ -36,12 +36,22 @@ def named_location(data_dir: str | os.PathLike[str] | None) -> Location | None:
     """Return the folder given, else the one in $NNCOMPARE_DATA, else None: nobody named one."""
     if data_dir is not None:
         given = os.fspath(data_dir)
-        return Location(Path(given).expanduser(), given, f"the folder {given}")
+        return Location(_expanded(given, given), given, f"the folder {given}")
     value = os.environ.get(VARIABLE)
     if value:
         called = f"{value} (from ${VARIABLE})"
-        return Location(Path(value).expanduser(), called, f"the folder in ${VARIABLE}")
+        return Location(_expanded(value, called), called, f"the folder in ${VARIABLE}")
     return None
+
+
+def _expanded(path: str, called: str) -> Path:
+    """The path with the home folder for ``~``."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(
+            f"The data folder {called} does not exist: there is no home folder of that user."
+        ) from None
 
 
 _TIMEOUT_S = 30
