@@ -236,6 +236,7 @@ TABLES = {
     "reported": "ReportedValue",
     "parity": "ParitySettings",
     "equivalence": "EquivalenceSettings",
+    "report": "ReportSettings",
 }
 LISTS = ("vary", "figures", "claims", "reported")
 """Tables that hold others, which have the keys."""
@@ -246,10 +247,10 @@ def _known_keys(path: list[str], tag: str | None, settings_type: type[Settings])
     schema = settings_type.model_json_schema()
     if len(path) == 1:
         return sorted(schema["properties"])
-    table = f"{tag}Settings" if tag else TABLES[path[0]]
+    table = f"{tag}Settings" if tag else TABLES.get(path[0], "")
     if path[0] == "vary" and len(path) > 3:
         table = "LogSteps" if path[2] == "log_steps" else "ExponentRange"
-    return sorted(schema["$defs"][table]["properties"])
+    return sorted(schema.get("$defs", {}).get(table, {}).get("properties", {}))
 
 
 def _keys_of_tables(settings_type: type[Settings]) -> dict[str, str]:

@@ -119,7 +119,10 @@ def _array(
         if dtype.kind not in "uifbU" or dtype.itemsize == 0:
             raise InputError(f"{path} is not an .npz file of plain arrays: {key} is {str(dtype)[:80]}.")
         if any(n < 0 for n in shape) or len(shape) > 4:
-            raise InputError(f"{path}: {key} has a shape that no data has, {str(shape)[:80]}.")
+            raise InputError(
+                f"{path}: {key} has a shape that no data has: expected at most 4 lengths, found "
+                f"{str(shape)[:80]}."
+            )
         size = math.prod(shape) * dtype.itemsize
         if size > most:
             raise InputError(
