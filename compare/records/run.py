@@ -47,6 +47,7 @@ from compare.records.tables import (
 from compare.records.validation import (
     LARGEST,
     MOST_BYTES,
+    Commit,
     Count,
     Finite,
     Seconds,
@@ -322,7 +323,7 @@ class RunRecord(Record):
     name: str
     created: Time
     command: str
-    commit: str | None
+    commit: Commit | None
     sample: bool
     max_steps: Count | None
     experiment: Experiment

@@ -29,6 +29,8 @@ Count = Annotated[int, Field(ge=0, lt=LARGEST)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Commit = Annotated[str, Field(pattern=r"^[0-9A-Za-z]{1,64}(-dirty)?$")]
+"""The report has it in a command that a reader copies."""
 
 
 def _is_time(text: str) -> str:

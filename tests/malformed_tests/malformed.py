@@ -23,7 +23,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
-MOST_SECONDS = 20
+MOST_SECONDS = 60
 
 QUICK = settings(
     max_examples=100,
