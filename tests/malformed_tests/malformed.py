@@ -12,7 +12,7 @@ import math
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -132,7 +132,7 @@ def spoiled(draw: st.DrawFn, tree: dict[str, Any]) -> dict[str, Any]:
             table = table[key]
         match draw(st.sampled_from(["replace", "replace", "replace", "remove", "rename", "add"])):
             case "replace":
-                table[last] = draw(values)
+                table[last] = deepcopy(draw(values))
             case "remove":
                 del table[last]
             case "rename" if isinstance(table, dict):
@@ -140,9 +140,9 @@ def spoiled(draw: st.DrawFn, tree: dict[str, Any]) -> dict[str, Any]:
                     last
                 )
             case _ if isinstance(table, dict):
-                table[draw(st.text(max_size=5))] = draw(values)
+                table[draw(st.text(max_size=5))] = deepcopy(draw(values))
             case _:
-                table.append(draw(values))
+                table.append(deepcopy(draw(values)))
     return whole
 
 
@@ -211,7 +211,7 @@ def refused_or_done(
     arguments: Sequence[object],
     names: Sequence[str],
     unchanged: Sequence[Path] = (),
-    call: Callable[[Sequence[object]], Ended] = called,
+    statuses: Sequence[int] = (0, 2),
 ) -> Ended:
     """Call a command with an input that may be malformed, and check what it owes.
 
@@ -219,11 +219,11 @@ def refused_or_done(
         arguments: Of the command.
         names: What the sentence may name: the file, a key, an option.
         unchanged: Files and folders that stay as they are when the input is refused.
-        call: How to call it.
+        statuses: With which the command may end.
     """
     before = [_state(path) for path in unchanged]
-    ended = call(arguments)
-    assert ended.status in (0, 2), (ended.status, ended.err)
+    ended = called(arguments)
+    assert ended.status in statuses, (ended.status, ended.err)
     if ended.status == 2:
         assert "Traceback" not in ended.err
         assert ended.err.startswith("nncompare: "), ended.err
