@@ -35,11 +35,11 @@ from reports.text import (
     escaped,
     joined,
     latex,
+    listing,
     number,
     percent,
     pipe_table,
     plural,
-    listing,
 )
 
 DESCRIBED = ("SGD", "Adagrad", "Adam")

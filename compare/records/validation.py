@@ -17,7 +17,6 @@ from pydantic import AfterValidator, Field
 from experiments.errors import InputError
 from experiments.files import printable
 
-
 MOST_DEPTH = 64
 """Tables and lists in one another; run.json needs 10."""
 MOST_BYTES = 1 << 28
@@ -73,7 +72,7 @@ def check_trainings(record: Any, file: Path) -> None:
     known = None if configurations is None else {c.label: c.variant for c in configurations}
     met = set()
     for name, found in (("trainings", record.trainings), ("failures", record.failures)):
-        for number, training in enumerate(found):  # type: ignore[var-annotated, arg-type]
+        for number, training in enumerate(found):
             place = f"{file} is damaged: {name}.{number}"
             if known is not None and training.label not in known:
                 raise InputError(

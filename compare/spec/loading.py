@@ -276,7 +276,9 @@ def _parse_change(change: str) -> tuple[str, Any]:
     except tomllib.TOMLDecodeError:
         value = text.strip()  # a bare word is a string: --set data.layout=image
     except RecursionError:
-        raise InputError(f"--set {_shown(key)}: the value is nested too deeply: {_DEPTH}.") from None
+        raise InputError(
+            f"--set {_shown(key)}: the value is nested too deeply: {_DEPTH}."
+        ) from None
     except ValueError:
         raise InputError(f"--set {_shown(key)}: {_WHOLE}, found one of too many digits.") from None
     check_values({key: value}, "--set")

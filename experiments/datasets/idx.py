@@ -104,7 +104,9 @@ def gunzip(content: bytes, name: str, most: int | None = None) -> bytes:
     limit = most_bytes() if most is None else most
     unpacked_content = read_unpacked(unpacked(io.BytesIO(content)), limit + 1, name)
     if len(unpacked_content) > limit:
-        raise InputError(f"{name} unpacks to too much: expected at most {limit:,} bytes, found more.")
+        raise InputError(
+            f"{name} unpacks to too much: expected at most {limit:,} bytes, found more."
+        )
     return unpacked_content
 
 

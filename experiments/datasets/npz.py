@@ -117,7 +117,9 @@ def _array(
             raise ValueError(f"{key} is of version {version} of the format")
         shape, fortran, dtype = reader(member)
         if dtype.kind not in "uifbU" or dtype.itemsize == 0:
-            raise InputError(f"{path} is not an .npz file of plain arrays: {key} is {str(dtype)[:80]}.")
+            raise InputError(
+                f"{path} is not an .npz file of plain arrays: {key} is {str(dtype)[:80]}."
+            )
         if any(n < 0 for n in shape) or len(shape) > 4:
             raise InputError(
                 f"{path}: {key} has a shape that no data has: expected at most 4 lengths, found "

@@ -156,12 +156,16 @@ def test_a_damaged_table(tmp_path, text, message):
 def test_a_truth_value_that_is_none(tmp_path):
     row = ParityRow("SGD", 0, 0, "float32", "x", 0.0, 0.0, 0.0, True)
     text = table_text("parity", [row]).replace("true", "True")
-    assert "row 1: passed: expected true or false, found 'True'" in damaged(tmp_path, text, "parity")
+    assert "row 1: passed: expected true or false, found 'True'" in damaged(
+        tmp_path, text, "parity"
+    )
 
 
 def test_a_table_that_is_missing_or_a_folder(tmp_path):
     assert "is missing from the run directory" in refusal(read_table, tmp_path / "no", "timing")
-    assert "could not be read: expected a regular file, found a folder" in refusal(read_table, tmp_path, "timing")
+    assert "could not be read: expected a regular file, found a folder" in refusal(
+        read_table, tmp_path, "timing"
+    )
 
 
 def test_a_whole_run_reads_back(finished):
@@ -221,7 +225,9 @@ def test_not_a_run_directory(tmp_path):
     assert "is not a folder" in refusal(read_run, tmp_path / "no")
     assert "it has no run.json" in refusal(read_run, tmp_path)
     (tmp_path / "run.json").mkdir()
-    assert "could not be read: expected a regular file, found a folder" in refusal(read_run, tmp_path)
+    assert "could not be read: expected a regular file, found a folder" in refusal(
+        read_run, tmp_path
+    )
     assert refusal(read_run, tmp_path / ("x" * 300))
 
 

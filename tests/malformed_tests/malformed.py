@@ -62,7 +62,7 @@ HOSTILE = [
     "a\rb\u2028c\x0bd\x0c",
     "::: {.x onclick=y}\ntext\n:::",
     "[^1] ^[note] @cite -@cite [@cite]",
-    "*star* _under_ ~~gone~~ ~sub~ ^sup^ \"quote\" ... -- ---",
+    '*star* _under_ ~~gone~~ ~sub~ ^sup^ "quote" ... -- ---',
     "</style></title><script>alert(6)</script>",
     "',);import os;os.abort()#",
     '"""\nimport os\n"""',

@@ -141,7 +141,22 @@ RIGHT = {
     "y_test": np.array([1, 0]),
     "class_names": np.array(["a", "b"]),
 }
-DTYPES = ["u1", "i8", "u8", "f2", "f8", "?", "c8", "U3", "S3", "M8[s]", "m8[s]", "V4", "i4,f4", ">f4"]
+DTYPES = [
+    "u1",
+    "i8",
+    "u8",
+    "f2",
+    "f8",
+    "?",
+    "c8",
+    "U3",
+    "S3",
+    "M8[s]",
+    "m8[s]",
+    "V4",
+    "i4,f4",
+    ">f4",
+]
 
 arrays = st.one_of(
     st.tuples(
@@ -152,7 +167,9 @@ arrays = st.one_of(
         np.array
     ),
     st.lists(st.text(max_size=4), max_size=3).map(lambda texts: np.array(texts, "U")),
-    st.sampled_from([np.array([None, {}], object), np.array(["\ud800", "b"]), np.array(["\x1b", ""])]),
+    st.sampled_from(
+        [np.array([None, {}], object), np.array(["\ud800", "b"]), np.array(["\x1b", ""])]
+    ),
 )
 
 
@@ -263,7 +280,9 @@ def test_pipes_devices_and_folders_in_the_place_of_data(tmp_path):
         place.unlink()
 
 
-@pytest.mark.parametrize("where", ["~nobody/x", "~/absent", "/proc/self/mem", "a" * 5000, "a\x1bb", "\udc80"])
+@pytest.mark.parametrize(
+    "where", ["~nobody/x", "~/absent", "/proc/self/mem", "a" * 5000, "a\x1bb", "\udc80"]
+)
 def test_folders_that_are_none(tmp_path, where):
     for name in ("mnist", "covertype"):
         out = tmp_path / "run"

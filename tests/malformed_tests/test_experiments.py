@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -189,19 +188,15 @@ def test_what_toml_allows_and_no_setting_has(folder, text):
     assert refused_or_done(["run", path], [str(path)]).status == 2
     key, _, value = text.partition(" = ")
     if value:
-        assert refused_or_done(["run", "mnist_bn_mlp", f"--set={key}={value}"], ["--set"]).status == 2
+        assert (
+            refused_or_done(["run", "mnist_bn_mlp", f"--set={key}={value}"], ["--set"]).status == 2
+        )
 
 
 @pytest.mark.parametrize("value", [nested(900), tables(900)], ids=["lists", "tables"])
-def test_values_nested_within_what_python_reads(folder, value):
-    try:
-        tomllib.loads(f"x = {as_toml(value)}")
-    except RecursionError:
-        pass
+def test_values_nested_deeply_in_the_arguments(folder, value):
     tree = {**EXPERIMENT, "model": {**EXPERIMENT["model"], "arguments": {"sizes": value}}}
-    assert "nested too deeply" in refused_or_done(
-        ["run", written(folder, tree)], ["own.toml"]
-    ).err
+    assert "nested too deeply" in refused_or_done(["run", written(folder, tree)], ["own.toml"]).err
 
 
 def test_inputs_that_are_no_files(tmp_path):
@@ -233,5 +228,5 @@ def test_a_thousand_trainings_are_not_begun_without_a_word(folder, stops_before_
 
 def test_combinations_without_end(folder):
     axis = {"key": "optimizers.SGD.lr", "log_steps": {"first": 0.1, "last": 1.0, "count": 1000}}
-    tree = {**EXPERIMENT, "vary": {name: axis for name in "abcdef"}}
+    tree = {**EXPERIMENT, "vary": dict.fromkeys("abcdef", axis)}
     assert "are too many" in refused_or_done(["run", written(folder, tree)], ["own.toml"]).err

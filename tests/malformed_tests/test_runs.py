@@ -271,5 +271,3 @@ def test_folders_that_are_no_runs(folder):
     names = ["run directory", "could not be read"]
     assert refused_or_done(["report", folder], names).status == 2
     assert refused_or_done(["report", folder, folder], names).status == 2
-
-

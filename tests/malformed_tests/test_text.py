@@ -51,7 +51,9 @@ def put(tree: Any, path: tuple[Any, ...], value: Any) -> Any:
     return before
 
 
-def planted(record: dict[str, Any], first: int) -> tuple[dict[str, Any], dict[tuple[Any, ...], str]]:
+def planted(
+    record: dict[str, Any], first: int
+) -> tuple[dict[str, Any], dict[tuple[Any, ...], str]]:
     """The record with a text of :data:`HOSTILE` wherever one is accepted, and where."""
     tree, where = deepcopy(record), {}
     for number, path in enumerate(texts(record), first):
