@@ -47,6 +47,9 @@ def main() -> None:
     """Run the command line; bad input ends with one sentence and status 2, Ctrl-C with 130."""
     # A killed run (SIGTERM) ends like Ctrl-C: what was recorded is kept.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # So does one whose terminal was closed, unless it was started with nohup.
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     _make_printable()
     try:
         with using(_language()):

@@ -131,7 +131,7 @@ def _how_long(experiment: str, settings: Experiment, jobs: int) -> str:
     Where the experiment's file says its minutes, a training takes its share of them; else from a
     second to a minute, as most of a small network on a small data set do.
     """
-    several = len(settings.trainings)
+    several, seeds = len(settings.trainings), len(settings.training.seeds)
     own = load_experiment(experiment)[1]
     if own.minutes is not None:
         share = 60 * own.minutes / len(own.trainings)
@@ -143,8 +143,8 @@ def _how_long(experiment: str, settings: Experiment, jobs: int) -> str:
         )
     return (
         f"{experiment} makes {several:,} trainings ({len(settings.configurations):,} combinations "
-        f"from {len(settings.training.seeds):,} seed{'s' if len(settings.training.seeds) > 1 else ''}), {likely}: expected at most "
-        f"{MANY:,}, or --yes to start them all."
+        f"from {seeds:,} seed{'s' if seeds > 1 else ''}), {likely}: expected at most {MANY:,}, or "
+        "--yes to start them all."
     )
 
 

@@ -193,20 +193,23 @@ def one_sentence(
             return f"{source}: unknown key {key!r}.{hint}{more}"
         case "missing" if path[-1].isdigit():
             whole = ".".join(path[:-1])
-            return f"{source}: {whole} should have more items, but is {_shown(repr(list(found)))}.{more}"
+            items = _shown(repr(list(found)))
+            return f"{source}: {whole} should have more items, but is {items}.{more}"
         case "missing":
             return f"{source}: the key {key!r} is missing.{more}"
         case "union_tag_not_found":
             return f"{source}: the key '{key}.name' is missing.{more}"
         case "union_tag_invalid" if path[0] == "training":
+            name = _shown(repr(found.get("name")))
             return (
-                f"{source}: {key} has the name {_shown(repr(found.get('name')))}, but expected one of "
+                f"{source}: {key} has the name {name}, but expected one of "
                 f"{problem['ctx']['expected_tags']}.{more}"
             )
         case "union_tag_invalid":
+            name = _shown(repr(found.get("algorithm")))
             return (
-                f"{source}: {key} has the algorithm {_shown(repr(found.get('algorithm')))}, but expected one "
-                f"of {problem['ctx']['expected_tags']}. (A label may be any other name if the "
+                f"{source}: {key} has the algorithm {name}, but expected one of "
+                f"{problem['ctx']['expected_tags']}. (A label may be any other name if the "
                 f"table has the key 'algorithm'.){more}"
             )
         case "value_error":
