@@ -129,6 +129,7 @@ def run(
         out=folder,
         resume=resume,
         jobs=jobs,
+        yes=True,
         command=shlex.join(["nncompare", "run", str(experiment), *options]),
     )
     assert folder is not None

@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 
 INPUT_ERROR, INTERRUPTED = 2, 130
+LONGEST_SENTENCE = 2000
 
 
 @app.callback(invoke_without_command=True)
@@ -56,6 +57,9 @@ def main() -> None:
         status = INPUT_ERROR
     except (KeyboardInterrupt, typer.Abort):  # which of them depends on typer's version,
         status = INTERRUPTED  # as does whether it returns the status instead
+    except MemoryError:
+        _complain("there is not enough memory for this: expected smaller inputs or networks.")
+        status = INPUT_ERROR
     except ModuleNotFoundError as error:
         extra = EXTRA_OF.get((error.name or "").partition(".")[0])
         if extra is None:
@@ -114,6 +118,11 @@ def _language() -> str:
 
 
 def _complain(sentence: str) -> None:
+    from experiments.files import printable
+
+    sentence = printable(" ".join(sentence.split()))
+    if len(sentence) > LONGEST_SENTENCE:
+        sentence = f"{sentence[:LONGEST_SENTENCE]}…"
     print(f"nncompare: {sentence}", file=sys.stderr)
 
 
@@ -142,6 +151,7 @@ def run(
     checkpoint_every: Annotated[float | None, typer.Option(metavar="SECONDS", help="Between checkpoints inside a training, for --resume; else so that they cost under 2% of the time. inf for none.")] = None,
     author: Annotated[str, typer.Option(metavar="NAME", help="Who wrote the report, under its title.")] = "",
     language: Annotated[str, typer.Option(metavar="LANGUAGE", help="en or ko; else what the system says.")] = "",
+    yes: Annotated[bool, typer.Option("--yes", help="Start however many trainings there are.")] = False,
 ) -> int:  # fmt: skip
     """Train both backends in lock step, check parity, and report."""
     from compare.commands.run import run_command
@@ -163,6 +173,7 @@ def run(
             checkpoint_every=checkpoint_every,
             author=author,
             language=language,
+            yes=yes,
         )
 
 

@@ -35,13 +35,13 @@ from reports.text import (
     escaped,
     joined,
     latex,
+    listing,
     number,
     percent,
     pipe_table,
     plural,
 )
 
-FENCE = "`````"
 DESCRIBED = ("SGD", "Adagrad", "Adam")
 """The optimizers that the report explains."""
 
@@ -76,10 +76,10 @@ def _common(run: Run) -> dict[str, Any]:
         "name": code(record.name),
         "date": day(record.created),
         "task": escaped(record.experiment.task or record.experiment.summary),
-        "command": f"```\n{command_line(record.command) or '(not recorded)'}\n```",
+        "command": listing(command_line(record.command) or "(not recorded)"),
         "wall_s": f"{sum(training.wall_s for training in record.trainings):.0f}",
         "sources": [
-            f"#### {code(name)}\n\n{FENCE}python\n{source.rstrip()}\n{FENCE}"
+            f"#### {code(name)}\n\n{listing(source, 'python')}"
             for name, source in record.sources.items()
         ],
         **_parity(run),

@@ -160,9 +160,14 @@ def _environment(language: str) -> jinja2.Environment:
 def _tidied(markdown: str) -> str:
     """Outside listings never more than one empty line, and one newline at the end."""
     lines: list[str] = []
-    listing = False
+    fence = ""  # of the listing that the line stands in; a shorter one in it is a part of it
     for line in markdown.split("\n"):
-        listing ^= line.startswith("```")
+        found = line[: len(line) - len(line.lstrip("`"))]
+        if not fence and len(found) >= 3:
+            fence = found
+        elif fence and line.rstrip() == found and len(found) >= len(fence):
+            fence = ""
+        listing = bool(fence)
         if listing or line.strip() or (lines and lines[-1]):
             lines.append(line if listing else line.rstrip())
     return "\n".join(lines).rstrip("\n") + "\n"

@@ -25,7 +25,8 @@ def method_of(run: Run) -> dict[str, Any]:
     experiments = [configuration.experiment for configuration in run.configurations.values()]
     classes = classes_of(run)
     losses = list(dict.fromkeys(experiment.training.loss for experiment in experiments))
-    slopes = {experiment.model.arguments.get("negative_slope") for experiment in experiments}
+    given = [experiment.model.arguments.get("negative_slope") for experiment in experiments]
+    slopes = {slope if isinstance(slope, int | float) else None for slope in given}
     return {
         "layers": classes,
         "other_layers": [name for name in classes if name not in LAYERS],

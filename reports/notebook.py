@@ -52,8 +52,14 @@ def _cell(kind: str, number: int, text: str) -> dict[str, Any]:
 def _parts(content: str) -> list[tuple[str, str]]:
     """(kind, text) of each cell; a heading begins a new one."""
     found: list[tuple[str, list[str]]] = [("markdown", [])]
+    longer = ""  # the fence of a listing that is only shown, whose lines are no fences
     for line in content.split("\n"):
-        if line == BEGIN:
+        quotes = line[: len(line) - len(line.lstrip("`"))]
+        if longer or len(quotes) > len(END):
+            closes = line == quotes and len(quotes) >= len(longer)
+            longer = (longer or quotes) if not longer or not closes else ""
+            found[-1][1].append(line)
+        elif line == BEGIN:
             found.append(("code", []))
         elif line == END and found[-1][0] == "code":
             found.append(("markdown", []))

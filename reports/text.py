@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import PurePosixPath, PureWindowsPath
 
 from compare.languages import translated
+from experiments.files import printable
 
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -119,8 +120,11 @@ def capitalised(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text without its line breaks, with one space between words."""
-    return " ".join(text.split())
+    """The text without its line breaks, with one space between words.
+
+    What acts on a page or a terminal and is not seen, as ESC, is written as its code.
+    """
+    return printable(" ".join(text.split()))
 
 
 def emphasised(text: str) -> str:
@@ -135,7 +139,7 @@ def quoted(text: str) -> str:
 
 def escaped(text: str) -> str:
     """Text of a record as literal Markdown, on one line: nothing in it is markup."""
-    text = re.sub(r"([\\`*_\[\]|$<>~^@]|-(?=-))", r"\\\1", " ".join(text.split()))
+    text = re.sub(r"([\\`*_\[\]|$<>~^@&]|-(?=-))", r"\\\1", one_line(text))
     return re.sub(r"^([-+#:](?=\s)|#|\d+(?=[.)]\s))", _shielded, text)
 
 
@@ -146,14 +150,16 @@ def _shielded(match: re.Match[str]) -> str:
 
 def code(text: str) -> str:
     """Text as Markdown code, also inside a table."""
+    text = one_line(text) or " "  # an empty one would be two quotes, which begin another
     quotes = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
     pad = " " if text.startswith("`") or text.endswith("`") else ""
     return f"{quotes}{pad}{text}{pad}{quotes}".replace("|", "\\|")
 
 
 def listing(source: str, language: str = "") -> str:
-    """Source code as a Markdown listing."""
-    fence = "`````"
+    """Source code as a Markdown listing, in a fence that is longer than any run of its quotes."""
+    longest = max((len(run) for run in re.findall("`+", source)), default=0)
+    fence = "`" * max(5, longest + 1)
     return f"{fence}{language}\n{source.rstrip()}\n{fence}"
 
 

@@ -107,9 +107,10 @@ def _near_misses(
 ) -> float | None:
     """The share of mistakes that are one class away; known at the end of the training alone."""
     predicted = run.predictions.get(predicted_key(backend, training))
-    if predicted is None or epoch is not None:
+    targets = run.predictions.get("targets")
+    if predicted is None or targets is None or epoch is not None:
         return None
-    distances = np.abs(predicted.astype(np.int64) - run.predictions["targets"])
+    distances = np.abs(predicted.astype(np.int64) - targets)
     wrong = int((distances > 0).sum())
     return float((distances == 1).sum() / wrong) if wrong else None
 

@@ -5,6 +5,7 @@ Times are in seconds, memory in bytes.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,9 @@ from pydantic import Field, ValidationError
 
 from compare.analysis.timings import BUSY_LOAD
 from compare.records.run import Environment, Record
+from compare.records.validation import readable_tree
 from experiments.errors import InputError
+from experiments.files import read_text
 
 
 class Times(Record):
@@ -134,7 +137,10 @@ def read_bench(path: Path) -> BenchRecord:
         InputError: There is no such file, or it is damaged or of another schema version.
     """
     try:
-        return BenchRecord.model_validate_json(path.read_bytes())
+        tree = readable_tree(json.loads(read_text(path)))
+        return BenchRecord.model_validate_json(json.dumps(tree))
+    except RecursionError:
+        raise InputError(f"{path} is damaged: its values are nested too deeply.") from None
     except OSError as error:
         raise InputError(f"{path} could not be read: {error.strerror}.") from None
     except ValidationError as error:
@@ -144,3 +150,5 @@ def read_bench(path: Path) -> BenchRecord:
             f"{path} is damaged or of another version of nncompare ({place}: {problem['msg']}): "
             "measure again with nncompare bench."
         ) from None
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: {error}.") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def report_command(
             f"--out {out} is for the report of several runs: that of {folders[0]} goes to the "
             "folder itself."
         )
-    elif (folders[0] / "bench.json").is_file():
+    elif os.path.isfile(folders[0] / "bench.json"):
         from compare.bench.records import read_bench
         from reports.bench import write_bench_report
 

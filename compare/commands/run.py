@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from compare.records.directory import RunDirectory
     from compare.records.run import RunRecord
 
+MANY = 500
+"""So many trainings are started without a word; our own experiments make at most 400."""
+
 
 def run_command(
     experiment: str,
@@ -37,11 +40,13 @@ def run_command(
     command: str | None = None,
     author: str = "",
     language: str = "",
+    yes: bool = False,
 ) -> int:
     """Run an experiment, show its progress and its table, and write its report.
 
     The arguments are the command's options; ``command`` is what the record says was typed, by
-    default the words that this program was called with.
+    default the words that this program was called with. More than :data:`MANY` trainings are
+    started with ``yes`` alone.
 
     Returns:
         0 when every training was finished and every comparison passed, else 1.
@@ -81,6 +86,8 @@ def run_command(
     name, settings = load_experiment(experiment, changes)
     if resume and out is None:
         raise InputError("--resume needs --out DIR: the folder of the run to go on with.")
+    if len(settings.trainings) > MANY and not (yes or resume):
+        raise InputError(_how_long(experiment, settings, jobs or 1))
 
     from compare.console.progress import observer, show_paths
     from compare.console.summary import show_summary
@@ -122,6 +129,36 @@ def run_command(
     if record.failures:
         _show_failures(record, directory)
     return 0 if passed and record.status == "complete" else 1
+
+
+def _how_long(experiment: str, settings: Experiment, jobs: int) -> str:
+    """How many trainings there are and how long they may take, as a sentence.
+
+    Where the experiment's file says its minutes, a training takes its share of them; else from a
+    second to a minute, as most of a small network on a small data set do.
+    """
+    several, seeds = len(settings.trainings), len(settings.training.seeds)
+    own = load_experiment(experiment)[1]
+    if own.minutes is not None:
+        share = 60 * own.minutes / len(own.trainings)
+        likely = f"about {_duration(several * share / jobs)} as {experiment} says of its own"
+    else:
+        likely = (
+            f"{_duration(several / jobs)} at a second each and {_duration(60 * several / jobs)} at "
+            "a minute each"
+        )
+    return (
+        f"{experiment} makes {several:,} trainings ({len(settings.configurations):,} combinations "
+        f"from {seeds:,} seed{'s' if seeds > 1 else ''}), {likely}: expected at most {MANY:,}, or "
+        "--yes to start them all."
+    )
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if seconds >= 2 * length:
+            return f"{round(seconds / length):,} {unit}s"
+    return f"{round(seconds):,} seconds"
 
 
 def _run_demo(

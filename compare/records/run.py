@@ -21,6 +21,7 @@ Neither NumPy layers nor PyTorch are imported here: a report needs only this.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -42,13 +43,28 @@ from compare.records.tables import (
     TimingRow,
     read_table,
 )
+from compare.records.validation import (
+    LARGEST,
+    MOST_BYTES,
+    Commit,
+    Count,
+    Finite,
+    Seconds,
+    Seed,
+    Time,
+    check_pictures,
+    check_predictions,
+    check_trainings,
+    readable_tree,
+)
 from compare.spec.demos import Demo
 from compare.spec.experiment import Configuration, Experiment
+from compare.spec.settings import Positive
 from experiments.errors import InputError
+from experiments.files import printable, read_bytes, read_text, reason
 
 SCHEMA = 2
 ARRAYS = ("predictions", "pictures")
-Count = Annotated[int, Field(ge=0)]
 
 
 class Record(BaseModel):
@@ -71,12 +87,12 @@ class DataRecord(Record):
     licence: str
     digests: dict[str, str]
     class_names: list[str]
-    input_shape: list[int]
+    input_shape: list[Count]
     train_rows: Count
     validation_rows: Count
     test_rows: Count
     class_counts: dict[str, list[Count]] = Field(default_factory=dict)
-    input_range: tuple[float, float] | None = None
+    input_range: tuple[Finite, Finite] | None = None
 
 
 class Environment(Record):
@@ -88,8 +104,8 @@ class Environment(Record):
     """
 
     processor: str
-    cores: int
-    memory_bytes: int
+    cores: Count
+    memory_bytes: Count
     system: str
     python: str
     numpy: str
@@ -99,7 +115,7 @@ class Environment(Record):
     torch_blas: str
     torch_threads: int
     nncompare: str
-    load: float | None = None
+    load: Seconds | None = None
 
 
 class Initial(Record):
@@ -119,7 +135,7 @@ class Initial(Record):
 class KinkCount(Record):
     """Places where NumPy's float32 and the float64 referee lie on different sides of a kink."""
 
-    step: int
+    step: Annotated[int, Field(ge=-1, lt=LARGEST)]
     places: Count
     flips: Count
     largest: float
@@ -144,10 +160,10 @@ class Tolerances(Record):
         unit_roundoff: Precision → its unit of roundoff.
     """
 
-    k: float
-    floor_ulp: float
-    float64: float
-    unit_roundoff: dict[str, float]
+    k: Positive
+    floor_ulp: Positive
+    float64: Positive
+    unit_roundoff: dict[str, Positive]
 
 
 class FollowedValue(Record):
@@ -167,10 +183,10 @@ class FollowedValue(Record):
         tolerance: The bound.
     """
 
-    step: int
+    step: Annotated[int, Field(ge=-1, lt=LARGEST)]
     site: str
     dtype: str
-    index: list[int]
+    index: list[Count]
     numpy: float
     torch: float
     referee: float
@@ -196,17 +212,17 @@ class Growth(Record):
         numpy, torch: The input itself, on both backends.
     """
 
-    first: int
-    last: int
+    first: Count
+    last: Count
     before: float
     after: float
-    replayed: int = 0
-    step: int | None = None
+    replayed: Count = 0
+    step: Count | None = None
     step_before: float = 0.0
     step_after: float = 0.0
-    sides: int = 0
-    inputs: int = 0
-    elsewhere: int = 0
+    sides: Count = 0
+    inputs: Count = 0
+    elsewhere: Count = 0
     module: str = ""
     numpy: float = 0.0
     torch: float = 0.0
@@ -214,7 +230,7 @@ class Growth(Record):
     @property
     def factor(self) -> float:
         """How many times as large the distance became."""
-        return self.after / self.before
+        return self.after / self.before if self.before > 0 else math.inf
 
     @property
     def is_sudden(self) -> bool:
@@ -232,8 +248,8 @@ class SidesApart(Record):
         inputs: Of how many.
     """
 
-    sides: int
-    inputs: int
+    sides: Count
+    inputs: Count
 
 
 WEIGHTS, RUNNING = "weights", "running statistics"
@@ -282,7 +298,7 @@ class TrainingRecord(Record):
 
     label: str
     variant: dict[str, str] = Field(default_factory=dict)
-    seed: int
+    seed: Seed
     finished: bool
     steps: Count
     parameters: Count
@@ -295,7 +311,7 @@ class TrainingRecord(Record):
     growth: Growth | None = None
     parts: list[DistancePart] = Field(default_factory=list)
     sides: SidesApart | None = None
-    wall_s: float
+    wall_s: Seconds
 
 
 class FailureRecord(Record):
@@ -309,7 +325,7 @@ class FailureRecord(Record):
     """
 
     label: str
-    seed: int
+    seed: Seed
     error: str
     traceback: str = ""
 
@@ -324,11 +340,11 @@ class RunRecord(Record):
     schema_version: int = Field(alias="schema")
     status: Literal["complete", "incomplete"]
     name: str
-    created: str
+    created: Time
     command: str
-    commit: str | None
+    commit: Commit | None
     sample: bool
-    max_steps: int | None
+    max_steps: Count | None
     experiment: Experiment
     data: DataRecord
     environment: Environment
@@ -494,13 +510,16 @@ def read_run_record(path: Path) -> RunRecord:
     try:
         if not path.is_dir():
             raise InputError(f"{path} is not a folder: expected a run directory with a run.json.")
-        tree = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{file} could not be read: {reason(error)}.") from None
+    try:
+        tree = readable_tree(json.loads(read_text(file, MOST_BYTES)))
     except FileNotFoundError:
         raise InputError(f"{path} is not a run directory: it has no run.json.") from None
-    except (ValueError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise InputError(f"{file} is damaged: its values are nested too deeply.") from None
+    except ValueError as error:
         raise InputError(f"{file} is damaged: {error}.") from None
-    except OSError as error:
-        raise InputError(f"{file} could not be read: {error.strerror}.") from None
     version = tree.get("schema") if isinstance(tree, dict) else None
     if type(version) is not int or version != SCHEMA:
         newer = isinstance(version, int) and version > SCHEMA
@@ -509,11 +528,13 @@ def read_run_record(path: Path) -> RunRecord:
     experiment = tree.get("experiment")
     demo = isinstance(experiment, dict) and "kind" in experiment
     try:
-        return (DemoRecord if demo else RunRecord).model_validate_json(json.dumps(tree))
+        record = (DemoRecord if demo else RunRecord).model_validate_json(json.dumps(tree))
     except ValidationError as error:
         problem = error.errors(include_url=False)[0]
-        key = ".".join(str(part) for part in problem["loc"])
-        raise InputError(f"{file} is damaged: {key}: {problem['msg']}.") from None
+        key = ".".join(str(part)[:80] for part in problem["loc"])
+        raise InputError(f"{file} is damaged: {key}: {problem['msg'][:500]}.") from None
+    check_trainings(record, file)
+    return record
 
 
 def read_run(path: Path) -> Run:
@@ -537,6 +558,9 @@ def read_run(path: Path) -> Run:
         file = path / f"{name}.safetensors"
         needed = record.has_arrays or file.exists()
         arrays[name] = read_arrays(file) if needed else {}
+    check_predictions(record, arrays["predictions"], path / "predictions.safetensors")
+    rows = len(arrays["predictions"].get("targets", ())) or None
+    check_pictures(arrays["pictures"], rows, path / "pictures.safetensors")
     return Run(
         path,
         record,
@@ -549,13 +573,12 @@ def read_run(path: Path) -> Run:
 def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """Read a safetensors file."""
     from safetensors import SafetensorError
-    from safetensors.numpy import load_file
+    from safetensors.numpy import load
 
     try:
-        return load_file(path)
+        return load(read_bytes(path))
     except FileNotFoundError:
         raise InputError(f"{path} is missing from the run directory.") from None
-    except OSError as error:
-        raise InputError(f"{path} could not be read: {error.strerror or error}.") from None
-    except SafetensorError as error:
-        raise InputError(f"{path} is damaged: {error}.") from None
+    # All but the first: a type that NumPy does not have, or a shape that no memory holds.
+    except (SafetensorError, KeyError, TypeError, ValueError, OverflowError, MemoryError) as error:
+        raise InputError(f"{path} is damaged: {printable(str(error))[:200]}.") from None

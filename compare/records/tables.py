@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_type_hints
@@ -11,6 +12,7 @@ from typing import Any, Literal, NamedTuple, get_args, get_type_hints
 import numpy as np
 
 from experiments.errors import InputError
+from experiments.files import printable, read_bytes, strange
 
 
 class HistoryRow(NamedTuple):
@@ -183,16 +185,17 @@ def read_table(path: Path, name: str) -> list[Any]:
 
 def read_rows(path: Path, row_type: type) -> list[Any]:
     """Read a table that :func:`text_of` wrote; a file of other rows is an InputError."""
-    converters = [_converter(kind) for kind in get_type_hints(row_type).values()]
+    kinds = get_type_hints(row_type).items()
+    converters = [_converter(name, kind) for name, kind in kinds]
     rows: list[Any] = []
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = read_bytes(path).decode("utf-8")
         reader = csv.reader(io.StringIO(text, newline=""))
         header = next(reader, [])
         if header != list(row_type._fields):  # type: ignore[attr-defined]
             raise InputError(
                 f"{path}: expected the columns {','.join(row_type._fields)}, "  # type: ignore[attr-defined]
-                f"found {','.join(header) or 'an empty file'}."
+                f"found {printable(','.join(header))[:200] or 'an empty file'}."
             )
         for row in reader:
             if len(row) != len(converters):
@@ -202,20 +205,80 @@ def read_rows(path: Path, row_type: type) -> list[Any]:
             raise ValueError("it is cut off")
     except FileNotFoundError:
         raise InputError(f"{path} is missing from the run directory.") from None
-    except OSError as error:
-        raise InputError(f"{path} could not be read: {error.strerror}.") from None
-    except (ValueError, KeyError, csv.Error) as error:
-        raise InputError(f"{path} is damaged: row {len(rows) + 1}: {error}.") from None
+    except (ValueError, csv.Error) as error:
+        raise InputError(
+            f"{path} is damaged: row {len(rows) + 1:,}: {printable(str(error))[:200]}."
+        ) from None
     return rows
 
 
-def _converter(kind: Any) -> Callable[[str], Any]:
-    """From the text of a value to the value."""
+WORDS = {"backend": ("numpy", "torch"), "dtype": ("float32", "float64")}
+"""Column → the words that it may have."""
+FINITE = ("numpy_s", "torch_s", "low", "high", "x", "y", "tolerance")
+NOT_NEGATIVE = ("numpy_s", "torch_s", "distance", "norm", "numpy_error", "torch_error", "tolerance")
+LONGEST = 1000
+
+
+def _converter(name: str, kind: Any) -> Callable[[str], Any]:
+    """From the text of a value to the value; a ValueError says what was expected."""
     if kind is bool:
-        return {"true": True, "false": False}.__getitem__
-    if words := get_args(kind):
-        return dict(zip(words, words, strict=True)).__getitem__
-    return kind
+        return _of_words(name, {"true": True, "false": False})
+    if words := get_args(kind) or WORDS.get(name):
+        return _of_words(name, dict(zip(words, words, strict=True)))
+    if kind is int:
+        most = 2**32 if name == "seed" else 2**53
+        return lambda text: _whole(name, text, most)
+    if kind is float:
+        return _number(name, finite=name in FINITE, least=0.0 if name in NOT_NEGATIVE else None)
+    return _text_of(name)
+
+
+def _of_words(name: str, words: dict[str, Any]) -> Callable[[str], Any]:
+    def convert(text: str) -> Any:
+        if text not in words:
+            raise ValueError(f"{name}: expected {' or '.join(words)}, found {text[:40]!r}")
+        return words[text]
+
+    return convert
+
+
+def _whole(name: str, text: str, most: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) < most):
+        raise ValueError(
+            f"{name}: expected a whole number from 0, below {most:,}, found {text[:40]!r}"
+        )
+    return int(text)
+
+
+def _number(name: str, *, finite: bool, least: float | None) -> Callable[[str], float]:
+    def convert(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise ValueError(f"{name}: expected a number, found {text[:40]!r}") from None
+        if finite and not math.isfinite(value):
+            raise ValueError(f"{name}: expected a finite number, found {text[:40]!r}")
+        if least is not None and value < least:
+            raise ValueError(f"{name}: expected a number from {least:g}, found {text[:40]!r}")
+        return value
+
+    return convert
+
+
+def _text_of(name: str) -> Callable[[str], str]:
+    known: set[str] = set()
+
+    def convert(text: str) -> str:
+        if text not in known:
+            if strange(text) is not None or len(text) > LONGEST:
+                raise ValueError(
+                    f"{name}: expected a text of at most {LONGEST:,} characters that are seen, "
+                    f"found {text[:40]!r}"
+                )
+            known.add(text)
+        return text
+
+    return convert
 
 
 Key = tuple[str, int]

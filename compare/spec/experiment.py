@@ -6,6 +6,7 @@ Nothing here knows NumPy or PyTorch layers: both backends are built from these s
 from __future__ import annotations
 
 import math
+from collections import Counter
 from functools import cached_property
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -29,6 +30,8 @@ OPTIMIZER = "optimizer"
 
 REPORT_TABLES = ("vary", "figures", "claims", "reported")
 """The tables that belong to the experiment as a whole: a single configuration has none of them."""
+
+MOST_CONFIGURATIONS, MOST_TRAININGS = 10_000, 100_000
 
 VARIED_TABLES = ("data", "model", "training", "optimizers", "parity")
 """The tables that a case of ``vary`` may change."""
@@ -264,8 +267,15 @@ class Experiment(Settings):
 
     @model_validator(mode="after")
     def _every_combination_is_an_experiment(self) -> Experiment:
+        found = math.prod(axis.count() for axis in self.vary.values()) * len(self.optimizers)
+        if found > MOST_CONFIGURATIONS or found * len(self.training.seeds) > MOST_TRAININGS:
+            raise ValueError(
+                f"vary: {found:,} combinations from {len(self.training.seeds):,} seeds are too "
+                f"many: expected at most {MOST_CONFIGURATIONS:,} combinations and "
+                f"{MOST_TRAININGS:,} trainings"
+            )
         labels = [configuration.label for configuration in self.configurations]
-        twice = next((label for label in labels if labels.count(label) > 1), None)
+        twice = next((label for label, times in Counter(labels).items() if times > 1), None)
         if twice is not None:
             raise ValueError(f"vary: two trainings have the label {twice!r}: name the cases apart")
         return self

@@ -16,8 +16,15 @@ from compare.spec.demos import Demo, demo_type
 from compare.spec.experiment import Experiment
 from compare.spec.settings import Settings
 from experiments.errors import InputError
+from experiments.files import printable, read_text, strange
 
 LARGEST_SEED = 2**32 - 1
+MOST_BYTES = 16 << 20
+"""The largest experiment file that is read: the largest of our own has a few thousand bytes."""
+MOST_DEPTH = 32
+"""Tables and lists in one another; settings need 6."""
+_DEPTH = f"expected at most {MOST_DEPTH} tables and lists in one another"
+_WHOLE = "expected whole numbers that 64 bits hold"
 MOST_SEEDS = 10_000
 
 
@@ -60,7 +67,12 @@ def load_settings(name_or_path: str, changes: Iterable[str] = ()) -> tuple[str, 
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{source} is not valid TOML: {error}.") from None
+        raise InputError(f"{source} is not valid TOML: {printable(str(error))}.") from None
+    except RecursionError:
+        raise InputError(f"{source} is nested too deeply: {_DEPTH}.") from None
+    except ValueError:  # of Python, at a number of thousands of digits
+        raise InputError(f"{source} has a number of too many digits: {_WHOLE}.") from None
+    check_values(tree, source)
     # Checked once unchanged, so that an error in the file is not blamed on --set.
     checked = _check(tree, source)
     changes = list(changes)
@@ -70,7 +82,7 @@ def load_settings(name_or_path: str, changes: Iterable[str] = ()) -> tuple[str, 
     for change in changes:
         key, value = _parse_change(change)
         _assign(complete, key, value)
-    return name, _check(complete, f"--set {' --set '.join(changes)}")
+    return name, _check(complete, _shown(f"--set {' --set '.join(changes)}"))
 
 
 def _read(name_or_path: str) -> tuple[str, str, str]:
@@ -87,14 +99,59 @@ def _read(name_or_path: str) -> tuple[str, str, str]:
             f"There is no experiment {name_or_path!r}: expected one of {', '.join(names)}, "
             f"or the path of a .toml file.{hint}"
         )
+    if (found := strange(path.stem)) is not None:
+        raise InputError(
+            f"{printable(str(path))!r} has a character that is not seen, U+{ord(found):04X}: "
+            "expected a name for an experiment, which its reports show."
+        )
     try:
-        return path.stem, str(path), path.read_text(encoding="utf-8")
+        return path.stem, str(path), read_text(path, MOST_BYTES)
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such experiment file.") from None
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not a text file in UTF-8.") from None
-    except OSError as error:
-        raise InputError(f"{path} could not be read: {error.strerror}.") from None
+
+
+def check_values(value: Any, source: str, key: str = "", depth: int = 0) -> None:
+    """Check what TOML allows and no setting has.
+
+    Such are tables and lists in one another without end, whole numbers that no machine counts
+    with, and characters that act on a terminal or a page and are not seen.
+
+    Args:
+        value: Of the file, or a part of it.
+        source: What to call the file in an error.
+        key: Where the value stands.
+        depth: In how many tables and lists it stands.
+
+    Raises:
+        InputError: One of these was found.
+    """
+    place = f"{source}: {_shown(key)}" if key else source
+    if depth > MOST_DEPTH:
+        raise InputError(f"{source}: {_shown(key, 40)} is nested too deeply: {_DEPTH}.")
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if (found := strange(name)) is not None:
+                raise InputError(
+                    f"{source} has a key with a character that is not seen, U+{ord(found):04X}: "
+                    f"{_shown(name)!r}."
+                )
+            check_values(inner, source, f"{key}.{name}" if key else name, depth + 1)
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            check_values(inner, source, f"{key}.{number}", depth + 1)
+    elif isinstance(value, str):
+        if (found := strange(value, "\n\t")) is not None:
+            raise InputError(
+                f"{place} has a character that is not seen, U+{ord(found):04X}: {_shown(value)!r}."
+            )
+    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise InputError(f"{place} should be a whole number that 64 bits hold, but is larger.")
+
+
+def _shown(text: str, most: int = 200) -> str:
+    """A text of the user's in a sentence: what is not seen as its code, and not without end."""
+    text = printable(text)
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 def _check(tree: dict[str, Any], source: str) -> Experiment | Demo:
@@ -123,7 +180,7 @@ def one_sentence(
         tag = path.pop(2)  # a discriminated union adds its tag: optimizers.Adam.Adam.lr
     if len(path) > 2 and path[:2] == ["training", "schedule"]:
         tag = path.pop(2)
-    key = ".".join(path)
+    key = _shown(".".join(path))
     found = problem["input"]
     match problem["type"]:
         case "extra_forbidden":
@@ -136,20 +193,23 @@ def one_sentence(
             return f"{source}: unknown key {key!r}.{hint}{more}"
         case "missing" if path[-1].isdigit():
             whole = ".".join(path[:-1])
-            return f"{source}: {whole} should have more items, but is {list(found)!r}.{more}"
+            items = _shown(repr(list(found)))
+            return f"{source}: {whole} should have more items, but is {items}.{more}"
         case "missing":
             return f"{source}: the key {key!r} is missing.{more}"
         case "union_tag_not_found":
             return f"{source}: the key '{key}.name' is missing.{more}"
         case "union_tag_invalid" if path[0] == "training":
+            name = _shown(repr(found.get("name")))
             return (
-                f"{source}: {key} has the name {found.get('name')!r}, but expected one of "
+                f"{source}: {key} has the name {name}, but expected one of "
                 f"{problem['ctx']['expected_tags']}.{more}"
             )
         case "union_tag_invalid":
+            name = _shown(repr(found.get("algorithm")))
             return (
-                f"{source}: {key} has the algorithm {found.get('algorithm')!r}, but expected one "
-                f"of {problem['ctx']['expected_tags']}. (A label may be any other name if the "
+                f"{source}: {key} has the algorithm {name}, but expected one of "
+                f"{problem['ctx']['expected_tags']}. (A label may be any other name if the "
                 f"table has the key 'algorithm'.){more}"
             )
         case "value_error":
@@ -159,14 +219,14 @@ def one_sentence(
             number = bound["min_length"] if least else bound["max_length"]
             return (
                 f"{source}: {key} should have at {'least' if least else 'most'} {number} "
-                f"item{'s' if number > 1 else ''}, but is {found!r}.{more}"
+                f"item{'s' if number > 1 else ''}, but is {_shown(repr(found))}.{more}"
             )
         case "model_type" | "model_attributes_type" | "dict_type":
-            return f"{source}: {key} should be a table, but is {found!r}.{more}"
+            return f"{source}: {key} should be a table, but is {_shown(repr(found))}.{more}"
         case "tuple_type":
-            return f"{source}: {key} should be a list, but is {found!r}.{more}"
+            return f"{source}: {key} should be a list, but is {_shown(repr(found))}.{more}"
     expected = problem["msg"].removeprefix("Input should be ")
-    return f"{source}: {key} should be {expected}, but is {found!r}.{more}"
+    return f"{source}: {key} should be {expected}, but is {_shown(repr(found))}.{more}"
 
 
 TABLES = {
@@ -179,6 +239,7 @@ TABLES = {
     "reported": "ReportedValue",
     "parity": "ParitySettings",
     "equivalence": "EquivalenceSettings",
+    "report": "ReportSettings",
 }
 LISTS = ("vary", "figures", "claims", "reported")
 """Tables that hold others, which have the keys."""
@@ -189,10 +250,10 @@ def _known_keys(path: list[str], tag: str | None, settings_type: type[Settings])
     schema = settings_type.model_json_schema()
     if len(path) == 1:
         return sorted(schema["properties"])
-    table = f"{tag}Settings" if tag else TABLES[path[0]]
+    table = f"{tag}Settings" if tag else TABLES.get(path[0], "")
     if path[0] == "vary" and len(path) > 3:
         table = "LogSteps" if path[2] == "log_steps" else "ExponentRange"
-    return sorted(schema["$defs"][table]["properties"])
+    return sorted(schema.get("$defs", {}).get(table, {}).get("properties", {}))
 
 
 def _keys_of_tables(settings_type: type[Settings]) -> dict[str, str]:
@@ -210,16 +271,28 @@ def _parse_change(change: str) -> tuple[str, Any]:
     key, equals, text = change.partition("=")
     key = key.strip()
     if not equals or not key:
-        raise InputError(f"--set expects key=value, such as training.epochs=3, but got {change!r}.")
+        raise InputError(
+            f"--set expects key=value, such as training.epochs=3, but got {_shown(change)!r}."
+        )
     try:
-        return key, tomllib.loads(f"value = {text.strip()}")["value"]
+        value = tomllib.loads(f"value = {text.strip()}")["value"]
     except tomllib.TOMLDecodeError:
-        return key, text.strip()  # a bare word is a string: --set data.layout=image
+        value = text.strip()  # a bare word is a string: --set data.layout=image
+    except RecursionError:
+        raise InputError(
+            f"--set {_shown(key)}: the value is nested too deeply: {_DEPTH}."
+        ) from None
+    except ValueError:
+        raise InputError(f"--set {_shown(key)}: {_WHOLE}, found one of too many digits.") from None
+    check_values({key: value}, "--set")
+    return key, value
 
 
 def _assign(tree: dict[str, Any], key: str, value: Any) -> None:
     """Set the one place that ``key`` names; a key that names no place is set where it stands."""
     parts = key.split(".")
+    if len(parts) > MOST_DEPTH:
+        raise InputError(f"--set {_shown(key, 40)}: the key is nested too deeply: {_DEPTH}.")
     # What varies is named in full: a short name means the setting that all trainings share.
     found = _paths({table: tree[table] for table in tree if table not in LISTS})
     places = [path for path in found if path[-len(parts) :] == parts]
@@ -227,7 +300,9 @@ def _assign(tree: dict[str, Any], key: str, value: Any) -> None:
         places = [parts]
     if len(places) > 1:
         listed = " and ".join(".".join(place) for place in places)
-        raise InputError(f"--set {key}={value} could mean {listed}: write one of them in full.")
+        raise InputError(
+            f"--set {key}={_shown(str(value))} could mean {listed}: write one of them in full."
+        )
     *parents, last = places[0]
     table: Any = tree
     for part in parents:

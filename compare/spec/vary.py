@@ -101,6 +101,12 @@ class AxisSettings(Settings):
             )
         return self
 
+    def count(self) -> int:
+        """How many cases it has."""
+        if self.log_steps is not None:
+            return self.log_steps.count
+        return self.trials or len(self.cases or self.values or ())
+
     def changes(self, name: str) -> dict[str, Changes]:
         """Label → what it changes, in order.
 

@@ -197,7 +197,8 @@ def _general(a: Trace, b: Trace) -> Iterator[Setting]:
     ours, theirs = a.index.configuration, b.index.configuration
     for key in [k for k in ours if k in theirs]:
         if ours[key] != theirs[key]:
-            x, y = (", ".join(v) if isinstance(v, list) else v for v in (ours[key], theirs[key]))
+            both = (ours[key], theirs[key])
+            x, y = (", ".join(map(str, v)) if isinstance(v, list) else v for v in both)
             yield Setting(key, f"{x} in a, {y} in b")
     starts = [next((s.random for s in t.index.steps), None) for t in (a, b)]
     if None not in starts and starts[0] != starts[1] and ours.get("seed") == theirs.get("seed"):

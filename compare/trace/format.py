@@ -21,8 +21,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from compare.records.atomic import PART, write_atomically
+from compare.records.validation import LARGEST, MOST_BYTES, readable_tree
 from compare.trace import trees
 from experiments.errors import InputError
+from experiments.files import opened, read_text
 
 FORMAT, VERSION = "nncompare trace", 1
 INDEX = "index.json"
@@ -72,9 +74,9 @@ class CallEntry(Entry):
             float32, as GPUs and autocast do; empty where it does not.
     """
 
-    number: Annotated[int, Field(ge=0)]
+    number: Annotated[int, Field(ge=0, lt=LARGEST)]
     module: str
-    step: Annotated[int, Field(ge=0)] = 0
+    step: Annotated[int, Field(ge=0, lt=LARGEST)] = 0
     training: bool = True
     products: Literal["", "bfloat16", "float16", "tf32"] = ""
     container: bool = False
@@ -87,7 +89,7 @@ class CallEntry(Entry):
 class StepEntry(Entry):
     """One training step."""
 
-    number: Annotated[int, Field(ge=0)] = 0
+    number: Annotated[int, Field(ge=0, lt=LARGEST)] = 0
     random: str | None = None
     accumulated: list[str] = []
     groups: list[dict[str, Any]] = []
@@ -260,8 +262,10 @@ def read_trace(path: Path) -> Trace:
     if not (path / INDEX).is_file():
         raise InputError(f"{path} is no trace: it has no {INDEX}.")
     try:
-        content = json.loads((path / INDEX).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = readable_tree(json.loads(read_text(path / INDEX, MOST_BYTES)))
+    except RecursionError:
+        raise InputError(f"{path / INDEX}: its values are nested too deeply.") from None
+    except (OSError, ValueError) as error:
         raise InputError(f"{path / INDEX} could not be read: {error}.") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"{path / INDEX}: expected the key format to be {FORMAT!r}.")
@@ -274,8 +278,8 @@ def read_trace(path: Path) -> Trace:
         index = Index.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"{path / INDEX}: {place}: {first['msg'].lower()}.") from None
+        place = ".".join(str(part)[:80] for part in first["loc"])
+        raise InputError(f"{path / INDEX}: {place}: {first['msg'][:500].lower()}.") from None
     except RecursionError:
         raise InputError(f"{path / INDEX}: its values are nested too deeply.") from None
     places: dict[str, Path] = {}
@@ -294,9 +298,11 @@ def read_trace(path: Path) -> Trace:
 
 def _names(file: Path) -> list[str]:
     try:
-        with safe_open(file, framework="pt") as opened:
-            return list(opened.keys())
-    except (OSError, SafetensorError) as error:
+        with opened(file):  # which refuses pipes and devices
+            pass
+        with safe_open(file, framework="pt") as tensors:
+            return list(tensors.keys())
+    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
         raise InputError(f"{file} is no safetensors file, or it is damaged: {error}.") from None
 
 

@@ -15,8 +15,10 @@ from typing import Any
 import torch
 
 from compare.records.atomic import write_atomically
+from compare.records.validation import readable_tree
 from compare.trace.format import ModuleEntry, Trace
 from experiments.errors import InputError
+from experiments.files import read_text
 
 FORMAT, VERSION = "nncompare map", 1
 # What wrappers put before the names of the model in them.
@@ -72,8 +74,10 @@ def read_map(path: Path) -> NameMap:
         InputError: It is missing, or not as it should be.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        content = readable_tree(json.loads(read_text(path)))
+    except RecursionError:
+        raise InputError(f"{path} could not be read: its values are nested too deeply.") from None
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} could not be read: {error}.") from None
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise InputError(f"{path}: expected the key format to be {FORMAT!r}.")

@@ -27,11 +27,15 @@ from experiments.datasets.dataset import Dataset, Split, standard_of
 from experiments.datasets.download import Location, named_location
 from experiments.datasets.idx import gunzip, md5
 from experiments.errors import InputError
+from experiments.files import printable, read_bytes
 
 FILE = "covtype.data"
 SUBFOLDER = "covertype"
 FEATURES = 54
 CLASSES = 7
+
+MOST_BYTES = 256 << 20
+"""What a file may hold, unpacked: the original has 75 million bytes, and no header that says so."""
 
 _COLUMNS = FEATURES + 1
 _COMMA, _NEWLINE = ord(","), ord("\n")
@@ -67,10 +71,9 @@ def read_table(folder: Path, called: str | None = None) -> Table:
     """
     path = _locate(folder, called or str(folder))
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} could not be read: {error.strerror or error}.") from error
-    content = gunzip(content, str(path))
+        content = gunzip(read_bytes(path, MOST_BYTES), str(path), MOST_BYTES)
+    except FileNotFoundError:
+        raise InputError(f"{path} could not be read: there is no such file.") from None
     values = parse_rows(content, str(path))
     return Table(values[:, :FEATURES], values[:, FEATURES], md5(content))
 
@@ -88,6 +91,8 @@ def _locate(folder: Path, called: str) -> Path:
             for name in (FILE, f"{FILE}.gz"):
                 if (place / name).exists():
                     return place / name
+    except ValueError:
+        raise InputError(f"The data folder {printable(called)} is no path.") from None
     except OSError as error:
         raise InputError(
             f"The data folder {called} could not be read: {error.strerror or error}."
@@ -163,7 +168,8 @@ def _fault(block: bytes, first_line: int, name: str) -> InputError:
                 f"{len(fields) if found else 0} in line {number:,} ({shown!r})."
             )
         for field in fields:
-            if not re.fullmatch(r"\s*[-+]?[0-9]+\s*", field) or not _LEAST <= int(field) <= _MOST:
+            whole = re.fullmatch(r"\s*([-+]?[0-9]{1,40})\s*", field)
+            if whole is None or not _LEAST <= int(whole[1]) <= _MOST:
                 return InputError(
                     f"{name} is not Covertype's table: expected integers from {_LEAST:,} to "
                     f"{_MOST:,}, found {field[:40]!r} in line {number:,}."

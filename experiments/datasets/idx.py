@@ -7,19 +7,21 @@ and the values in C order, gzipped or not.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
+import io
 import math
-import zlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from experiments.datasets.dataset import Split
 from experiments.errors import InputError
+from experiments.files import most_bytes, opened, printable, read_unpacked, unpacked
 
 _UNSIGNED_BYTES = 8
 _TYPES = {
@@ -30,7 +32,9 @@ _TYPES = {
     13: "float32",
     14: "float64",
 }
-_GZIP_MAGIC = b"\x1f\x8b"
+_CHUNK_BYTES = 1 << 24
+_BEYOND_BYTES = 1 << 16
+"""So much is read of what follows the values, to say how much it is."""
 
 
 def read_idx(path: Path, ndim: int) -> tuple[NDArray[np.uint8], str]:
@@ -47,33 +51,63 @@ def read_idx(path: Path, ndim: int) -> tuple[NDArray[np.uint8], str]:
     Raises:
         InputError: the file cannot be read, is damaged, or holds something else.
     """
+    name = str(path)
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} could not be read: {error.strerror or error}.") from error
-    content = gunzip(content, str(path))
-    return parse_idx(content, ndim, str(path)), md5(content)
+        with opened(path) as file:
+            content = _content(file, ndim, name)
+    except FileNotFoundError:
+        raise InputError(f"{name} could not be read: there is no such file.") from None
+    return parse_idx(content, ndim, name), md5(content)
 
 
-def gunzip(content: bytes, name: str) -> bytes:
-    """Return the content decompressed if it is gzipped, and as it is if not.
+def _content(file: IO[bytes], ndim: int, name: str) -> bytes:
+    """As much of a file as its header says, and a little more where there is any.
 
     Raises:
-        InputError: the gzip data, read from what ``name`` names, is damaged or cut off.
+        InputError: It is damaged, or the header promises more than the memory holds.
     """
-    if not content.startswith(_GZIP_MAGIC):
-        return content
-    try:
-        return gzip.decompress(content)
-    except EOFError as error:
+    start = 4 + 4 * ndim
+    stream = unpacked(file)
+    header = read_unpacked(stream, start, name)
+    if len(header) < start or header[:4] != bytes([0, 0, _UNSIGNED_BYTES, ndim]):
+        return header  # which is then said to be none
+    shape = _shape(header, ndim)
+    expected, limit = math.prod(shape), most_bytes()
+    # What is not packed is no larger than it is, whatever the header says.
+    if expected > limit and (stream is not file or os.fstat(file.fileno()).st_size > limit):
         raise InputError(
-            f"{name} is cut off: expected a whole gzip file, found {len(content):,} bytes that "
-            "stop before its end."
-        ) from error
-    except (OSError, zlib.error) as error:
+            f"{name} is too large: its header promises {expected:,} values "
+            f"({' × '.join(f'{n:,}' for n in shape)}), expected at most {limit:,} on this machine."
+        )
+    parts, left = [header], expected + _BEYOND_BYTES
+    while left > 0 and (part := read_unpacked(stream, min(left, _CHUNK_BYTES), name)):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
+
+
+def _shape(content: bytes, ndim: int) -> tuple[int, ...]:
+    return tuple(int(n) for n in np.frombuffer(content, ">u4", count=ndim, offset=4))
+
+
+def gunzip(content: bytes, name: str, most: int | None = None) -> bytes:
+    """Return the content decompressed if it is gzipped, and as it is if not.
+
+    Args:
+        content: Of a file.
+        name: What to call it in an error.
+        most: How many bytes it may unpack to; by default what the memory holds.
+
+    Raises:
+        InputError: the gzip data is damaged or cut off, or unpacks to more.
+    """
+    limit = most_bytes() if most is None else most
+    unpacked_content = read_unpacked(unpacked(io.BytesIO(content)), limit + 1, name)
+    if len(unpacked_content) > limit:
         raise InputError(
-            f"{name} is damaged: expected gzip data, found bytes that do not decompress ({error})."
-        ) from error
+            f"{name} unpacks to too much: expected at most {limit:,} bytes, found more."
+        )
+    return unpacked_content
 
 
 def md5(content: bytes) -> str:
@@ -115,13 +149,14 @@ def parse_idx(content: bytes, ndim: int, name: str) -> NDArray[np.uint8]:
         raise InputError(
             f"{name} is cut off: expected a header of {start} bytes, found {len(content)} bytes."
         )
-    shape = tuple(int(n) for n in np.frombuffer(content, ">u4", count=ndim, offset=4))
+    shape = _shape(content, ndim)
     expected_bytes, found_bytes = math.prod(shape), len(content) - start
     if found_bytes != expected_bytes:
         fault = "is cut off" if found_bytes < expected_bytes else "is too long"
+        more = " or more" if found_bytes == expected_bytes + _BEYOND_BYTES else ""
         raise InputError(
             f"{name} {fault}: expected {expected_bytes:,} values after the header "
-            f"({' × '.join(f'{n:,}' for n in shape)}), found {found_bytes:,}."
+            f"({' × '.join(f'{n:,}' for n in shape)}), found {found_bytes:,}{more}."
         )
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
@@ -198,6 +233,8 @@ def _locate(folder: Path, called: str) -> dict[str, Path]:
                 f"The data folder {called} is a file: expected a folder with {expected}."
             )
         found = _files_in(folder) or _files_in(folder / SUBFOLDER)
+    except ValueError:
+        raise InputError(f"The data folder {printable(called)} is no path.") from None
     except OSError as error:
         raise InputError(
             f"The data folder {called} could not be read: {error.strerror or error}."

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import io
+import math
+import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +15,12 @@ from numpy.typing import NDArray
 
 from experiments.datasets.dataset import Dataset, Split
 from experiments.errors import InputError
+from experiments.files import most_bytes, printable, read_bytes, strange
 
 NEEDED = ("x_train", "y_train")
 OPTIONAL = ("x_test", "y_test", "class_names")
 MOST_CLASSES = 100_000
+LONGEST_NAME = 200
 
 
 def load_npz(path: Path, name: str) -> Dataset:
@@ -34,12 +39,6 @@ def load_npz(path: Path, name: str) -> Dataset:
     """
     content = _content(path)
     arrays = _arrays(path, content)
-    for key in NEEDED:
-        if key not in arrays:
-            raise InputError(
-                f"{path} has no array {key!r}: expected {', '.join(NEEDED)} and perhaps "
-                f"{', '.join(OPTIONAL)}, found {', '.join(arrays) or 'nothing'}."
-            )
     if ("x_test" in arrays) != ("y_test" in arrays):
         raise InputError(f"{path} has one of x_test and y_test: expected both or neither.")
     train = _split(path, arrays, "train")
@@ -64,24 +63,81 @@ def load_npz(path: Path, name: str) -> Dataset:
 
 def _content(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_bytes(path)
     except FileNotFoundError:
         raise InputError(f"There is no data file {path}.") from None
-    except OSError as error:
-        raise InputError(f"{path} could not be read: {error.strerror or error}.") from None
 
 
 def _arrays(path: Path, content: bytes) -> dict[str, NDArray]:
+    """The arrays of the file that a data set has; others are left unread."""
+    if content.startswith(b"\x93NUMPY"):
+        raise InputError(f"{path} holds a single array: expected an .npz file of several.")
+    left = most_bytes()
+    arrays: dict[str, NDArray] = {}
     try:
-        found = np.load(io.BytesIO(content), allow_pickle=False)
-        if isinstance(found, np.ndarray):
-            raise InputError(f"{path} holds a single array: expected an .npz file of several.")
-        with found as file:
-            return {key: file[key] for key in file.files}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        with zipfile.ZipFile(io.BytesIO(content)) as file:
+            members = {info.filename.removesuffix(".npy"): info for info in file.infolist()}
+            for key in (*NEEDED, *OPTIONAL):
+                if key in members:
+                    arrays[key] = _array(path, file, members[key], key, left)
+                    left -= arrays[key].nbytes
+            if missing := [key for key in NEEDED if key not in arrays]:
+                found = ", ".join(printable(name)[:40] for name in list(members)[:10])
+                raise InputError(
+                    f"{path} has no array {missing[0]!r}: expected {', '.join(NEEDED)} and perhaps "
+                    f"{', '.join(OPTIONAL)}, found {found or 'nothing'}."
+                )
+    # RuntimeError: a password; SyntaxError, TypeError and MemoryError: a header that is no header.
+    except (
+        *(ValueError, EOFError, OSError, RuntimeError, KeyError, TypeError, SyntaxError),
+        *(OverflowError, MemoryError, struct.error, zlib.error, zipfile.BadZipFile),
+    ) as error:
+        said = printable(str(error).partition("\n")[0])[:200].rstrip(".")
         raise InputError(
-            f"{path} is not an .npz file of plain arrays: {str(error).partition(chr(10))[0]}."
+            f"{path} is not an .npz file of plain arrays: {said or type(error).__name__}."
         ) from None
+    return arrays
+
+
+def _array(
+    path: Path, file: zipfile.ZipFile, info: zipfile.ZipInfo, key: str, most: int
+) -> NDArray:
+    """One member, whose header is asked before anything is unpacked.
+
+    Raises:
+        InputError: It is no array of numbers or texts, or holds more than ``most`` bytes.
+    """
+    with file.open(info) as member:
+        version = np.lib.format.read_magic(member)
+        reader = {
+            (1, 0): np.lib.format.read_array_header_1_0,
+            (2, 0): np.lib.format.read_array_header_2_0,
+        }.get(version)
+        if reader is None:
+            raise ValueError(f"{key} is of version {version} of the format")
+        shape, fortran, dtype = reader(member)
+        if dtype.kind not in "uifbU" or dtype.itemsize == 0:
+            raise InputError(
+                f"{path} is not an .npz file of plain arrays: {key} is {str(dtype)[:80]}."
+            )
+        if any(n < 0 for n in shape) or len(shape) > 4:
+            raise InputError(
+                f"{path}: {key} has a shape that no data has: expected at most 4 lengths, found "
+                f"{str(shape)[:80]}."
+            )
+        size = math.prod(shape) * dtype.itemsize
+        if size > most:
+            raise InputError(
+                f"{path}: {key} is too large: its header promises {size:,} bytes, expected at most "
+                f"{most:,} on this machine."
+            )
+        values = member.read(size)
+        if len(values) != size or member.read(1):
+            raise InputError(
+                f"{path}: {key} {'is cut off' if len(values) < size else 'is too long'}: expected "
+                f"{size:,} bytes after its header."
+            )
+    return np.frombuffer(values, dtype).reshape(shape, order="F" if fortran else "C")
 
 
 def _split(path: Path, arrays: dict[str, NDArray], which: str) -> Split:
@@ -98,16 +154,17 @@ def _split(path: Path, arrays: dict[str, NDArray], which: str) -> Split:
             f"{path}: y_{which} should have one class a row, {len(inputs):,} in all, but has the "
             f"shape {targets.shape}."
         )
-    whole = targets.dtype.kind in "uib" or (
-        targets.dtype.kind == "f" and bool(np.all(targets == np.rint(targets)))
-    )
+    if targets.dtype.kind not in "uifb":
+        raise InputError(f"{path}: y_{which} should be class numbers, but is {targets.dtype}.")
+    whole = targets.dtype.kind != "f" or bool(np.all(targets == np.rint(targets)))
     if not whole or targets.min() < 0 or targets.max() >= MOST_CLASSES:
         raise InputError(
             f"{path}: y_{which} should be class numbers 0, 1, 2, …, but is {targets.dtype} from "
             f"{targets.min()} to {targets.max()}."
         )
     scale = np.float32(255) if inputs.dtype == np.uint8 else np.float32(1)
-    values = np.ascontiguousarray(inputs, np.float32) / scale
+    with np.errstate(over="ignore", invalid="ignore"):  # said below
+        values = np.ascontiguousarray(inputs, np.float32) / scale
     if not np.isfinite(values).all():
         raise InputError(f"{path}: x_{which} has values that are NaN or too large for float32.")
     if values.ndim == 3:
@@ -128,4 +185,19 @@ def _class_names(path: Path, arrays: dict[str, NDArray], classes: int) -> tuple[
             f"{path}: class_names should be {classes} texts, one for each class, but is "
             f"{names.dtype} {names.shape}."
         )
-    return tuple(str(name) for name in names)
+    if len(names) > MOST_CLASSES or names.dtype.itemsize > 4 * LONGEST_NAME:
+        raise InputError(
+            f"{path}: class_names should be at most {MOST_CLASSES:,} texts of at most "
+            f"{LONGEST_NAME} characters, but is {names.dtype} {names.shape}."
+        )
+    try:
+        texts = tuple(str(name) for name in names)
+    except (ValueError, UnicodeError):  # a code that no character has
+        raise InputError(f"{path}: class_names should be texts, but has what is none.") from None
+    for text in texts:
+        if (found := strange(text)) is not None:
+            raise InputError(
+                f"{path}: class_names should be made of characters that are seen, but "
+                f"{printable(text)!r} has U+{ord(found):04X}."
+            )
+    return texts

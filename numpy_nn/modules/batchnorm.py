@@ -25,6 +25,7 @@ class _BatchNorm(Module):
     running_mean: Any
     running_var: Any
     num_batches_tracked: Any
+    _m: int | None
 
     def __init__(
         self,

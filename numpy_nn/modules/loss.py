@@ -708,6 +708,8 @@ class CrossEntropyLoss(_Loss):
 
     weight: np.ndarray | None
 
+    _spread: np.ndarray | None
+
     def __init__(
         self,
         weight: np.ndarray | None = None,

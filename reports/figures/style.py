@@ -18,13 +18,15 @@ from matplotlib.text import Annotation, Text
 from matplotlib.ticker import FuncFormatter
 
 from compare.languages import ENGLISH, current, translated
-from reports.text import has_other_writing
+from reports.text import has_other_writing, one_line
 
 if TYPE_CHECKING:
     from reports.typefaces import Missing
 
 CENTIMETRE = 1 / 2.54
 WIDTH_CM = 17.0
+LONGEST_NAME = 24
+"""Letters of a class's name in a figure."""
 
 # Okabe and Ito's colours, told apart by colour-blind readers; in grey, line style and marker do
 # that. https://jfly.uni-koeln.de/color/
@@ -115,8 +117,10 @@ def paper(height_cm: float, rows: int = 1, columns: int = 1, **kwargs: Any) -> t
 def plain(texts: Sequence[str]) -> list[str]:
     """Names of classes, of which Matplotlib would read what stands between dollars as formulas.
 
-    Where no font has the writing of one, its number takes its place.
+    Where no font has the writing of one, its number takes its place; a long one is cut.
     """
+    texts = [one_line(text) for text in texts]
+    texts = [text if len(text) <= LONGEST_NAME else f"{text[:LONGEST_NAME]}…" for text in texts]
     names = list(texts)
     if has_other_writing("".join(texts)):
         from reports.typefaces import faces_for, without

@@ -192,7 +192,8 @@ def test_values_that_do_not_fit(change, message):
 @pytest.mark.parametrize("label", ["a/b", "..", ".x", "", "a\n", "-a", "ü", "x ", "[red]", "a,b"])
 def test_labels_can_name_files(label):
     change = f'optimizers={{{json.dumps(label)}={{algorithm="SGD",lr=0.1}}}}'
-    assert "the label" in refusal(change)
+    said = refusal(change)
+    assert "the label" in said or "a key with a character that is not seen" in said
 
 
 @pytest.mark.parametrize("label", ["SGD 0.9", "adam-1e-3", "a_b+c", "x", "A.1"])

@@ -73,7 +73,9 @@ def test_no_such_file(tmp_path):
 
 def test_a_folder(tmp_path):
     (tmp_path / "x.toml").mkdir()
-    assert "could not be read: Is a directory" in refusal(str(tmp_path / "x.toml"))
+    assert "could not be read: expected a regular file, found a folder" in refusal(
+        str(tmp_path / "x.toml")
+    )
 
 
 def test_not_text(tmp_path):

@@ -70,10 +70,13 @@ def bits(value: float) -> bytes:
     return struct.pack("<d", value)
 
 
-@given(st.lists(st.tuples(st.floats(allow_nan=False), st.floats(allow_nan=False), st.booleans())))
+errors = st.floats(allow_nan=False).map(abs)
+
+
+@given(st.lists(st.tuples(errors, errors, st.booleans())))
 def test_floats_read_back_to_the_same_bits(tmp_path_factory, values):
     rows = [
-        ParityRow("Adam", 0, i, "float64", "whole/loss", a, b, a, passed)
+        ParityRow("Adam", 0, i, "float64", "whole/loss", a, b, 0.5, passed)
         for i, (a, b, passed) in enumerate(values)
     ]
     path = tmp_path_factory.mktemp("t") / "parity.csv"
@@ -81,7 +84,7 @@ def test_floats_read_back_to_the_same_bits(tmp_path_factory, values):
     back = read_table(path, "parity")
     assert back == rows
     for mine, theirs in zip(rows, back, strict=True):
-        assert bits(mine.numpy_error) == bits(theirs.numpy_error)  # also the sign of zero
+        assert bits(mine.numpy_error) == bits(theirs.numpy_error)
         assert bits(mine.torch_error) == bits(theirs.torch_error)
         assert theirs.passed is mine.passed
 
@@ -100,10 +103,10 @@ def test_nan_reads_back(tmp_path):
     assert math.isnan(read_table(tmp_path / "drift.csv", "drift")[0].distance)
 
 
-label = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1)
+label = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Zl", "Zp"]), min_size=1)
 
 
-@given(label, st.integers(0, 2**32))
+@given(label, st.integers(0, 2**32 - 1))
 def test_words_read_back(tmp_path_factory, text, seed):
     path = tmp_path_factory.mktemp("t") / "drift.csv"
     rows = [DriftRow(text, seed, 1, 'rows, "reversed"', 0.5)]
@@ -136,8 +139,8 @@ def test_a_good_table(tmp_path):
         (HEADER.replace("seed", "seeds"), "expected the columns"),
         (GOOD + "SGD,0,2,0.5\n", "is damaged: row 2: expected 5 values, found 4."),
         (GOOD + "SGD,0,2,0.5,0.2,0.3\n", "is damaged: row 2: expected 5 values, found 6."),
-        (GOOD + "SGD,0,2,0.5,\n", "is damaged: row 2: could not convert string to float"),
-        (GOOD + "SGD,0,2.5,0.5,0.1\n", "is damaged: row 2: invalid literal for int()"),
+        (GOOD + "SGD,0,2,0.5,\n", "is damaged: row 2: torch_s: expected a number, found ''"),
+        (GOOD + "SGD,0,2.5,0.5,0.1\n", "is damaged: row 2: step: expected a whole number from 0"),
         (GOOD + "SGD,0,2,0.5,0.1", "is damaged: row 3: it is cut off."),
         (GOOD[:-3], "it is cut off."),  # 0.25 would read as 0.2
         (HEADER.strip(), "it is cut off."),
@@ -153,12 +156,16 @@ def test_a_damaged_table(tmp_path, text, message):
 def test_a_truth_value_that_is_none(tmp_path):
     row = ParityRow("SGD", 0, 0, "float32", "x", 0.0, 0.0, 0.0, True)
     text = table_text("parity", [row]).replace("true", "True")
-    assert "row 1: 'True'" in damaged(tmp_path, text, "parity")
+    assert "row 1: passed: expected true or false, found 'True'" in damaged(
+        tmp_path, text, "parity"
+    )
 
 
 def test_a_table_that_is_missing_or_a_folder(tmp_path):
     assert "is missing from the run directory" in refusal(read_table, tmp_path / "no", "timing")
-    assert "could not be read: Is a directory" in refusal(read_table, tmp_path, "timing")
+    assert "could not be read: expected a regular file, found a folder" in refusal(
+        read_table, tmp_path, "timing"
+    )
 
 
 def test_a_whole_run_reads_back(finished):
@@ -218,7 +225,9 @@ def test_not_a_run_directory(tmp_path):
     assert "is not a folder" in refusal(read_run, tmp_path / "no")
     assert "it has no run.json" in refusal(read_run, tmp_path)
     (tmp_path / "run.json").mkdir()
-    assert "could not be read: Is a directory" in refusal(read_run, tmp_path)
+    assert "could not be read: expected a regular file, found a folder" in refusal(
+        read_run, tmp_path
+    )
     assert refusal(read_run, tmp_path / ("x" * 300))
 
 
@@ -238,7 +247,7 @@ def test_a_run_json_that_is_no_json(tmp_path, text):
 
 def test_a_run_json_that_is_no_text(tmp_path):
     (tmp_path / "run.json").write_bytes(b"\xff\xff")
-    assert "run.json is damaged: " in refusal(read_run_record, tmp_path)
+    assert "run.json is not a text file" in refusal(read_run_record, tmp_path)
 
 
 @pytest.mark.parametrize(

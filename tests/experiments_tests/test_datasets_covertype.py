@@ -179,7 +179,9 @@ def test_permission_denied(tmp_path, monkeypatch):
 
 def test_a_file_that_is_a_folder(tmp_path):
     (tmp_path / FILE).mkdir()
-    with pytest.raises(InputError, match=r"covtype.data could not be read: Is a directory"):
+    with pytest.raises(
+        InputError, match=r"covtype.data could not be read: expected a regular file, found a folder"
+    ):
         load("covertype", tmp_path)
 
 

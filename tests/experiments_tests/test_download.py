@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import logging
+import os
 import socket
 import threading
+import time
+import zlib
 from collections import Counter
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -246,21 +250,158 @@ def test_the_cache_is_a_file(serve, tmp_path):
 
 
 def test_the_disk_is_full(serve, tmp_path, monkeypatch):
-    def refuse(path, content):
+    def refuse(handle):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("pathlib.Path.write_bytes", refuse)
+    monkeypatch.setattr("os.fsync", refuse)
     with pytest.raises(InputError, match="could not be used: No space left on device"):
         download(DIGESTS, tmp_path, [serve().url])
     assert files_in(tmp_path) == {}
 
 
-def test_pooch_s_logger_is_left_as_it_was(serve, tmp_path):
-    import pooch
+class Answering:
+    """A server on loopback that answers every request with a function of its handler."""
 
-    level = pooch.get_logger().level
-    download(DIGESTS, tmp_path, [serve().url])
-    assert pooch.get_logger().level == level
+    def __init__(self, answer):
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                with contextlib.suppress(OSError):
+                    answer(self)
+
+            def log_message(self, *arguments):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}/data/"
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def answering(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    servers = []
+
+    def start(answer):
+        servers.append(Answering(answer))
+        return servers[-1].url
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+def refusal(url, folder):
+    with pytest.raises(InputError) as caught:
+        download(DIGESTS, folder, [url])
+    assert "\n" not in str(caught.value)
+    assert files_in(folder) == {}
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("location", "scheme"),
+    [("file:///etc/passwd", "file"), ("ftp://127.0.0.1/x", "ftp"), ("data:,x", "data")],
+)
+def test_no_redirect_to_another_scheme(answering, tmp_path, location, scheme):
+    def redirect(handler):
+        handler.send_response(302)
+        handler.send_header("Location", location)
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    assert f"redirects from http to {scheme}" in refusal(answering(redirect), tmp_path)
+
+
+def test_no_redirect_from_https_to_http():
+    redirected = download_module._redirected
+    with pytest.raises(download_module._MirrorError, match="from https to http"):
+        redirected("https://a.example/x", "http://a.example/x")
+    with pytest.raises(download_module._MirrorError, match="from https to http"):
+        redirected("https://a.example/x", "HTTP://b.example/x")
+    assert redirected("http://a.example/x", "https://a.example/x") == "https://a.example/x"
+    assert redirected("https://a.example/x/y", "../z") == "https://a.example/z"
+    assert redirected("https://a.example/x", "//b.example/z") == "https://b.example/z"
+
+
+def test_a_body_without_end(answering, tmp_path, monkeypatch):
+    monkeypatch.setattr(download_module, "MOST_BYTES", 1 << 20)
+
+    def pour(handler):
+        handler.send_response(200)
+        handler.end_headers()
+        while True:
+            handler.wfile.write(bytes(1 << 16))
+
+    said = refusal(answering(pour), tmp_path)
+    assert "the answer is too large: expected at most 1,048,576 bytes" in said
+
+
+def test_an_answer_that_unpacks_without_end(answering, tmp_path):
+    packer = zlib.compressobj(1, zlib.DEFLATED, 31)
+    body = b"".join([*(packer.compress(bytes(1 << 24)) for _ in range(5)), packer.flush()])
+
+    def serve_bomb(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(body)))
+        handler.end_headers()
+        handler.wfile.write(body)
+
+    assert "the answer unpacks to too much" in refusal(answering(serve_bomb), tmp_path)
+
+
+@pytest.mark.parametrize("part", ["headers", "body"])
+def test_a_mirror_that_drips(answering, tmp_path, monkeypatch, part):
+    monkeypatch.setattr(download_module, "_TOTAL_S", 0.5)
+
+    def drip(handler):
+        handler.wfile.write(b"HTTP/1.0 200 OK\r\n" + (b"\r\n" if part == "body" else b"X: "))
+        for _ in range(100):
+            handler.wfile.write(b"x")
+            handler.wfile.flush()
+            time.sleep(0.05)
+
+    before = time.monotonic()
+    assert "no whole answer within 0.5 s" in refusal(answering(drip), tmp_path)
+    assert time.monotonic() - before < 4
+
+
+def test_what_stands_in_the_cache_and_is_no_file(serve, tmp_path):
+    """A link is replaced and what it points to left alone; no pipe is waited for."""
+    outside = tmp_path / "outside"
+    outside.write_bytes(CONTENTS["first-file"])
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / "first-file").symlink_to(outside)
+    os.mkfifo(cache / "second-file")
+    download(DIGESTS, cache, [serve().url])
+    assert files_in(cache) == CONTENTS
+    assert not (cache / "first-file").is_symlink()
+    assert outside.read_bytes() == CONTENTS["first-file"]
+
+
+def test_two_downloads_at_once(serve, tmp_path):
+    mirror, failures = serve(), []
+
+    def fetch():
+        try:
+            download(DIGESTS, tmp_path, [mirror.url])
+            assert files_in(tmp_path)["first-file"] == CONTENTS["first-file"]
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=fetch) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert files_in(tmp_path) == CONTENTS
 
 
 def small_mnist():

@@ -145,9 +145,9 @@ def test_permission_denied(tmp_path):
 
 
 def test_permission_denied_as_the_system_says_it(tmp_path, monkeypatch):
-    def refuse(path):
+    def refuse(path, flags):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("pathlib.Path.read_bytes", refuse)
+    monkeypatch.setattr("os.open", refuse)
     with pytest.raises(InputError, match="images-file could not be read: Permission denied"):
         read_idx(tmp_path / "images-file", 3)
