@@ -1,0 +1,330 @@
+"""What separates a homework's process from the machine, and the command that starts it so.
+
+On Linux the process gets namespaces of its own, by bubblewrap if it is installed and else by
+:mod:`compare.check.namespaces`; neither needs root. In them it sees Python, its packages, and the
+files that it needs, all read-only; no process but those that it started; no network; and a small
+folder in memory to write to. A control group, where there may be one, bounds its memory and its
+processes. What there is not is said: ``strict`` refuses to start, ``standard`` takes what there is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import shutil
+import site
+import subprocess
+import sys
+import sysconfig
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from experiments.errors import InputError
+
+LEVELS = ("strict", "standard", "off")
+STANDARD = "standard"
+# What its folder in memory may hold, and how many processes and threads it may have.
+ROOM_BYTES = 256 * 2**20
+MOST_PROCESSES = 256
+# What a control group may have above the limit of memory: what Python and NumPy share.
+MORE_MEMORY_MB = 256
+# How long an attempt to enter namespaces may take, on a busy machine.
+PROBE_S = 20.0
+# The system's programs, libraries and what these read; links stay links.
+SYSTEM = (
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store",
+    "/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts", "/etc/localtime",
+)  # fmt: skip
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
+NAMESPACES = Path(__file__).with_name("namespaces.py")
+_numbers = itertools.count()
+
+
+@dataclass(frozen=True)
+class View:
+    """What an isolated process sees of the file system, beside the system's and Python's files.
+
+    Attributes:
+        folder: The folder that it starts in.
+        read_only: Files and folders.
+        hidden: Files and folders that are empty for it, though a folder that it sees holds them.
+    """
+
+    folder: Path
+    read_only: tuple[Path, ...]
+    hidden: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """How a homework's process is separated.
+
+    Attributes:
+        level: One of :data:`LEVELS`, as it was asked for.
+        tool: ``bubblewrap``, ``unshare``, or nothing where there are no namespaces.
+        lacking: Why there are none, as a part of a sentence.
+    """
+
+    level: str
+    tool: str = ""
+    lacking: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """What was used, for a report."""
+        if self.tool:
+            return (
+                f"It ran apart from the machine, by {self.tool}: no network, no other processes, "
+                "no files but its own and Python's."
+            )
+        if self.level == "off":
+            return "It ran with all rights of the person who checked it: --isolation off."
+        return (
+            "It ran in a process of its own with limits, but with the files and the network of the "
+            f"person who checked it, as {self.lacking}."
+        )
+
+    def command(self, view: View, command: Sequence[str]) -> list[str]:
+        """The command that runs ``command`` under this isolation."""
+        if not self.tool:
+            return list(command)
+        links, read_only = _system()
+        places = _outermost([*read_only, *map(str, view.read_only)])
+        hidden = [
+            str(one) for one in view.hidden if any(_within(str(one), place) for place in places)
+        ]
+        make = _bubblewrap if self.tool == "bubblewrap" else _unshare
+        return make(links, places, hidden, str(view.folder), list(command))
+
+
+def find_isolation(level: str = STANDARD) -> Isolation:
+    """What this machine has of what a level asks for.
+
+    Raises:
+        InputError: There is no such level, or ``strict`` cannot be had here.
+    """
+    if level not in LEVELS:
+        raise InputError(f"--isolation expects one of {', '.join(LEVELS)}, but got {level!r}.")
+    if level == "off":
+        return Isolation(level)
+    tool, lacking = _tool()
+    if not tool and level == "strict":
+        raise InputError(
+            f"--isolation strict cannot be had here: {lacking}; docs/checking.md says what to use "
+            "instead."
+        )
+    return Isolation(level, tool, lacking)
+
+
+@lru_cache
+def _tool() -> tuple[str, str]:
+    """The tool that makes namespaces here, or nothing and why; found by trying."""
+    if sys.platform != "linux":
+        return "", "this system is not Linux, which alone has namespaces"
+    reasons = []
+    for tool in ("bubblewrap", "unshare"):
+        if tool == "bubblewrap" and shutil.which("bwrap") is None:
+            reasons.append("bubblewrap is not installed")
+            continue
+        attempt = Isolation(STANDARD, tool)
+        view = View(Path("/"), ())
+        try:
+            done = subprocess.run(
+                attempt.command(view, [sys.executable, "-I", "-S", "-c", ""]),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=PROBE_S,
+                check=False,
+                env={},
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            reasons.append(f"{tool} failed ({type(error).__name__})")
+            continue
+        if done.returncode == 0:
+            return tool, ""
+        said = " ".join(done.stderr.decode(errors="replace").split())[-150:]
+        reasons.append(f"{tool} failed ({said or f'status {done.returncode}'})")
+    return "", " and ".join(reasons)
+
+
+@lru_cache
+def _system() -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
+    """The links, and the files and folders, that every isolated process sees."""
+    links, places = [], []
+    for path in SYSTEM:
+        if os.path.islink(path):
+            links.append((path, os.readlink(path)))
+        elif os.path.exists(path):
+            places.append(path)
+    prefixes = {sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix}
+    folders = {
+        *prefixes,
+        *(sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+        *site.getsitepackages(),
+    }
+    for folder in sorted(folders):
+        real = os.path.realpath(folder)
+        if real != os.sep and os.path.isdir(real):
+            places.append(real)
+            if real != folder:
+                links.append((folder, real))
+    return tuple(links), tuple(_outermost(places))
+
+
+def _bubblewrap(
+    links: Iterable[tuple[str, str]],
+    places: Sequence[str],
+    hidden: Sequence[str],
+    folder: str,
+    command: list[str],
+) -> list[str]:
+    room = str(ROOM_BYTES)
+    return [
+        shutil.which("bwrap") or "bwrap",
+        "--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts",
+        "--unshare-cgroup-try", "--die-with-parent", "--cap-drop", "ALL",
+        "--dev", "/dev", "--size", room, "--tmpfs", "/dev/shm", "--proc", "/proc",
+        "--size", room, "--tmpfs", "/tmp",
+        *(part for place in places for part in ("--ro-bind", place, place)),
+        *(
+            part
+            for place, target in _free_links(links, places)
+            for part in ("--symlink", target, place)
+        ),
+        *(
+            part
+            for place in hidden
+            for part in (
+                ("--size", "4096", "--tmpfs", place, "--remount-ro", place)
+                if os.path.isdir(place)
+                else ("--ro-bind", os.devnull, place)
+            )
+        ),
+        "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", folder, "--", *command,
+    ]  # fmt: skip
+
+
+def _unshare(
+    links: Iterable[tuple[str, str]],
+    places: Sequence[str],
+    hidden: Sequence[str],
+    folder: str,
+    command: list[str],
+) -> list[str]:
+    plan = {
+        "links": _free_links(links, places),
+        "read_only": list(places),
+        "hidden": list(hidden),
+        "folder": folder,
+        "room_bytes": ROOM_BYTES,
+        "command": command,
+    }
+    return [sys.executable, "-I", "-S", str(NAMESPACES), json.dumps(plan)]
+
+
+def _free_links(
+    links: Iterable[tuple[str, str]], places: Sequence[str]
+) -> list[tuple[str, str]]:
+    """The links that are not in a folder that is shown, where they are already."""
+    return [link for link in links if not any(_within(link[0], place) for place in places)]
+
+
+def _outermost(paths: Iterable[str]) -> list[str]:
+    """The paths without those in a folder that is among them."""
+    kept: list[str] = []
+    for path in sorted(set(paths), key=lambda one: (one.count(os.sep), one)):
+        if not any(_within(path, one) for one in kept):
+            kept.append(path)
+    return kept
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+class ControlGroup:
+    """A control group of Linux for one process and what it starts, where there may be one.
+
+    Args:
+        memory_mb: The megabytes that all of it may take, or None for no group.
+
+    Attributes:
+        folders: Its folders, one for each hierarchy; empty where there may be none.
+    """
+
+    def __init__(self, memory_mb: int | None) -> None:
+        self.folders: list[Path] = []
+        if sys.platform != "linux" or memory_mb is None:
+            return
+        name = f"nncompare-{os.getpid()}-{next(_numbers)}"
+        memory = (memory_mb + MORE_MEMORY_MB) * 2**20
+        limits = {"memory": ("memory.max", memory), "pids": ("pids.max", MOST_PROCESSES)}
+        try:
+            lines = Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines()
+        except OSError:
+            return
+        for line in lines:
+            _, controllers, path = line.split(":", 2)
+            if not controllers:
+                self._make_unified(path, name, limits)
+            elif controllers in limits:
+                file, most = limits[controllers]
+                file = file if controllers == "pids" else "memory.limit_in_bytes"
+                self._make(CONTROL_GROUPS / controllers / path.lstrip("/") / name, {file: most})
+
+    def _make_unified(self, path: str, name: str, limits: dict[str, tuple[str, int]]) -> None:
+        """Version 2: a sibling, since a group with processes has no children with limits."""
+        own = CONTROL_GROUPS / path.lstrip("/")
+        parent = own if path == "/" else own.parent
+        try:
+            there = (parent / "cgroup.subtree_control").read_text(encoding="ascii").split()
+        except (OSError, UnicodeDecodeError):
+            return
+        files = {file: most for key, (file, most) in limits.items() if key in there}
+        if files:
+            self._make(parent / name, files)
+
+    def _make(self, folder: Path, files: dict[str, int]) -> None:
+        try:
+            folder.mkdir()
+        except OSError:
+            return
+        try:
+            for file, most in files.items():
+                (folder / file).write_text(str(most), encoding="ascii")
+        except OSError:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+            return
+        self.folders.append(folder)
+
+    def command(self, command: list[str]) -> list[str]:
+        """The command that runs ``command`` in the group."""
+        if not self.folders:
+            return command
+        enter = 'while [ "$1" != -- ]; do echo $$ 2>/dev/null > "$1" || exit 126; shift; done; '
+        files = [str(folder / "cgroup.procs") for folder in self.folders]
+        return ["/bin/sh", "-c", f'{enter}shift; exec "$@"', "sh", *files, "--", *command]
+
+    def kill(self) -> None:
+        """End every process in it, also those that left their session."""
+        for folder in self.folders:
+            with contextlib.suppress(OSError):
+                (folder / "cgroup.kill").write_text("1", encoding="ascii")
+
+    def remove(self) -> None:
+        """Remove it as soon as its last process has gone; wait for that a moment."""
+        for _ in range(50):
+            for folder in list(self.folders):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+                if not folder.exists():
+                    self.folders.remove(folder)
+            if not self.folders:
+                return
+            time.sleep(0.01)
