@@ -20,14 +20,26 @@ from typing import Any
 
 # Frameworks that compute outputs, gradients or updates, and the packages of this project.
 FRAMEWORKS = (
-    "torch", "torchvision", "torchaudio", "functorch", "torchgen", "tensorflow", "keras", "tf_keras",
-    "jax", "jaxlib", "flax", "optax", "equinox", "haiku", "tinygrad", "autograd", "mlx", "mxnet",
-    "paddle", "mindspore", "theano", "aesara", "pytensor", "chainer", "cupy", "thinc", "onnxruntime",
-    "openvino", "lightning", "pytorch_lightning", "transformers",
+    "torch", "torchvision", "torchaudio", "functorch", "torchgen", "tensorflow", "keras",
+    "tf_keras", "jax", "jaxlib", "flax", "optax", "equinox", "haiku", "tinygrad", "autograd",
+    "mlx", "mxnet", "paddle", "mindspore", "theano", "aesara", "pytensor", "chainer", "cupy",
+    "thinc", "onnxruntime", "openvino", "lightning", "pytorch_lightning", "transformers",
 )  # fmt: skip
 OWN = ("compare", "numpy_nn", "torch_nn", "experiments", "reports", "nncompare")
+# What comes with a module that is allowed.
+COMPANIONS = {
+    "torch": ("torchgen", "functorch"),
+    "jax": ("jaxlib",),
+    "tensorflow": ("keras", "tf_keras"),
+    "keras": ("tf_keras",),
+}
 # Libraries of frameworks, as ctypes would load them.
-LIBRARIES = ("libtorch", "libtensorflow", "libonnxruntime", "libc10")
+LIBRARIES = {
+    "libtorch": "torch",
+    "libc10": "torch",
+    "libtensorflow": "tensorflow",
+    "libonnxruntime": "onnxruntime",
+}
 # Where other interpreters of the system keep their packages.
 OTHER_PACKAGES = (
     "/usr/lib/python3*/dist-packages", "/usr/lib/python3*/site-packages",
@@ -39,7 +51,30 @@ OTHER_PACKAGES = (
 def forbidden_names(allowed: Iterable[str]) -> tuple[str, ...]:
     """The names of top-level modules that a homework may not import."""
     allowed = set(allowed)
+    allowed |= {companion for name in allowed for companion in COMPANIONS.get(name, ())}
     return tuple(name for name in (*FRAMEWORKS, *OWN) if name not in allowed)
+
+
+def checked_names(names: Iterable[str], source: str) -> tuple[str, ...]:
+    """Names of modules that are to be allowed, each once; they have to be refused otherwise.
+
+    Args:
+        names: The names.
+        source: Where they stand, for messages: ``--allow-import``, or a file and its key.
+
+    Raises:
+        InputError: A module of this name is not refused.
+    """
+    from experiments.errors import InputError  # which a homework's process does not see
+
+    found = tuple(dict.fromkeys(names))
+    for name in found:
+        if name not in (*FRAMEWORKS, *OWN):
+            raise InputError(
+                f"{source} expects modules that are refused without it, such as torch, tensorflow, "
+                f"jax or numpy_nn, but got {name!r}."
+            )
+    return found
 
 
 @lru_cache
@@ -57,6 +92,10 @@ def places_of(names: tuple[str, ...]) -> tuple[str, ...]:
                 if os.path.exists(path):
                     found[os.path.realpath(path)] = None
     return tuple(found)
+
+
+class RefusedImportError(ModuleNotFoundError):
+    """A module is there, or would be, and a homework may not import it."""
 
 
 class OwnModulesOnly:
@@ -77,7 +116,7 @@ class OwnModulesOnly:
         """The specification of a module; None leaves it to the next finder.
 
         Raises:
-            ModuleNotFoundError: It is one of the names and not the homework's own.
+            RefusedImportError: It is one of the names and not the homework's own.
         """
         if path is not None or name not in self._names:
             return None
@@ -85,17 +124,19 @@ class OwnModulesOnly:
         found = importlib.machinery.PathFinder.find_spec(name, own)
         if found is None or found.origin is None:
             reason = "a homework is to do without it, unless --allow-import names it"
-            raise ModuleNotFoundError(reason, name=name)
+            raise RefusedImportError(reason, name=name)
         return found
 
 
-def watch_files(places: Sequence[str], report: Callable[[str], Any]) -> None:
+def watch_files(names: Iterable[str], places: Sequence[str], report: Callable[[str], Any]) -> None:
     """Refuse files of these places from now on, and report who asks for one.
 
     Args:
+        names: The names of the modules, whose libraries are refused wherever they are.
         places: Absolute paths of files and folders.
         report: Called with the name of the module.
     """
+    libraries = tuple(file for file, name in LIBRARIES.items() if name in names)
     modules = {os.path.join(place, ""): Path(place).stem for place in places}
     fsdecode, realpath, join = os.fsdecode, os.path.realpath, os.path.join
 
@@ -111,7 +152,7 @@ def watch_files(places: Sequence[str], report: Callable[[str], Any]) -> None:
             return
         text = fsdecode(path)
         library = text.rpartition("/")[2]
-        if event != "open" and library.startswith(LIBRARIES):
+        if event != "open" and library.startswith(libraries):
             refuse(library[:40])
         text = join(realpath(text), "")
         for place, name in modules.items():

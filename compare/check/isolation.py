@@ -227,9 +227,7 @@ def _unshare(
     return [sys.executable, "-I", "-S", str(NAMESPACES), json.dumps(plan)]
 
 
-def _free_links(
-    links: Iterable[tuple[str, str]], places: Sequence[str]
-) -> list[tuple[str, str]]:
+def _free_links(links: Iterable[tuple[str, str]], places: Sequence[str]) -> list[tuple[str, str]]:
     """The links that are not in a folder that is shown, where they are already."""
     return [link for link in links if not any(_within(link[0], place) for place in places)]
 

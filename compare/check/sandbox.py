@@ -27,7 +27,7 @@ from typing import IO, Any, Protocol
 import numpy as np
 
 from compare.check import messages
-from compare.check.foreign_modules import forbidden_names, places_of
+from compare.check.foreign_modules import OWN, forbidden_names, places_of
 from compare.check.isolation import (
     MOST_PROCESSES,
     STANDARD,
@@ -133,6 +133,7 @@ class Sandbox:
         self._places = [p for p in places_of(self._forbidden) if p != str(ROOT / "compare")]
         self._most_bytes = int(memory_mb * 2**20 * messages.ARRAYS_PART)
         self._printed = bytearray()
+        self._loaded: dict[str, None] = {}  # once loaded, no other process makes it undone
         self.printed_characters = 0
         self.isolation = find_isolation(isolation)
 
@@ -148,7 +149,6 @@ class Sandbox:
     def _start(self) -> None:
         self._frames: queue.Queue[messages.Frame | None] = queue.Queue()
         self._reader = messages.FrameReader(self._most_bytes)
-        self._loaded: dict[str, None] = {}
         self._ready = self._disturbed = False
         descriptor, self._faults = tempfile.mkstemp(prefix="nncompare-")
         self._descriptor = descriptor
@@ -191,7 +191,7 @@ class Sandbox:
             "processes": MOST_PROCESSES if counted else None,
             "forbidden": self._forbidden,
             "places": self._places,
-            "own_path": "" if "compare" not in self._forbidden else str(ROOT),
+            "own_path": "" if self._allowed_own() else str(ROOT),
         }
         self._send(messages.write_request(settings, None))
 
@@ -204,9 +204,13 @@ class Sandbox:
             shown += visible_files(file.resolve(), self._others)
         return View(
             self._file.parent,
-            (ROOT / "compare", *self._packages(), *shown),
+            (ROOT / "compare", *map(Path, self._allowed_own()), *self._packages(), *shown),
             (*map(Path, self._places), *(one.resolve() for one in self._others)),
         )
+
+    def _allowed_own(self) -> tuple[str, ...]:
+        """Where the packages of this project are that it may import."""
+        return places_of(tuple(name for name in OWN if name not in self._forbidden))
 
     def _packages(self) -> list[Path]:
         """The folders of PYTHONPATH but those with this project or with the homework."""
@@ -344,9 +348,12 @@ class Sandbox:
     def _next_frame(self, limit_s: float) -> messages.Frame | None:
         """The next message; None if the process has ended or its time is over."""
         try:
-            return self._frames.get(timeout=max(limit_s, 0.01))
+            frame = self._frames.get(timeout=max(limit_s, 0.01))
         except queue.Empty:
             return None
+        if frame is None:  # and there will be no other
+            self._frames.put(None)
+        return frame
 
     def _reason(self, subject: str, limit_s: float, taken_s: float) -> str:
         """Why a request has no result."""

@@ -28,7 +28,7 @@ def main() -> None:
         return
     settings, _ = first
     place = settings["faults"]
-    faults: Any = open(place, "wb", buffering=0) if isinstance(place, str) else place
+    faults = os.open(place, os.O_WRONLY) if isinstance(place, str) else place
     faulthandler.enable(faults)
     _give_up(settings)
     homework = Homework(file=Path(settings["file"]), memory_mb=settings["memory_mb"])
@@ -73,7 +73,9 @@ def _keep_away(settings: dict[str, Any], send: Any) -> None:
     sys.path[:] = [path for path in sys.path if path != settings["own_path"]]
     sys.meta_path.insert(0, foreign_modules.OwnModulesOnly(settings["forbidden"]))
     foreign_modules.watch_files(
-        settings["places"], lambda name: send(name_of(report, {"name": name}))
+        settings["forbidden"],
+        settings["places"],
+        lambda name: send(name_of(report, {"name": name})),
     )
 
 
