@@ -19,10 +19,11 @@ import subprocess
 import sys
 import sysconfig
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from experiments.errors import InputError
 
@@ -41,6 +42,7 @@ SYSTEM = (
     "/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts", "/etc/localtime",
 )  # fmt: skip
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
+REFUSED = Path(__file__).with_name("refused")
 NAMESPACES = Path(__file__).with_name("namespaces.py")
 _numbers = itertools.count()
 
@@ -53,11 +55,13 @@ class View:
         folder: The folder that it starts in.
         read_only: Files and folders.
         hidden: Files and folders that are empty for it, though a folder that it sees holds them.
+        refused: Modules, files and folders, in whose place it sees :mod:`compare.check.refused`.
     """
 
     folder: Path
     read_only: tuple[Path, ...]
     hidden: tuple[Path, ...] = ()
+    refused: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,17 +93,73 @@ class Isolation:
             f"person who checked it, as {self.lacking}."
         )
 
-    def command(self, view: View, command: Sequence[str]) -> list[str]:
-        """The command that runs ``command`` under this isolation."""
-        if not self.tool:
-            return list(command)
+    def plan(self, view: View) -> bytes:
+        """What the tool reads from a pipe, since its arguments can be read in the namespace."""
         links, read_only = _system()
         places = _outermost([*read_only, *map(str, view.read_only)])
-        hidden = [
-            str(one) for one in view.hidden if any(_within(str(one), place) for place in places)
-        ]
-        make = _bubblewrap if self.tool == "bubblewrap" else _unshare
-        return make(links, places, hidden, str(view.folder), list(command))
+        links = tuple(
+            link for link in links if not any(_within(link[0], place) for place in places)
+        )
+        covers: dict[str, str] = {}
+        for one in map(str, (*view.hidden, *view.refused)):
+            if os.path.exists(one) and any(_within(one, place) for place in places):
+                whole = os.path.isdir(one)
+                if Path(one) in view.refused:
+                    covers[one] = str(REFUSED if whole else REFUSED / "__init__.py")
+                else:
+                    covers[one] = "" if whole else os.devnull
+        if self.tool == "bubblewrap":
+            return "\0".join(_bubblewrap(links, places, covers, str(view.folder))).encode()
+        return json.dumps(
+            {
+                "links": links,
+                "read_only": places,
+                "covers": covers,
+                "folder": str(view.folder),
+                "room_bytes": ROOM_BYTES,
+            }
+        ).encode()
+
+    def command(self, command: Sequence[str], descriptor: int) -> list[str]:
+        """The command that runs ``command`` under this isolation.
+
+        Args:
+            command: The command.
+            descriptor: The end of a pipe from which the tool reads its plan.
+        """
+        if self.tool == "bubblewrap":
+            return [shutil.which("bwrap") or "bwrap", "--args", str(descriptor), "--", *command]
+        if self.tool == "unshare":
+            start = [sys.executable, "-I", "-S", str(NAMESPACES)]
+            return [*start, str(descriptor), *command]
+        return list(command)
+
+    def start(
+        self, view: View, command: Sequence[str], group: ControlGroup, **options: Any
+    ) -> subprocess.Popen[bytes]:
+        """Start a command under this isolation, in a control group.
+
+        Args:
+            view: What it sees of the file system.
+            command: The command.
+            group: The group.
+            options: Those of ``subprocess.Popen``.
+        """
+        if not self.tool:
+            return subprocess.Popen(group.command(list(command)), **options)
+        reading, writing = os.pipe()
+        try:
+            passed = (*options.pop("pass_fds", ()), reading)
+            arguments = group.command(self.command(command, reading))
+            process = subprocess.Popen(arguments, pass_fds=passed, **options)
+        except BaseException:
+            os.close(writing)
+            raise
+        finally:
+            os.close(reading)
+        with contextlib.suppress(BrokenPipeError), os.fdopen(writing, "wb") as pipe:
+            pipe.write(self.plan(view))
+        return process
 
 
 def find_isolation(level: str = STANDARD) -> Isolation:
@@ -132,23 +192,28 @@ def _tool() -> tuple[str, str]:
             reasons.append("bubblewrap is not installed")
             continue
         attempt = Isolation(STANDARD, tool)
-        view = View(Path("/"), ())
         try:
-            done = subprocess.run(
-                attempt.command(view, [sys.executable, "-I", "-S", "-c", ""]),
+            with attempt.start(
+                View(Path("/"), ()),
+                [sys.executable, "-I", "-S", "-c", ""],
+                ControlGroup(None),
                 stdin=subprocess.DEVNULL,
-                capture_output=True,
-                timeout=PROBE_S,
-                check=False,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
                 env={},
-            )
+            ) as process:
+                try:
+                    _, complaint = process.communicate(timeout=PROBE_S)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    raise
         except (OSError, subprocess.TimeoutExpired) as error:
             reasons.append(f"{tool} failed ({type(error).__name__})")
             continue
-        if done.returncode == 0:
+        if process.returncode == 0:
             return tool, ""
-        said = " ".join(done.stderr.decode(errors="replace").split())[-150:]
-        reasons.append(f"{tool} failed ({said or f'status {done.returncode}'})")
+        said = " ".join(complaint.decode(errors="replace").split())[-150:]
+        reasons.append(f"{tool} failed ({said or f'status {process.returncode}'})")
     return "", " and ".join(reasons)
 
 
@@ -178,58 +243,35 @@ def _system() -> tuple[tuple[tuple[str, str], ...], tuple[str, ...]]:
 
 def _bubblewrap(
     links: Iterable[tuple[str, str]],
-    places: Sequence[str],
-    hidden: Sequence[str],
+    places: Iterable[str],
+    covers: Mapping[str, str],
     folder: str,
-    command: list[str],
 ) -> list[str]:
+    """The arguments of bubblewrap.
+
+    Args:
+        links: Path and target of symbolic links.
+        places: The files and folders that are seen.
+        covers: File or folder → what is seen in its place; nothing for an empty folder.
+        folder: Where the command starts.
+    """
     room = str(ROOM_BYTES)
-    return [
-        shutil.which("bwrap") or "bwrap",
+    arguments = [
         "--unshare-user", "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts",
         "--unshare-cgroup-try", "--die-with-parent", "--cap-drop", "ALL",
         "--dev", "/dev", "--size", room, "--tmpfs", "/dev/shm", "--proc", "/proc",
         "--size", room, "--tmpfs", "/tmp",
-        *(part for place in places for part in ("--ro-bind", place, place)),
-        *(
-            part
-            for place, target in _free_links(links, places)
-            for part in ("--symlink", target, place)
-        ),
-        *(
-            part
-            for place in hidden
-            for part in (
-                ("--size", "4096", "--tmpfs", place, "--remount-ro", place)
-                if os.path.isdir(place)
-                else ("--ro-bind", os.devnull, place)
-            )
-        ),
-        "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", folder, "--", *command,
     ]  # fmt: skip
-
-
-def _unshare(
-    links: Iterable[tuple[str, str]],
-    places: Sequence[str],
-    hidden: Sequence[str],
-    folder: str,
-    command: list[str],
-) -> list[str]:
-    plan = {
-        "links": _free_links(links, places),
-        "read_only": list(places),
-        "hidden": list(hidden),
-        "folder": folder,
-        "room_bytes": ROOM_BYTES,
-        "command": command,
-    }
-    return [sys.executable, "-I", "-S", str(NAMESPACES), json.dumps(plan)]
-
-
-def _free_links(links: Iterable[tuple[str, str]], places: Sequence[str]) -> list[tuple[str, str]]:
-    """The links that are not in a folder that is shown, where they are already."""
-    return [link for link in links if not any(_within(link[0], place) for place in places)]
+    for place in places:
+        arguments += ["--ro-bind", place, place]
+    for place, target in links:
+        arguments += ["--symlink", target, place]
+    for place, cover in covers.items():
+        if cover:
+            arguments += ["--ro-bind", cover, place]
+        else:
+            arguments += ["--size", "4096", "--tmpfs", place, "--remount-ro", place]
+    return [*arguments, "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", folder]
 
 
 def _outermost(paths: Iterable[str]) -> list[str]:

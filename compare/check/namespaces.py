@@ -1,10 +1,12 @@
-"""Enters namespaces of Linux without a tool: ``python -I namespaces.py PLAN``, stdlib alone.
+"""Enters namespaces of Linux without a tool: ``python -I namespaces.py PIPE COMMAND …``.
 
-For machines without bubblewrap. The process gets namespaces of its own for users, mounts,
-processes, the network and messages between processes; a root file system in memory in which there
-is only what the plan lists; and no rights over any of it. Then it starts the command, waits for it
-and ends as it does: 128 plus the number of the signal where one ended it. As process 1 of its
-namespace it takes all that the command started with it when it ends.
+For machines without bubblewrap, with the standard library alone. The plan comes as JSON from a
+pipe, of which PIPE is the descriptor, since the command could read it among the arguments. The
+process gets namespaces of its own for users, mounts, processes, the network and messages between
+processes; a root file system in memory in which there is only what the plan lists; and no rights
+over any of it. Then it starts the command, waits for it and ends as it does: with 128 plus the
+number of the signal where one ended it. As process 1 of its namespace it takes all that the command
+started with it when it ends.
 
 This file is run by path, so that no other module of this project is needed to run it.
 """
@@ -37,9 +39,10 @@ FAILED = 126
 LIBRARY = ctypes.CDLL(None, use_errno=True)
 
 
-def main(text: str) -> NoReturn:
+def main(descriptor: int, command: list[str]) -> NoReturn:
     """Enter the namespaces, start the command, and end as it ends."""
-    plan = json.loads(text)
+    with os.fdopen(descriptor, "rb") as pipe:
+        plan = json.loads(pipe.read())
     parent = os.getppid()
     LIBRARY.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:
@@ -66,7 +69,7 @@ def main(text: str) -> NoReturn:
     if not worker:
         try:
             os.chdir(plan["folder"])
-            os.execv(plan["command"][0], plan["command"])
+            os.execv(command[0], command)
         except OSError as error:
             _fail(error)
     # Process 1 holds no pipe open, so that its readers see the end when the command ends.
@@ -106,12 +109,13 @@ def _make_root(plan: dict[str, Any]) -> None:
         _mount(f"{old}/dev/{device}", f"{new}/dev/{device}", None, MS_BIND)
     for link, target in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
         os.symlink(f"/proc/self/fd{target}", f"{new}/dev/{link}")
-    for place in plan["hidden"]:
-        if os.path.isdir(new + place):
+    for place, cover in plan["covers"].items():
+        if cover:
+            _mount(old + cover, new + place, None, MS_BIND)
+        else:
             _mount("tmpfs", new + place, "tmpfs", MS_NOSUID | MS_NODEV, "mode=755,size=4k")
+        if cover != os.devnull:
             _read_only(new + place, 0)
-        elif os.path.exists(new + place):
-            _mount(f"{old}/dev/null", new + place, None, MS_BIND)
     os.chdir(new)
     _checked("umount2", LIBRARY.umount2(old.encode(), MNT_DETACH))
     _pivot(".", ".")
@@ -176,4 +180,4 @@ def _fail(error: OSError) -> NoReturn:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(int(sys.argv[1]), sys.argv[2:])

@@ -161,8 +161,10 @@ class Sandbox:
         command = [sys.executable, "-P", "-m", "compare.check.worker"]
         if locked:
             command.insert(1, "-s")
-        self._process = subprocess.Popen(
-            self._group.command(self.isolation.command(self._view(), command)),
+        self._process = self.isolation.start(
+            self._view(),
+            command,
+            self._group,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -205,7 +207,8 @@ class Sandbox:
         return View(
             self._file.parent,
             (ROOT / "compare", *map(Path, self._allowed_own()), *self._packages(), *shown),
-            (*map(Path, self._places), *(one.resolve() for one in self._others)),
+            tuple(one.resolve() for one in self._others),
+            tuple(map(Path, self._places)),
         )
 
     def _allowed_own(self) -> tuple[str, ...]:

@@ -77,6 +77,7 @@ def test_no_secret_of_the_environment(said, tool, monkeypatch) -> None:
 
 def test_no_process_but_its_own(said, tool, monkeypatch) -> None:
     monkeypatch.setenv("NNCOMPARE_SECRET", SECRET)
+    own = Path("/proc/self/cmdline").read_text(encoding="utf-8", errors="replace")
     error = said(
         "found = ''\n"
         "for process in os.listdir('/proc'):\n"
@@ -85,7 +86,7 @@ def test_no_process_but_its_own(said, tool, monkeypatch) -> None:
         "            found += open(f'/proc/{process}/{file}', errors='replace').read()\n"
         "        except OSError:\n"
         "            pass\n"
-        f"raise ValueError('pytest' in found, {SECRET!r} in found, len(found) > 20, os.getpid())"
+        f"raise ValueError({own!r} in found, {SECRET!r} in found, len(found) > 20, os.getpid())"
     )
     assert "(False, False, True, 2)" in error
 
@@ -110,9 +111,10 @@ def test_nothing_can_be_written_but_in_memory(said, tool, place, tmp_path) -> No
     }
     (tmp_path / "results.json").write_text("{}", encoding="utf-8")
     error = said(f"open('/tmp/mine', 'w').write('x')\nopen({paths[place]}, 'w').write('forged')")
-    assert "at line 3" in error
-    if place == "above":  # a folder in memory has the same name
+    if place == "above":  # a folder in memory has the same name, and is not that folder
         assert (tmp_path / "results.json").read_text(encoding="utf-8") == "{}"
+    else:
+        assert "at line 3" in error
     assert "forged" not in Path(os.__file__).read_text(encoding="utf-8")
 
 
@@ -178,7 +180,9 @@ def test_what_is_beside_is_seen_if_it_is_named(tool, tmp_path, right) -> None:
 
 WAYS_AROUND = {
     "the finder is removed": "sys.meta_path.pop(0)\nimport {name}",
-    "importlib": "import importlib\nsys.meta_path[:] = sys.meta_path[1:]\nimportlib.import_module('{name}')",
+    "importlib": (
+        "import importlib\nsys.meta_path[:] = sys.meta_path[1:]\nimportlib.import_module('{name}')"
+    ),
     "the path": "sys.path.append({folder!r} + '/../' + {folder!r}.split('/')[-1])\nimport {name}",
     "its file": (
         "import importlib.util\n"
@@ -211,11 +215,8 @@ def test_such_a_module_is_not_there(said, tool, way) -> None:
     import torch
 
     text = WAYS_AROUND[way].format(name="torch", folder=str(Path(torch.__file__).parents[1]))
-    assert (
-        "loaded torch" in said(text)
-        or "No module named" in said(text)
-        or "No such file" in said(text)
-    )
+    error = said(text)
+    assert "loaded torch, by a way around" in error or "needs the module 'torch'" in error
 
 
 def test_another_interpreter_finds_no_torch(said, tool) -> None:
@@ -225,7 +226,7 @@ def test_another_interpreter_finds_no_torch(said, tool) -> None:
         "capture_output=True, text=True)\n"
         "raise ValueError(done.stdout[:40] + done.stderr[-90:])"
     )
-    assert "has no attribute 'nn'" in error or "No module named 'torch'" in error
+    assert "No module named 'torch'" in error
 
 
 def test_a_framework_is_refused_until_it_is_allowed(said) -> None:
@@ -278,7 +279,8 @@ def test_limits_cannot_be_lifted(said, limit) -> None:
 def test_no_new_rights_and_no_namespaces(said, tool) -> None:
     error = said(
         "import ctypes\n"
-        "status = dict(l.split(':\\t', 1) for l in open('/proc/self/status').read().splitlines() if ':\\t' in l)\n"
+        "lines = open('/proc/self/status').read().splitlines()\n"
+        "status = dict(line.split(':\\t', 1) for line in lines if ':\\t' in line)\n"
         "made = ctypes.CDLL(None, use_errno=True).unshare(0x10000000)\n"
         "raise ValueError(status['NoNewPrivs'], status['CapEff'], status['Seccomp'], made)"
     )
@@ -466,7 +468,8 @@ def test_a_fork_bomb_is_counted(said, tool) -> None:
         "            os._exit(0)\n"
         "        started += 1\n"
         "except OSError:\n"
-        "    raise ValueError('stopped', started < 300)\n"
+        "    raise ValueError('stopped', started < 300)\n",
+        timeout_s=60.0,
     )
     assert "('stopped', True)" in error
 
