@@ -70,7 +70,7 @@ class FrameReader:
             MessageError: The lengths or the kind of a frame are none.
         """
         self._data += data
-        frames = []
+        frames: list[Frame] = []
         while True:
             if self._head is None:
                 if len(self._data) < HEAD.size:
