@@ -115,7 +115,11 @@ def check_submissions(
     outcomes = []
     with ThreadPoolExecutor(jobs or min(len(submissions), os.cpu_count() or 1)) as pool:
         futures = [
-            pool.submit(_check_submission, one, replace(options, others=_others(one, submissions)))
+            pool.submit(
+                _check_submission,
+                one,
+                replace(options, others=(*options.others, *_others(one, submissions))),
+            )
             for one in submissions
         ]
         try:

@@ -61,7 +61,7 @@ class Options:
         preset: A course's assignment, whose mapping file and defaults are in the package.
         isolation: A key of :data:`compare.check.isolation.LEVELS`.
         allow_import: Modules that it may import though they could write its answers.
-        others: Other homeworks, which it does not see.
+        others: Other homeworks and files of the person who checks, which it does not see.
     """
 
     architecture: str | None = None

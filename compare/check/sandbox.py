@@ -107,7 +107,7 @@ class Sandbox:
         isolation: A key of :data:`compare.check.isolation.LEVELS`.
         allow_import: Modules that it may import though they could write its answers.
         readable: Further files that it reads, such as a mapping file.
-        others: Other homeworks, which it does not see.
+        others: Other homeworks and files of the person who checks, which it does not see.
 
     Raises:
         InputError: This isolation cannot be had here.
@@ -127,7 +127,9 @@ class Sandbox:
         self._file, self._memory_mb = file.resolve(), memory_mb
         self._timeout_s = self._left_s = timeout_s
         self._count, self._ready = 0, False
-        self._readable, self._others = readable, others
+        self._readable = readable
+        found = (one.resolve() for one in others)
+        self._others = [one for one in found if not self._file.is_relative_to(one)]
         self._forbidden = forbidden_names(allow_import)
         # This project's own code is read when a traceback is made.
         self._places = [p for p in places_of(self._forbidden) if p != str(ROOT / "compare")]
@@ -207,7 +209,7 @@ class Sandbox:
         return View(
             self._file.parent,
             (ROOT / "compare", *map(Path, self._allowed_own()), *self._packages(), *shown),
-            tuple(one.resolve() for one in self._others),
+            tuple(self._others),
             tuple(map(Path, self._places)),
         )
 

@@ -96,6 +96,7 @@ def check_command(
         isolation=isolation or common.isolation or STANDARD,
         allow_import=checked_names(_names(allow_import), "--allow-import")
         or tuple(common.allow_import),
+        others=tuple(one for one in (golden, course, json, csv, gradescope) if one is not None),
     )
     find_isolation(options.isolation)
     scoring = Scoring(

@@ -42,7 +42,12 @@ def works(tool: str) -> bool:
 WORKING = {tool: works(tool) for tool in ("bubblewrap", "unshare")}
 
 
-@pytest.fixture(params=["bubblewrap", "unshare"])
+# Quick tests take the tool that is found, slow ones all that work.
+FOUND = next((name for name, working in WORKING.items() if working), "bubblewrap")
+TOOLS = [FOUND, *(pytest.param(one, marks=pytest.mark.slow) for one in WORKING if one != FOUND)]
+
+
+@pytest.fixture(params=TOOLS)
 def tool(request, monkeypatch) -> str:
     """A tool that makes namespaces here; every check of the test is done with it."""
     if not WORKING[request.param]:
@@ -178,6 +183,16 @@ def test_what_is_beside_is_seen_if_it_is_named(tool, tmp_path, right) -> None:
     assert (outcome.status, outcome.result.notes) == (0, ())
 
 
+def test_a_golden_file_is_not_read(tool, write, command_line, golden, tmp_path) -> None:
+    file = write(("import numpy as np\n", "import numpy as np\nanswers = np.load('golden.npz')\n"))
+    (tmp_path / "golden.npz").write_bytes(golden.read_bytes())
+    seen = command_line("check", file)
+    assert seen.status == 0
+    assert "FileNotFoundError" not in seen.out
+    ended = command_line("check", file, "--golden", tmp_path / "golden.npz")
+    assert "raised FileNotFoundError at line 3" in " ".join(ended.out.split())
+
+
 WAYS_AROUND = {
     "the finder is removed": "sys.meta_path.pop(0)\nimport {name}",
     "importlib": (
@@ -193,8 +208,18 @@ WAYS_AROUND = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS_AROUND)
-@pytest.mark.parametrize("name", ["torch", "numpy_nn"])
+QUICK = {("torch", "the finder is removed"), ("numpy_nn", "its file")}
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        pytest.param(name, way, marks=[] if quick else [pytest.mark.slow])
+        for way in WAYS_AROUND
+        for name in ("torch", "numpy_nn")
+        for quick in [(name, way) in QUICK]
+    ],
+)
 def test_a_module_that_writes_answers_is_seen(said, way, name) -> None:
     import torch
 
@@ -210,6 +235,7 @@ def test_a_module_that_writes_answers_is_seen(said, way, name) -> None:
     assert "a homework is to compute by itself" in error
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS_AROUND)
 def test_such_a_module_is_not_there(said, tool, way) -> None:
     import torch
@@ -329,7 +355,13 @@ os._exit(0)
 """
 
 
-@pytest.mark.parametrize("name", FORGED)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in ("a list", "nested", "NaN") else [pytest.mark.slow])
+        for name in FORGED
+    ],
+)
 def test_forged_answers(said, name) -> None:
     text = FORGED[name]
     error = said(SEND.format(text=text, kind=b"a", length=len(text), arrays=0), isolation="off")
