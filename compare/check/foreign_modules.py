@@ -9,6 +9,7 @@ hides (:mod:`compare.check.isolation`). A file of the homework's own may have an
 
 from __future__ import annotations
 
+import glob
 import importlib.machinery
 import os
 import sys
@@ -81,11 +82,10 @@ def checked_names(names: Iterable[str], source: str) -> tuple[str, ...]:
 def places_of(names: tuple[str, ...]) -> tuple[str, ...]:
     """Where these modules are installed: files, and folders of packages; none is imported."""
     found: dict[str, None] = {}
-    folders = [path for path in sys.path if path]
+    root = Path(__file__).resolve().parents[2]  # where an editable installation has this project
+    folders = [str(root), *(path for path in sys.path if path)]
     for pattern in OTHER_PACKAGES:
-        root, _, rest = pattern.partition("*")
-        parent = Path(root).parent
-        folders += map(str, parent.glob(f"{Path(root).name}*{rest}")) if parent.is_dir() else []
+        folders += glob.glob(pattern)
     for folder in dict.fromkeys(folders):
         for name in names:
             for path in (os.path.join(folder, name), os.path.join(folder, f"{name}.py")):
