@@ -396,7 +396,7 @@ class Sandbox:
             text = os.read(self._descriptor, FAULT_BYTES).decode(errors="replace")
         except OSError:
             return ""
-        found = re.search(rf'File "{re.escape(str(self._file))}", line (\d{1, 9})', text)
+        found = re.search(rf'File "{re.escape(str(self._file))}", line (\d{{1,9}})', text)
         if not found:
             return ""
         try:
