@@ -330,6 +330,10 @@ class ControlGroup:
             self._make(parent / name, files)
 
     def _make(self, folder: Path, files: dict[str, int]) -> None:
+        for left in folder.parent.glob("nncompare-*-*"):  # by a check that was killed
+            if not Path("/proc", left.name.split("-")[1]).exists():
+                with contextlib.suppress(OSError):  # processes are still in it
+                    left.rmdir()
         try:
             folder.mkdir()
         except OSError:
