@@ -32,7 +32,7 @@ import importlib
 import importlib.util
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,6 +147,8 @@ def check(
     timeout_s: float = 30.0,
     memory_mb: int = 2048,
     definitions_only: bool = False,
+    isolation: str = "standard",
+    allow_import: Sequence[str] = (),
 ) -> Outcome:
     """Compare somebody's own NumPy code with PyTorch, as ``nncompare check`` does it.
 
@@ -160,6 +162,8 @@ def check(
         timeout_s: Seconds that the homework may take altogether.
         memory_mb: Megabytes that it may take.
         definitions_only: Execute only its imports, functions, classes and constants.
+        isolation: ``strict``, ``standard`` or ``off``: how far it is kept from this machine.
+        allow_import: Frameworks that it may import, such as ``torch``.
 
     Returns:
         The outcome: ``outcome.status`` is 0 where it agrees, 1 where it differs and 2 where it
@@ -175,6 +179,8 @@ def check(
         timeout_s=timeout_s,
         memory_mb=memory_mb,
         definitions_only=definitions_only,
+        isolation=isolation,
+        allow_import=tuple(allow_import),
     )
     outcome: Outcome = checking.check_homework(Path(homework), options)
     return outcome

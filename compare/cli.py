@@ -222,6 +222,8 @@ def check(
     file: Annotated[str | None, typer.Option(help="For a folder of folders: the file to check in each.")] = None,
     prints: Annotated[bool, typer.Option("--prints", help="Show what the homework printed.")] = False,
     definitions_only: Annotated[bool, typer.Option("--definitions-only", help="Execute only imports, functions, classes and constants.")] = False,
+    isolation: Annotated[str, typer.Option(metavar="LEVEL", help="How far the homework is kept from this machine: strict, standard (what there is) or off.")] = "",
+    allow_import: Annotated[list[str] | None, typer.Option(metavar="MODULE", help="A framework that the homework may import, such as torch; may be given again.")] = None,
     language: Annotated[str, typer.Option(metavar="LANGUAGE", help="en or ko; else what the system says.")] = "",
 ) -> int:  # fmt: skip
     """Compare somebody's own NumPy code with PyTorch.
@@ -257,6 +259,8 @@ def check(
             file=file,
             prints=prints,
             definitions_only=definitions_only,
+            isolation=isolation,
+            allow_import=allow_import or [],
         )
 
 
@@ -267,6 +271,8 @@ def init(
     loss: Annotated[str | None, typer.Option(help="cross_entropy, mse, bce or bce_with_logits; else what the homework says.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", dir_okay=False, help="The mapping file to write; else it is printed.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
+    isolation: Annotated[str, typer.Option(metavar="LEVEL", help="How far the homework is kept from this machine: strict, standard (what there is) or off.")] = "standard",
+    allow_import: Annotated[list[str] | None, typer.Option(metavar="MODULE", help="A framework that the homework may import, such as torch; may be given again.")] = None,
 ) -> int:  # fmt: skip
     """Write down how a homework's arrays are read, for check --mapping.
 
@@ -274,7 +280,15 @@ def init(
     """
     from compare.commands.init import init_command
 
-    return init_command(homework, architecture=architecture, loss=loss, out=out, force=force)
+    return init_command(
+        homework,
+        architecture=architecture,
+        loss=loss,
+        out=out,
+        force=force,
+        isolation=isolation,
+        allow_import=allow_import or [],
+    )
 
 
 @app.command()

@@ -59,9 +59,31 @@ def check_homework(file: Path, options: Options | None = None) -> Outcome:
             require_file(options.mapping, "mapping file")
     except InputError as error:
         return Outcome(file.name, Result(error=str(error)))
-    with Sandbox(file, options.timeout_s, options.memory_mb) as sandbox:
+    with sandbox_of(file, options) as sandbox:
         outcome = check_file(sandbox, file.name, options)
-    return replace(outcome, printed=sandbox.printed, printed_characters=sandbox.printed_characters)
+    return replace(
+        outcome,
+        printed=sandbox.printed,
+        printed_characters=sandbox.printed_characters,
+        isolation=sandbox.isolation,
+    )
+
+
+def sandbox_of(file: Path, options: Options) -> Sandbox:
+    """The process that a file is to be checked in.
+
+    Raises:
+        InputError: The isolation that is asked for cannot be had here.
+    """
+    return Sandbox(
+        file,
+        options.timeout_s,
+        options.memory_mb,
+        options.isolation,
+        allow_import=options.allow_import,
+        readable=() if options.mapping is None else (options.mapping,),
+        others=options.others,
+    )
 
 
 def check_file(homework: HomeworkHandle, name: str, options: Options) -> Outcome:

@@ -11,6 +11,8 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from compare.check.contract import LOSS_CLASSES, SIGNATURES
+from compare.check.foreign_modules import checked_names
+from compare.check.isolation import LEVELS
 from compare.check.presets import find_preset
 from compare.check.scoring import checked_weights
 from compare.check.torch_loss import TARGETS, is_torch_loss
@@ -37,6 +39,8 @@ class Course(Settings):
         timeout: The seconds that a homework may take altogether.
         accept: Codes of mistakes that are allowed as conventions.
         weights: What kinds of quantities, or single ones, weigh.
+        isolation: A key of ``LEVELS``.
+        allow_import: Modules that a homework may import though they could write its answers.
         points: What a homework without a mistake gets.
     """
 
@@ -50,6 +54,8 @@ class Course(Settings):
     timeout: Positive | None = None
     accept: list[str] = Field(default_factory=list)
     weights: dict[str, Finite] = Field(default_factory=dict)
+    isolation: str | None = None
+    allow_import: list[str] = Field(default_factory=list)
     points: Positive | None = None
 
 
@@ -78,6 +84,11 @@ def read_course(path: Path) -> Course:
     find_preset(course.preset, f"{path}: preset")
     checked_functions(course.require, f"{path}: require")
     checked_codes(course.accept, f"{path}: accept")
+    checked_names(course.allow_import, f"{path}: allow_import")
+    if course.isolation is not None and course.isolation not in LEVELS:
+        raise InputError(
+            f"{path}: isolation expects one of {', '.join(LEVELS)}, but got {course.isolation!r}."
+        )
     checked_weights(course.weights, f"{path}: weights")
     if course.settings and course.optimizer is None:
         raise InputError(

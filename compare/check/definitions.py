@@ -34,6 +34,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from compare.check.foreign_modules import RefusedImportError
 from compare.check.source import Source, read_source
 
 # The nodes of an expression that only makes a value; a call is looked at more closely.
@@ -179,7 +180,9 @@ class Definitions:
         """
         alias = one.names[0]
         missing = cause.name if isinstance(cause, ModuleNotFoundError) else None
-        if missing and (module == missing or module.startswith(f"{missing}.")):
+        if isinstance(cause, RefusedImportError):
+            why = "which a homework is to do without"
+        elif missing and (module == missing or module.startswith(f"{missing}.")):
             why = "which is not installed"
         elif missing:
             why = f"which cannot be imported without {missing!r}"

@@ -114,7 +114,14 @@ def check_submissions(
     """
     outcomes = []
     with ThreadPoolExecutor(jobs or min(len(submissions), os.cpu_count() or 1)) as pool:
-        futures = [pool.submit(_check_submission, one, options) for one in submissions]
+        futures = [
+            pool.submit(
+                _check_submission,
+                one,
+                replace(options, others=(*options.others, *_others(one, submissions))),
+            )
+            for one in submissions
+        ]
         try:
             for submission, future in zip(submissions, futures, strict=True):
                 outcomes.append(future.result())
@@ -123,6 +130,18 @@ def check_submissions(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return outcomes
+
+
+def _others(own: Submission, submissions: Sequence[Submission]) -> tuple[Path, ...]:
+    """The files of the other submissions, or their folders where these are not the own one's."""
+    if own.file is None:
+        return ()
+    found: dict[Path, None] = {}
+    for other in submissions:
+        if other.file is not None and other.file != own.file:
+            folder = other.file.parent
+            found[other.file if own.file.is_relative_to(folder) else folder] = None
+    return tuple(found)
 
 
 def _check_submission(submission: Submission, options: Options) -> Outcome:

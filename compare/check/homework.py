@@ -549,12 +549,16 @@ def _identical(a: np.ndarray, b: np.ndarray) -> bool:
     return a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes()
 
 
+def _is_plain_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and abs(value) <= sys.float_info.max
+
+
 def _as_json(value: Any) -> Any:
     """A constant as JSON, or its text if JSON cannot hold it."""
     if isinstance(value, Mapping):
         return {str(key): _as_json(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)) and all(isinstance(v, (int, float)) for v in value):
+    if isinstance(value, (list, tuple)) and all(map(_is_plain_number, value)):
         return list(value)
-    if isinstance(value, (str, bool, int, float)):
+    if isinstance(value, (str, bool)) or _is_plain_number(value):
         return value
     return {"not_json": f"{value!r:.80}"}

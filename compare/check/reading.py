@@ -23,6 +23,7 @@ from compare.check.contract import (
 from compare.check.declared_loss import with_reduction, with_weight_decay
 from compare.check.golden import Golden
 from compare.check.inference import Inference, infer
+from compare.check.isolation import STANDARD
 from compare.check.own_names import READERS
 from compare.check.presets import Preset
 from compare.check.sandbox import (
@@ -58,6 +59,9 @@ class Options:
             cannot be imported (see :mod:`compare.check.definitions`).
         accept: Codes of mistakes that are allowed as conventions.
         preset: A course's assignment, whose mapping file and defaults are in the package.
+        isolation: A key of :data:`compare.check.isolation.LEVELS`.
+        allow_import: Modules that it may import though they could write its answers.
+        others: Other homeworks and files of the person who checks, which it does not see.
     """
 
     architecture: str | None = None
@@ -73,6 +77,9 @@ class Options:
     accept: tuple[str, ...] = ()
     preset: Preset | None = None
     targets: str | None = None
+    isolation: str = STANDARD
+    allow_import: tuple[str, ...] = ()
+    others: tuple[Path, ...] = ()
 
 
 class HomeworkRead(NamedTuple):

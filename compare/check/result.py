@@ -17,6 +17,7 @@ from typing import Any
 
 from compare.backends.protocol import Arrays
 from compare.check.contract import Assignment
+from compare.check.isolation import Isolation
 from compare.languages import translated
 from compare.mistakes.case import Diagnosis
 
@@ -183,6 +184,7 @@ class Outcome:
         required: The keys of the quantities that it should have given.
         printed: The end of what it printed.
         printed_characters: The number of characters that it printed.
+        isolation: What separated its process from the machine; None if it had no process.
     """
 
     name: str
@@ -191,6 +193,7 @@ class Outcome:
     required: tuple[str, ...] = ()
     printed: str = ""
     printed_characters: int = 0
+    isolation: Isolation | None = None
 
     @property
     def status(self) -> int:
@@ -367,7 +370,7 @@ def _count(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def as_json(result: Result) -> str:
+def as_json(result: Result, isolation: Isolation | None = None) -> str:
     """The text of the file that ``--json`` writes."""
     first = result.first_divergence
     tree: dict[str, Any] = {
@@ -377,6 +380,8 @@ def as_json(result: Result) -> str:
         "first_divergence": first and {"quantity": first.quantity, "name": first.name},
         "error": result.error,
     }
+    if isolation is not None:
+        tree["isolation"] = {"level": isolation.level, "tool": isolation.tool or None}
     return json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 

@@ -106,13 +106,3 @@ def flatten(value: ReturnValue, arrays: list[np.ndarray]) -> dict[str, Any]:
     if value.items:
         tree["items"] = [[key, flatten(item, arrays)] for key, item in value.items.items()]
     return tree
-
-
-def restore(tree: dict[str, Any], arrays: Mapping[str, np.ndarray]) -> ReturnValue:
-    """The value of a tree, with its arrays by their number."""
-    return ReturnValue(
-        tree["kind"],
-        tree["type"],
-        arrays[str(tree["array"])] if "array" in tree else None,
-        {key: restore(item, arrays) for key, item in tree.get("items", [])},
-    )

@@ -1,72 +1,88 @@
 """The process of a homework: ``python -m compare.check.worker``, started by :mod:`sandbox`.
 
-It reads one request per line from its standard input and writes one line of JSON for each to its
-standard output; arrays travel in files. The homework itself sees an empty standard input, and
-what it prints goes to standard error. This protects the checking process from accidents, not from
-an attacker: the homework has the rights of the person who runs the check.
+It reads requests from its standard input and writes an answer to each to its standard output, in
+the form of :mod:`compare.check.messages`. The homework itself sees an empty standard input, and
+what it prints goes to standard error. Before it is loaded the process gives up what a homework does
+not need; what it sees of the machine is decided outside (:mod:`compare.check.isolation`).
 """
 
 from __future__ import annotations
 
 import faulthandler
 import io
-import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-import numpy as np
-
+from compare.check import foreign_modules, limits, messages
 from compare.check.homework import Homework
-from compare.check.return_values import CallResult, ReturnValue, flatten
 
 
 def main() -> None:
     """Answer requests until the input ends."""
+    limits.end_with_parent()
     requests, results = _take_over_streams()
-    settings = json.loads(requests.readline())
-    folder = Path(settings["folder"])
-    faults = (folder / "faults").open("w", encoding="utf-8")
+    first = messages.read_request(requests)
+    if first is None:
+        return
+    settings, _ = first
+    place = settings["faults"]
+    faults = os.open(place, os.O_WRONLY) if isinstance(place, str) else place
     faulthandler.enable(faults)
-    limit_memory(settings["memory_mb"])
+    _give_up(settings)
     homework = Homework(file=Path(settings["file"]), memory_mb=settings["memory_mb"])
-    _forget_own_modules()
-    results.write("\n")  # ready: the homework's time begins
-    results.flush()
-    for number, line in enumerate(requests):
-        request = json.loads(line)
-        arrays = _read(request["arrays"])
-        faulthandler.dump_traceback_later(request["limit_s"], file=faults)
+    read_request, write_answer = messages.read_request, messages.write_answer
+
+    def send(message: bytes) -> None:
+        results.write(message)
+        results.flush()
+
+    _keep_away(settings, send)
+    send(messages.frame(messages.READY, {}))  # the homework's time begins
+    while (request := read_request(requests)) is not None:
+        tree, arrays = request
+        faulthandler.dump_traceback_later(tree["limit_s"], file=faults)
+        action, subject = tree["action"], tree["description"] or tree["action"]
         result = homework.request(
-            request["action"], arrays, description=request["description"], **request["details"]
+            action, arrays, description=tree["description"], **tree["details"]
         )
         faulthandler.cancel_dump_traceback_later()
         _flush()
-        results.write(_pack(result, folder / f"result-{number}.npz"))
-        results.write("\n")
-        results.flush()
+        send(write_answer(tree["number"], result, subject, settings["most_bytes"]))
 
 
-def limit_memory(megabytes: int) -> None:
-    """Limit the address space, if the system can: Linux does, macOS and Windows do not."""
-    try:
-        import resource
-    except ImportError:
-        return
-    limit = megabytes * 2**20
-    try:
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    except (ValueError, OSError):
-        return
+def _give_up(settings: dict[str, Any]) -> None:
+    """Limit memory; unless isolation is off, also time, files and processes, and lose rights."""
+    limits.limit_memory(settings["memory_mb"])
+    if settings["locked"]:
+        limits.limit_resources(settings["cpu_s"], settings["processes"])
+        if limits.gain_no_rights():
+            limits.refuse_system_calls()
 
 
-def _take_over_streams() -> tuple[io.TextIOBase, io.TextIOBase]:
-    """Keep stdin and stdout for requests; give the homework an empty stdin, and stderr."""
-    requests = os.fdopen(os.dup(0), "r", encoding="utf-8")
-    results = os.fdopen(os.dup(1), "w", encoding="utf-8")
+def _keep_away(settings: dict[str, Any], send: Any) -> None:
+    """Let a homework import none of the modules that would write its answers.
+
+    It may have a module of its own with the name of this project's.
+    """
+    report, name_of = messages.FORBIDDEN, messages.frame
+    for name in list(sys.modules):
+        if name.partition(".")[0] in foreign_modules.OWN:
+            del sys.modules[name]
+    sys.path[:] = [path for path in sys.path if path != settings["own_path"]]
+    sys.meta_path.insert(0, foreign_modules.OwnModulesOnly(settings["forbidden"]))
+    foreign_modules.watch_files(
+        settings["forbidden"],
+        settings["places"],
+        lambda name: send(name_of(report, {"name": name})),
+    )
+
+
+def _take_over_streams() -> tuple[BinaryIO, BinaryIO]:
+    """Keep stdin and stdout for messages; give the homework an empty stdin, and stderr."""
+    requests = os.fdopen(os.dup(0), "rb")
+    results = os.fdopen(os.dup(1), "wb")
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
@@ -75,41 +91,6 @@ def _take_over_streams() -> tuple[io.TextIOBase, io.TextIOBase]:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding="utf-8", errors="replace")
     return requests, results
-
-
-def _forget_own_modules() -> None:
-    """Let a homework import a module of its own that is named ``compare``."""
-    for name in list(sys.modules):
-        if name.partition(".")[0] == "compare":
-            del sys.modules[name]
-
-
-def _read(path: str | None) -> dict[str, np.ndarray]:
-    if path is None:
-        return {}
-    with np.load(path, allow_pickle=False) as file:
-        return dict(file)
-
-
-def _pack(result: CallResult, path: Path) -> str:
-    """A result as JSON; its arrays are written to ``path``."""
-    arrays: list[np.ndarray] = []
-    tree: dict[str, Any] = {
-        "problem": result.problem,
-        "value": flatten(result.value, arrays),
-        "changed": [
-            [name, flatten(ReturnValue("array", "ndarray", array), arrays)]
-            for name, array in result.changed.items()
-        ],
-        "warnings": result.warnings,
-        "details": result.details,
-        "arrays": None,
-    }
-    if arrays:
-        with path.open("wb") as file:
-            np.savez(file, allow_pickle=False, **{str(i): a for i, a in enumerate(arrays)})
-        tree["arrays"] = str(path)
-    return json.dumps(tree)
 
 
 def _flush() -> None:

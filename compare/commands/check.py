@@ -18,6 +18,8 @@ from compare.check.course import (
     checked_targets,
     read_course,
 )
+from compare.check.foreign_modules import checked_names
+from compare.check.isolation import STANDARD, find_isolation
 from compare.check.presets import find_preset
 from compare.check.reading import Options
 from compare.check.result import Outcome, as_json
@@ -59,6 +61,8 @@ def check_command(
     file: str | None,
     prints: bool,
     definitions_only: bool,
+    isolation: str,
+    allow_import: list[str],
 ) -> int:
     """Check a homework, or every homework in a folder.
 
@@ -89,7 +93,12 @@ def check_command(
         memory_mb=_memory(memory),
         accept=checked_codes(_names(accept), "--accept") or tuple(common.accept),
         definitions_only=definitions_only,
+        isolation=isolation or common.isolation or STANDARD,
+        allow_import=checked_names(_names(allow_import), "--allow-import")
+        or tuple(common.allow_import),
+        others=tuple(one for one in (golden, course, json, csv, gradescope) if one is not None),
     )
+    find_isolation(options.isolation)
     scoring = Scoring(
         weights_of_pairs(weights) or common.weights,
         _positive("--points", points) or common.points or POINTS,
@@ -127,7 +136,7 @@ def _write(
     scoring: Scoring,
 ) -> None:
     if json is not None:
-        write_atomically(json, as_json(outcome.result))
+        write_atomically(json, as_json(outcome.result, outcome.isolation))
     if gradescope is not None:
         from compare.check.grading import as_gradescope
 
@@ -161,7 +170,12 @@ def _check_folder(
         find_submissions,
         grade,
     )
-    from compare.console.check import show_counts, show_unused_weights, show_verdict
+    from compare.console.check import (
+        show_counts,
+        show_isolation,
+        show_unused_weights,
+        show_verdict,
+    )
 
     submissions = find_submissions(folder, file)
     if not submissions:
@@ -184,6 +198,7 @@ def _check_folder(
 
     outcomes = check_submissions(submissions, options, show, jobs)
     show_counts(outcomes, console)
+    show_isolation(outcomes, console)
     show_unused_weights(unused_weights(outcomes, scoring.weights), console)
     if report is not None:
         from compare.commands.class_report import write_class_report

@@ -92,6 +92,8 @@ def markdown(
         parts.append(
             escaped(_said(f"The network is {one.architecture}, the loss {one.loss}{update}."))
         )
+    if outcome.isolation is not None:
+        parts.append(escaped(_said(outcome.isolation.sentence)))
     parts += [f"- {escaped(_said(sentence))}" for sentence in result.invariants]
     first = result.first_divergence
     if first is not None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from compare.check.checking import load_homework, require_file
+from compare.check.checking import load_homework, require_file, sandbox_of
 from compare.check.contract import Assignment
 from compare.check.course import checked_loss
+from compare.check.foreign_modules import checked_names
 from compare.check.inference import Inference, small_case
+from compare.check.isolation import STANDARD
 from compare.check.own_names import READERS
 from compare.check.reading import Options, read_homework
-from compare.check.sandbox import ProcessEndedError, Sandbox
+from compare.check.sandbox import ProcessEndedError
 from compare.mistakes.case import Case
 from compare.records.atomic import write_atomically
 from experiments.errors import InputError
@@ -28,6 +31,8 @@ def init_command(
     loss: str | None,
     out: Path | None,
     force: bool,
+    isolation: str = STANDARD,
+    allow_import: Sequence[str] = (),
 ) -> int:
     """Write a mapping file with what a homework declares and what was found out.
 
@@ -37,10 +42,15 @@ def init_command(
     if out is not None and out.exists() and not force:
         raise InputError(f"{out} exists already: give another name, or --force to replace it.")
     require_file(homework, "homework")
-    options = Options(architecture, checked_loss(loss, "--loss"))
+    options = Options(
+        architecture,
+        checked_loss(loss, "--loss"),
+        isolation=isolation,
+        allow_import=checked_names(allow_import, "--allow-import"),
+    )
     name = homework.name
     try:
-        with Sandbox(homework, options.timeout_s, options.memory_mb) as sandbox:
+        with sandbox_of(homework, options) as sandbox:
             load_homework(sandbox, name, options)
             read = read_homework(sandbox, name, options)
     except ProcessEndedError as error:

@@ -70,9 +70,11 @@ def show_outcome(outcome: Outcome, console: Console | None = None, prints: bool 
         count = f"{outcome.name} printed {outcome.printed_characters:,} characters"
         if prints:
             _print(console, f"{count}; the last of them:")
-            console.print(Text(outcome.printed.rstrip()), soft_wrap=True)
+            for line in outcome.printed.rstrip().split("\n"):
+                console.print(Text(f"  | {line}"), soft_wrap=True)
         else:
             _print(console, f"{count}, not shown; --prints shows them.")
+    show_isolation([outcome], console)
 
 
 def show_verdict(outcome: Outcome, console: Console) -> None:
@@ -85,6 +87,13 @@ def show_counts(outcomes: Sequence[Outcome], console: Console) -> None:
     statuses = [outcome.status for outcome in outcomes]
     counts = ", ".join(_said(f"{statuses.count(s)} {STATUS[s]}") for s in STATUS if s in statuses)
     console.print(_said(f"{len(outcomes)} submissions: {counts}."))
+
+
+def show_isolation(outcomes: Sequence[Outcome], console: Console) -> None:
+    """Say how homeworks were separated from the machine, unless they ran apart from it."""
+    for one in dict.fromkeys(outcome.isolation for outcome in outcomes):
+        if one is not None and not one.tool:
+            _print(console, f"Note: {one.sentence}", indent="  ")
 
 
 def show_unused_weights(keys: Sequence[str], console: Console | None = None) -> None:

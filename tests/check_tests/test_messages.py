@@ -1,0 +1,180 @@
+"""Messages of a homework's process: what is sent arrives, and whatever else comes is refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays_of
+
+from compare.check import messages
+from compare.check.messages import FrameReader, MessageError
+from compare.check.return_values import CallResult, ReturnValue, describe
+
+BYTES = 2**20
+DTYPES = ["<f8", ">f4", "<f2", "<i8", "|u1", "|b1"]
+
+
+def sent(result: CallResult, number: int = 1, action: str = "call", most: int = BYTES):
+    """What arrives of a result, byte by byte."""
+    data = messages.write_answer(number, result, "forward(params, x)", most)
+    reader, frames = FrameReader(most), []
+    for place in range(0, len(data), 7):
+        frames += reader.take(data[place : place + 7])
+    (frame,) = frames
+    return messages.read_answer(frame, number, action)
+
+
+def the_same(a: ReturnValue, b: ReturnValue) -> bool:
+    if (a.kind, a.type_name, list(a.items)) != (b.kind, b.type_name, list(b.items)):
+        return False
+    if (a.array is None) != (b.array is None):
+        return False
+    if a.array is not None and b.array is not None:
+        alike = a.array.shape == b.array.shape and a.array.dtype == b.array.dtype
+        if not alike or a.array.tobytes() != b.array.tobytes():
+            return False
+    return all(the_same(value, b.items[key]) for key, value in a.items.items())
+
+
+anything = st.recursive(
+    st.none() | arrays_of.arrays(st.sampled_from(DTYPES), arrays_of.array_shapes(min_side=0)),
+    lambda inner: (
+        st.dictionaries(st.text("abW.0_", max_size=6), inner, max_size=3) | st.tuples(inner, inner)
+    ),
+    max_leaves=6,
+)
+
+
+@given(anything)
+@settings(max_examples=60, deadline=None)
+def test_what_is_sent_arrives(value) -> None:
+    described = describe(value)
+    result = CallResult(described, None, {"x": np.arange(3.0)}, ["line 3: overflow"], {})
+    found = sent(result)
+    assert the_same(found.value, described)
+    assert found.changed["x"].tolist() == [0.0, 1.0, 2.0]
+    assert found.warnings == ["line 3: overflow"]
+
+
+def test_numbers_that_are_not_finite_arrive_in_arrays() -> None:
+    found = sent(CallResult(describe(np.array([np.nan, np.inf, -0.0]))))
+    assert np.array_equal(found.value.array, [np.nan, np.inf, 0.0], equal_nan=True)
+    assert np.signbit(found.value.array[2])
+
+
+def test_a_setting_that_is_not_finite_is_said() -> None:
+    found = sent(CallResult(details={"constants": {"WEIGHT_DECAY": float("nan")}}))
+    assert found.problem == (
+        "forward(params, x) gives a number that is not finite where a setting is expected."
+    )
+
+
+def test_more_than_the_bound_is_said() -> None:
+    found = sent(CallResult(describe(np.zeros(10**6))), most=BYTES)
+    assert found.problem == "forward(params, x) returned 1 arrays of 8 MB: too much."
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+PARTS = ("number", "problem", "value", "changed", "warnings", "details", "arrays")
+PLAIN = {
+    "number": 1, "problem": None, "value": {"kind": "none", "type": "x"}, "changed": [],
+    "warnings": [], "details": {}, "arrays": [],
+}  # fmt: skip
+
+
+def read(text: bytes, body: bytes = b"", action: str = "call") -> CallResult:
+    frame = messages.Frame(messages.ANSWER, text, bytearray(body))
+    return messages.read_answer(frame, 1, action)
+
+
+def refused_or_plain(text: bytes, body: bytes = b"", action: str = "call") -> None:
+    """Nothing but a MessageError, or a result whose text is printable."""
+    try:
+        result = read(text, body, action)
+    except MessageError:
+        return
+    said = [result.problem or "", *result.warnings, result.value.type_name, *result.changed]
+    assert all(one.isprintable() for one in said)
+    assert all(isinstance(array, np.ndarray) for array in result.changed.values())
+
+
+def lies(examples: int):
+    """The test of an answer with one part that is anything, and of any text at all."""
+
+    @given(
+        st.sampled_from(PARTS),
+        json_values,
+        st.binary(max_size=40),
+        st.sampled_from(["call", "declaration", "network", "architecture", "load"]),
+    )
+    @settings(max_examples=examples, deadline=None)
+    def one_part(part, lie, body, action) -> None:
+        refused_or_plain(json.dumps({**PLAIN, part: lie}).encode(), body, action)
+
+    return one_part
+
+
+test_a_part_that_is_anything = lies(40)
+test_a_part_that_is_anything_many_times = pytest.mark.slow(lies(2000))
+
+
+@given(st.binary(max_size=200))
+@settings(max_examples=100, deadline=None)
+def test_bytes_that_are_anything(data) -> None:
+    refused_or_plain(data)
+    reader = FrameReader(BYTES)
+    try:
+        frames = reader.take(data)
+    except MessageError:
+        return
+    assert all(len(frame.text) <= messages.TEXT_BYTES for frame in frames)
+
+
+@given(json_values, st.sampled_from(sorted(messages.DETAILS)))
+@settings(max_examples=100, deadline=None)
+def test_details_that_are_anything(lie, name) -> None:
+    refused_or_plain(json.dumps({**PLAIN, "details": {name: lie}}).encode())
+
+
+@pytest.mark.parametrize("name", sorted(messages.NEEDED))
+def test_details_that_are_missing(name) -> None:
+    with pytest.raises(MessageError):
+        read(json.dumps(PLAIN).encode(), action=name)
+    assert read(json.dumps({**PLAIN, "problem": "no."}).encode(), action=name).problem == "no."
+
+
+@pytest.mark.parametrize(
+    ("described", "body"),
+    [
+        ([["<f8", [2]]], b"x" * 8),
+        ([["<f8", [1]]], b"x" * 16),
+        ([["<f8", [-1]]], b""),
+        ([["<f8", [2**62, 2**62]]], b""),
+        ([["<f8", [True]]], b"x" * 8),
+        ([["|O", [1]]], b"x" * 8),
+        ([["<U4", [1]]], b"x" * 16),
+        ([["<f8,<i4", [1]]], b"x" * 12),
+        ([["(2,)<f8", [1]]], b"x" * 16),
+        ([["<f8", [0] * 40]], b""),
+        ([["nonsense", [1]]], b"x"),
+        ([["<f8"]], b""),
+        ([[[], []]], b""),
+        ([["|u1", [0, 2**63]]], b""),
+    ],
+)
+def test_arrays_that_are_none(described, body) -> None:
+    with pytest.raises(MessageError):
+        read(json.dumps({**PLAIN, "arrays": described}).encode(), body)
+
+
+def test_lines() -> None:
+    assert messages.one_line("a\n\x1b[31mb\r\nc\u202e\ud800") == "a \ufffd[31mb c\ufffd\ufffd"
+    assert messages.one_line("x" * 2000, 10) == "xxxxxxxxx…"
