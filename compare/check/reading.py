@@ -236,7 +236,7 @@ def _own_architecture(homework: HomeworkHandle, name: str) -> RecordedArchitectu
     result = homework.request("architecture", description="architecture(nn)")
     if result.problem:
         raise InputError(result.problem)
-    return RecordedArchitecture(result.details["tree"], f"architecture(nn) of {name}")
+    return RecordedArchitecture(result.details.get("tree"), f"architecture(nn) of {name}")
 
 
 def _from_golden(
