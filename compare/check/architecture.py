@@ -284,7 +284,7 @@ def first_difference(
     if one.tree == other.tree:
         return None
     try:
-        if max(_most_numbers(one.tree), _most_numbers(other.tree)) > MOST_BUILT:
+        if max(most_numbers(one.tree), most_numbers(other.tree)) > MOST_BUILT:
             raise MemoryError
         pairs = zip_longest(_settings(one), _settings(other), fillvalue="nothing")
     except Exception:  # numpy_nn lacks a layer or a setting of PyTorch's, or it is too large
@@ -292,13 +292,13 @@ def first_difference(
     return next(((first, second) for first, second in pairs if first != second), None)
 
 
-def _most_numbers(tree: Tree) -> float:
+def most_numbers(tree: Tree) -> float:
     """More numbers than the arrays of any layer in a tree can have."""
     if isinstance(tree, list):
-        return max((_most_numbers(one) for one in tree), default=0.0)
+        return max((most_numbers(one) for one in tree), default=0.0)
     if not isinstance(tree, dict):
         return 0.0
-    inside = max((_most_numbers(value) for value in tree.values()), default=0.0)
+    inside = max((most_numbers(value) for value in tree.values()), default=0.0)
     if "make" not in tree:
         return inside
     given = [*tree["args"], *tree["kwargs"].values()]

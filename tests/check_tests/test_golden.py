@@ -129,11 +129,11 @@ def test_damaged_files(tmp_path, content) -> None:
 def test_another_schema(tmp_path, golden) -> None:
     with np.load(golden) as file:
         arrays = dict(file)
-    head = arrays["golden"].tobytes().replace(b'"schema": 1', b'"schema": 9')
+    head = arrays["golden"].tobytes().replace(b'"schema": 2', b'"schema": 9')
     arrays["golden"] = np.frombuffer(head, np.uint8)
     path = Path(tmp_path / "g.npz")
     np.savez(path, **arrays)
-    with pytest.raises(InputError, match="schema 9, but this program reads schema 1"):
+    with pytest.raises(InputError, match="schema 9, but this program reads schema 2"):
         read_golden(path)
 
 
