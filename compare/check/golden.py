@@ -170,7 +170,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         Exception: It is none, or none of the kind that is written here.
     """
     with (
-        open(path, "rb", opener=_open_at_once) as opened,  # noqa: PTH123  (a Path takes no opener)
+        open(path, "rb", opener=_open_at_once) as opened,
         zipfile.ZipFile(opened) as archive,
     ):
         entries = archive.infolist()

@@ -301,7 +301,9 @@ def _require_sizes(start: str, case: Case) -> None:
             raise DamagedError(f"{start}/sizes/{_shown(key)} would let wrong values agree")
         away = np.abs(case.expected32[key] - case.expected[key]).max(initial=0.0)
         if away > MOST_OF_FLOAT32 * max(float(size.max(initial=0.0)), float(np.float32(1e-30))):
-            raise DamagedError(f"{start}/expected32/{_shown(key)} is far from the values of float64")
+            raise DamagedError(
+                f"{start}/expected32/{_shown(key)} is far from the values of float64"
+            )
 
 
 def _require(name: str, array: np.ndarray, dtype: Any, shape: tuple[int, ...]) -> None:

@@ -25,7 +25,6 @@ from compare.parity.tolerances import NOISE
 from compare.spec.model import ModelSpec
 from experiments.errors import InputError
 
-
 # The classes of torch.optim: nothing else of it is named by what a homework says.
 OPTIMIZERS = {
     name
