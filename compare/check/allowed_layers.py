@@ -113,6 +113,12 @@ class _Count:
             raise ForbiddenLayerError(f"a network may have {MOST_LAYERS:,} layers, and it has more")
         if not isinstance(args, list) or not isinstance(kwargs, dict):
             raise ForbiddenLayerError(f"nn.{name} should have a list and a dict of arguments")
+        if name == "Sequential":
+            ordered = len(args) == 1 and isinstance(args[0], dict) and set(args[0]) == {"ordered"}
+            if kwargs or not (ordered or all(_is_layer(one) for one in args)):
+                raise ForbiddenLayerError("nn.Sequential takes layers alone")
+        if name == "Dropout":
+            _require_probability(args, kwargs)
         self.value(args, depth + 1, name)
         self._arguments(kwargs, depth + 1, name)
         methods = tree.get("then", [])
@@ -176,6 +182,14 @@ class _Count:
             if not _is_layer(value):
                 raise ForbiddenLayerError(f"{_short(value)} is no layer of nn.{name}")
             self.layer(value, depth + 1)
+
+
+def _require_probability(args: list, kwargs: dict) -> None:
+    """The first argument of Dropout, which is read without building it."""
+    p = args[0] if args else kwargs.get("p", 0.5)
+    number = isinstance(p, (int, float)) and not isinstance(p, bool)
+    if not number or not 0 <= p <= 1:
+        raise ForbiddenLayerError(f"nn.Dropout takes a probability from 0 to 1, not {_short(p)}")
 
 
 def _is_layer(tree: Tree) -> bool:

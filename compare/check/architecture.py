@@ -197,6 +197,15 @@ class RecordedArchitecture:
             for name, layer in _leaves(self.tree, "")
         ]
 
+    def outputs(self) -> int:
+        """How many outputs the last Linear has; 1 if there is none that says so."""
+        for _, layer in reversed(list(_leaves(self.tree, ""))):
+            if layer["make"] == "Linear":
+                given = [*layer["args"][1:2], layer["kwargs"].get("out_features")]
+                found = [n for n in given if isinstance(n, int) and n > 0]
+                return found[0] if found else 1
+        return 1
+
     def dropout_probabilities(self) -> dict[str, float]:
         """The p of every Dropout by its name; classes that drop whole channels are left out."""
         return {

@@ -1,8 +1,8 @@
-"""What a golden file has to hold: the assignment and the cases, each name, type and shape of them.
+"""What a golden file has to hold: the assignment and the cases, with every name, type and shape.
 
-Nothing may be missing, left over, of another shape than what it belongs to, or infinite. Sizes, from
-which tolerances come, are held against the values of the same case, so that no file makes everything
-agree.
+Nothing may be missing, left over, infinite, or of another shape than what it belongs to. Sizes,
+from which tolerances come, are held against the values of the same case, so that no file makes
+everything agree.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ MOST_OF_SIZE = {
     "logits": 1e3, "loss": 1e3, "gradient": 1e6, "update": 30.0, "step": 1e6, "activation": 100.0,
     "buffer": 200.0,
 }  # fmt: skip
-# How far PyTorch's values of float32 may be from those of float64, relative to their sizes; measured
-# in the same way: 1.1e-5.
+# How far PyTorch's values of float32 may be from those of float64, relative to their sizes;
+# measured in the same way: 1.1e-5.
 MOST_OF_FLOAT32 = 1e-3
 # How many times as many numbers as the whole file a layer may have: the network is built from them.
 MOST_OF_FILE = 8.0
@@ -309,8 +309,8 @@ def _require_sizes(start: str, case: Case) -> None:
 def _require(name: str, array: np.ndarray, dtype: Any, shape: tuple[int, ...]) -> None:
     if array.dtype != dtype or array.shape != shape:
         raise DamagedError(
-            f"{_shown(name)} should have the shape {shape} and the type {np.dtype(dtype).name}, but "
-            f"has {array.shape} and {array.dtype.name}"
+            f"{_shown(name)} should have the shape {shape} and the type {np.dtype(dtype).name}, "
+            f"but has {array.shape} and {array.dtype.name}"
         )
 
 

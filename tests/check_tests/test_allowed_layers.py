@@ -17,7 +17,12 @@ from compare.check.allowed_layers import (
     ForbiddenLayerError,
     require_network,
 )
-from compare.check.architecture import RecordedArchitecture, load_architecture, record_architecture
+from compare.check.architecture import (
+    RecordedArchitecture,
+    load_architecture,
+    most_numbers,
+    record_architecture,
+)
 from compare.check.homework import Homework
 from compare.check.return_values import CallResult
 from compare.spec.model import architecture_names
@@ -84,7 +89,10 @@ FORGED = {
     "a device": {"make": "Linear", "args": [2, 2], "kwargs": {"device": "meta"}},
     "no argument's name": {"make": "Linear", "args": [2, 2], "kwargs": {"a b": 1}},
     "deep": layer("Sequential", DEEP),
-    "many layers": layer("Sequential", *[layer("ReLU")] * 1500, layer("Sequential", *[layer("ReLU")] * 1500)),
+    "many layers": layer("Sequential", *[layer("Sequential", *[layer("ReLU")] * 1500)] * 2),
+    "no layer in a Sequential": layer("Sequential", None),
+    "a name for a layer": {"make": "Sequential", "args": [], "kwargs": {"a": layer("ReLU")}},
+    "no probability": layer("Dropout", "half"),
     "many numbers": layer("Unflatten", 1, [1] * 5000),
 }  # fmt: skip
 
@@ -122,13 +130,18 @@ def around(inner: st.SearchStrategy) -> st.SearchStrategy:
 
 def answers_or_refuses(tree: object) -> None:
     """The property: a tree is refused in one sentence, or names layers of torch alone."""
+    sentence = ""
     try:
         require_network(tree)
     except ForbiddenLayerError as error:
-        assert "\n" not in str(error)
-        return
-    names = [name for _, name in RecordedArchitecture(tree, "net").leaves()]
-    assert set(names) <= LAYERS
+        sentence = str(error)
+    assert sentence.isprintable()
+    if not sentence:
+        network = RecordedArchitecture(tree, "net")
+        assert {name for _, name in network.leaves()} <= LAYERS
+        network.descriptions()
+        network.dropout_probabilities()
+        most_numbers(tree)
 
 
 @settings(max_examples=100, deadline=None)
