@@ -36,7 +36,7 @@ from compare.check.invariants import self_inconsistencies
 from compare.check.judge import judge
 from compare.check.layer_evaluation import LayerEvaluation
 from compare.check.reading import HomeworkRead, Options, module_leaves, read_homework
-from compare.check.reference_process import own_answers, shared_answers
+from compare.check.reference_process import shared_answers
 from compare.check.result import Observed, Outcome, Result
 from compare.check.sandbox import (
     HomeworkHandle,
@@ -60,7 +60,7 @@ def check_homework(file: Path, options: Options | None = None) -> Outcome:
             require_file(options.mapping, "mapping file")
     except InputError as error:
         return Outcome(file.name, Result(error=str(error)))
-    if options.golden is None and options.answers is own_answers:
+    if options.golden is None and options.answers is None:
         options = replace(options, answers=shared_answers())
     with Sandbox(file, options.timeout_s, options.memory_mb) as sandbox:
         outcome = check_file(sandbox, file.name, options)

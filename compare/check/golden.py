@@ -2,8 +2,8 @@
 
 The file is a NumPy archive of plain arrays, not compressed; its entry ``golden`` is JSON with the
 schema version, the network and a SHA-256 of everything else. Reading one executes nothing: the
-network is a tree of layer names (:mod:`compare.check.allowed_layers`), and every name, type and shape
-is checked, those of arrays before room is made for them (:mod:`compare.check.golden_parts`).
+network is a tree of layer names (:mod:`compare.check.allowed_layers`), and every name, type and
+shape is checked (:mod:`compare.check.golden_parts`), before room is made for an array.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Options:
             the homework's own.
         targets: A key of ``TARGETS``, for such a function.
         seed: What the questions are drawn from; None for the same ones each time.
-        answers: Whom PyTorch's answers are asked of.
+        answers: Whom PyTorch's answers are asked of; None for PyTorch in this process.
         optimizer: The class of the optimizer that ``update`` or ``step`` implements, instead of the
             homework's own.
         settings: Its keyword arguments.
@@ -75,7 +75,7 @@ class Options:
     preset: Preset | None = None
     targets: str | None = None
     seed: int | None = None
-    answers: Answers = own_answers
+    answers: Answers | None = None
 
 
 class HomeworkRead(NamedTuple):
@@ -134,7 +134,7 @@ def read_homework(homework: HomeworkHandle, name: str, options: Options) -> Home
     if contract.has("step") or "step" in options.required:
 
         def steps_of(case: Case) -> Case:
-            return options.answers.ask(_question(assignment, options, case=case))[0]
+            return _ask(options, _question(assignment, options, case=case))[0]
 
         given = None if options.golden is not None else steps_of
         steps = read_steps(homework, name, contract, assignment, function_cases, given)
@@ -306,7 +306,11 @@ def find_cases(assignment: Assignment, contract: Contract, options: Options) -> 
         steps = contract.has("step") or "step" in options.required
         return cases if steps else [without_steps(case) for case in cases]
     question = _question(assignment, options, functions=functions, layers=layers)
-    return options.answers.ask(question)
+    return _ask(options, question)
+
+
+def _ask(options: Options, question: Question) -> list[Case]:
+    return (options.answers or own_answers).ask(question)
 
 
 def _question(assignment: Assignment, options: Options, **more: Any) -> Question:

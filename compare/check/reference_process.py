@@ -126,7 +126,7 @@ class ReferenceProcess:
                 self._close()
                 raise InputError(str(problem))
             self._ready = True
-        self._child.send(_portable(question))
+        self._child.send(portable(question))
         try:
             answer = self._child.receive(question.timeout_s)
         except ChildTimeoutError:
@@ -170,7 +170,7 @@ class OwnProcess:
         return answer(question)
 
 
-def _portable(question: Question) -> Question:
+def portable(question: Question) -> Question:
     """The question without what a process cannot be sent: the function of an instructor's loss."""
     own = question.assignment.torch_loss
     if own is None:

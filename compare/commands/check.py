@@ -155,8 +155,8 @@ def _check_folder(
     from rich.console import Console
 
     from compare.check.grading import (
+        GradeBook,
         Submission,
-        as_csv,
         check_submissions,
         find_submissions,
         grade,
@@ -175,12 +175,23 @@ def _check_folder(
 
         pages = page_names([one for one in submissions if one.file is not None])
 
-    def show(submission: Submission, outcome: Outcome) -> None:
-        show_verdict(outcome, console)
-        if report is not None and submission.file is not None:
-            from compare.commands.check_report import write_check_report
+    book = GradeBook(csv) if csv is not None else None
 
+    def show(submission: Submission, outcome: Outcome) -> None:
+        if book is not None:  # before all that could fail
+            book.add(grade(outcome, scoring))
+        show_verdict(outcome, console)
+        if report is None or submission.file is None:
+            return
+        from compare.commands.check_report import write_check_report
+
+        try:
             write_check_report(outcome, submission.file, report, pages[submission.name], scoring)
+        except Exception as error:  # a page is not worth the pages of all others
+            del pages[submission.name]
+            problem = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(".")
+            note = f"Note: the page of {submission.name} could not be written: {problem}."
+            console.print(note, markup=False, soft_wrap=True)
 
     outcomes = check_submissions(submissions, options, show, jobs)
     show_counts(outcomes, console)
@@ -189,8 +200,6 @@ def _check_folder(
         from compare.commands.class_report import write_class_report
 
         write_class_report(outcomes, pages, report, scoring)
-    if csv is not None:
-        write_atomically(csv, as_csv([grade(outcome, scoring) for outcome in outcomes]))
     return max(outcome.status for outcome in outcomes)
 
 
