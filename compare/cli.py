@@ -189,6 +189,7 @@ def check(
     file: Annotated[str | None, typer.Option(help="For a folder of folders: the file to check in each.")] = None,
     prints: Annotated[bool, typer.Option("--prints", help="Show what the homework printed.")] = False,
     definitions_only: Annotated[bool, typer.Option("--definitions-only", help="Execute only imports, functions, classes and constants.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Ask the questions of an earlier check again; else they are drawn anew.")] = None,
     language: Annotated[str, typer.Option(metavar="LANGUAGE", help="en or ko; else what the system says.")] = "",
 ) -> int:  # fmt: skip
     """Compare somebody's own NumPy code with PyTorch.
@@ -224,6 +225,7 @@ def check(
             file=file,
             prints=prints,
             definitions_only=definitions_only,
+            seed=seed,
         )
 
 

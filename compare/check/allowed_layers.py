@@ -1,9 +1,9 @@
 """What a network may be made of that somebody else describes: named layers, plain arguments.
 
 Architectures of homeworks and of golden files arrive as trees (see
-:mod:`compare.check.architecture`). They are checked here before anything is built from them: a layer
-is one of :data:`LAYERS`, a method one of :data:`METHODS`, and an argument a number, a text, a truth
-value, None or a short list of these. So a tree can name nothing else that a namespace holds.
+:mod:`compare.check.architecture`). They are checked here before anything is built from them: a
+layer is one of :data:`LAYERS`, a method one of :data:`METHODS`, and an argument a number, a text, a
+truth value, None or a list of these. So a tree can name nothing else that a namespace holds.
 """
 
 from __future__ import annotations

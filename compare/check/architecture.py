@@ -2,8 +2,8 @@
 
 A homework's ``architecture(nn)`` runs in the homework's own process, with a namespace that builds
 nothing and records every call. The recording is a tree that fits into JSON. The checking process
-runs nothing of the homework: it checks the tree (:mod:`compare.check.allowed_layers`) before PyTorch's
-network is built from it. Golden files store such trees, and are read with the same check.
+runs nothing of the homework: it checks the tree (:mod:`compare.check.allowed_layers`) before
+PyTorch's network is built from it. Golden files store such trees, and are read with the same check.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ from compare.check.judge import judge
 from compare.check.layer_evaluation import LayerEvaluation
 from compare.check.reading import HomeworkRead, Options, module_leaves, read_homework
 from compare.check.reference_process import shared_answers
-from compare.check.result import Observed, Outcome, Result
+from compare.check.result import ASK_AGAIN, Observed, Outcome, Result
 from compare.check.sandbox import (
     HomeworkHandle,
     ProcessEndedError,
@@ -64,7 +64,16 @@ def check_homework(file: Path, options: Options | None = None) -> Outcome:
         options = replace(options, answers=shared_answers())
     with Sandbox(file, options.timeout_s, options.memory_mb) as sandbox:
         outcome = check_file(sandbox, file.name, options)
-    return replace(outcome, printed=sandbox.printed, printed_characters=sandbox.printed_characters)
+    seed = options.seed if options.golden is None else None
+    if seed is not None and outcome.result.checks:
+        notes = (*outcome.result.notes, ASK_AGAIN.format(seed=seed))
+        outcome = replace(outcome, result=replace(outcome.result, notes=notes))
+    return replace(
+        outcome,
+        printed=sandbox.printed,
+        printed_characters=sandbox.printed_characters,
+        seed=seed,
+    )
 
 
 def check_file(homework: HomeworkHandle, name: str, options: Options) -> Outcome:

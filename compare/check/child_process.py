@@ -1,8 +1,8 @@
 """A Python process of this program's own, which answers messages.
 
-Messages are pickles, which is safe between two processes that run this program's code alone; nothing
-that a homework's process sends is ever unpickled. The process ends by itself when its starter ends,
-however that happens.
+Messages are pickles, which is safe between two processes that run this program's code alone;
+nothing that a homework's process sends is ever unpickled. The process ends by itself when its
+starter ends, however that happens.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ from experiments.errors import InputError
 
 COLUMNS = (
     "submission", "status", "score", "passed", "checks", "first_divergence", "diagnosis",
-    "explanation", "points", "accepted", "mistakes",
+    "explanation", "points", "accepted", "mistakes", "seed",
 )  # fmt: skip
 # What a spreadsheet takes for the start of a formula, in the wide forms of East Asia, too.
 FORMULAS = ("=", "+", "-", "@", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}",
@@ -193,6 +193,7 @@ def grade(outcome: Outcome, scoring: Scoring = EQUAL) -> dict[str, object]:
         "points": f"{part * scoring.points:.2f}",
         "accepted": " ".join(result.accepted),
         "mistakes": " ".join(code for code in codes if code not in result.accepted),
+        "seed": "" if outcome.seed is None else outcome.seed,
     }
 
 

@@ -42,6 +42,9 @@ QUANTITIES = {
     "step": "training steps of",
 }
 
+# How the questions of a grading are asked again.
+ASK_AGAIN = "The questions were drawn with the seed {seed}: --seed {seed} asks them again."
+
 # What forward may return, in words.
 FORWARD = {
     "logits": "logits",
@@ -183,6 +186,7 @@ class Outcome:
         required: The keys of the quantities that it should have given.
         printed: The end of what it printed.
         printed_characters: The number of characters that it printed.
+        seed: What its questions were drawn from; None where they are always the same.
     """
 
     name: str
@@ -191,6 +195,7 @@ class Outcome:
     required: tuple[str, ...] = ()
     printed: str = ""
     printed_characters: int = 0
+    seed: int | None = None
 
     @property
     def status(self) -> int:
@@ -367,8 +372,13 @@ def _count(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def as_json(result: Result) -> str:
-    """The text of the file that ``--json`` writes."""
+def as_json(result: Result, seed: int | None = None) -> str:
+    """The text of the file that ``--json`` writes.
+
+    Args:
+        result: The result.
+        seed: What the questions were drawn from; None where they are always the same.
+    """
     first = result.first_divergence
     tree: dict[str, Any] = {
         "schema": SCHEMA,
@@ -376,6 +386,7 @@ def as_json(result: Result) -> str:
         "checks": [_check_as_json(check) for check in result.checks],
         "first_divergence": first and {"quantity": first.quantity, "name": first.name},
         "error": result.error,
+        "seed": seed,
     }
     return json.dumps(tree, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 

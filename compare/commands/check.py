@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import secrets
 import time
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
@@ -28,6 +29,8 @@ from experiments.errors import InputError
 
 # The memory that Python and NumPy need.
 LEAST_MB = 512
+# Seeds are numbers that a person can type.
+LARGEST_SEED = 999_999
 # How often --watch looks at the files.
 POLL_S = 0.3
 
@@ -59,8 +62,12 @@ def check_command(
     file: str | None,
     prints: bool,
     definitions_only: bool,
+    seed: int | None = None,
 ) -> int:
     """Check a homework, or every homework in a folder.
+
+    Questions are drawn anew for each grading, so that no answers can be known before it; all of a
+    folder get the same ones, and a seed asks them again.
 
     Returns:
         0 when it agrees, 1 when it differs, 2 when it could not be checked; for a folder the
@@ -89,6 +96,7 @@ def check_command(
         memory_mb=_memory(memory),
         accept=checked_codes(_names(accept), "--accept") or tuple(common.accept),
         definitions_only=definitions_only,
+        seed=_seed(seed, golden),
     )
     scoring = Scoring(
         weights_of_pairs(weights) or common.weights,
@@ -127,7 +135,7 @@ def _write(
     scoring: Scoring,
 ) -> None:
     if json is not None:
-        write_atomically(json, as_json(outcome.result))
+        write_atomically(json, as_json(outcome.result, outcome.seed))
     if gradescope is not None:
         from compare.check.grading import as_gradescope
 
@@ -161,7 +169,7 @@ def _check_folder(
         find_submissions,
         grade,
     )
-    from compare.console.check import show_counts, show_unused_weights, show_verdict
+    from compare.console.check import show_counts, show_seed, show_unused_weights, show_verdict
 
     submissions = find_submissions(folder, file)
     if not submissions:
@@ -195,6 +203,8 @@ def _check_folder(
 
     outcomes = check_submissions(submissions, options, show, jobs)
     show_counts(outcomes, console)
+    if options.seed is not None:
+        show_seed(options.seed, console)
     show_unused_weights(unused_weights(outcomes, scoring.weights), console)
     if report is not None:
         from compare.commands.class_report import write_class_report
@@ -272,6 +282,22 @@ def weights_of_pairs(pairs: Iterable[str]) -> dict[str, float]:
 def _names(lists: Iterable[str]) -> list[str]:
     """The names in texts that hold one or several, separated by commas."""
     return [name.strip() for text in lists for name in text.split(",") if name.strip()]
+
+
+def new_seed() -> int:
+    """A seed that nobody knows before."""
+    return secrets.randbelow(LARGEST_SEED + 1)
+
+
+def _seed(seed: int | None, golden: Path | None) -> int | None:
+    """The seed of a grading; None with a golden file, whose questions are in it."""
+    if golden is not None:
+        if seed is not None:
+            raise InputError(f"--seed {seed}: the questions are those of {golden}; leave it out.")
+        return None
+    if seed is not None and not 0 <= seed <= LARGEST_SEED:
+        raise InputError(f"--seed expects a number from 0 to {LARGEST_SEED}, but got {seed}.")
+    return new_seed() if seed is None else seed
 
 
 def _positive(name: str, value: float | None) -> float | None:

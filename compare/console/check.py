@@ -11,6 +11,7 @@ from rich.text import Text
 
 from compare.check.grading import STATUS
 from compare.check.result import (
+    ASK_AGAIN,
     Outcome,
     check_title,
     distance,
@@ -85,6 +86,11 @@ def show_counts(outcomes: Sequence[Outcome], console: Console) -> None:
     statuses = [outcome.status for outcome in outcomes]
     counts = ", ".join(_said(f"{statuses.count(s)} {STATUS[s]}") for s in STATUS if s in statuses)
     console.print(_said(f"{len(outcomes)} submissions: {counts}."))
+
+
+def show_seed(seed: int, console: Console) -> None:
+    """Say how the questions of a class are asked again."""
+    console.print(_said(ASK_AGAIN.format(seed=seed)), soft_wrap=True)
 
 
 def show_unused_weights(keys: Sequence[str], console: Console | None = None) -> None:
