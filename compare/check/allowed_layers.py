@@ -72,8 +72,9 @@ def require_layer(name: str) -> None:
     """
     if name in LAYERS:
         return
-    near = difflib.get_close_matches(name, LAYERS, n=1)
-    hint = f"; did you mean nn.{near[0]}?" if near else ""
+    lower = {known.lower(): known for known in LAYERS}
+    near = difflib.get_close_matches(name[:60].lower(), lower, n=1)
+    hint = f"; did you mean nn.{lower[near[0]]}?" if near else ""
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in name[:60])
     raise ForbiddenLayerError(
         f"nn.{shown} is none of the layers of torch.nn that a network may be made of here{hint}"

@@ -224,9 +224,11 @@ def csv_line(cells: Mapping[str, object]) -> str:
 
 def as_cell(value: object) -> object:
     """The value of a cell, behind an apostrophe if a spreadsheet would take it for a formula."""
-    text = str(value)
-    formula = text.lstrip()[:1] in FORMULAS or text[:1] in ("\t", "\r", "\n")
-    return f"'{text}" if text and formula else value
+    text = str(value).replace("\r\n", "\n").replace("\r", "\n")  # a return alone ends a line, too
+    formula = text.lstrip()[:1] in FORMULAS or text[:1] in ("\t", "\n")
+    if formula and text:
+        return f"'{text}"
+    return text if isinstance(value, str) else value
 
 
 class GradeBook:

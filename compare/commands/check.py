@@ -29,8 +29,8 @@ from experiments.errors import InputError
 
 # The memory that Python and NumPy need.
 LEAST_MB = 512
-# Seeds are numbers that a person can type.
-LARGEST_SEED = 999_999
+# Seeds that are drawn are numbers that a person can type; others may be given.
+MOST_DRAWN, LARGEST_SEED = 10**9, 2**32 - 1
 # How often --watch looks at the files.
 POLL_S = 0.3
 
@@ -286,7 +286,7 @@ def _names(lists: Iterable[str]) -> list[str]:
 
 def new_seed() -> int:
     """A seed that nobody knows before."""
-    return secrets.randbelow(LARGEST_SEED + 1)
+    return secrets.randbelow(MOST_DRAWN)
 
 
 def _seed(seed: int | None, golden: Path | None) -> int | None:
