@@ -273,7 +273,9 @@ def _with_loss(question: Question) -> Question:
         return question
     from compare.check.torch_loss import load_torch_loss
 
-    own = load_torch_loss(named.name, named.targets, question.assignment.build)
+    build = question.assignment.build
+    assert isinstance(build, RecordedArchitecture)
+    own = load_torch_loss(named.name, named.targets, build)
     own = replace(own, like=named.like)
     return replace(question, assignment=replace(question.assignment, torch_loss=own))
 
