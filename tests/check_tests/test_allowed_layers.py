@@ -178,7 +178,9 @@ def test_what_architecture_may_not_do(check_in_sandbox, tmp_path, body, sentence
     assert not (tmp_path / "stolen").exists()
 
 
-@pytest.mark.parametrize("text", ['__file__ + ":net"', '"homework.py:net"', '"a/b.net"'])
+@pytest.mark.parametrize(
+    "text", ['__file__ + ":net"', '"net:net"', '"homework.py:net"', '"a/b.net"']
+)
 def test_a_homework_names_no_file(check, tmp_path, text):
     """Its file would run in the checking process; here it leaves a mark each time it runs."""
     mark = f"open({str(tmp_path / 'mark')!r}, 'a').write('x')\n"
