@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +24,8 @@ from typing import IO, Any
 ROOT = Path(__file__).resolve().parents[2]
 # What is kept of what a process has printed, for the message when it ends.
 OUTPUT_BYTES = 4000
+# How long a process may take to end what it has started.
+LAST_S = 3.0
 # A process that has grown by more than this is replaced by a new one.
 MOST_GROWTH_BYTES = 400 * 2**20
 
@@ -94,8 +97,11 @@ class ChildProcess:
         return self._resident_bytes() > self._first_bytes + MOST_GROWTH_BYTES
 
     def close(self) -> None:
-        """End the process and all that it started."""
+        """End the process; it may end what it has started first."""
         assert self._process.stdin is not None
+        self._process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(LAST_S)
         if hasattr(os, "killpg"):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -163,8 +169,8 @@ def serve() -> tuple[queue.Queue[Any], IO[bytes]]:
     def read() -> None:
         for message in read_messages(requests):
             arrived.put(message)
-        if hasattr(os, "killpg") and os.getpid() == os.getpgid(0):
-            os.killpg(0, signal.SIGKILL)
+        os.kill(os.getpid(), signal.SIGTERM)  # who has started something ends it then
+        time.sleep(LAST_S)
         os._exit(0)
 
     threading.Thread(target=read, daemon=True).start()

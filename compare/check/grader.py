@@ -9,6 +9,7 @@ all graders share one process with PyTorch, and the answers for networks that se
 from __future__ import annotations
 
 import queue
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -105,6 +106,10 @@ def main() -> None:
     """Check what arrives until the process is ended."""
     from compare.check.checking import check_homework
 
+    def end(*_: object) -> None:
+        raise SystemExit  # on the way out the process of the homework is ended
+
+    signal.signal(signal.SIGTERM, end)
     arrived, answers = serve()
     above: Answers = KeptAnswers(_AskAbove(arrived, answers))
     options: Options = replace(arrived.get(), answers=above)

@@ -6,6 +6,7 @@ import csv
 import io
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,24 @@ def test_the_others_are_graded_when_one_kills_its_parent(command_line, write, tm
     assert "Traceback" not in ended.err
     assert "drawn with the seed 20240601: --seed 20240601 asks them again." in ended.out
     assert rows[0]["seed"] == "20240601"
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="this system does not list its processes")
+def test_nothing_runs_on_when_the_class_is_interrupted(write, tmp_path, options):
+    """A homework that loops for ever is ended with the grader that waits for it."""
+    (tmp_path / "in").mkdir()
+    write().rename(tmp_path / "in" / "ada.py")
+    write(("import numpy as np", f"import os, numpy as np\nopen({str(tmp_path / 'pid')!r}, 'w')"
+           ".write(str(os.getpid()))\nwhile True: pass")).rename(tmp_path / "in" / "bob.py")  # fmt: skip
+
+    def wait_for_bob(*_: object) -> None:
+        while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
+            time.sleep(0.05)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        check_submissions(find_submissions(tmp_path / "in"), options, wait_for_bob)
+    assert not Path("/proc", (tmp_path / "pid").read_text()).exists()
 
 
 def test_every_line_is_there_when_the_next_begins(write, options, tmp_path):
