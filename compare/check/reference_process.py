@@ -30,6 +30,8 @@ from experiments.errors import InputError
 START_S = 300.0
 # The cases of so many networks are kept: a class has one network, or a few.
 KEPT = 4
+# Beyond this, those of the last network alone.
+MOST_BYTES = 300 * 2**20
 READY = "ready"
 
 
@@ -156,10 +158,22 @@ class KeptAnswers:
         with self._lock:
             if key not in self._kept:
                 self._kept[key] = self._source.ask(question)
-                while len(self._kept) > KEPT:
+                while len(self._kept) > 1 and (
+                    len(self._kept) > KEPT or sum(map(_bytes, self._kept.values())) > MOST_BYTES
+                ):
                     self._kept.popitem(last=False)
             self._kept.move_to_end(key)
             return self._kept[key]
+
+
+def _bytes(cases: list[Case]) -> int:
+    """The memory that the values of cases take, which is most of what they take."""
+    return sum(
+        array.nbytes
+        for case in cases
+        for part in (case.expected, case.sizes, case.expected32, case.given)
+        for array in part.values()
+    )
 
 
 class OwnProcess:

@@ -93,8 +93,9 @@ def test_nothing_runs_on_when_the_class_is_interrupted(write, tmp_path, options)
     """A homework that loops for ever is ended with the grader that waits for it."""
     (tmp_path / "in").mkdir()
     write().rename(tmp_path / "in" / "ada.py")
-    write(("import numpy as np", f"import os, numpy as np\nopen({str(tmp_path / 'pid')!r}, 'w')"
-           ".write(str(os.getpid()))\nwhile True: pass")).rename(tmp_path / "in" / "bob.py")  # fmt: skip
+    told = f"open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))"
+    loop = ("import numpy as np", f"import os, numpy as np\n{told}\nwhile True: pass")
+    write(loop).rename(tmp_path / "in" / "bob.py")
 
     def wait_for_bob(*_: object) -> None:
         while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text():
@@ -210,13 +211,13 @@ def test_a_grade_book_of_nobody():
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_networks(write, tmp_path):
-    """Twelve different networks of 300 MB of cases in all."""
+    """Twelve different networks, each with some 30 MB of cases."""
     import resource
 
     (tmp_path / "in").mkdir()
     old = "nn.Sequential(nn.Linear(12, 9), nn.ReLU(), nn.Linear(9, 5))"
     for number in range(12):
-        width = 90_000 + number
+        width = 9000 + number
         new = f"nn.Sequential(nn.Linear(12, {width}), nn.ReLU(), nn.Linear({width}, 5))"
         write((old, new)).rename(tmp_path / "in" / f"{number:02}.py")
     shared_answers()
@@ -227,4 +228,4 @@ def test_memory_does_not_grow_with_the_number_of_networks(write, tmp_path):
         lambda *_: peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss),
         jobs=1,
     )
-    assert peaks[-1] - peaks[5] < 100_000  # kB
+    assert peaks[-1] - peaks[6] < 60_000  # kB

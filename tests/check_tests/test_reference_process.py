@@ -105,7 +105,7 @@ class Counting:
 
     def ask(self, question: Question) -> list:
         self.count += 1
-        return [question]
+        return []
 
 
 def test_the_answers_for_a_few_networks_are_kept():
