@@ -224,6 +224,7 @@ def check(
     definitions_only: Annotated[bool, typer.Option("--definitions-only", help="Execute only imports, functions, classes and constants.")] = False,
     isolation: Annotated[str, typer.Option(metavar="LEVEL", help="How far the homework is kept from this machine: strict, standard (what there is) or off.")] = "",
     allow_import: Annotated[list[str] | None, typer.Option(metavar="MODULE", help="A framework that the homework may import, such as torch; may be given again.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Ask the questions of an earlier check again; else they are drawn anew.")] = None,
     language: Annotated[str, typer.Option(metavar="LANGUAGE", help="en or ko; else what the system says.")] = "",
 ) -> int:  # fmt: skip
     """Compare somebody's own NumPy code with PyTorch.
@@ -261,6 +262,7 @@ def check(
             definitions_only=definitions_only,
             isolation=isolation,
             allow_import=allow_import or [],
+            seed=seed,
         )
 
 

@@ -1,12 +1,14 @@
 """A network's architecture as data: recorded from ``architecture(nn)``, built again elsewhere.
 
 A homework's ``architecture(nn)`` runs in the homework's own process, with a namespace that builds
-nothing and records every call. The recording is a tree that fits into JSON; the checking process
-builds PyTorch's network from it, and golden files store it.
+nothing and records every call. The recording is a tree that fits into JSON. The checking process
+runs nothing of the homework: it checks the tree (:mod:`compare.check.allowed_layers`) before
+PyTorch's network is built from it. Golden files store such trees, and are read with the same check.
 """
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from itertools import zip_longest
@@ -14,7 +16,16 @@ from typing import Any
 
 import numpy as np
 
-Tree = Any
+from compare.check.allowed_layers import (
+    CHANNELS_LAST_FLATTEN,
+    ForbiddenLayerError,
+    Tree,
+    require_layer,
+    require_network,
+)
+
+# Networks whose layers may have more numbers than this are compared by their words alone.
+MOST_BUILT = 1e7
 
 
 class RecordedCall:
@@ -53,6 +64,7 @@ class _Constructor:
         self._name = name
 
     def __call__(self, *args: Any, **kwargs: Any) -> RecordedCall:
+        require_layer(self._name)
         return RecordedCall(self._name, args, kwargs)
 
     def __mro_entries__(self, bases: tuple) -> tuple:
@@ -64,7 +76,9 @@ class _Constructor:
     def __getattr__(self, name: str) -> _Constructor:
         if name.startswith("_"):
             raise AttributeError(name)
-        return _Constructor(f"{self._name}.{name}")
+        raise ForbiddenLayerError(
+            f"nn.{self._name}.{name} is no layer: a network may be made of layers of torch.nn alone"
+        )
 
 
 class RecordingNamespace:
@@ -83,11 +97,14 @@ def record_architecture(architecture: Callable[[Any], Any]) -> Tree:
 
     Raises:
         TypeError: It returns no network, or an argument of a layer cannot be recorded.
+        ForbiddenLayerError: It has a layer or an argument that no network may have here.
     """
     network = architecture(RecordingNamespace())
     if not isinstance(network, RecordedCall):
         raise TypeError(f"expected a network such as nn.Sequential(…), but got {_short(network)}")
-    return _tree(network)
+    tree = _tree(network)
+    require_network(tree)
+    return tree
 
 
 def _tree(value: Any) -> Tree:
@@ -122,11 +139,20 @@ class RecordedArchitecture:
     Every Dropout is built as Identity, because its masks are random.
 
     Args:
-        tree: The recording, from :func:`record_architecture`.
+        tree: The recording, from :func:`record_architecture` or from somebody else.
         name: The name of the network, for messages.
+
+    Raises:
+        InputError: The tree is no network of allowed layers with plain arguments.
     """
 
     def __init__(self, tree: Tree, name: str) -> None:
+        try:
+            require_network(tree)
+        except ForbiddenLayerError as error:
+            from experiments.errors import InputError  # homeworks' processes do without
+
+            raise InputError(f"{name} is no network that can be compared: {error}.") from None
         self.tree = tree
         self.__name__ = name
 
@@ -152,9 +178,7 @@ class RecordedArchitecture:
             return nn.Identity()
         if tree["make"] == CHANNELS_LAST_FLATTEN:
             return _channels_last_flatten(nn)
-        constructor = nn
-        for part in tree["make"].split("."):
-            constructor = getattr(constructor, part)
+        constructor = getattr(nn, tree["make"])
         kwargs = {key: self._build(v, nn) for key, v in tree["kwargs"].items()}
         layer = constructor(*self._build(tree["args"], nn), **kwargs)
         for method, args, more in tree.get("then", []):
@@ -173,6 +197,15 @@ class RecordedArchitecture:
             for name, layer in _leaves(self.tree, "")
         ]
 
+    def outputs(self) -> int:
+        """How many outputs the last Linear has; 1 if there is none that says so."""
+        for _, layer in reversed(list(_leaves(self.tree, ""))):
+            if layer["make"] == "Linear":
+                given = [*layer["args"][1:2], layer["kwargs"].get("out_features")]
+                found = [n for n in given if isinstance(n, int) and n > 0]
+                return found[0] if found else 1
+        return 1
+
     def dropout_probabilities(self) -> dict[str, float]:
         """The p of every Dropout by its name; classes that drop whole channels are left out."""
         return {
@@ -180,9 +213,6 @@ class RecordedArchitecture:
             for name, layer in _leaves(self.tree, "")
             if layer["make"] == "Dropout"
         }
-
-
-CHANNELS_LAST_FLATTEN = "Flatten with channels last"
 
 
 def _flattening_channels_last(tree: Tree) -> Tree:
@@ -263,10 +293,27 @@ def first_difference(
     if one.tree == other.tree:
         return None
     try:
+        if max(most_numbers(one.tree), most_numbers(other.tree)) > MOST_BUILT:
+            raise MemoryError
         pairs = zip_longest(_settings(one), _settings(other), fillvalue="nothing")
-    except Exception:  # numpy_nn lacks a layer or a setting of PyTorch's
+    except Exception:  # numpy_nn lacks a layer or a setting of PyTorch's, or it is too large
         pairs = zip_longest(one.descriptions(), other.descriptions(), fillvalue="nothing")
     return next(((first, second) for first, second in pairs if first != second), None)
+
+
+def most_numbers(tree: Tree) -> float:
+    """More numbers than the arrays of any layer in a tree can have."""
+    if isinstance(tree, list):
+        return max((most_numbers(one) for one in tree), default=0.0)
+    if not isinstance(tree, dict):
+        return 0.0
+    inside = max((most_numbers(value) for value in tree.values()), default=0.0)
+    if "make" not in tree:
+        return inside
+    given = [*tree["args"], *tree["kwargs"].values()]
+    numbers = (one for value in given for one in (value if isinstance(value, list) else [value]))
+    sizes = (abs(float(n)) for n in numbers if isinstance(n, (int, float)) and abs(n) > 1)
+    return max(inside, 8 * math.prod(sizes))
 
 
 def _settings(architecture: RecordedArchitecture) -> list[str]:

@@ -36,7 +36,8 @@ from compare.check.invariants import self_inconsistencies
 from compare.check.judge import judge
 from compare.check.layer_evaluation import LayerEvaluation
 from compare.check.reading import HomeworkRead, Options, module_leaves, read_homework
-from compare.check.result import Observed, Outcome, Result
+from compare.check.reference_process import shared_answers
+from compare.check.result import ASK_AGAIN, Observed, Outcome, Result
 from compare.check.sandbox import (
     HomeworkHandle,
     ProcessEndedError,
@@ -50,7 +51,7 @@ from experiments.errors import InputError
 
 
 def check_homework(file: Path, options: Options | None = None) -> Outcome:
-    """Check a file in a process of its own."""
+    """Check a file in a process of its own, against PyTorch in another one."""
     options = options or Options()
     file = Path(file)
     try:
@@ -59,13 +60,20 @@ def check_homework(file: Path, options: Options | None = None) -> Outcome:
             require_file(options.mapping, "mapping file")
     except InputError as error:
         return Outcome(file.name, Result(error=str(error)))
+    if options.golden is None and options.answers is None:
+        options = replace(options, answers=shared_answers())
     with sandbox_of(file, options) as sandbox:
         outcome = check_file(sandbox, file.name, options)
+    seed = options.seed if options.golden is None else None
+    if seed is not None and outcome.result.checks:
+        notes = (*outcome.result.notes, ASK_AGAIN.format(seed=seed))
+        outcome = replace(outcome, result=replace(outcome.result, notes=notes))
     return replace(
         outcome,
         printed=sandbox.printed,
         printed_characters=sandbox.printed_characters,
         isolation=sandbox.isolation,
+        seed=seed,
     )
 
 

@@ -323,6 +323,11 @@ def read_contract(
             f'{file}: ARCHITECTURE should be a name such as "softmax_mlp", but is '
             f"{_as_written(architecture)}; a network itself is a function architecture(nn)."
         )
+    if architecture is not None and (":" in architecture or "." in architecture):
+        raise InputError(
+            f"{file}: ARCHITECTURE = {architecture!r} names a file, which only --architecture and "
+            "a course's file may do; write the name of a network, or a function architecture(nn)."
+        )
     loss = None
     if isinstance(constants.get("LOSS"), str) and is_torch_loss(constants["LOSS"]):
         raise InputError(

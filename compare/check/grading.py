@@ -7,14 +7,16 @@ import io
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+import queue
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from compare.check.checking import check_homework
+from compare.check.grader import Grader
 from compare.check.reading import Options
+from compare.check.reference_process import shared_answers
 from compare.check.result import (
     NO_NAME,
     Outcome,
@@ -25,11 +27,15 @@ from compare.check.result import (
     divergence_sentence,
 )
 from compare.check.scoring import EQUAL, Mark, Scoring, consequence_sentence, marks, score
+from experiments.errors import InputError
 
 COLUMNS = (
     "submission", "status", "score", "passed", "checks", "first_divergence", "diagnosis",
-    "explanation", "points", "accepted", "mistakes",
+    "explanation", "points", "accepted", "mistakes", "seed",
 )  # fmt: skip
+# What a spreadsheet takes for the start of a formula, in the wide forms of East Asia, too.
+FORMULAS = ("=", "+", "-", "@", "\N{FULLWIDTH EQUALS SIGN}", "\N{FULLWIDTH PLUS SIGN}",
+            "\N{FULLWIDTH HYPHEN-MINUS}", "\N{FULLWIDTH COMMERCIAL AT}")  # fmt: skip
 # The exit statuses in words.
 STATUS = {0: "agrees", 1: "differs", 2: "not checked"}
 # What a homework's file ends with, and the file that is checked if a folder holds several.
@@ -79,7 +85,26 @@ def find_submissions(folder: Path, file: str | None = None) -> list[Submission]:
                 expected = file or "--file NAME, or one file only"
                 problem = f"the folder holds {names}; expected {expected}."
                 found.append(Submission(path.name, None, problem))
-    return found if any_homework else []
+    return _with_names_apart(found) if any_homework else []
+
+
+def _with_names_apart(found: Sequence[Submission]) -> list[Submission]:
+    """The submissions, whose names can be printed and are different from each other.
+
+    A file may have any bytes for a name: escape sequences, halves of characters, new lines.
+    """
+    taken: set[str] = set()
+    named = []
+    for one in found:
+        name = shown = "".join(
+            c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in one.name
+        )
+        number = 2
+        while shown in taken:
+            shown, number = f"{name} ({number})", number + 1
+        taken.add(shown)
+        named.append(one._replace(name=shown))
+    return named
 
 
 def _homeworks_inside(folder: Path) -> list[Path]:
@@ -104,7 +129,10 @@ def check_submissions(
     on_outcome: Callable[[Submission, Outcome], object],
     jobs: int | None = None,
 ) -> list[Outcome]:
-    """Check submissions, several at once.
+    """Check submissions, several at once, each apart from the others.
+
+    What is left of them when a submission ends the process that checks it, says
+    :class:`compare.check.grader.Grader`.
 
     Args:
         submissions: What to check.
@@ -112,23 +140,27 @@ def check_submissions(
         on_outcome: Called with each submission and its outcome, in the order given.
         jobs: How many at once; by default as many as there are processors.
     """
+    count = min(jobs or os.cpu_count() or 1, len(submissions))
+    graders = [Grader(options) for _ in range(count)]
+    free: queue.SimpleQueue[Grader] = queue.SimpleQueue()
+    for grader in graders:
+        free.put(grader)
+    if options.golden is None:
+        shared_answers()  # PyTorch loads while the graders start
     outcomes = []
-    with ThreadPoolExecutor(jobs or min(len(submissions), os.cpu_count() or 1)) as pool:
+    pool = ThreadPoolExecutor(count)
+    try:
         futures = [
-            pool.submit(
-                _check_submission,
-                one,
-                replace(options, others=(*options.others, *_others(one, submissions))),
-            )
+            pool.submit(_check_submission, one, _others(one, submissions), free)
             for one in submissions
         ]
-        try:
-            for submission, future in zip(submissions, futures, strict=True):
-                outcomes.append(future.result())
-                on_outcome(submission, outcomes[-1])
-        except KeyboardInterrupt:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        for submission, future in zip(submissions, futures, strict=True):
+            outcomes.append(future.result())
+            on_outcome(submission, outcomes[-1])
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for grader in graders:
+            grader.close()
     return outcomes
 
 
@@ -144,13 +176,17 @@ def _others(own: Submission, submissions: Sequence[Submission]) -> tuple[Path, .
     return tuple(found)
 
 
-def _check_submission(submission: Submission, options: Options) -> Outcome:
+def _check_submission(
+    submission: Submission, others: tuple[Path, ...], free: queue.SimpleQueue[Grader]
+) -> Outcome:
+    """Check one submission with a grader that is free."""
     if submission.file is None:
         return Outcome(submission.name, Result(error=submission.problem))
+    grader = free.get()
     try:
-        outcome = check_homework(submission.file, options)
-    except Exception as error:  # other submissions must not suffer
-        outcome = Outcome("", Result(error=f"{type(error).__name__}: {error}."))
+        outcome = grader.check(submission.file, others)
+    finally:
+        free.put(grader)
     return replace(outcome, name=submission.name)
 
 
@@ -174,6 +210,7 @@ def grade(outcome: Outcome, scoring: Scoring = EQUAL) -> dict[str, object]:
         "points": f"{part * scoring.points:.2f}",
         "accepted": " ".join(result.accepted),
         "mistakes": " ".join(code for code in codes if code not in result.accepted),
+        "seed": "" if outcome.seed is None else outcome.seed,
     }
 
 
@@ -190,13 +227,58 @@ def explanation(result: Result) -> str:
 
 
 def as_csv(rows: Sequence[dict[str, object]]) -> str:
-    """The grade book as CSV. A cell that a spreadsheet would compute is quoted as text."""
+    """The grade book as CSV, line by line as :class:`GradeBook` writes it."""
+    return "".join((csv_line(dict(zip(COLUMNS, COLUMNS, strict=True))), *map(csv_line, rows)))
+
+
+def csv_line(cells: Mapping[str, object]) -> str:
+    """One line of the grade book. A cell that a spreadsheet would compute is quoted as text."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    for cells in rows:
-        writer.writerow({k: f"'{v}" if str(v)[:1] in "=+-@" and v else v for k, v in cells.items()})
+    writer.writerow({column: as_cell(value) for column, value in cells.items()})
     return text.getvalue()
+
+
+def as_cell(value: object) -> object:
+    """The value of a cell, behind an apostrophe if a spreadsheet would take it for a formula."""
+    text = str(value).replace("\r\n", "\n").replace("\r", "\n")  # a return alone ends a line, too
+    formula = text.lstrip()[:1] in FORMULAS or text[:1] in ("\t", "\n")
+    if formula and text:
+        return f"'{text}"
+    return text if isinstance(value, str) else value
+
+
+class GradeBook:
+    """The grade book as a file that grows by a line for each submission.
+
+    Whatever happens later, the lines that are there stay.
+
+    Args:
+        path: The CSV file, replaced if it exists.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(as_csv([]), encoding="utf-8", newline="")
+        except OSError as error:
+            raise InputError(f"{path} could not be written: {error.strerror}.") from None
+
+    def add(self, row: Mapping[str, object]) -> None:
+        """Write the line of one submission.
+
+        Raises:
+            InputError: It cannot be written.
+        """
+        try:
+            with self._path.open("a", encoding="utf-8", errors="replace", newline="") as file:
+                file.write(csv_line(row))
+        except OSError as error:
+            raise InputError(f"{self._path} could not be written: {error.strerror}.") from None
 
 
 def as_gradescope(outcome: Outcome, scoring: Scoring = EQUAL) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +24,7 @@ from compare.check.inference import Inference, infer
 from compare.check.isolation import STANDARD
 from compare.check.own_names import READERS
 from compare.check.presets import Preset
+from compare.check.reference_process import Answers, Question, own_answers
 from compare.check.sandbox import (
     MEMORY_MB,
     TIMEOUT_S,
@@ -47,6 +46,8 @@ class Options:
         loss: A key of ``LOSS_CLASSES``, or ``FILE.py:FUNCTION`` of PyTorch's tensors, instead of
             the homework's own.
         targets: A key of ``TARGETS``, for such a function.
+        seed: What the questions are drawn from; None for the same ones each time.
+        answers: Whom PyTorch's answers are asked of; None for PyTorch in this process.
         optimizer: The class of the optimizer that ``update`` or ``step`` implements, instead of the
             homework's own.
         settings: Its keyword arguments.
@@ -80,6 +81,8 @@ class Options:
     isolation: str = STANDARD
     allow_import: tuple[str, ...] = ()
     others: tuple[Path, ...] = ()
+    seed: int | None = None
+    answers: Answers | None = None
 
 
 class HomeworkRead(NamedTuple):
@@ -136,7 +139,12 @@ def read_homework(homework: HomeworkHandle, name: str, options: Options) -> Home
     notes += declaration["notes"]
     steps = StepReading(contract, function_cases, homework, function_cases)
     if contract.has("step") or "step" in options.required:
-        steps = read_steps(homework, name, contract, assignment, function_cases, options.golden)
+
+        def steps_of(case: Case) -> Case:
+            return _ask(options, _question(assignment, options, case=case))[0]
+
+        given = None if options.golden is not None else steps_of
+        steps = read_steps(homework, name, contract, assignment, function_cases, given)
         notes += steps.notes
     inference = Inference(contract)
     if any(contract.has(function) for function in READERS):
@@ -243,7 +251,7 @@ def _own_architecture(homework: HomeworkHandle, name: str) -> RecordedArchitectu
     result = homework.request("architecture", description="architecture(nn)")
     if result.problem:
         raise InputError(result.problem)
-    return RecordedArchitecture(result.details["tree"], f"architecture(nn) of {name}")
+    return RecordedArchitecture(result.details.get("tree"), f"architecture(nn) of {name}")
 
 
 def _from_golden(
@@ -296,12 +304,6 @@ def _require_same_network(golden: Assignment, architecture: RecordedArchitecture
         )
 
 
-_cases_by_assignment: dict[str, list[Case]] = {}
-
-
-_cases_lock = threading.Lock()
-
-
 def find_cases(assignment: Assignment, contract: Contract, options: Options) -> list[Case]:
     """The cases to evaluate, from the golden file or from PyTorch, which runs each once."""
     layers = contract.has("network")
@@ -310,25 +312,23 @@ def find_cases(assignment: Assignment, contract: Contract, options: Options) -> 
         cases = [c for c in options.golden.cases if (layers if c.given else functions)]
         steps = contract.has("step") or "step" in options.required
         return cases if steps else [without_steps(case) for case in cases]
-    try:
-        from compare.check.cases import make_cases
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"PyTorch is not installed ({error}): check with --golden FILE, made by nncompare "
-            "golden where it is."
-        ) from None
-    build = assignment.build
-    tree = build.tree if isinstance(build, RecordedArchitecture) else None
-    own = assignment.torch_loss
-    loss = assignment.loss if own is None else [own.name, own.like, own.version]
-    parts = [tree, loss, assignment.optimizer, assignment.settings, functions, layers]
-    parts.append(assignment.one_sample)
-    key = json.dumps(parts, default=str)
-    with _cases_lock:
-        if key not in _cases_by_assignment:
-            cases = make_cases(assignment, functions=functions, layers=layers)
-            _cases_by_assignment[key] = cases
-        return _cases_by_assignment[key]
+    question = _question(assignment, options, functions=functions, layers=layers)
+    return _ask(options, question)
+
+
+def _ask(options: Options, question: Question) -> list[Case]:
+    return (options.answers or own_answers).ask(question)
+
+
+def _question(assignment: Assignment, options: Options, **more: Any) -> Question:
+    """What PyTorch is asked, under the limits of the homework."""
+    return Question(
+        assignment,
+        seed=options.seed,
+        timeout_s=options.timeout_s,
+        memory_mb=options.memory_mb,
+        **more,
+    )
 
 
 def module_leaves(assignment: Assignment) -> list[tuple[str, str]]:

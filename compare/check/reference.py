@@ -6,6 +6,7 @@ Only this file and :mod:`cases` need PyTorch; without it, a golden file takes th
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -23,6 +24,15 @@ from compare.parity.sizes import MODULES, module_sizes, update_sizes
 from compare.parity.tolerances import NOISE
 from compare.spec.model import ModelSpec
 from experiments.errors import InputError
+
+# The classes of torch.optim: nothing else of it is named by what a homework says.
+OPTIMIZERS = {
+    name
+    for name, value in vars(torch.optim).items()
+    if inspect.isclass(value)
+    and issubclass(value, torch.optim.Optimizer)
+    and value is not torch.optim.Optimizer
+}
 
 
 class _NoOptimizer:
@@ -87,8 +97,8 @@ class Reference:
             settings=dict(assignment.settings),
             torch_loss=assignment.torch_loss,
         )
-        if spec.algorithm and not hasattr(torch.optim, spec.algorithm):
-            near = difflib.get_close_matches(spec.algorithm, vars(torch.optim), n=1, cutoff=0.5)
+        if spec.algorithm and spec.algorithm not in OPTIMIZERS:
+            near = difflib.get_close_matches(spec.algorithm, OPTIMIZERS, n=1, cutoff=0.5)
             hint = f"; did you mean {near[0]}?" if near else "."
             raise InputError(
                 f"--optimizer {spec.algorithm}: PyTorch has no such optimizer; expected SGD, Adam, "

@@ -43,6 +43,9 @@ QUANTITIES = {
     "step": "training steps of",
 }
 
+# How the questions of a grading are asked again.
+ASK_AGAIN = "The questions were drawn with the seed {seed}: --seed {seed} asks them again."
+
 # What forward may return, in words.
 FORWARD = {
     "logits": "logits",
@@ -185,6 +188,7 @@ class Outcome:
         printed: The end of what it printed.
         printed_characters: The number of characters that it printed.
         isolation: What separated its process from the machine; None if it had no process.
+        seed: What its questions were drawn from; None where they are always the same.
     """
 
     name: str
@@ -194,6 +198,7 @@ class Outcome:
     printed: str = ""
     printed_characters: int = 0
     isolation: Isolation | None = None
+    seed: int | None = None
 
     @property
     def status(self) -> int:
@@ -370,8 +375,14 @@ def _count(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def as_json(result: Result, isolation: Isolation | None = None) -> str:
-    """The text of the file that ``--json`` writes."""
+def as_json(result: Result, seed: int | None = None, isolation: Isolation | None = None) -> str:
+    """The text of the file that ``--json`` writes.
+
+    Args:
+        result: The result.
+        seed: What the questions were drawn from; None where they are always the same.
+        isolation: What separated the homework's process from the machine; None without a process.
+    """
     first = result.first_divergence
     tree: dict[str, Any] = {
         "schema": SCHEMA,
@@ -379,6 +390,7 @@ def as_json(result: Result, isolation: Isolation | None = None) -> str:
         "checks": [_check_as_json(check) for check in result.checks],
         "first_divergence": first and {"quantity": first.quantity, "name": first.name},
         "error": result.error,
+        "seed": seed,
     }
     if isolation is not None:
         tree["isolation"] = {"level": isolation.level, "tool": isolation.tool or None}

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import NamedTuple
 
 from compare.check.contract import CHECKABLE, Assignment, Contract
-from compare.check.golden import Golden
 from compare.check.sandbox import HomeworkHandle
 from compare.check.step_evaluation import (
     STEPS,
@@ -49,7 +46,7 @@ def read_steps(
     contract: Contract,
     assignment: Assignment,
     cases: list[Case],
-    golden: Golden | None,
+    steps_of: Callable[[Case], Case] | None,
 ) -> StepReading:
     """Get ready for a ``step``: what PyTorch's steps give, and what can be read off them.
 
@@ -59,7 +56,8 @@ def read_steps(
         contract: What it declares.
         assignment: What it is to compute.
         cases: The cases of its functions, with the loss that it declares.
-        golden: A golden file, which takes PyTorch's place.
+        steps_of: Gives a case PyTorch's parameters after training steps; None where the cases are
+            those of a golden file, which has them.
 
     Raises:
         InputError: Nobody says which optimizer it is, or a golden file lacks its values.
@@ -67,7 +65,7 @@ def read_steps(
     if contract.has("step"):
         require_optimizer(name, assignment)
     if assignment.optimizer is not None:
-        cases = _with_expected_steps(name, assignment, cases, golden)
+        cases = _with_expected_steps(name, cases, steps_of)
     notes: tuple[str, ...] = ()
     if contract.has("step") and cases[0].steps < STEPS:
         steps = "1 step was" if cases[0].steps == 1 else f"{cases[0].steps} steps in a row were"
@@ -105,38 +103,21 @@ def without_open_step(
     return replace(contract, functions=others), [note]
 
 
-# What was computed once, for a folder of homeworks.
-_with_steps: dict[str, Case] = {}
-_lock = threading.Lock()
-
-
 def _with_expected_steps(
-    name: str, assignment: Assignment, cases: list[Case], golden: Golden | None
+    name: str, cases: list[Case], steps_of: Callable[[Case], Case] | None
 ) -> list[Case]:
     """The cases, the first of them with PyTorch's parameters after a few training steps."""
     case, *rest = cases
-    if golden is not None:
-        if not case.steps:
-            raise InputError(
-                "The golden file has no training steps, which step needs: make it again with "
-                "nncompare golden, with --optimizer and --set."
-            )
-        if case.loss_factor != 1 or case.weight_decay:
-            raise InputError(
-                f"The golden file has training steps with PyTorch's own loss alone, but {name} "
-                "declares REDUCTION or WEIGHT_DECAY: check its step without --golden."
-            )
-        return cases
-    from compare.check.reference import Reference
-    from compare.check.step_reference import with_steps
-
-    tree = getattr(assignment.build, "tree", None)
-    own = assignment.torch_loss
-    loss = assignment.loss if own is None else [own.name, own.like, own.version]
-    parts = [tree, loss, assignment.optimizer, assignment.settings]
-    key = json.dumps([*parts, case.loss_factor, case.weight_decay], default=str)
-    with _lock:
-        known = _with_steps.get(key)
-        if known is None or known.inputs is not case.inputs:  # of another network without a tree
-            known = _with_steps[key] = with_steps(Reference(assignment), case)
-    return [known, *rest]
+    if steps_of is not None:
+        return [steps_of(case), *rest]
+    if not case.steps:
+        raise InputError(
+            "The golden file has no training steps, which step needs: make it again with "
+            "nncompare golden, with --optimizer and --set."
+        )
+    if case.loss_factor != 1 or case.weight_decay:
+        raise InputError(
+            f"The golden file has training steps with PyTorch's own loss alone, but {name} "
+            "declares REDUCTION or WEIGHT_DECAY: check its step without --golden."
+        )
+    return cases

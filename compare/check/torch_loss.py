@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from compare.check.architecture import RecordedArchitecture
 from experiments.errors import InputError
 
 # What the targets of such a loss may be, and the loss of PyTorch whose targets are drawn like them.
@@ -28,6 +29,7 @@ TARGETS = {"classes": "cross_entropy", "values": "mse", "binary": "bce_with_logi
 OF_PROBABILITIES = "bce"
 # The rows and the outputs of a trial of which targets a function takes.
 TRIAL_ROWS = 5
+MOST_OUTPUTS = 10_000
 
 
 def is_torch_loss(loss: str | None) -> bool:
@@ -129,20 +131,20 @@ class NumpyCriterion:
         return np.array(self._gradient)
 
 
-def load_torch_loss(name: str, targets: str | None, build: Callable[[Any], Any]) -> TorchLoss:
+def load_torch_loss(name: str, targets: str | None, build: RecordedArchitecture) -> TorchLoss:
     """Load the function that ``FILE.py:FUNCTION`` means.
 
     Args:
         name: ``FILE.py:FUNCTION``.
         targets: A key of :data:`TARGETS`; None for what the attribute ``targets`` of the function
             says, and where it has none, for what the function takes: classes before values.
-        build: Builds the network from a namespace.
+        build: The network, which is not built here.
 
     Raises:
         InputError: There is no such file or function, or it takes no such targets.
     """
     try:
-        import torch
+        import torch  # noqa: F401  (which the file needs)
     except ModuleNotFoundError as error:
         raise InputError(f"The loss {name} needs PyTorch, which is missing ({error}).") from None
     file, _, function_name = name.rpartition(":")
@@ -160,13 +162,9 @@ def load_torch_loss(name: str, targets: str | None, build: Callable[[Any], Any])
             f"The loss {name}: its targets should be one of {', '.join(TARGETS)}, but are "
             f"{targets!r}."
         )
-    try:
-        modules = list(build(torch.nn).modules())
-    except Exception:  # said where the network is needed
-        modules = []
-    outputs = next((m.out_features for m in reversed(modules) if hasattr(m, "out_features")), 1)
+    outputs = min(build.outputs(), MOST_OUTPUTS)
     targets = targets or _accepted(name, function, outputs)
-    probabilities = bool(modules) and isinstance(modules[-1], torch.nn.Sigmoid)
+    probabilities = build.leaves()[-1:] != [] and build.leaves()[-1][1] == "Sigmoid"
     like = OF_PROBABILITIES if targets == "binary" and probabilities else TARGETS[targets]
     return TorchLoss(name, function, targets, like, version)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import secrets
 import time
 import tomllib
 from collections.abc import Callable, Iterable, Sequence
@@ -30,6 +31,8 @@ from experiments.errors import InputError
 
 # The memory that Python and NumPy need.
 LEAST_MB = 512
+# Seeds that are drawn are numbers that a person can type; others may be given.
+MOST_DRAWN, LARGEST_SEED = 10**9, 2**32 - 1
 # How often --watch looks at the files.
 POLL_S = 0.3
 
@@ -63,8 +66,12 @@ def check_command(
     definitions_only: bool,
     isolation: str,
     allow_import: list[str],
+    seed: int | None = None,
 ) -> int:
     """Check a homework, or every homework in a folder.
+
+    Questions are drawn anew for each grading, so that no answers can be known before it; all of a
+    folder get the same ones, and a seed asks them again.
 
     Returns:
         0 when it agrees, 1 when it differs, 2 when it could not be checked; for a folder the
@@ -97,6 +104,7 @@ def check_command(
         allow_import=checked_names(_names(allow_import), "--allow-import")
         or tuple(common.allow_import),
         others=tuple(one for one in (golden, course, json, csv, gradescope) if one is not None),
+        seed=_seed(seed, golden),
     )
     find_isolation(options.isolation)
     scoring = Scoring(
@@ -136,7 +144,7 @@ def _write(
     scoring: Scoring,
 ) -> None:
     if json is not None:
-        write_atomically(json, as_json(outcome.result, outcome.isolation))
+        write_atomically(json, as_json(outcome.result, outcome.seed, outcome.isolation))
     if gradescope is not None:
         from compare.check.grading import as_gradescope
 
@@ -164,8 +172,8 @@ def _check_folder(
     from rich.console import Console
 
     from compare.check.grading import (
+        GradeBook,
         Submission,
-        as_csv,
         check_submissions,
         find_submissions,
         grade,
@@ -173,6 +181,7 @@ def _check_folder(
     from compare.console.check import (
         show_counts,
         show_isolation,
+        show_seed,
         show_unused_weights,
         show_verdict,
     )
@@ -189,23 +198,34 @@ def _check_folder(
 
         pages = page_names([one for one in submissions if one.file is not None])
 
-    def show(submission: Submission, outcome: Outcome) -> None:
-        show_verdict(outcome, console)
-        if report is not None and submission.file is not None:
-            from compare.commands.check_report import write_check_report
+    book = GradeBook(csv) if csv is not None else None
 
+    def show(submission: Submission, outcome: Outcome) -> None:
+        if book is not None:  # before all that could fail
+            book.add(grade(outcome, scoring))
+        show_verdict(outcome, console)
+        if report is None or submission.file is None:
+            return
+        from compare.commands.check_report import write_check_report
+
+        try:
             write_check_report(outcome, submission.file, report, pages[submission.name], scoring)
+        except Exception as error:  # a page is not worth the pages of all others
+            del pages[submission.name]
+            problem = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(".")
+            note = f"Note: the page of {submission.name} could not be written: {problem}."
+            console.print(note, markup=False, soft_wrap=True)
 
     outcomes = check_submissions(submissions, options, show, jobs)
     show_counts(outcomes, console)
     show_isolation(outcomes, console)
+    if options.seed is not None:
+        show_seed(options.seed, console)
     show_unused_weights(unused_weights(outcomes, scoring.weights), console)
     if report is not None:
         from compare.commands.class_report import write_class_report
 
         write_class_report(outcomes, pages, report, scoring)
-    if csv is not None:
-        write_atomically(csv, as_csv([grade(outcome, scoring) for outcome in outcomes]))
     return max(outcome.status for outcome in outcomes)
 
 
@@ -278,6 +298,22 @@ def weights_of_pairs(pairs: Iterable[str]) -> dict[str, float]:
 def _names(lists: Iterable[str]) -> list[str]:
     """The names in texts that hold one or several, separated by commas."""
     return [name.strip() for text in lists for name in text.split(",") if name.strip()]
+
+
+def new_seed() -> int:
+    """A seed that nobody knows before."""
+    return secrets.randbelow(MOST_DRAWN)
+
+
+def _seed(seed: int | None, golden: Path | None) -> int | None:
+    """The seed of a grading; None with a golden file, whose questions are in it."""
+    if golden is not None:
+        if seed is not None:
+            raise InputError(f"--seed {seed}: the questions are those of {golden}; leave it out.")
+        return None
+    if seed is not None and not 0 <= seed <= LARGEST_SEED:
+        raise InputError(f"--seed expects a number from 0 to {LARGEST_SEED}, but got {seed}.")
+    return new_seed() if seed is None else seed
 
 
 def _positive(name: str, value: float | None) -> float | None:

@@ -92,11 +92,14 @@ def mapping_text(
     """
     contract = inference.contract
     own = contract.has("architecture")
-    option = f" --architecture {architecture}" if own and architecture else ""
+    named = architecture is not None and (own or ":" in architecture)
+    option = f" --architecture {architecture}" if named else ""
     option += f" --loss {assignment.loss}" if assignment.torch_loss is not None else ""
     command = f"nncompare check {name} --mapping {out.name if out else 'FILE'}{option}"
     lines = [f'"""How {name} is read: {command}"""', "", *_comment(name, cases, inference), ""]
-    if own and not architecture:
+    if named:
+        lines.append(f"# The network is {architecture}, which the command names.")
+    elif own:
         lines.append(f"# The network is architecture(nn) of {name}.")
     else:
         lines.append(f"ARCHITECTURE = {_quoted(architecture or str(contract.architecture))}")

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from compare.check.grading import STATUS
 from compare.check.result import (
+    ASK_AGAIN,
     Outcome,
     check_title,
     distance,
@@ -94,6 +95,11 @@ def show_isolation(outcomes: Sequence[Outcome], console: Console) -> None:
     for one in dict.fromkeys(outcome.isolation for outcome in outcomes):
         if one is not None and not one.tool:
             _print(console, f"Note: {one.sentence}", indent="  ")
+
+
+def show_seed(seed: int, console: Console) -> None:
+    """Say how the questions of a class are asked again."""
+    console.print(_said(ASK_AGAIN.format(seed=seed)), soft_wrap=True)
 
 
 def show_unused_weights(keys: Sequence[str], console: Console | None = None) -> None:

@@ -73,6 +73,12 @@ def adam() -> tuple[str, str]:
     return ("def hidden", f"{ADAM.lstrip()}\n\ndef hidden")
 
 
+@pytest.fixture(autouse=True)
+def same_questions(monkeypatch) -> None:
+    """Let the command line draw the same questions each time, as tests that compare texts need."""
+    monkeypatch.setattr("compare.commands.check.new_seed", lambda: 20240601)
+
+
 @pytest.fixture
 def right() -> str:
     """The text of the right homework."""

@@ -27,7 +27,7 @@ def test_json_is_that_of_the_contract(nncompare, write, tmp_path, changes, statu
     ended = nncompare("check", write(*changes), "--json", tmp_path / "out.json")
     assert (ended.status, ended.err) == (status, "")
     tree = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
-    assert list(tree) == ["schema", "passed", "checks", "first_divergence", "error"]
+    assert list(tree) == ["schema", "passed", "checks", "first_divergence", "error", "seed"]
     assert (tree["schema"], tree["passed"]) == (1, status == 0)
     assert (tree["error"] is not None) == (status == 2)
     assert len(tree["checks"]) == (0 if status == 2 else 6)

@@ -52,7 +52,12 @@ def test_updates_and_layers_without_torch(write, adam, golden) -> None:
     assert "update of 2.bias" in ended.stdout
 
 
-def test_without_torch_and_without_golden_file(write) -> None:
+def test_without_torch_and_without_golden_file(write, tmp_path, monkeypatch) -> None:
+    (tmp_path / "none" / "torch").mkdir(parents=True)
+    (tmp_path / "none" / "torch" / "__init__.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'torch'\", name='torch')\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "none"))  # for PyTorch's own process
     ended = without_torch("check", write())
     assert ended.returncode == 2
     assert "Traceback" not in ended.stderr
@@ -129,11 +134,11 @@ def test_damaged_files(tmp_path, content) -> None:
 def test_another_schema(tmp_path, golden) -> None:
     with np.load(golden) as file:
         arrays = dict(file)
-    head = arrays["golden"].tobytes().replace(b'"schema": 1', b'"schema": 9')
+    head = arrays["golden"].tobytes().replace(b'"schema": 2', b'"schema": 9')
     arrays["golden"] = np.frombuffer(head, np.uint8)
     path = Path(tmp_path / "g.npz")
     np.savez(path, **arrays)
-    with pytest.raises(InputError, match="schema 9, but this program reads schema 1"):
+    with pytest.raises(InputError, match="schema 9, but this program reads schema 2"):
         read_golden(path)
 
 

@@ -412,7 +412,8 @@ def test_init_says_what_differs(write, command_line):
         "nn.ReLU(), nn.Linear(9, 4))\n"
     )
     ended = command_line("init", write(text=text), "--architecture", f"{net}:net")
-    assert f'ARCHITECTURE = "{net}:net"\n' in ended.out
+    assert f"--mapping FILE --architecture {net}:net" in ended.out
+    assert "ARCHITECTURE" not in ended.out  # a homework's process gives it, so it names no file
     assert "PyTorch has other values of gradient/4.weight, gradient/4.bias" in ended.out
 
 

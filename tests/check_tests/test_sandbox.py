@@ -155,7 +155,7 @@ BAD = {
         [("    return nn.Sequential", "    class Net(nn.Module): pass\n    return nn.Sequential")],
         r"may only put together layers of nn",
     ),
-    "a layer that does not exist": ([("nn.ReLU", "nn.Relu")], r"module 'torch\.nn' has no attribute 'Relu'"),
+    "a layer that does not exist": ([("nn.ReLU", "nn.Relu")], r"did you mean nn\.ReLU\?"),
     "layers that do not fit": ([("nn.Linear(9, 5)", "nn.Linear(8, 5)")], r"PyTorch cannot run architecture"),
     "an unknown loss": ([('"cross_entropy"', '"hinge"')], r"LOSS should be 'cross_entropy' or 'mse'"),
     "a batch axis of 2": ([("LOSS =", "BATCH_AXIS = 2\nLOSS =")], r"BATCH_AXIS should be 0 or 1, but is 2"),

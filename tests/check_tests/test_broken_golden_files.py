@@ -1,0 +1,280 @@
+"""Broken golden files: each is refused in one sentence, or is what was written."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from compare.check.golden import golden_bytes, read_golden
+from experiments.errors import InputError
+
+SETTINGS = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+}
+
+
+@pytest.fixture
+def broken(golden, tmp_path) -> Callable[[bytes], Path]:
+    """Write bytes as a golden file."""
+
+    def write(content: bytes) -> Path:
+        (tmp_path / "g.npz").write_bytes(content)
+        return tmp_path / "g.npz"
+
+    return write
+
+
+def parts_of(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The description and the arrays of a golden file."""
+    with np.load(path) as file:
+        arrays = dict(file)
+    header = json.loads(arrays.pop("golden").tobytes())
+    del header["digest"]
+    return header, arrays
+
+
+def is_refused(path: Path) -> str:
+    """The sentence with which a file is refused; empty if it is read."""
+    try:
+        read_golden(path)
+    except InputError as error:
+        sentence = str(error)
+    else:
+        return ""
+    assert sentence.startswith(f"{path} is ")
+    assert sentence.isprintable()
+    assert sentence.endswith(".")
+    assert len(sentence) < len(str(path)) + 500
+    return sentence
+
+
+def require_refused_or_same(path: Path, golden: Path) -> None:
+    if not is_refused(path):
+        header, arrays = parts_of(path)
+        expected_header, expected = parts_of(golden)
+        assert header == expected_header
+        assert list(arrays) == list(expected)
+        for name, array in arrays.items():
+            assert array.tobytes() == expected[name].tobytes()
+
+
+def flip(content: bytes, places: list[tuple[float, int]]) -> bytes:
+    """The bytes with some of them changed; a place is a part of the length."""
+    found = bytearray(content)
+    for place, value in places:
+        found[int(place * (len(found) - 1))] ^= value
+    return bytes(found)
+
+
+# Most of the bytes are numbers; the names and types stand at the end and before each array.
+PLACES = st.floats(0, 1) | st.floats(0.9, 1) | st.floats(0, 0.02)
+FLIPS = st.lists(st.tuples(PLACES, st.integers(1, 255)), min_size=1, max_size=4)
+
+
+@settings(max_examples=40, **SETTINGS)
+@given(places=FLIPS)
+def test_flipped_bytes(broken, golden, places):
+    require_refused_or_same(broken(flip(golden.read_bytes(), places)), golden)
+
+
+@settings(max_examples=10, **SETTINGS)
+@given(length=st.floats(0, 1, exclude_max=True))
+def test_truncated(broken, golden, length):
+    content = golden.read_bytes()
+    assert is_refused(broken(content[: int(length * len(content))]))
+
+
+@pytest.mark.slow
+@settings(max_examples=1000, **SETTINGS)
+@given(places=FLIPS)
+def test_many_flipped_bytes(broken, golden, places):
+    require_refused_or_same(broken(flip(golden.read_bytes(), places)), golden)
+
+
+ODD = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5)
+    | st.sampled_from([10**50, -1, "Linear", [], {}, [[]], "functional.torch.os.system"])
+)  # fmt: skip
+CHANGES = ("drop", "double", "rename", "float32", "object", "int", "reshape", "cut", "nan", "inf")
+
+
+def change_array(arrays: dict[str, np.ndarray], where: int, how: str) -> None:
+    """Change one of the arrays, or what is said of it."""
+    name = list(arrays)[where % len(arrays)]
+    array = arrays[name]
+    match how:
+        case "drop":
+            del arrays[name]
+        case "double":
+            arrays[f"{name}2"] = array
+        case "rename":
+            arrays[f"{name}/../x"] = arrays.pop(name)
+        case "float32":
+            other = np.float16 if array.dtype == np.float32 else np.float32
+            arrays[name] = array.astype(other)
+        case "object":
+            arrays[name] = array.astype("S4")
+        case "int":
+            arrays[name] = array.astype(np.int32)
+        case "reshape":
+            arrays[name] = array.reshape(1, *array.shape)
+        case "cut":
+            arrays[name] = array[:-1] if array.ndim else np.stack([array, array])
+        case "nan" | "inf":
+            arrays[name] = np.full(array.shape, float(how))
+
+
+def change_header(tree: Any, where: list[int], value: Any) -> Any:
+    """The description with one of its values replaced."""
+    if not where or not isinstance(tree, (dict, list)) or not tree:
+        return value
+    keys = list(tree) if isinstance(tree, dict) else list(range(len(tree)))
+    key = keys[where[0] % len(keys)]
+    changed = dict(tree) if isinstance(tree, dict) else list(tree)
+    changed[key] = change_header(tree[key], where[1:], value)
+    return changed
+
+
+ARRAYS = st.tuples(st.integers(0, 10**6), st.sampled_from(CHANGES))
+HEADERS = st.tuples(st.lists(st.integers(0, 20), min_size=1, max_size=4), ODD)
+
+
+@settings(max_examples=30, **SETTINGS)
+@given(change=ARRAYS)
+def test_other_arrays_under_a_right_digest(broken, golden, change):
+    header, arrays = parts_of(golden)
+    change_array(arrays, *change)
+    assert is_refused(broken(golden_bytes(header, arrays)))
+
+
+@settings(max_examples=30, **SETTINGS)
+@given(change=HEADERS)
+def test_another_description_under_a_right_digest(broken, golden, change):
+    header, arrays = parts_of(golden)
+    changed = change_header(header, *change)
+    sentence = is_refused(broken(golden_bytes(changed, arrays)))
+    if not sentence:  # a name, a flag, or a setting that could as well be so
+        free = {"architecture", "settings", "cases", "loss", "optimizer", "network"}
+        assert {key for key in header if changed[key] != header[key]} <= free
+
+
+@pytest.mark.slow
+@settings(max_examples=600, **SETTINGS)
+@given(change=ARRAYS)
+def test_many_other_arrays(broken, golden, change):
+    header, arrays = parts_of(golden)
+    change_array(arrays, *change)
+    assert is_refused(broken(golden_bytes(header, arrays)))
+
+
+@pytest.mark.slow
+@settings(max_examples=400, **SETTINGS)
+@given(change=HEADERS)
+def test_many_other_descriptions(broken, golden, change):
+    header, arrays = parts_of(golden)
+    is_refused(broken(golden_bytes(change_header(header, *change), arrays)))
+
+
+def test_every_array_counts(broken, golden):
+    """With another value in any array and the digest as it was, nothing is read."""
+    header, arrays = parts_of(golden)
+    old = golden_bytes(header, arrays)
+    digest = json.loads(np.load(io.BytesIO(old))["golden"].tobytes())["digest"]
+    for name, array in list(arrays.items())[::15]:
+        changed = {**arrays, name: ~array if array.dtype.kind == "b" else array + 1}
+        content = golden_bytes(header, changed)
+        new = json.loads(np.load(io.BytesIO(content))["golden"].tobytes())["digest"]
+        assert "not those that were written" in is_refused(
+            broken(with_text(content, new.encode(), digest.encode()))
+        )
+
+
+def with_text(content: bytes, old: bytes, new: bytes) -> bytes:
+    """A golden file with another description, and the checksum that belongs to it."""
+    with np.load(io.BytesIO(content)) as file:
+        arrays = dict(file)
+    arrays["golden"] = np.frombuffer(arrays["golden"].tobytes().replace(old, new), np.uint8)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("factor", [1e6, 1e30])
+@pytest.mark.parametrize("kind", ["logits", "loss", "gradient/0.weight", "update/0.bias"])
+def test_huge_sizes_let_nothing_pass(broken, golden, kind, factor):
+    header, arrays = parts_of(golden)
+    name = f"case0/sizes/{kind}"
+    arrays[name] = np.full_like(arrays[name], factor * np.abs(arrays[name]).max())
+    sentence = is_refused(broken(golden_bytes(header, arrays)))
+    assert f"{name} would let wrong values agree" in sentence
+
+
+def test_wrong_values_of_float32_let_nothing_pass(broken, golden):
+    header, arrays = parts_of(golden)
+    arrays["case0/expected32/logits"] = arrays["case0/expected32/logits"] + np.float32(5)
+    assert "far from the values of float64" in is_refused(broken(golden_bytes(header, arrays)))
+
+
+def test_a_network_runs_nothing(broken, golden, nncompare, write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    header, arrays = parts_of(golden)
+    call = {"make": "functional.torch.os.system", "args": ["touch stolen"], "kwargs": {}}
+    path = broken(golden_bytes({**header, "network": call}, arrays))
+    ended = nncompare("check", write(), "--golden", path)
+    assert (ended.status, ended.out) == (2, "")
+    assert len(ended.err.splitlines()) == 1
+    assert "none of the layers of torch.nn" in ended.err
+    assert not (tmp_path / "stolen").exists()
+
+
+def test_no_pickle_is_loaded(broken, tmp_path):
+    class Thief:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'stolen'}",)
+
+    buffer = io.BytesIO()
+    np.savez(buffer, golden=np.array([Thief()], dtype=object), allow_pickle=True)
+    assert "is no array of numbers as it is written here" in is_refused(broken(buffer.getvalue()))
+    assert not (tmp_path / "stolen").exists()
+
+
+def test_nothing_is_unpacked_beyond_the_file(broken):
+    """A megabyte of zeros is a kilobyte when it is deflated; a shape may promise anything."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, golden=np.zeros(2**20))
+    assert "larger than the file, or compressed" in is_refused(broken(buffer.getvalue()))
+    buffer = io.BytesIO()
+    array = io.BytesIO()
+    np.save(array, np.zeros(3))
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("golden.npy", array.getvalue().replace(b"(3,), }     ", b"(9999999,), }"))
+    assert is_refused(broken(buffer.getvalue()))
+
+
+def test_a_description_without_end(broken):
+    buffer = io.BytesIO()
+    np.savez(buffer, golden=np.frombuffer(b"[" * 10**5, np.uint8))
+    assert "nested too deep" in is_refused(broken(buffer.getvalue()))
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_is_no_golden_file(tmp_path):
+    os.mkfifo(tmp_path / "g.npz")
+    assert "expected a file" in is_refused(tmp_path / "g.npz")
+
+
+def test_folders_and_devices(tmp_path):
+    assert is_refused(tmp_path)
+    if Path("/dev/zero").exists():
+        assert is_refused(Path("/dev/zero"))
