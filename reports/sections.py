@@ -14,7 +14,7 @@ from compare.analysis.quantities import BACKENDS
 from compare.analysis.verdict import departures
 from compare.languages import translated
 from compare.records.export import read_exports
-from compare.records.run import Run
+from compare.records.run import Run, RunRecord
 from compare.spec.report import ReportedValue
 from reports.figures import Figure
 from reports.followed import followed_of
@@ -81,7 +81,7 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
         "date": day(record.created),
         "task": escaped(translated(" ".join(task.split()))),
         "command": listing_of(record.command, record.commit),
-        "sources": [(name, without_docstrings(text)) for name, text in record.sources.items()],
+        "sources": [(name, without_docstrings(text)) for name, text in _listings(record).items()],
         "data": record.data,
         "rows": _rows(run),
         "classes": classes,
@@ -89,6 +89,7 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
         "tables": tables,
         "byline": [text for text in (own.author, own.student, own.course) if text],
         "excerpts": record.excerpts,
+        "called": record.called,
         "calls": calls_of(run),
         "environment": record.environment,
         "commit": record.commit,
@@ -127,6 +128,16 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
         ],
         "published": _same_set_up(record.experiment.reported),
     }
+
+
+def _architectures(record: RunRecord) -> dict[str, str]:
+    """The sources that are not this project's layers, optimizers and schedules."""
+    return {name: text for name, text in record.sources.items() if not name.startswith("numpy_nn/")}
+
+
+def _listings(record: RunRecord) -> dict[str, str]:
+    """The architecture, and what the lines beside the formulas call; whole files in old records."""
+    return {**_architectures(record), **record.called} if record.called else record.sources
 
 
 def _same_set_up(reported: Iterable[ReportedValue]) -> list[list[ReportedValue]]:
