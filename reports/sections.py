@@ -126,6 +126,7 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
         "reported": [
             {"settings": figure, **_means(run, figure)} for figure in record.experiment.reported
         ],
+        "within": _within_intervals(record.experiment.reported, trainings),
         "published": _same_set_up(record.experiment.reported),
     }
 
@@ -138,6 +139,19 @@ def _architectures(record: RunRecord) -> dict[str, str]:
 def _listings(record: RunRecord) -> dict[str, str]:
     """The architecture, and what the lines beside the formulas call; whole files in old records."""
     return {**_architectures(record), **record.called} if record.called else record.sources
+
+
+def _within_intervals(
+    reported: Iterable[ReportedValue], trainings: Sequence[TrainingStatistics]
+) -> tuple[list[float], list[float]]:
+    """Reported test accuracies within the interval of NumPy's of the same label, and outside."""
+    shares = {training.record.label: training.test_share for training in trainings}
+    found: tuple[list[float], list[float]] = ([], [])
+    for figure in reported:
+        share = shares.get(figure.label)
+        if figure.quantity == "test accuracy" and not figure.epoch and share is not None:
+            found[not share.low <= figure.value <= share.high].append(figure.value)
+    return found
 
 
 def _same_set_up(reported: Iterable[ReportedValue]) -> list[list[ReportedValue]]:

@@ -152,8 +152,8 @@ def _mount(
 def _read_only(path: str, flags: int) -> None:
     attributes = (ctypes.c_uint64 * 4)(ATTR_READ_ONLY, 0, 0, 0)
     result = LIBRARY.syscall(
-        ctypes.c_long(MOUNT_SETATTR), ctypes.c_int(AT_FDCWD), os.fsencode(path), ctypes.c_uint(flags),
-        ctypes.byref(attributes), ctypes.c_size_t(32),
+        ctypes.c_long(MOUNT_SETATTR), ctypes.c_int(AT_FDCWD), os.fsencode(path),
+        ctypes.c_uint(flags), ctypes.byref(attributes), ctypes.c_size_t(32),
     )  # fmt: skip
     _checked(f"mount_setattr {path}", result)
 

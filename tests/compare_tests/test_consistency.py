@@ -77,7 +77,9 @@ RECORDS = {
         lambda t: t["trainings"][1].update(parity_rows=10**6), "but run.json says 1,000,000",
     ),
     "fewer": (lambda t: t["trainings"][1].update(parity_rows=3), "but run.json says 3"),
-    "a training twice": (lambda t: t["trainings"].append(t["trainings"][0]), "'SGD' with seed 0 is there twice"),
+    "a training twice": (
+        lambda t: t["trainings"].append(t["trainings"][0]), "'SGD' with seed 0 is there twice",
+    ),
     "complete without one": (lambda t: t["trainings"].pop(), "no finished Adam, seed 0"),
     "complete, not finished": (
         lambda t: t["trainings"][0].update(finished=False), "no finished SGD, seed 0",
