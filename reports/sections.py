@@ -138,7 +138,10 @@ def _architectures(record: RunRecord) -> dict[str, str]:
 
 def _listings(record: RunRecord) -> dict[str, str]:
     """The architecture, and what the lines beside the formulas call; whole files in old records."""
-    return {**_architectures(record), **record.called} if record.called else record.sources
+    if not record.called:
+        return record.sources
+    called = "\n\n".join(f"# ---- {file}\n\n{code}" for file, code in record.called.items())
+    return {**_architectures(record), "numpy_nn": called}
 
 
 def _within_intervals(
