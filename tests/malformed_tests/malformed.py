@@ -33,7 +33,7 @@ QUICK = settings(
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-THOROUGH = settings(QUICK, max_examples=2000)
+THOROUGH = settings(QUICK, max_examples=300)
 
 HOSTILE = [
     "<script>alert(1)</script>",
