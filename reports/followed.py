@@ -17,15 +17,15 @@ NEAREST = 20
 """So many comparisons are listed."""
 
 
-_NORMALISED = r"\frac{|x| + \overline{|x|}}{\sqrt{\sigma^2+\varepsilon}}"
+_NORMALISED = r"\frac{\left|x\right| + \overline{\left|x\right|}}{\sqrt{\sigma^2+\varepsilon}}"
 SIZES = {
-    ("Linear", "output"): r"|x|\,|W|^{\top} + |b|",
-    ("Linear", "grad_input"): r"|\mathrm{d}y|\,|W|",
-    ("Linear", "weight"): r"|\mathrm{d}y|^{\top} |x|",
-    ("Linear", "bias"): r"\sum_n |\mathrm{d}y_n|",
-    ("BatchNorm", "output"): rf"|\gamma|\,{_NORMALISED} + |\beta|",
-    ("BatchNorm", "weight"): rf"\sum_n |\mathrm{{d}}y_n|\,{_NORMALISED}",
-    ("BatchNorm", "bias"): r"\sum_n |\mathrm{d}y_n|",
+    ("Linear", "output"): r"\left|x\right|\,\left|W\right|^{\top} + \left|b\right|",
+    ("Linear", "grad_input"): r"\left|\mathrm{d}y\right|\,\left|W\right|",
+    ("Linear", "weight"): r"\left|\mathrm{d}y\right|^{\top} \left|x\right|",
+    ("Linear", "bias"): r"\sum_n \left|\mathrm{d}y_n\right|",
+    ("BatchNorm", "output"): rf"\left|\gamma\right|\,{_NORMALISED} + \left|\beta\right|",
+    ("BatchNorm", "weight"): rf"\sum_n \left|\mathrm{{d}}y_n\right|\,{_NORMALISED}",
+    ("BatchNorm", "bias"): r"\sum_n \left|\mathrm{d}y_n\right|",
 }
 """Class and quantity → what is summed to make it, with absolute values, as in parity/sizes.py."""
 

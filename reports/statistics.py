@@ -16,6 +16,7 @@ from compare.analysis.intervals import (
     Interval,
     mcnemar_test,
     mean_interval,
+    paired_interval,
     wilson_interval,
 )
 from compare.analysis.quantities import (
@@ -322,6 +323,17 @@ class TrainingStatistics:
     def different_predictions(self) -> int:
         """For how many test rows the backends predict different classes."""
         return int((self.predicted["numpy"] != self.predicted["torch"]).sum())
+
+    @cached_property
+    def rows_difference(self) -> tuple[float, float] | None:
+        """Interval of NumPy's accuracy less PyTorch's on new rows, for these two networks."""
+        targets = self.run.predictions.get("targets")
+        if targets is None or len(self.predicted) < 2:
+            return None
+        numpy, torch = (self.predicted[backend] == targets for backend in BACKENDS)
+        return paired_interval(
+            int((numpy & ~torch).sum()), int((torch & ~numpy).sum()), len(targets)
+        )
 
 
 class Totals(NamedTuple):

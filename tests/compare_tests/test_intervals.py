@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from compare.analysis.intervals import equivalence_test, mean_interval
+from compare.analysis.intervals import equivalence_test, mean_interval, paired_interval
 
 RANDOM = np.random.default_rng(7)
 SAMPLES = [RANDOM.normal(loc, scale, size).tolist() for loc, scale, size in
@@ -95,3 +95,19 @@ def test_differences_that_are_equal_have_p_of_0_or_1() -> None:
 @pytest.mark.parametrize("values", [[], [0.1], [0.1, math.nan], [math.inf, 0.0]])
 def test_what_cannot_be_tested(values: list[float]) -> None:
     assert equivalence_test(values, 0.01) is None
+
+
+def test_paired_interval_covers_the_difference():
+    """In 95 of 100 draws, about, where the two are right together for the most part."""
+    random = np.random.default_rng(0)
+    covered = 0
+    for _ in range(400):
+        counts = random.multinomial(1000, [0.9, 0.03, 0.02, 0.05])
+        low, high = paired_interval(int(counts[1]), int(counts[2]), 1000)
+        covered += low <= 0.01 <= high
+    assert 0.92 <= covered / 400 <= 0.98
+
+
+def test_paired_interval_of_equal_answers_is_not_empty():
+    low, high = paired_interval(0, 0, 100)
+    assert low < 0 < high
