@@ -185,12 +185,18 @@ class NumpyBackend:
             self.model.get_submodule(name).last_mask = mask
 
     @np.errstate(all="ignore")
-    def stage(self, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:
+    def stage(
+        self, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray, input_too: bool = True
+    ) -> Stage:
         module = self.model.get_submodule(name)
         module.load_state_dict(State(state).astype(self.dtype).model)
         module.zero_grad()
         output = module(_cast(x, self.dtype))
-        grad_input = module.backward(dy.astype(self.dtype))
+        if input_too:
+            grad_input = module.backward(dy.astype(self.dtype))
+        else:
+            module.backward_parameters(dy.astype(self.dtype))
+            grad_input = np.zeros(np.shape(x), self.dtype)
         return Stage(
             np.array(output),
             np.array(grad_input),
