@@ -280,5 +280,8 @@ class Referee(Backend, Protocol):
             kink_width: A distance relative to the largest value of the input.
         """
 
-    def module_inputs(self, batch: Any, names: Collection[str]) -> Arrays:
-        """What these modules are given in the forward pass of a step, by their names."""
+    def module_inputs(self, batch: Any, names: Collection[str] | None = None) -> Arrays:
+        """What modules are given in the forward pass of a step, by their names.
+
+        All modules without children by default.
+        """

@@ -173,7 +173,7 @@ class TorchBackend:
         after = self.state(update)
         return RecordedStep(before, _array(inputs), _array(targets), calls, gradients, after)
 
-    def module_inputs(self, batch: Any, names: Collection[str]) -> Arrays:
+    def module_inputs(self, batch: Any, names: Collection[str] | None = None) -> Arrays:
         found: Arrays = {}
 
         def keep(name: str, args: tuple) -> None:
@@ -182,7 +182,7 @@ class TorchBackend:
         hooks = [
             module.register_forward_pre_hook(lambda _, args, n=name: keep(n, args))
             for name, module in self._leaves()
-            if name in names
+            if names is None or name in names
         ]
         try:
             with torch.no_grad():

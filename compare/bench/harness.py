@@ -29,7 +29,7 @@ from compare.spec.experiment import Configuration
 from compare.spec.loading import load_experiment
 from compare.spec.model import model_spec
 from compare.training.data import Rows, Splits
-from compare.training.lockstep import LockStep, batches
+from compare.training.lockstep import EVALUATED_ROWS, LockStep, batches
 
 EXPERIMENT, LABELS = "mnist_bn_mlp", ("SGD", "Adam")
 TRAIN_ROWS, TEST_ROWS = 60_000, 10_000
@@ -78,14 +78,15 @@ def plain_epochs(configuration: Configuration, splits: Splits, name: str) -> Ite
     make: Any = NumpyBackend if name == "numpy" else TorchBackend
     backend = make(spec, training.dtype, 0)
     held = {split: backend.rows(*rows) for split, rows in splits.named().items()}
-    for rows in held.values():
-        backend.evaluate(rows)
-    for _ in range(training.epochs):
+    first = {"train": EVALUATED_ROWS}
+    for split, rows in held.items():
+        backend.evaluate(rows, first.get(split))
+    for epoch in range(1, training.epochs + 1):
         order = backend.permutation(len(splits.train.targets))
         for indices in batches(order, training.batch_size):
             backend.train_step(backend.batch(held["train"], indices))
-        for rows in held.values():
-            backend.evaluate(rows)
+        for split, rows in held.items():
+            backend.evaluate(rows, None if epoch == training.epochs else first.get(split))
         yield backend
 
 
