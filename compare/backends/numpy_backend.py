@@ -22,6 +22,9 @@ from compare.backends.protocol import (
 )
 from compare.spec.model import ModelSpec
 
+IMAGES_TOGETHER = 125
+"""In an evaluation: convolutions of 1,000 images take 1.1 to 2.3 times as long a row."""
+
 
 class NumpyBackend:
     """A network of ``numpy_nn``, its loss and its optimizer.
@@ -118,11 +121,20 @@ class NumpyBackend:
         total, outputs = 0.0, []
         for start in range(0, len(targets), batch_size):
             part = slice(start, start + batch_size)
-            logits = self.model(_cast(inputs[part], self.dtype))
+            logits = self._evaluated(_cast(inputs[part], self.dtype))
             total += float(self.loss(logits, _cast(targets[part], self.dtype))) * len(logits)
             outputs.append(np.array(logits))
         self.model.train()
         return Evaluation(total / len(targets), np.concatenate(outputs))
+
+    def _evaluated(self, inputs: np.ndarray) -> np.ndarray:
+        """The network's output; images go through it a few at a time, which the cache holds."""
+        if inputs.ndim < 3 or len(inputs) <= IMAGES_TOGETHER:
+            return self.model(inputs)
+        starts = range(0, len(inputs), IMAGES_TOGETHER)
+        return np.concatenate(
+            [np.array(self.model(inputs[n : n + IMAGES_TOGETHER])) for n in starts]
+        )
 
     @np.errstate(all="ignore")
     def logits(self, inputs: np.ndarray) -> np.ndarray:
