@@ -111,8 +111,8 @@ def spread(number: int, steps: int) -> list[int]:
     """So many steps: two thirds of them the first, the others spread to the last."""
     number = min(number, steps)
     first = math.ceil(2 * number / 3)
-    others = np.linspace(first, steps - 1, number - first + 1)[1:] if number > first else []
-    return [*range(first), *(round(float(step)) for step in others)]
+    others, rest = number - first, steps - first
+    return [*range(first), *(first + place * rest // others - 1 for place in range(1, others + 1))]
 
 
 class Plan(NamedTuple):
