@@ -80,6 +80,10 @@ def run_command(
                 f"--{'dask' if jobs is None else 'jobs'}: {experiment} trains no network and takes "
                 "seconds: it is run in this process alone."
             )
+        if certify is not None:
+            raise InputError(
+                f"--certify: {experiment} trains no network: it is certified wherever it can be."
+            )
         return _run_demo(
             experiment, max_steps=max_steps, threads=threads, changes=changes, seeds=chosen,
             data_dir=data_dir, out=out, resume=resume, command=command, author=author,
