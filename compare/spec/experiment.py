@@ -164,18 +164,31 @@ class ParitySettings(Settings):
         replica_steps: How many steps the replicas and their reference run.
     """
 
-    certify: Literal["auto", "all"] | Annotated[int, Field(ge=1)] | None = None
+    certify: str | int | None = None
     first_steps: Annotated[int, Field(ge=1)] | None = None
     every: Annotated[int, Field(ge=1)] | None = None
     replicas: Annotated[int, Field(ge=0, le=8)] = 2
     replica_steps: Annotated[int, Field(ge=0)] = 100
 
+    @field_validator("certify")
+    @classmethod
+    def _certify_is_a_rule_or_a_number(cls, value: str | int | None) -> str | int | None:
+        known = value > 0 if isinstance(value, int) else value in (None, "all", "auto")
+        if not known:
+            raise ValueError(
+                "parity.certify should be 'all', 'auto' or a number of steps of at least 1, but is "
+                f"{value!r}"
+            )
+        return value
+
     @property
     def chosen(self) -> Literal["all", "number", "file", "auto"]:
         """Which of the rules decides."""
+        if isinstance(self.certify, int):
+            return "number"
         if self.certify is None:
             return "file" if self.first_steps or self.every else "auto"
-        return "number" if isinstance(self.certify, int) else self.certify
+        return "all" if self.certify == "all" else "auto"
 
 
 class Configuration(NamedTuple):
