@@ -124,9 +124,6 @@ class Plan(NamedTuple):
     steps: Container[int]
     record: CertifiedPlan
 
-    def __contains__(self, step: object) -> bool:
-        return step in self.steps
-
 
 def plan_steps(settings: ParitySettings, work: Work, rows: int, steps: int) -> Plan:
     """Decide which steps of a training are certified.

@@ -151,8 +151,8 @@ class LockStep:
         self.steps = total_steps(experiment, len(splits.train.targets), max_steps)
         parity = experiment.parity
         work = work_of(self.references.torch64, splits.train.inputs[:2])
-        rows = min(experiment.training.batch_size, len(splits.train.targets))
-        self._plan = plan_steps(parity, work, rows, self.steps)
+        batch_size = min(experiment.training.batch_size, len(splits.train.targets))
+        self._plan = plan_steps(parity, work, batch_size, self.steps)
         self.schedule = Schedule(model_spec, experiment.training, len(splits.train.targets))
         self.replicas = Replicas(
             model_spec,
@@ -313,7 +313,7 @@ class LockStep:
         }
 
     def _certified(self, step: int) -> bool:
-        return step in self._plan
+        return step in self._plan.steps
 
     def _stretches(self, steps: Iterable[Batch]) -> Iterator[list[Batch]]:
         """Cut steps where something is compared: a certified step is a stretch of its own."""

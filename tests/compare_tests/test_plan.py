@@ -19,8 +19,8 @@ WORK = Work(multiplications=1e6, values=1e4, modules=10, weights=100_000)
 
 def planned(steps: int, **settings: object) -> list[int]:
     found = plan_steps(ParitySettings(**settings), WORK, 100, steps)
-    assert found.record.planned == sum(step in found for step in range(steps + 5))
-    return [step for step in range(steps + 5) if step in found]
+    assert found.record.planned == sum(step in found.steps for step in range(steps + 5))
+    return [step for step in range(steps + 5) if step in found.steps]
 
 
 def test_all_steps():
