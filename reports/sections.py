@@ -260,6 +260,7 @@ def _results(run: Run, trainings: Sequence[TrainingStatistics]) -> dict[str, Any
         "over_seeds": over_seeds(run, trainings),
         "predicted": "targets" in run.predictions and any(t.predicted for t in trainings),
         "evaluated_rows": _evaluated_rows(run),
+        "evaluated_share": max((t.evaluated or 0 for t in run.record.trainings), default=0),
         "configurations": len({training.record.label for training in trainings}),
         "results_rows": {"most": MOST_ROWS, "best": BEST, "worst": WORST},
         "most_equalities": MOST_EQUALITIES,

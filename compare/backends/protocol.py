@@ -5,7 +5,7 @@ Everything that a backend returns is a NumPy array of its own: later steps never
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -240,8 +240,13 @@ class Backend(Protocol):
         :meth:`load` takes a state of any backend, and converts it.
         """
 
-    def stage(self, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:
-        """Run one module alone, in training mode, from the given state and inputs."""
+    def stage(
+        self, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray, input_too: bool = True
+    ) -> Stage:
+        """Run one module alone, in training mode, from the given state and inputs.
+
+        Without ``input_too`` the gradient by the input is not computed, and zeros stand for it.
+        """
 
     def loss_stage(self, x: np.ndarray, targets: np.ndarray, dy: float) -> Stage:
         """Run the loss alone."""
@@ -273,4 +278,10 @@ class Referee(Backend, Protocol):
             seed: For the noise.
             update: As in :meth:`Backend.record_step`.
             kink_width: A distance relative to the largest value of the input.
+        """
+
+    def module_inputs(self, batch: Any, names: Collection[str] | None = None) -> Arrays:
+        """What modules are given in the forward pass of a step, by their names.
+
+        All modules without children by default.
         """

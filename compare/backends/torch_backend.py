@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -173,6 +173,25 @@ class TorchBackend:
         after = self.state(update)
         return RecordedStep(before, _array(inputs), _array(targets), calls, gradients, after)
 
+    def module_inputs(self, batch: Any, names: Collection[str] | None = None) -> Arrays:
+        found: Arrays = {}
+
+        def keep(name: str, args: tuple) -> None:
+            found[name] = _array(args[0])
+
+        hooks = [
+            module.register_forward_pre_hook(lambda _, args, n=name: keep(n, args))
+            for name, module in self._leaves()
+            if names is None or name in names
+        ]
+        try:
+            with torch.no_grad():
+                self.model(batch[0])
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return found
+
     def gradient_norms(self) -> dict[str, float]:
         return {
             name: float(np.linalg.norm(_gradient(p).astype(np.float64)))
@@ -251,12 +270,14 @@ class TorchBackend:
             self.optimizer.state[parameters[name]] = {k: torch.tensor(v) for k, v in slot.items()}
         self._masks = dict(snapshot["masks"])
 
-    def stage(self, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:
+    def stage(
+        self, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray, input_too: bool = True
+    ) -> Stage:
         module = self.model.get_submodule(name)
         module.load_state_dict({k: self._tensor(v) for k, v in state.items()})
         module.zero_grad()
         input_ = self._tensor(x)
-        input_.requires_grad_(input_.is_floating_point())
+        input_.requires_grad_(input_too and input_.is_floating_point())
         output = module(input_)
         output.backward(self._tensor(dy))
         return Stage(

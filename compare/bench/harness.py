@@ -4,7 +4,8 @@ A plain training draws the order of the rows, makes every step and evaluates all
 first and after each epoch, on one backend, and compares nothing. The lock-step training does the
 same on both backends, certifies steps on the way, follows PyTorch replicas for the drift, and
 writes its tables after each epoch. All three are timed epoch by epoch, in turn, each in a process
-of its own. The data is synthetic, of the size of MNIST.
+of its own. The data is synthetic, of the size of MNIST;
+a convolutional network gets a sixth of its rows.
 """
 
 from __future__ import annotations
@@ -29,27 +30,33 @@ from compare.spec.experiment import Configuration
 from compare.spec.loading import load_experiment
 from compare.spec.model import model_spec
 from compare.training.data import Rows, Splits
-from compare.training.lockstep import LockStep, batches
+from compare.training.lockstep import EVALUATED_ROWS, LockStep, batches
 
-EXPERIMENT, LABELS = "mnist_bn_mlp", ("SGD", "Adam")
+EXPERIMENT = "mnist_bn_mlp"
+CASES = ((EXPERIMENT, "SGD"), (EXPERIMENT, "Adam"), ("mnist_cnn", "Adam"))
+"""Experiments and their configurations that are timed."""
 TRAIN_ROWS, TEST_ROWS = 60_000, 10_000
+IMAGE_SHARE = 6
+"""A network that takes images, whose steps are long, gets a part of the rows, one in so many."""
 TRAININGS = ("lockstep", "numpy", "torch")
 
 
-def configuration_of(label: str) -> Configuration:
-    """The training of the experiment that is timed."""
-    _, experiment = load_experiment(EXPERIMENT)
+def configuration_of(label: str, name: str = EXPERIMENT) -> Configuration:
+    """The training of an experiment that is timed."""
+    _, experiment = load_experiment(name)
     return next(one for one in experiment.configurations if one.label == label)
 
 
-def synthetic_splits() -> Splits:
-    """Pixels between 0 and 1 and classes from 0 to 9, as flat rows."""
+def synthetic_splits(layout: str = "flat") -> Splits:
+    """Pixels between 0 and 1 and classes from 0 to 9, as flat rows or as fewer images."""
+    flat = layout == "flat"
+    shape, share = ((784,), 1) if flat else ((1, 28, 28), IMAGE_SHARE)
     random = np.random.default_rng(0)
 
     def rows(count: int) -> Rows:
-        return Rows(random.random((count, 784), np.float32), random.integers(0, 10, count))
+        return Rows(random.random((count, *shape), np.float32), random.integers(0, 10, count))
 
-    return Splits(rows(TRAIN_ROWS), None, rows(TEST_ROWS))
+    return Splits(rows(TRAIN_ROWS // share), None, rows(TEST_ROWS // share))
 
 
 def lockstep_epochs(configuration: Configuration, splits: Splits) -> Iterator[LockStep]:
@@ -78,29 +85,31 @@ def plain_epochs(configuration: Configuration, splits: Splits, name: str) -> Ite
     make: Any = NumpyBackend if name == "numpy" else TorchBackend
     backend = make(spec, training.dtype, 0)
     held = {split: backend.rows(*rows) for split, rows in splits.named().items()}
-    for rows in held.values():
-        backend.evaluate(rows)
-    for _ in range(training.epochs):
+    first = {"train": EVALUATED_ROWS}
+    for split, rows in held.items():
+        backend.evaluate(rows, first.get(split))
+    for epoch in range(1, training.epochs + 1):
         order = backend.permutation(len(splits.train.targets))
         for indices in batches(order, training.batch_size):
             backend.train_step(backend.batch(held["train"], indices))
-        for rows in held.values():
-            backend.evaluate(rows)
+        for split, rows in held.items():
+            backend.evaluate(rows, None if epoch == training.epochs else first.get(split))
         yield backend
 
 
 @cache
-def epochs_of(name: str, label: str) -> Iterator[Any]:
+def epochs_of(name: str, label: str, experiment: str = EXPERIMENT) -> Iterator[Any]:
     """The training of this process, with its data; its first epoch makes the network."""
-    configuration, splits = configuration_of(label), synthetic_splits()
+    configuration = configuration_of(label, experiment)
+    splits = synthetic_splits(configuration.experiment.data.layout)
     if name == "lockstep":
         return lockstep_epochs(configuration, splits)
     return plain_epochs(configuration, splits, name)
 
 
-def next_epoch(name: str, label: str) -> tuple[float, int, int]:
+def next_epoch(name: str, label: str, experiment: str = EXPERIMENT) -> tuple[float, int, int]:
     """Seconds of the next epoch; of the lock step, steps and certified steps so far."""
-    epochs = epochs_of(name, label)
+    epochs = epochs_of(name, label, experiment)
     begun = time.perf_counter()
     trained = next(epochs)
     seconds = time.perf_counter() - begun
@@ -110,10 +119,14 @@ def next_epoch(name: str, label: str) -> tuple[float, int, int]:
 
 
 def measure_harness(
-    label: str, protocol: Protocol, worker: Callable[[int], Any], progress: Callable[[str], None]
+    label: str,
+    protocol: Protocol,
+    worker: Callable[[int], Any],
+    progress: Callable[[str], None],
+    experiment: str = EXPERIMENT,
 ) -> HarnessRecord:
     """Train three times, epoch by epoch in turn, with the threads that a run would use."""
-    configuration = configuration_of(label)
+    configuration = configuration_of(label, experiment)
     network = model_spec(configuration.experiment, configuration.optimizer).model(numpy_nn)
     threads = min(protocol.threads, default_threads(network))
     workers = {name: worker(threads) for name in TRAININGS}
@@ -122,10 +135,10 @@ def measure_harness(
     random = np.random.default_rng(0)
     try:
         for epoch in range(1, configuration.experiment.training.epochs + 1):
-            progress(f"harness: {EXPERIMENT}, {label}, epoch {epoch}")
+            progress(f"harness: {experiment}, {label}, epoch {epoch}")
             for name in map(str, random.permutation(TRAININGS)):
                 time.sleep(protocol.pause_s)
-                seconds, *counts = workers[name].call(next_epoch, name, label)
+                seconds, *counts = workers[name].call(next_epoch, name, label, experiment)
                 epochs_s[name].append(seconds)
                 if name == "lockstep":
                     steps, certified_steps = counts
@@ -133,7 +146,7 @@ def measure_harness(
         for one in workers.values():
             one.close()
     return HarnessRecord(
-        title=f"{EXPERIMENT}, {label}",
+        title=f"{experiment}, {label}",
         threads=threads,
         steps=steps,
         certified_steps=certified_steps,

@@ -225,9 +225,12 @@ def run_bench(
             finally:
                 alone.close()
     if "harness" in parts:
-        from compare.bench.harness import LABELS, measure_harness  # which loads PyTorch
+        from compare.bench.harness import CASES, measure_harness  # which loads PyTorch
 
-        harness = [measure_harness(label, protocol, worker, progress) for label in LABELS]
+        harness = [
+            measure_harness(label, protocol, worker, progress, experiment)
+            for experiment, label in CASES
+        ]
     return BenchRecord(
         schema=2,
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -34,6 +34,7 @@ def run_command(
     out: Path | None,
     resume: bool,
     seeds: str | None = None,
+    certify: str | None = None,
     jobs: int | None = None,
     dask: str | None = None,
     checkpoint_every: float | None = None,
@@ -68,6 +69,10 @@ def run_command(
         raise InputError("--seed and --seeds exclude each other.")
     if jobs is not None and dask is not None:
         raise InputError("--jobs and --dask exclude each other: on a cluster, its workers count.")
+    if certify is not None and not _certified(certify):
+        raise InputError(
+            f"--certify expects all, auto or a number of steps of at least 1, but got {certify!r}."
+        )
     chosen = parse_seeds(seeds) if seeds is not None else None if seed is None else [seed]
     if not isinstance(load_settings(experiment)[1], Experiment):
         if dask is not None or jobs not in (None, 1):
@@ -75,12 +80,18 @@ def run_command(
                 f"--{'dask' if jobs is None else 'jobs'}: {experiment} trains no network and takes "
                 "seconds: it is run in this process alone."
             )
+        if certify is not None:
+            raise InputError(
+                f"--certify: {experiment} trains no network: it is certified wherever it can be."
+            )
         return _run_demo(
             experiment, max_steps=max_steps, threads=threads, changes=changes, seeds=chosen,
             data_dir=data_dir, out=out, resume=resume, command=command, author=author,
         )  # fmt: skip
     if chosen is not None:
         changes = [*changes, f"training.seeds={chosen}"]
+    if certify is not None:
+        changes = [*changes, f"parity.certify={_certified(certify)}"]
     if author:
         changes = [*changes, f"report.author={json.dumps(author, ensure_ascii=False)}"]
     name, settings = load_experiment(experiment, changes)
@@ -129,6 +140,13 @@ def run_command(
     if record.failures:
         _show_failures(record, directory)
     return 0 if passed and record.status == "complete" else 1
+
+
+def _certified(text: str) -> str:
+    """What ``--certify`` says, as a value of a TOML file; empty where that is nothing."""
+    if text in ("all", "auto"):
+        return json.dumps(text)
+    return str(int(text)) if text.isascii() and text.isdigit() and int(text) else ""
 
 
 def _how_long(experiment: str, settings: Experiment, jobs: int) -> str:

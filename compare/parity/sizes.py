@@ -27,7 +27,13 @@ from experiments.errors import InputError
 
 @np.errstate(all="ignore")
 def module_sizes(
-    referee: Referee, name: str, kind: str, state: Arrays, x: np.ndarray, dy: np.ndarray
+    referee: Referee,
+    name: str,
+    kind: str,
+    state: Arrays,
+    x: np.ndarray,
+    dy: np.ndarray,
+    input_too: bool = True,
 ) -> Stage:
     """Sizes of the output, input gradient, parameter gradients and buffers of one module.
 
@@ -38,6 +44,7 @@ def module_sizes(
         state: Its parameters and buffers.
         x: Its input.
         dy: The gradient of its output.
+        input_too: Whether the size of the input gradient is wanted, where it takes a product.
     """
     if kind not in MODULES:
         raise InputError(
@@ -46,18 +53,25 @@ def module_sizes(
         )
     if np.issubdtype(x.dtype, np.floating):  # and not the row numbers of an Embedding
         x = x.astype(np.float64)
+    if MODULES[kind] is _multilinear:
+        return _multilinear(referee, name, state, x, dy.astype(np.float64), input_too)
     return MODULES[kind](referee, name, state, x, dy.astype(np.float64))
 
 
 def _multilinear(
-    referee: Referee, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray
+    referee: Referee,
+    name: str,
+    state: Arrays,
+    x: np.ndarray,
+    dy: np.ndarray,
+    input_too: bool = True,
 ) -> Stage:
     """Sums of products, as in Linear: the same sums of the absolute values.
 
     Averages are such sums too; where ``divisor_override`` is negative their sign is not.
     """
     absolute = {key: np.abs(value) for key, value in state.items()}
-    stage = referee.stage(name, absolute, np.abs(x), np.abs(dy))
+    stage = referee.stage(name, absolute, np.abs(x), np.abs(dy), input_too)
     return Stage(np.abs(stage.output), np.abs(stage.grad_input), stage.gradients, stage.buffers)
 
 

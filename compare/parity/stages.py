@@ -15,7 +15,9 @@ from compare.backends.protocol import Arrays
 from compare.parity.sizes import LOSSES, module_sizes
 
 
-def run_stage(backend: Backend, call: Call, step: RecordedStep, dy: np.ndarray) -> Stage:
+def run_stage(
+    backend: Backend, call: Call, step: RecordedStep, dy: np.ndarray, input_too: bool = True
+) -> Stage:
     """Run the module of a call on its recorded input, from the state before the step.
 
     Args:
@@ -23,21 +25,24 @@ def run_stage(backend: Backend, call: Call, step: RecordedStep, dy: np.ndarray) 
         call: The call.
         step: The step that it belongs to.
         dy: The gradient of the output.
+        input_too: Whether the gradient by the input is wanted; zeros stand for it otherwise.
     """
     if call.name == "loss":
         return backend.loss_stage(call.input, step.targets, float(dy))
     _give_mask(backend, call)
-    return backend.stage(call.name, step.before.of_module(call.name), call.input, dy)
+    return backend.stage(call.name, step.before.of_module(call.name), call.input, dy, input_too)
 
 
-def stage_sizes(referee: Referee, call: Call, step: RecordedStep, dy: np.ndarray) -> Stage:
+def stage_sizes(
+    referee: Referee, call: Call, step: RecordedStep, dy: np.ndarray, input_too: bool = True
+) -> Stage:
     """What is summed to make each value of a stage under a gradient of its output."""
     kind = class_of(referee, call)
     if call.name == "loss":
         return LOSSES[kind](call.input, step.targets, float(dy))
     _give_mask(referee, call)
     state = step.before.of_module(call.name)
-    return module_sizes(referee, call.name, kind, state, call.input, dy)
+    return module_sizes(referee, call.name, kind, state, call.input, dy, input_too)
 
 
 def recorded_stage(call: Call, step: RecordedStep) -> Stage:

@@ -132,6 +132,25 @@ class Initial(Record):
     copied: bool
 
 
+class CertifiedPlan(Record):
+    """Which steps of a training are certified, decided before its first.
+
+    Attributes:
+        rule: Why so many: ``all`` and ``number`` as was asked for, ``file`` as the experiment's
+            ``first_steps`` and ``every`` say, ``auto`` so that they take a fifth of the time.
+        planned: How many.
+        plain_steps: What one is estimated to cost, in steps of one backend.
+        few_rows: How many rows of a batch the checks in float64 take; None for all of them.
+        steps: Which, from 0; empty where all are.
+    """
+
+    rule: Literal["all", "number", "file", "auto"]
+    planned: Count
+    plain_steps: Positive
+    few_rows: Count | None = None
+    steps: list[Count] = Field(default_factory=list)
+
+
 class KinkCount(Record):
     """Places where NumPy's float32 and the float64 referee lie on different sides of a kink."""
 
@@ -285,6 +304,8 @@ class TrainingRecord(Record):
         parity_rows: How many rows of parity.csv are its own, to notice when some are missing.
         initial: The comparison at step 0.
         kinks: Where the two precisions fall on different sides of a kink, at certified steps.
+        planned: Which steps were to be certified and why; None in older records.
+        evaluated: How many rows of the training set were evaluated before the end, if not all.
         modules: Name → the module as it prints itself, for the modules that hold no others.
         mistake: The named mistake behind the first divergence, where there is one.
         followed: The number of the first comparison that fails, or else of the passing float32
@@ -305,6 +326,8 @@ class TrainingRecord(Record):
     parity_rows: Count
     initial: Initial
     kinks: list[KinkCount]
+    planned: CertifiedPlan | None = None
+    evaluated: Count | None = None
     modules: dict[str, str] = Field(default_factory=dict)
     mistake: NamedMistake | None = None
     followed: FollowedValue | None = None

@@ -96,7 +96,8 @@ class TrainingSettings(Settings):
         dtype: The precision of both backends.
         seeds: Each seed is a training of its own.
         evaluate_every: Evaluate all splits after every so many epochs, and after the last.
-        evaluate_rows: Evaluate the first so many rows of each split; all of them if absent.
+        evaluate_rows: Evaluate the first so many rows of each split. If absent, all of them, but
+            of a training set beyond 10,000 rows the first 10,000 before the end of the training.
         decay_biases: Whether weight decay acts on vectors too (biases, γ and β of BatchNorm), or
             on weights of two and more dimensions alone.
         gradient_norms: Whether the length of every parameter's gradient is recorded, at each
@@ -152,17 +153,42 @@ class ParitySettings(Settings):
     """Which steps are certified, and how many PyTorch replicas show the usual drift.
 
     Attributes:
-        first_steps: Every one of the first so many steps is certified.
-        every: After those, each step whose number is a multiple of this; by default about
-            ten more, spread over the training.
+        certify: ``all`` steps, so many, or ``auto`` for as many as take a fifth of the time, at
+            most 30. By default what ``first_steps`` and ``every`` say if there is one of them,
+            else ``auto``.
+        first_steps: Every one of the first so many steps is certified; 20 if ``every`` is given
+            alone.
+        every: After those, each step whose number is a multiple of this; if ``first_steps`` is
+            given alone about ten more, spread over the training.
         replicas: Extra PyTorch trainings that differ from the main one in rounding alone.
         replica_steps: How many steps the replicas and their reference run.
     """
 
-    first_steps: Annotated[int, Field(ge=1)] = 20
+    certify: str | int | None = None
+    first_steps: Annotated[int, Field(ge=1)] | None = None
     every: Annotated[int, Field(ge=1)] | None = None
     replicas: Annotated[int, Field(ge=0, le=8)] = 2
     replica_steps: Annotated[int, Field(ge=0)] = 100
+
+    @field_validator("certify")
+    @classmethod
+    def _certify_is_a_rule_or_a_number(cls, value: str | int | None) -> str | int | None:
+        known = value > 0 if isinstance(value, int) else value in (None, "all", "auto")
+        if not known:
+            raise ValueError(
+                "parity.certify should be 'all', 'auto' or a number of steps of at least 1, but is "
+                f"{value!r}"
+            )
+        return value
+
+    @property
+    def chosen(self) -> Literal["all", "number", "file", "auto"]:
+        """Which of the rules decides."""
+        if isinstance(self.certify, int):
+            return "number"
+        if self.certify is None:
+            return "file" if self.first_steps or self.every else "auto"
+        return "all" if self.certify == "all" else "auto"
 
 
 class Configuration(NamedTuple):

@@ -21,6 +21,7 @@ from compare.backends.protocol import Arrays
 from compare.backends.torch_backend import TorchBackend
 from compare.parity.certificate import certify
 from compare.parity.comparison import Comparison, Follower, References, compare_initial
+from compare.parity.plan import plan_steps, work_of
 from compare.records.run import FailureRecord, NamedMistake, TrainingRecord
 from compare.records.tables import GradientRow, HistoryRow, ParityRow, TimingRow, TrainingLog
 from compare.spec.experiment import Configuration, Experiment
@@ -37,6 +38,9 @@ from compare.training.schedule import (
     set_hyperparameters,
     set_scheduler_position,
 )
+
+EVALUATED_ROWS = 10_000
+"""Of a larger training set the first so many rows are evaluated, and all at the end."""
 
 
 class Observer(Protocol):
@@ -146,6 +150,9 @@ class LockStep:
         self.references = References.build(model_spec)
         self.steps = total_steps(experiment, len(splits.train.targets), max_steps)
         parity = experiment.parity
+        work = work_of(self.references.torch64, splits.train.inputs[:2])
+        batch_size = min(experiment.training.batch_size, len(splits.train.targets))
+        self._plan = plan_steps(parity, work, batch_size, self.steps)
         self.schedule = Schedule(model_spec, experiment.training, len(splits.train.targets))
         self.replicas = Replicas(
             model_spec,
@@ -163,7 +170,6 @@ class LockStep:
         self._diverged = False
         self._follower = Follower()
         self._turns = 0
-        self._every = parity.every or max(1, self.steps // 10)
         self.record = TrainingRecord(
             label=label,
             variant=configuration.variant,
@@ -174,6 +180,8 @@ class LockStep:
             parity_rows=0,
             initial=initial,
             kinks=[],
+            planned=self._plan.record,
+            evaluated=self._share_of_training_set(),
             modules=printed_modules(self.numpy.model),
             wall_s=0.0,
         )
@@ -233,7 +241,7 @@ class LockStep:
             self.record.wall_s = time.perf_counter() - started
             last = step == self.steps or epoch == training.epochs
             if last or epoch % training.evaluate_every == 0:
-                self._evaluate(epoch, held)
+                self._evaluate(epoch, held, last)
             yield
             if step == self.steps:
                 break
@@ -305,7 +313,7 @@ class LockStep:
         }
 
     def _certified(self, step: int) -> bool:
-        return step < self.experiment.parity.first_steps or step % self._every == 0
+        return step in self._plan.steps
 
     def _stretches(self, steps: Iterable[Batch]) -> Iterator[list[Batch]]:
         """Cut steps where something is compared: a certified step is a stretch of its own."""
@@ -420,10 +428,18 @@ class LockStep:
             for name, norm in backend.gradient_norms().items()
         ]
 
-    def _evaluate(self, epoch: int, held: dict[str, Any]) -> None:
+    def _share_of_training_set(self) -> int | None:
+        """So many of its first rows are evaluated before the end; None for all that are asked."""
+        large = len(self.splits.train.targets) > EVALUATED_ROWS
+        return EVALUATED_ROWS if large and self._evaluated_rows is None else None
+
+    def _evaluate(self, epoch: int, held: dict[str, Any], last: bool = False) -> None:
         for backend in self.backends:
             for split, rows in self.splits.named().items():
-                result = backend.evaluate(held[backend.name][split], self._evaluated_rows)
+                first = self._evaluated_rows
+                if split == "train" and not last and self.record.evaluated is not None:
+                    first = self.record.evaluated
+                result = backend.evaluate(held[backend.name][split], first)
                 predicted = self.target_type.predicted_classes(result.outputs)
                 accuracy = float(np.mean(predicted == rows.targets[: len(predicted)]))
                 self.log.add(

@@ -52,7 +52,7 @@ def test_defaults():
         "nesterov": False, "maximize": False,
     }  # fmt: skip
     assert form.reported == []
-    assert form.parity.first_steps == 20
+    assert form.parity.chosen == "auto"
 
 
 def test_defaults_of_adam_are_those_of_torch():

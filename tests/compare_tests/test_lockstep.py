@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from itertools import chain
 
@@ -262,6 +263,43 @@ def test_certified_steps(tiny, lockstep):
     assert all(r.passed for r in run.log.rows["parity"])
     # A certified step is not timed: it is not a step as usual.
     assert [r.step for r in run.log.rows["timing"]] == [2, 3, 5]
+
+
+def test_the_plan_is_recorded_and_changes_nothing_of_the_training(tiny, lockstep):
+    runs = {}
+    for certify in ("all", "auto", 2):
+        run = runs[certify] = trained(lockstep(tiny(f"parity.certify={json.dumps(certify)}")))
+        plan = run.record.planned
+        assert plan.rule == (certify if certify in ("all", "auto") else "number")
+        certified = [kinks.step for kinks in run.record.kinks]
+        assert certified == (plan.steps or list(range(6)))
+        assert len(certified) == plan.planned
+    assert len(runs["all"].record.kinks) == 6
+    assert len(runs[2].record.kinks) == 2
+    for run in runs.values():
+        assert run.log.rows["history"] == runs["all"].log.rows["history"]
+
+
+def test_of_a_large_training_set_a_share_is_evaluated_and_all_of_it_at_the_end(
+    tiny, lockstep, monkeypatch
+):
+    monkeypatch.setattr("compare.training.lockstep.EVALUATED_ROWS", 20)
+    run = lockstep(tiny("training.epochs=3"))
+    seen = []
+    for backend in run.backends:
+
+        def noting(rows, first=None, *rest, name=backend.name, evaluate=backend.evaluate):
+            seen.append((name, len(rows[1]), first))
+            return evaluate(rows, first, *rest)
+
+        backend.evaluate = noting
+    trained(run)
+    assert run.record.evaluated == 20
+    size = len(run.splits.train.targets)
+    of_training_set = [first for name, rows, first in seen if name == "numpy" and rows == size]
+    assert of_training_set[:4] == [20, 20, 20, None]
+    asked = lockstep(tiny("training.evaluate_rows=30"))
+    assert asked.record.evaluated is None
 
 
 def test_by_default_about_ten_more_steps_are_certified(tiny, lockstep):

@@ -11,7 +11,14 @@ from compare.analysis.intervals import Equality, Interval, equivalence_test
 from compare.analysis.quantities import BACKENDS
 from compare.analysis.timings import Ratio
 from compare.records.export import Answers, ExportRecord
-from compare.records.run import DistancePart, FollowedValue, Growth, NamedMistake, SidesApart
+from compare.records.run import (
+    CertifiedPlan,
+    DistancePart,
+    FollowedValue,
+    Growth,
+    NamedMistake,
+    SidesApart,
+)
 from compare.records.tables import ParityRow
 from compare.spec.report import Claim, ReportedValue
 from reports.documents import SENTENCES, TEMPLATES, say
@@ -37,6 +44,13 @@ GROWTH = Growth(
 )  # fmt: skip
 SOURCED = FIGURE.model_copy(update={"source": "A book", "differs": "the seed"})
 PART = ["used a sample"]
+
+
+def plan(rule: str, steps: list[int], few_rows: int | None = None) -> CertifiedPlan:
+    """What a training was to certify."""
+    return CertifiedPlan.model_validate(
+        {"rule": rule, "planned": 3, "plain_steps": 12.3, "steps": steps, "few_rows": few_rows}
+    )
 
 
 def part(name: str, difference: float) -> DistancePart:
@@ -118,6 +132,20 @@ CASES: list[tuple[str, tuple, str]] = [
     ("certificate", (100, 0, 600, 600, "float64"), "by induction NumPy's run is a float64 run"),
     ("certificate", (100, 1, 58, 600, "float32"), "at least one is not faithful"),
     ("certificate", (0, 0, 0, 0, "float32"), "No step was certified"),
+    ("planned_steps", (None,), ""),
+    ("planned_steps", (plan("all", []),), "Every step was to be certified, as was asked."),
+    ("planned_steps", (plan("number", [0, 1, 9]),), "were asked for: steps 0, 1 and 9, counted"),
+    ("planned_steps", (plan("file", [0]),), "The experiment says which: step 0, counted from 0."),
+    ("planned_steps", (plan("auto", [0]),), "at the cost of about 12 steps of one backend each"),
+    ("planned_steps", (plan("auto", [0], 8),), "The checks in float64 took 8 rows of a batch"),
+    ("numbered_steps", ([3],), "step 3, counted from 0"),
+    ("numbered_steps", (list(range(1000, 2001, 100)),), "11 steps from 1,000 to 2,000, counted"),
+    ("share_of_training_set", (0, 500), ""),
+    (
+        "share_of_training_set",
+        (10_000, 60_000),
+        "on its first 10,000 rows, at the end on all 60,000.",
+    ),
     ("kinks", (1000, 0, 0.0), "Of 1,000 activation inputs at the certified steps, none lies"),
     ("kinks", (1000, 1, 1e-8), "1 lies on another side"),
     ("kinks", (1000, 2, 1e-8), "2 lie on another side"),
