@@ -9,10 +9,10 @@ from rich.table import Table
 
 from compare.check.presets import PRESETS
 from compare.languages import translated
+from compare.spec.architecture import architecture_names, find_architecture
 from compare.spec.demos import Demo
 from compare.spec.experiment import Experiment
 from compare.spec.loading import experiment_names, load_settings
-from compare.spec.model import architecture_names, find_architecture
 from experiments import datasets
 
 
