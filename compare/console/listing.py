@@ -65,7 +65,7 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _data_and_minutes(tree: dict[str, Any]) -> tuple[str, str]:
-    """Off a file of the package, which is sound: to check all of them takes longer than the rest."""
+    """Off a file of the package, which is sound: to check them all would take the longest."""
     if "kind" in tree:  # a demonstration
         return "–", "< 1"
     minutes = "–" if "minutes" not in tree else f"{tree['minutes']:.0f}"
