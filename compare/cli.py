@@ -233,9 +233,21 @@ def check(
 
     What the file may define is in docs/checking.md.
     """
-    from compare.commands.check import check_command
+    from compare.check.early_start import early_start
 
-    with using(language or current()):
+    started = early_start(
+        homework,
+        torch=golden is None,
+        timeout_s=timeout,
+        memory_mb=memory,
+        isolation=isolation,
+        allow_import=[name for text in allow_import or [] for name in text.split(",")],
+        readable=() if mapping is None else (mapping,),
+        others=tuple(one for one in (golden, course, json, csv, gradescope) if one is not None),
+    )
+    with started, using(language or current()):
+        from compare.commands.check import check_command
+
         return check_command(
             homework,
             architecture=architecture,

@@ -116,8 +116,8 @@ def assert_parity(
         return
 
     from compare.check.checking import check_homework, check_loaded
-    from compare.check.course import checked_codes
     from compare.check.homework import Homework
+    from compare.check.option_values import checked_codes
     from compare.check.reading import Options
     from compare.check.result import as_text, table_as_text
     from experiments.errors import InputError

@@ -209,3 +209,14 @@ def printable(text: str, allowed: str = "") -> str:
         c if c in allowed or strange(c) is None else c.encode("unicode_escape").decode("ascii")
         for c in text
     )
+
+
+def experiment_names() -> list[str]:
+    """The names of the experiments that come with the package, in alphabetical order."""
+    from importlib.resources import files
+
+    return sorted(
+        entry.name.removesuffix(".toml")
+        for entry in files("experiments").iterdir()
+        if entry.name.endswith(".toml")
+    )

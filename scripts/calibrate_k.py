@@ -25,8 +25,9 @@ from compare.commands.parity import SETTINGS, parity_rows
 from compare.parity import tolerances
 from compare.records.run import FailureRecord, TrainingRecord
 from compare.records.tables import ParityRow, TrainingLog
+from compare.spec.architecture import architecture_names, find_architecture
 from compare.spec.loading import load_experiment
-from compare.spec.model import ModelSpec, architecture_names, find_architecture, model_spec
+from compare.spec.model import ModelSpec, model_spec
 from compare.training.data import laid_out, load_splits
 from compare.training.lockstep import LockStep
 

@@ -14,6 +14,7 @@ import pytest
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 NAMES = [
     "calibrate_k.py",
+    "growth.py",
     "make_covertype_sample.py",
     "make_mnist_sample.py",
     "mutants.py",

@@ -279,7 +279,7 @@ class TorchBackend:
         input_ = self._tensor(x)
         input_.requires_grad_(input_too and input_.is_floating_point())
         output = module(input_)
-        output.backward(self._tensor(dy))
+        _backward(output, self._tensor(dy))
         return Stage(
             _array(output),
             _gradient(input_),
@@ -290,7 +290,7 @@ class TorchBackend:
     def loss_stage(self, x: np.ndarray, targets: np.ndarray, dy: float) -> Stage:
         input_ = self._tensor(x).requires_grad_()
         output = self.loss(input_, self._tensor(targets))
-        output.backward(torch.tensor(dy, dtype=self._torch_dtype))
+        _backward(output, torch.tensor(dy, dtype=self._torch_dtype))
         return Stage(_array(output), _gradient(input_))
 
     def update_stage(self, state: State, gradients: Arrays) -> State:
@@ -317,6 +317,16 @@ def _changed(output: torch.Tensor, noise: torch.Tensor, kind: str) -> torch.Tens
         beyond = (output + noise < 0) | (output + noise > 1)
         noise = torch.where(beyond, -noise, noise)
     return output + noise
+
+
+def _backward(output: torch.Tensor, dy: torch.Tensor) -> None:
+    """``output.backward(dy)``, bit for bit, for which PyTorch would load SymPy: half a second.
+
+    It compares shapes, which might be symbols, before it begins; a gradient that a hook gives is
+    checked by the engine alone.
+    """
+    output.register_hook(lambda _: dy)
+    output.sum().backward()
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:

@@ -14,7 +14,8 @@ import numpy as np
 
 import numpy_nn
 from compare.backends.synthetic import input_shape, loss_of, random_targets
-from compare.spec.model import ModelSpec, find_architecture
+from compare.spec.architecture import find_architecture
+from compare.spec.model import ModelSpec
 
 SEED = 0
 DEFAULT_BATCH_SIZES = (32, 128, 512)

@@ -271,7 +271,7 @@ def load_architecture(name: str) -> RecordedArchitecture:
         InputError: It does not exist or cannot be recorded.
     """
     # Not at the top: homeworks' processes import this file and need none of these.
-    from compare.spec.model import find_architecture
+    from compare.spec.architecture import find_architecture
     from experiments.errors import InputError
 
     function = find_architecture(name)

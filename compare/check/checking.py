@@ -23,6 +23,7 @@ from compare.check.contract import (
     array_layouts,
 )
 from compare.check.dropout_layers import expect_dropout
+from compare.check.early_start import taken_sandbox
 from compare.check.forward_forms import expect_form, find_form, name_form
 from compare.check.function_evaluation import (
     FunctionEvaluation,
@@ -62,7 +63,7 @@ def check_homework(file: Path, options: Options | None = None) -> Outcome:
         return Outcome(file.name, Result(error=str(error)))
     if options.golden is None and options.answers is None:
         options = replace(options, answers=shared_answers())
-    with sandbox_of(file, options) as sandbox:
+    with taken_sandbox(sandbox_of(file, options)) as sandbox:
         outcome = check_file(sandbox, file.name, options)
     seed = options.seed if options.golden is None else None
     if seed is not None and outcome.result.checks:

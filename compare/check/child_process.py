@@ -30,6 +30,10 @@ LAST_S = 3.0
 MOST_GROWTH_BYTES = 400 * 2**20
 
 
+# Processes that were started before anybody asked for them.
+_begun: dict[str, ChildProcess] = {}
+
+
 class ChildEndedError(Exception):
     """A process has ended; the message says with which signal or status."""
 
@@ -148,6 +152,23 @@ class ChildProcess:
             while data := pipe.read1(65536):  # type: ignore[attr-defined]
                 self._printed += data
                 del self._printed[:-OUTPUT_BYTES]
+
+
+def begin(module: str) -> None:
+    """Start a process of this module now, for the first who calls :func:`begun_or_new`."""
+    if module not in _begun:
+        _begun[module] = ChildProcess(module)
+
+
+def begun_or_new(module: str) -> ChildProcess:
+    """The process that :func:`begin` started, or a new one."""
+    return _begun.pop(module, None) or ChildProcess(module)
+
+
+def end_begun() -> None:
+    """End the processes of :func:`begin` that nobody has asked for."""
+    while _begun:
+        _begun.popitem()[1].close()
 
 
 def serve() -> tuple[queue.Queue[Any], IO[bytes]]:

@@ -2,47 +2,31 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
 
-from compare.check.contract import LOSS_CLASSES, SIGNATURES
 from compare.check.foreign_modules import checked_names
 from compare.check.isolation import LEVELS
+from compare.check.option_values import (
+    Course,
+    checked_codes,
+    checked_functions,
+    checked_loss,
+    checked_targets,
+)
 from compare.check.presets import find_preset
 from compare.check.scoring import checked_weights
-from compare.check.torch_loss import TARGETS, is_torch_loss
-from compare.mistakes.codes import CODES
+from compare.check.torch_loss import is_torch_loss
 from compare.spec.loading import one_sentence
 from compare.spec.settings import Finite, Positive, Settings
 from experiments.errors import InputError
 
-# What --require and the key ``require`` may name.
-REQUIRABLE = (*SIGNATURES, "network")
 
-
-class Course(Settings):
-    """The keys of the file, which are named like the options of ``nncompare check``.
-
-    Attributes:
-        architecture: A name or ``FILE.py:FUNCTION``.
-        loss: A key of ``LOSS_CLASSES``, or ``FILE.py:FUNCTION``, beside the course's file.
-        targets: A key of ``TARGETS``, for such a function.
-        preset: The name of a preset.
-        optimizer: The class of the optimizer that ``update`` implements.
-        settings: Its keyword arguments.
-        require: Functions that a homework has to define.
-        timeout: The seconds that a homework may take altogether.
-        accept: Codes of mistakes that are allowed as conventions.
-        weights: What kinds of quantities, or single ones, weigh.
-        isolation: A key of ``LEVELS``.
-        allow_import: Modules that a homework may import though they could write its answers.
-        points: What a homework without a mistake gets.
-    """
+class _File(Settings):
+    """The keys of the file, which are those of :class:`Course`."""
 
     architecture: str | None = None
     loss: str | None = None
@@ -66,7 +50,7 @@ def read_course(path: Path) -> Course:
         InputError: There is no such file, it is not TOML, or a key or value does not fit.
     """
     try:
-        course = Course.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        course = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such course file.") from None
     except OSError as error:
@@ -76,7 +60,7 @@ def read_course(path: Path) -> Course:
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path} is not valid TOML: {error}.") from None
     except ValidationError as error:
-        raise InputError(one_sentence(error, str(path), Course)) from None
+        raise InputError(one_sentence(error, str(path), _File)) from None
     checked_loss(course.loss, f"{path}: loss")
     checked_targets(course.targets, f"{path}: targets")
     if course.loss is not None and is_torch_loss(course.loss):
@@ -94,74 +78,4 @@ def read_course(path: Path) -> Course:
         raise InputError(
             f"{path}: settings are those of an optimizer, but the key 'optimizer' is missing."
         )
-    return course
-
-
-def checked_loss(loss: str | None, source: str) -> str | None:
-    """The loss, which has to be a key of ``LOSS_CLASSES`` or ``FILE.py:FUNCTION``.
-
-    Args:
-        loss: Its name, or None if none is given.
-        source: Where it stands, for messages: ``--loss``, or a file and its key.
-
-    Raises:
-        InputError: There is no such loss.
-    """
-    if loss is not None and loss not in LOSS_CLASSES and not is_torch_loss(loss):
-        raise InputError(
-            f"{source} expects one of {', '.join(LOSS_CLASSES)}, or FILE.py:FUNCTION, but got "
-            f"{loss!r}."
-        )
-    return loss
-
-
-def checked_targets(targets: str | None, source: str) -> str | None:
-    """What the targets of a loss of ``FILE.py:FUNCTION`` are, a key of ``TARGETS``.
-
-    Args:
-        targets: The key, or None if none is given.
-        source: As for :func:`checked_loss`.
-
-    Raises:
-        InputError: There is no such key.
-    """
-    if targets is not None and targets not in TARGETS:
-        raise InputError(f"{source} expects one of {', '.join(TARGETS)}, but got {targets!r}.")
-    return targets
-
-
-def checked_functions(names: Iterable[str], source: str) -> tuple[str, ...]:
-    """The names of functions, which have to be some of the contract.
-
-    Args:
-        names: The names.
-        source: As for :func:`checked_loss`.
-
-    Raises:
-        InputError: A name is none of the contract.
-    """
-    found = tuple(names)
-    for name in found:
-        if name not in REQUIRABLE:
-            expected = ", ".join(REQUIRABLE)
-            raise InputError(f"{source} expects some of {expected}, but got {name!r}.")
-    return found
-
-
-def checked_codes(codes: Iterable[str], source: str) -> tuple[str, ...]:
-    """The codes of mistakes, each once.
-
-    Args:
-        codes: The codes.
-        source: As for :func:`checked_loss`.
-
-    Raises:
-        InputError: There is no such code.
-    """
-    found = tuple(dict.fromkeys(codes))
-    for code in found:
-        if code not in CODES:
-            near = difflib.get_close_matches(code, CODES, n=1, cutoff=0.4)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise InputError(f"{source} expects codes of docs/mistakes.md, but got {code!r}.{hint}")
-    return found
+    return Course(**dict(course))

@@ -9,6 +9,7 @@ import difflib
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,35 @@ class _NoOptimizer:
         """There is no state."""
 
 
+def _uncompiled(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:
+    """A class of torch.optim with the same methods, which load no compiler.
+
+    torch.optim decorates its methods for the case that they are compiled, and the first call of any
+    loads ``torch._dynamo``, which takes as long as PyTorch itself. These are the functions within
+    the decorators; a method that is decorated in another way stays as it is.
+    """
+
+    def within(name: str) -> Any:
+        method = getattr(kind, name)
+        return getattr(method, "__wrapped__", method)
+
+    inner_step = inspect.unwrap(kind.step)
+
+    def step(self: torch.optim.Optimizer, closure: Any = None) -> Any:
+        with torch.set_grad_enabled(bool(self.defaults.get("differentiable"))):
+            return inner_step(self, closure)
+
+    names = ("add_param_group", "zero_grad", "state_dict", "load_state_dict")
+    return type(kind.__name__, (kind,), {"step": step, **{name: within(name) for name in names}})
+
+
+class _Uncompiled:
+    """torch.optim with classes that load no compiler."""
+
+    def __getattr__(self, name: str) -> Any:
+        return _uncompiled(getattr(torch.optim, name))
+
+
 @dataclass(frozen=True)
 class _SpecWithoutOptimizer(ModelSpec):
     """A ModelSpec whose algorithm may be empty, and whose loss may be an instructor's."""
@@ -69,7 +99,7 @@ class _SpecWithoutOptimizer(ModelSpec):
         """The optimizer, or one that changes nothing."""
         if not self.algorithm:
             return _NoOptimizer(list(model.parameters()))
-        return super().optimizer(nn, model)
+        return super().optimizer(SimpleNamespace(optim=_Uncompiled()), model)
 
 
 class Reference:

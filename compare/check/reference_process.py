@@ -19,6 +19,7 @@ from compare.check.child_process import (
     ChildEndedError,
     ChildProcess,
     ChildTimeoutError,
+    begun_or_new,
     serve,
     write_message,
 )
@@ -33,6 +34,8 @@ KEPT = 4
 # Beyond this, those of the last network alone.
 MOST_BYTES = 300 * 2**20
 READY = "ready"
+# The name of this module, which is another one where it is run.
+MODULE = "compare.check.reference_process"
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ class ReferenceProcess:
 
     def _start(self) -> None:
         if self._child is None:
-            self._child, self._ready = ChildProcess(__name__), False
+            self._child, self._ready = begun_or_new(MODULE), False
 
     def _close(self) -> None:
         if self._child is not None:
@@ -253,14 +256,18 @@ def main() -> None:
     """Load PyTorch, then answer questions until the process is ended."""
     arrived, answers = serve()
     try:
+        import torch
+
         import compare.check.step_reference  # noqa: F401  (with all that needs PyTorch)
     except ModuleNotFoundError as error:
         write_message(answers, _without_torch(error))
         return
     write_message(answers, READY)
+    threads = torch.get_num_threads()
     while True:
         question: Question = arrived.get()
         name = question.assignment.architecture
+        set_threads(question, threads)
         limit_memory(question.memory_mb)
         reply: Any
         try:
@@ -304,6 +311,23 @@ def _too_large(question: Question) -> str:
 def _is_of_memory(reply: str) -> bool:
     signs = ("MemoryError", "not enough memory", "can't allocate memory", "Unable to allocate")
     return any(sign in reply for sign in signs)
+
+
+def set_threads(question: Question, many: int) -> None:
+    """One thread where there is no convolution, as ``nncompare run`` has it; else ``many``.
+
+    The batches are small: beside other work two threads that wait for each other took many times
+    as long as one.
+    """
+    import torch
+
+    from compare.backends.environment import default_threads
+
+    build = question.assignment.build
+    small = isinstance(build, RecordedArchitecture) and not any(
+        "Conv" in kind for _, kind in build.leaves()
+    )
+    torch.set_num_threads(min(default_threads(), many) if small else many)
 
 
 def limit_memory(megabytes: int | None) -> None:

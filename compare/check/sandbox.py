@@ -99,6 +99,7 @@ class Sandbox:
     Attributes:
         printed_characters: The number of characters that the homework has printed.
         isolation: What separates the process from the machine.
+        arguments: What it was made with; two with the same ones do the same.
 
     Args:
         file: The homework.
@@ -124,7 +125,12 @@ class Sandbox:
         readable: Sequence[Path] = (),
         others: Sequence[Path] = (),
     ) -> None:
+        self.arguments = (
+            file.resolve(), timeout_s, memory_mb, isolation,
+            tuple(allow_import), tuple(readable), tuple(others),
+        )  # fmt: skip
         self._file, self._memory_mb = file.resolve(), memory_mb
+        self._started = False
         self._timeout_s = self._left_s = timeout_s
         self._count, self._ready = 0, False
         self._readable = readable
@@ -140,8 +146,20 @@ class Sandbox:
         self.isolation = find_isolation(isolation)
 
     def __enter__(self) -> Sandbox:
-        self._start()
+        if not self._started:
+            self.start()
         return self
+
+    def start(self) -> None:
+        """Start the process, before the block that ends it is entered."""
+        self._start()
+        self._started = True
+
+    def close(self) -> None:
+        """End the process where no such block does."""
+        if self._started:
+            self._close()
+            self._started = False
 
     def restart(self) -> None:
         """Kill the process and start another, for which the rest of the time is left."""
@@ -251,7 +269,7 @@ class Sandbox:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._close()
+        self.close()
 
     def _close(self) -> None:
         self._kill()

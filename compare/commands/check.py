@@ -11,16 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from compare.check.checking import check_homework
-from compare.check.course import (
+from compare.check.foreign_modules import checked_names
+from compare.check.isolation import STANDARD, find_isolation
+from compare.check.option_values import (
     Course,
     checked_codes,
     checked_functions,
     checked_loss,
     checked_targets,
-    read_course,
 )
-from compare.check.foreign_modules import checked_names
-from compare.check.isolation import STANDARD, find_isolation
 from compare.check.presets import find_preset
 from compare.check.reading import Options
 from compare.check.result import Outcome, as_json
@@ -82,7 +81,7 @@ def check_command(
             f"--preset {preset} and --mapping {mapping} both say how the homework is read: "
             "expected one of them."
         )
-    common = Course() if course is None else read_course(course)
+    common = _course(course)
     # What the file says of the settings is about its own optimizer.
     same_optimizer = optimizer in (None, common.optimizer)
     own_settings = optimizer_settings(optimizer or common.optimizer, settings)
@@ -328,6 +327,14 @@ def _memory(megabytes: int) -> int:
             f"--memory expects at least {LEAST_MB}: Python and NumPy need that; got {megabytes}."
         )
     return megabytes
+
+
+def _course(path: Path | None) -> Course:
+    if path is None:
+        return Course()
+    from compare.check.course import read_course
+
+    return read_course(path)
 
 
 def _golden(path: Path | None) -> Any:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from compare.check.checking import load_homework, require_file, sandbox_of
 from compare.check.contract import Assignment
-from compare.check.course import checked_loss
 from compare.check.foreign_modules import checked_names
 from compare.check.inference import Inference, small_case
 from compare.check.isolation import STANDARD
+from compare.check.option_values import checked_loss
 from compare.check.own_names import READERS
 from compare.check.reading import Options, read_homework
 from compare.check.sandbox import ProcessEndedError

@@ -17,7 +17,8 @@ from compare.parity.comparison import References, compare_initial
 from compare.parity.graph import compare_graph, graph_summary
 from compare.records.run import Initial
 from compare.records.tables import ParityRow
-from compare.spec.model import ModelSpec, find_architecture
+from compare.spec.architecture import find_architecture
+from compare.spec.model import ModelSpec
 from experiments.errors import InputError
 
 SETTINGS: dict[str, dict[str, Any]] = {"SGD": {"lr": 1e-3}, "Adam": {"lr": 1e-4}}

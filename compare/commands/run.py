@@ -100,11 +100,13 @@ def run_command(
     if len(settings.trainings) > MANY and not (yes or resume):
         raise InputError(_how_long(experiment, settings, jobs or 1))
 
-    from compare.console.progress import observer, show_paths
-    from compare.console.summary import show_summary
-    from compare.records.directory import RunDirectory, new_folder
-    from compare.records.run import read_run
-    from compare.training.run import run_experiment
+    from compare.console.progress import observer, show_paths, waiting
+
+    with waiting(translated("Loading PyTorch", "terminal")):
+        from compare.console.summary import show_summary
+        from compare.records.directory import RunDirectory, new_folder
+        from compare.records.run import read_run
+        from compare.training.run import run_experiment
 
     directory = RunDirectory(out or new_folder(name), resume=resume)
     try:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,8 +19,10 @@ from compare.backends import RecordedStep, Stage, State
 from compare.backends.protocol import Arrays
 from compare.mistakes.case import Case, Diagnosis
 from compare.parity import tolerances
-from compare.parity.comparison import References
 from compare.parity.stages import run_stage
+
+if TYPE_CHECKING:
+    from compare.parity.comparison import References
 
 # Fewer elements than this could be λW by chance.
 LEAST_ELEMENTS = 4

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -39,8 +39,10 @@ from compare.mistakes.penalty import (
     reproduces,
 )
 from compare.mistakes.probabilities import FORMS, in_form
-from compare.parity.comparison import Comparison, References
 from compare.parity.stages import run_stage, stage_sites
+
+if TYPE_CHECKING:
+    from compare.parity.comparison import Comparison, References
 
 # All mistakes, by the class of the layer, loss or optimizer that can have them.
 CATALOGUE: Catalogue = {**LAYERS, **CONVOLUTION, **BATCHNORM, **LOSSES, **OPTIMIZERS}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from experiments.errors import InputError
@@ -11,8 +12,8 @@ from experiments.errors import InputError
 PART = ".part"
 
 
-def write_atomically(path: Path, content: bytes | str) -> None:
-    """Put ``content`` at ``path`` in one indivisible step.
+def write_atomically(path: Path, content: bytes | str | Iterable[str]) -> None:
+    """Put ``content`` at ``path`` in one indivisible step; pieces of it one after another.
 
     The content goes to a temporary file in the same folder, is flushed to the disk, and then
     takes the name: a reader sees the old file or the new one, never a part.
@@ -21,12 +22,15 @@ def write_atomically(path: Path, content: bytes | str) -> None:
         InputError: The folder cannot be written to or the disk is full; an earlier file of that
             name is then as it was.
     """
-    data = content.encode("utf-8") if isinstance(content, str) else content
+    if isinstance(content, str):
+        content = [content]
+    pieces: Iterable[bytes | str] = [content] if isinstance(content, bytes) else content
     temporary = None
     try:
         handle, temporary = tempfile.mkstemp(PART, f".{path.name}.", path.parent)
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            for piece in pieces:
+                file.write(piece.encode("utf-8") if isinstance(piece, str) else piece)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_umask())

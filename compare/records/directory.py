@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,10 @@ from compare.records.tables import TABLES, Key, TrainingLog, header, read_table
 from experiments.errors import InputError
 
 BETWEEN_CHECKPOINTS_S = 5.0
-"""What a killed process may lose of the tables."""
+"""What a killed process may lose of the tables, while they are small."""
+LEAST_WRITES_BETWEEN = 20.0
+"""How many times as long as a checkpoint of everything took is waited for the next at least: so
+that the writing takes a twentieth of a run, however large its records grow."""
 CHECKPOINTS = "checkpoints"
 """The folder of the checkpoints inside trainings; there is none when the run is complete."""
 
@@ -63,7 +67,7 @@ class RunDirectory:
         self.targets: np.ndarray | None = None
         self.found: RunRecord | None = None
         self._made = False
-        self._written_at = -BETWEEN_CHECKPOINTS_S
+        self._written_at, self._writing_s = -BETWEEN_CHECKPOINTS_S, 0.0
         self._recorded: set[Key] = set()
         self._lock = FolderLock(path)
         if resume and not self._is_only_begun():
@@ -200,8 +204,9 @@ class RunDirectory:
         return log
 
     def checkpoint(self, record: RunRecord) -> None:
-        """Write, unless that was done a moment ago."""
-        if time.monotonic() - self._written_at >= BETWEEN_CHECKPOINTS_S:
+        """Write, unless that was done a moment ago or took long."""
+        between_s = max(BETWEEN_CHECKPOINTS_S, LEAST_WRITES_BETWEEN * self._writing_s)
+        if time.monotonic() - self._written_at >= between_s:
             self.write(record)
 
     def write(self, record: RunRecord) -> None:
@@ -211,11 +216,12 @@ class RunDirectory:
         """
         if not self._made:
             self._make()
+        began = time.monotonic()
         self._withdraw(record)
         found = [self.logs[t.label, t.seed] for t in record.trainings]
         for name in tables_of(record.experiment):
-            lines = "".join(log.text(name) for log in found)
-            write_atomically(self.path / f"{name}.csv", header(name) + lines)
+            lines = (log.text(name) for log in found)
+            write_atomically(self.path / f"{name}.csv", chain([header(name)], lines))
         self._write_predictions(record)
         if record.has_arrays or self.pictures:
             write_arrays(self.path / "pictures.safetensors", self.pictures)
@@ -224,6 +230,7 @@ class RunDirectory:
         self._write_record(record)
         self._remove_checkpoints(record)
         self._written_at = time.monotonic()
+        self._writing_s = self._written_at - began
 
     def _write_record(self, record: RunRecord) -> None:
         text = record.model_dump_json(indent=2, by_alias=True)

@@ -16,7 +16,7 @@ from compare.spec.demos import Demo, demo_type
 from compare.spec.experiment import Experiment
 from compare.spec.settings import Settings
 from experiments.errors import InputError
-from experiments.files import printable, read_text, strange
+from experiments.files import experiment_names, printable, read_text, strange
 
 LARGEST_SEED = 2**32 - 1
 MOST_BYTES = 16 << 20
@@ -26,15 +26,6 @@ MOST_DEPTH = 32
 _DEPTH = f"expected at most {MOST_DEPTH} tables and lists in one another"
 _WHOLE = "expected whole numbers that 64 bits hold"
 MOST_SEEDS = 10_000
-
-
-def experiment_names() -> list[str]:
-    """The names of the experiments that come with the package, in alphabetical order."""
-    return sorted(
-        entry.name.removesuffix(".toml")
-        for entry in files("experiments").iterdir()
-        if entry.name.endswith(".toml")
-    )
 
 
 def load_experiment(name_or_path: str, changes: Iterable[str] = ()) -> tuple[str, Experiment]:

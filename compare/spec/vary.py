@@ -9,7 +9,6 @@ from copy import deepcopy
 from itertools import product
 from typing import Annotated, Any
 
-import numpy as np
 from pydantic import Field, field_validator, model_validator
 
 from compare.spec.settings import Finite, Positive, Settings
@@ -33,7 +32,9 @@ class LogSteps(Settings):
 
     def values(self) -> list[float]:
         """The values, rounded to six digits so that they read well and mean what they say."""
-        exponents = np.linspace(math.log10(self.first), math.log10(self.last), self.count)
+        first, last = math.log10(self.first), math.log10(self.last)
+        step = (last - first) / (self.count - 1)
+        exponents = [*(first + place * step for place in range(self.count - 1)), last]
         return [float(f"{10**exponent:.6g}") for exponent in exponents]
 
 
@@ -132,6 +133,8 @@ class AxisSettings(Settings):
         return found
 
     def _draws(self) -> Iterator[dict[str, float]]:
+        import numpy as np
+
         random = np.random.default_rng(self.seed)
         ranges = self.powers_of_ten or {}
         for _ in range(self.trials or 0):

@@ -85,6 +85,7 @@ def _results(
     threads = max((job.threads for job in jobs), default=1)
     free = [_process(threads) for _ in range(min(processes, len(jobs)))]
     running: dict[Future, tuple[TrainingJob, ProcessPoolExecutor]] = {}
+    places: dict[Future, int] = {}  # in the file of the meters
     meters = _Meters(len(jobs))
     results: list[tuple[TrainingJob, RemoteResult | ProcessDeath]] = []
     try:
@@ -98,13 +99,14 @@ def _results(
                     process.shutdown(kill_workers=True)
                     free.append(_process(threads))
                     continue
+                places[future] = meter[1]
                 running[future] = (waiting.popleft(), process)
             # Only now, when the processes have work again: recording a result may take a while.
             yield from results
             results.clear()
             done, _ = wait(running, POLL_S, FIRST_COMPLETED)
             for future in done:
-                meters.clear(jobs.index(running[future][0]))
+                meters.clear(places.pop(future))
             observer.going_on(meters.total())
             for future in done:
                 job, process = running.pop(future)

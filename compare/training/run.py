@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+from bisect import insort
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from datetime import UTC, datetime
@@ -243,16 +244,18 @@ def _record(
     def place(training: TrainingRecord | FailureRecord) -> int:
         return order[training.label, training.seed]
 
+    last: TrainingRecord | None = None
     with closing(results):
         for result in results:
             if isinstance(result, FailureRecord):
                 failed = place(result)
                 record.trainings = [t for t in record.trainings if place(t) != failed]
-                record.failures = sorted([*record.failures, result], key=place)
+                insort(record.failures, result, key=place)
                 observer.failed(result)
-            elif not any(training is result.record for training in record.trainings):
+            elif result.record is not last:  # a training comes again after each of its epochs
+                last = result.record
                 directory.take(result.log)
-                record.trainings = sorted([*record.trainings, result.record], key=place)
+                insort(record.trainings, result.record, key=place)
             directory.checkpoint(record)
 
 

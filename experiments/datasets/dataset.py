@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:  # the list of data sets needs no NumPy
+    import numpy as np
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +70,8 @@ class Standard(NamedTuple):
 
     def apply(self, rows: NDArray[Any]) -> NDArray[np.float32]:
         """Return the rows standardised, float32 (N, features); rounded once, from float64."""
+        import numpy as np
+
         found = np.empty(rows.shape, np.float32)
         # A feature at a time: the float64 copy of a large table would be its largest.
         for k in range(rows.shape[1]):
@@ -87,6 +90,8 @@ def standard_of(rows: NDArray[Any]) -> Standard:
     Args:
         rows: (N, features), N > 0.
     """
+    import numpy as np
+
     count, features = rows.shape
     mean, variance = np.empty(features), np.empty(features)
     for k in range(features):

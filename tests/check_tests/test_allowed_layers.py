@@ -25,7 +25,7 @@ from compare.check.architecture import (
 )
 from compare.check.homework import Homework
 from compare.check.return_values import CallResult
-from compare.spec.model import architecture_names
+from compare.spec.architecture import architecture_names
 from experiments.errors import InputError
 
 # Classes of torch.nn that are no layers for one input, or that draw at random.

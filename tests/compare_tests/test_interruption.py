@@ -40,7 +40,7 @@ if where == "step":
         return result
     lockstep.LockStep._step = struck
 elif where == "write":
-    run_directory.BETWEEN_CHECKPOINTS_S = 0.0
+    run_directory.BETWEEN_CHECKPOINTS_S = run_directory.LEAST_WRITES_BETWEEN = 0.0
     fsync, count = os.fsync, []
     def struck(handle):
         count.append(handle)

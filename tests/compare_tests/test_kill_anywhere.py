@@ -48,6 +48,7 @@ def states(tiny, train, tmp_path, monkeypatch):
         monkeypatch.setattr(module, name, call)
 
     monkeypatch.setattr(run_directory, "BETWEEN_CHECKPOINTS_S", 0.0)
+    monkeypatch.setattr(run_directory, "LEAST_WRITES_BETWEEN", 0.0)
     for module, names in ((os, ("fsync", "replace", "unlink", "open")), (Path, ("mkdir",))):
         for name in names:
             around(module, name)

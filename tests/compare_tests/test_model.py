@@ -10,7 +10,8 @@ import pytest
 
 import numpy_nn
 import torch_nn
-from compare.spec.model import ModelSpec, architecture_names, find_architecture, model_spec
+from compare.spec.architecture import architecture_names, find_architecture
+from compare.spec.model import ModelSpec, model_spec
 from compare.training.run import sources_of
 from experiments import architectures
 from experiments.architectures import softmax_mlp

@@ -11,7 +11,12 @@ import shutil
 import numpy as np
 import pytest
 
-from compare.records.directory import BETWEEN_CHECKPOINTS_S, RunDirectory, write_arrays
+from compare.records.directory import (
+    BETWEEN_CHECKPOINTS_S,
+    LEAST_WRITES_BETWEEN,
+    RunDirectory,
+    write_arrays,
+)
 from compare.records.run import RunRecord, read_run, read_run_record
 from compare.records.tables import (
     DriftRow,
@@ -189,6 +194,28 @@ def test_a_checkpoint_waits(tmp_path, finished, monkeypatch):
     directory.checkpoint(record)
     assert not (tmp_path / "run.json").exists()
     now[0] += BETWEEN_CHECKPOINTS_S / 2
+    directory.checkpoint(record)
+    assert (tmp_path / "run.json").exists()
+
+
+def test_a_checkpoint_waits_for_longer_after_a_slow_one(tmp_path, finished, monkeypatch):
+    """So that writing takes a twentieth of the time, however much there is to write."""
+    now = [100.0]
+    monkeypatch.setattr("compare.records.directory.time.monotonic", lambda: now[0])
+    directory, record = RunDirectory(tmp_path), untrained(finished)
+    original = directory._write_record
+
+    def slowly(record):
+        now[0] += 3.0
+        original(record)
+
+    monkeypatch.setattr(directory, "_write_record", slowly)
+    directory.checkpoint(record)
+    (tmp_path / "run.json").unlink()
+    now[0] += 3.0 * LEAST_WRITES_BETWEEN - 0.5
+    directory.checkpoint(record)
+    assert not (tmp_path / "run.json").exists()
+    now[0] += 0.5
     directory.checkpoint(record)
     assert (tmp_path / "run.json").exists()
 

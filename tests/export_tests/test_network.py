@@ -8,7 +8,7 @@ import torch
 
 import numpy_nn
 import torch_nn
-from compare.spec.model import architecture_names
+from compare.spec.architecture import architecture_names
 from experiments import architectures
 
 onnx = pytest.importorskip("onnx", reason='onnx is not installed: pip install "nncompare[onnx]"')

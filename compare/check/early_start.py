@@ -1,0 +1,96 @@
+"""The processes of a check, started while this one still imports what it needs itself.
+
+A check needs three processes: this one, the homework's, and one with PyTorch where no golden file
+takes its place. Each takes a while to load its libraries. What is imported here is little, so that
+the other two load while this one does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from compare.check.child_process import begin, end_begun
+
+if TYPE_CHECKING:
+    from compare.check.sandbox import Sandbox
+
+REFERENCE = "compare.check.reference_process"
+
+_sandboxes: list[Sandbox] = []
+
+
+@contextmanager
+def early_start(
+    file: Path,
+    *,
+    torch: bool,
+    timeout_s: float | None = None,
+    memory_mb: int | None = None,
+    isolation: str = "",
+    allow_import: Sequence[str] = (),
+    readable: Sequence[Path] = (),
+    others: Sequence[Path] = (),
+) -> Iterator[None]:
+    """Start the processes of a check of ``file``, and end those that nobody takes.
+
+    The homework's process gets its limits and its view when it starts: it is taken by a check with
+    the same ones alone (:func:`taken_sandbox`). Nothing is started for what is no file, and what
+    cannot be started is left to the check, which says why.
+
+    Args:
+        file: The homework.
+        torch: Whether PyTorch will be asked.
+        timeout_s, memory_mb, isolation, allow_import, readable, others: As for
+            :class:`compare.check.sandbox.Sandbox`; None or an empty text for its default.
+    """
+    with ExitStack() as stack:
+        if file.is_file():
+            if torch:
+                stack.callback(end_begun)
+                begin(REFERENCE)
+            stack.callback(_end_sandboxes)
+            _start_sandbox(file, timeout_s, memory_mb, isolation, allow_import, readable, others)
+        yield
+
+
+def _start_sandbox(
+    file: Path,
+    timeout_s: float | None,
+    memory_mb: int | None,
+    isolation: str,
+    allow_import: Sequence[str],
+    readable: Sequence[Path],
+    others: Sequence[Path],
+) -> None:
+    from compare.check.sandbox import MEMORY_MB, TIMEOUT_S, Sandbox
+    from experiments.errors import InputError
+
+    try:
+        sandbox = Sandbox(
+            file,
+            timeout_s or TIMEOUT_S,
+            memory_mb or MEMORY_MB,
+            isolation or "standard",
+            allow_import=allow_import,
+            readable=readable,
+            others=others,
+        )
+        sandbox.start()
+    except (InputError, KeyError, OSError, ValueError):
+        return
+    _sandboxes.append(sandbox)
+
+
+def taken_sandbox(wanted: Sandbox) -> Sandbox:
+    """The process that was started early, if it is as ``wanted``; else ``wanted``, not started."""
+    if _sandboxes and _sandboxes[-1].arguments == wanted.arguments:
+        return _sandboxes.pop()
+    return wanted
+
+
+def _end_sandboxes() -> None:
+    while _sandboxes:
+        _sandboxes.pop().close()
