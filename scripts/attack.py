@@ -148,7 +148,7 @@ def records(plan: Plan, folder: Path) -> Iterator[str]:
     record = tests.spoiled_records(spoiling.record).map(lambda content: ("run.json", content))
     with undrawn():
         for strategy in (record, table, array):
-            for count, reported in ((plan.inputs, False), (plan.slow, True)):
+            for count, reported in ((plan.inputs, False), (plan.slow // 6 + 1, True)):
                 yield from drawn(
                     strategy, lambda v, r=reported: spoiling.file(*v, drawn=r), count, plan.seed
                 )
@@ -300,8 +300,7 @@ def texts(plan: Plan, folder: Path) -> Iterator[str]:
     )
     with undrawn():
         assert tests.called(["report", run, "--format", "html"]).status == 0
-        firsts = range(0, len(tests.HOSTILE), max(1, len(tests.HOSTILE) // max(1, plan.slow // 3)))
-        for first in firsts:
+        for first in range(0, len(tests.HOSTILE), 4)[: plan.slow // 6 + 1]:
             try:
                 where = tests.reported(run, folder / f"run{first}", first, "html")
                 tests.check_page(run, folder / f"run{first}", where)
@@ -313,7 +312,8 @@ def texts(plan: Plan, folder: Path) -> Iterator[str]:
 
 def downloads(plan: Plan, folder: Path) -> Iterator[str]:
     """Mirrors that misbehave, caches that hold something else: the tests of downloads, counted."""
-    yield from tested("tests/experiments_tests/test_download.py")
+    words = () if plan.kills else ("-k", "link or folder or disk or redirect or scheme")
+    yield from tested("tests/experiments_tests/test_download.py", *words)
 
 
 def tested(*words: str) -> Iterator[str]:
@@ -333,7 +333,7 @@ def tested(*words: str) -> Iterator[str]:
 def kills(plan: Plan, folder: Path) -> Iterator[str]:
     """Runs hit by signals, full disks and dead workers, gone on with to the same bytes."""
     if not plan.kills:
-        yield from tested("tests/compare_tests/test_kill_anywhere.py")
+        yield from tested("tests/compare_tests/test_kill_anywhere.py", "-k", "first_write")
         return
     done = subprocess.run(
         [sys.executable, str(ROOT / "scripts" / "attack_runs.py"), "--tries", str(plan.kills),
@@ -417,7 +417,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", action="store_true", help="put the table into the page")
     options = parser.parse_args()
-    plan = Plan(30, 4, 2, 0, options.seed) if options.quick else Plan(300, 60, 25, 16, options.seed)
+    plan = Plan(15, 3, 1, 0, options.seed) if options.quick else Plan(150, 60, 8, 8, options.seed)
     attacks = {kind: attack for kind, attack in ATTACKS.items() if options.only in kind}
     if not attacks:
         parser.error(f"no kind has {options.only!r}; there are: {', '.join(ATTACKS)}")

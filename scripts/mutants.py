@@ -37,9 +37,16 @@ SEARCH = [
     f"{CHECK}judge.py",
 ]
 NETWORKS, MALFORMED = "tests/numpy_nn_tests/test_", "tests/malformed_tests/test_"
-LAYERS = [f"{NETWORKS}{name}.py" for name in ("layers", "activations")]
+LAYERS = [
+    f"{NETWORKS}{name}.py"
+    for name in ("layers", "activations", "modules", "module", "layouts", "init", "surface")
+]
 OPTIMIZERS = [f"{NETWORKS}optimizers.py"]
-CATALOGUE = [f"{COMPARE}mistake_examples.py", f"{COMPARE}mistakes_search.py"]
+CATALOGUE = [
+    f"{COMPARE}{name}.py"
+    for name in ("mistake_examples", "mistakes_search", "mistakes_stage", "mistakes_homework")
+]
+SIZES = ["module_sizes", "loss_sizes", "optimizer_sizes", "certificate_layers"]
 
 # Which tests are to notice a change of which file.
 FILES = {
@@ -52,12 +59,12 @@ FILES = {
     "compare/check/judge.py": [f"{CHECK}judge.py"],
     "compare/mistakes/search.py": SEARCH,
     "compare/mistakes/penalty.py": SEARCH,
-    "compare/parity/sizes.py": [f"{COMPARE}module_sizes.py", f"{COMPARE}loss_sizes.py"],
+    "compare/parity/sizes.py": [f"{COMPARE}{name}.py" for name in SIZES],
     "compare/mistakes/layers.py": CATALOGUE,
     "compare/mistakes/losses.py": CATALOGUE,
     "compare/mistakes/optimizers.py": CATALOGUE,
     "compare/check/messages.py": [f"{CHECK}messages.py"],
-    "compare/check/golden_parts.py": [f"{CHECK}broken_golden_files.py", f"{CHECK}golden.py"],
+    "compare/check/golden_parts.py": [f"{CHECK}broken_golden_files.py"],
     "compare/check/allowed_layers.py": [f"{CHECK}allowed_layers.py", f"{CHECK}architectures.py"],
     "numpy_nn/modules/activation.py": LAYERS,
     "numpy_nn/modules/batchnorm.py": LAYERS,
@@ -155,6 +162,7 @@ def _run(place: Path, name: str, options: argparse.Namespace) -> None:
         )  # fmt: skip
         every = sorted(_results(name, place))
         chosen = random.Random(options.seed).sample(every, min(options.sample, len(every)))
+        chosen = [one for one in chosen if _results(name, place)[one] == "not run"]
         if chosen:
             _mutmut(place, environment, name, options.jobs, *chosen)
     again = sorted(alive & _results(name, place).keys())
