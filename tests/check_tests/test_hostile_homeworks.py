@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from planted.hostile import AGREES, NAMES, text_of
+from planted.hostile import AGREES, NAMES, mark_of, text_of
 
 from compare.check.checking import check_homework
 from compare.check.isolation import LEVELS, find_isolation
@@ -63,7 +63,7 @@ def attacked(name: str, level: str, folder: Path) -> str:
         return "a file of the checker is changed"
     if SECRET in f"{error} {outcome.printed} {outcome.result}":
         return "it has read what is the checker's"
-    return _left()
+    return _left(mark_of(victim).encode())
 
 
 def _apart(file: Path) -> str:
@@ -76,8 +76,7 @@ def _apart(file: Path) -> str:
     return "it is believed" if agrees else ""
 
 
-def _left() -> str:
-    mark = f"nncompare-hostile-{os.getpid()}".encode()
+def _left(mark: bytes) -> str:
     last = time.monotonic() + 3
     while time.monotonic() < last:
         if not any(mark in _command(p) for p in Path("/proc").glob("[0-9]*")):

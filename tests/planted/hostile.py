@@ -170,11 +170,16 @@ AFTER = {
 NAMES = (*BEFORE, *AFTER)
 
 
+def mark_of(victim: Path) -> str:
+    """What the command line has of a process that a homework leaves."""
+    return f"left-{victim.parent.name}-{os.getpid()}"
+
+
 def text_of(name: str, victim: Path) -> str:
     """The text of a homework; ``victim`` is a file that it may try to read, write or remove."""
     if name in BEFORE:
         attack = BEFORE[name].replace("{victim!r}", repr(str(victim)))
-        attack = attack.replace("{mark}", f"nncompare-hostile-{os.getpid()}")
+        attack = attack.replace("{mark}", mark_of(victim))
         if _BY_TORCH in attack:  # its own forward is the one that counts
             return f"{WRONG}\n{attack}\n"
         return f"{attack}\n{WRONG}"
