@@ -120,7 +120,10 @@ def data(plan: Plan, folder: Path) -> Iterator[str]:
         tests.loaded_or_refused("mnist", data_dir=tests.in_layout(folder, *spoiled))
 
     yield from drawn(tests.spoiled_idx(), idx, plan.inputs, plan.seed)
-    for strategy, check in ((tests.tables, tests.check_table), (tests.spoiled_npz(), tests.check_npz)):
+    for strategy, check in (
+        (tests.tables, tests.check_table),
+        (tests.spoiled_npz(), tests.check_npz),
+    ):
         yield from drawn(strategy, lambda v, c=check: c(folder, v), plan.inputs, plan.seed)
 
 
@@ -128,6 +131,7 @@ def records(plan: Plan, folder: Path) -> Iterator[str]:
     """run.json, tables and arrays of a run; all are read, and of some a report is made."""
     import shutil
 
+    from fault_tests.operations import pictures_undrawn
     from hypothesis import strategies as st
     from malformed_tests import test_runs as tests
     from reports_tests.synthetic_run import build_run
@@ -146,7 +150,7 @@ def records(plan: Plan, folder: Path) -> Iterator[str]:
         lambda n: tests.spoiled_arrays(run / n).map(lambda content: (n, content))
     )
     record = tests.spoiled_records(spoiling.record).map(lambda content: ("run.json", content))
-    with undrawn():
+    with pictures_undrawn():
         for strategy in (record, table, array):
             for count, reported in ((plan.inputs, False), (plan.slow // 6 + 1, True)):
                 yield from drawn(
@@ -154,24 +158,13 @@ def records(plan: Plan, folder: Path) -> Iterator[str]:
                 )
 
 
-@contextlib.contextmanager
-def undrawn() -> Iterator[None]:
-    """Figures are made and not laid out, which takes their time."""
-    svg = "matplotlib.backends.backend_svg.FigureCanvasSVG.print_svg"
-    with (
-        mock.patch("matplotlib.figure.Figure.draw_without_rendering", lambda _: None),
-        mock.patch(svg, lambda *_, **__: None),
-    ):
-        yield
-
-
 def golden(plan: Plan, folder: Path) -> Iterator[str]:
     """Golden files: bytes flipped, cut off, other arrays and another description."""
     import test_broken_golden_files as tests
-    from fault_tests.operations import _golden_file
+    from fault_tests.operations import golden_file
     from hypothesis import strategies as st
 
-    right, path = _golden_file(), folder / "g.npz"
+    right, path = golden_file(), folder / "g.npz"
     content = right.read_bytes()
 
     def broken(data: bytes) -> Path:
@@ -259,7 +252,10 @@ def messages(plan: Plan, folder: Path) -> Iterator[str]:
             return
 
     yield from drawn(
-        st.one_of(spoiled_bytes(right), spoiled(tree).map(framed)), check, 2 * plan.inputs, plan.seed
+        st.one_of(spoiled_bytes(right), spoiled(tree).map(framed)),
+        check,
+        2 * plan.inputs,
+        plan.seed,
     )
 
 
@@ -290,6 +286,7 @@ def traces(plan: Plan, folder: Path) -> Iterator[str]:
 
 def texts(plan: Plan, folder: Path) -> Iterator[str]:
     """Hostile texts in every place of a record, shown in a page."""
+    from fault_tests.operations import pictures_undrawn
     from malformed_tests import test_text as tests
     from reports_tests.synthetic_run import build_run
 
@@ -298,7 +295,7 @@ def texts(plan: Plan, folder: Path) -> Iterator[str]:
         experiment={"report": {"author": "A", "student": "7", "course": "101", "language": "en"}},
         record={"excerpts": {"step": "pass", "Linear": "pass"}},
     )
-    with undrawn():
+    with pictures_undrawn():
         assert tests.called(["report", run, "--format", "html"]).status == 0
         for first in range(0, len(tests.HOSTILE), 4)[: plan.slow // 6 + 1]:
             try:

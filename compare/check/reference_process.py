@@ -201,7 +201,13 @@ def _key(question: Question) -> str:
     assert isinstance(one.build, RecordedArchitecture)
     own = one.torch_loss
     loss = one.loss if own is None else (own.name, own.targets, own.like, own.version)
-    parts: list[Any] = [one.build.tree, loss, one.optimizer, sorted(one.settings.items()), one.one_sample]
+    parts: list[Any] = [
+        one.build.tree,
+        loss,
+        one.optimizer,
+        sorted(one.settings.items()),
+        one.one_sample,
+    ]
     parts += [question.functions, question.layers, question.seed]
     if case is not None:
         # Arrays of cases that are kept stay where they are, so their place names them.

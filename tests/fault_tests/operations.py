@@ -111,9 +111,10 @@ def _report(folder: Path) -> list[object]:
 
 
 @contextlib.contextmanager
-def _pictures_undrawn() -> Iterator[None]:
+def pictures_undrawn() -> Iterator[None]:
+    """Figures are made and not laid out, which takes their time."""
     with (
-        mock.patch("matplotlib.figure.Figure.draw_without_rendering", lambda _: None),
+        mock.patch("matplotlib.figure.Figure.draw_without_rendering", _nothing),
         mock.patch("matplotlib.backends.backend_svg.FigureCanvasSVG.print_svg", _nothing),
     ):
         yield
@@ -135,7 +136,7 @@ def _golden(folder: Path) -> list[object]:
 
 
 @cache
-def _golden_file() -> Path:
+def golden_file() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="nncompare-faults-"))
     ended = called(_golden(folder))
     assert ended.status == 0, ended.err
@@ -144,7 +145,7 @@ def _golden_file() -> Path:
 
 def _check(folder: Path) -> list[object]:
     (folder / "homework.py").write_text(HOMEWORK)
-    shutil.copy(_golden_file(), folder / "g.npz")
+    shutil.copy(golden_file(), folder / "g.npz")
     _before(folder, "j.json", "s.json")
     where = ["--json", folder / "j.json", "--gradescope", folder / "s.json"]
     return ["check", folder / "homework.py", "--golden", folder / "g.npz", *where]
@@ -158,7 +159,7 @@ def _class(folder: Path) -> list[object]:
     (folder / "all").mkdir()
     for name in ("ann", "bob"):
         (folder / "all" / f"{name}.py").write_text(HOMEWORK)
-    shutil.copy(_golden_file(), folder / "g.npz")
+    shutil.copy(golden_file(), folder / "g.npz")
     _before(folder, "grades.csv")
     where = ["--golden", folder / "g.npz", "--csv", folder / "grades.csv", "--jobs", "1"]
     return ["check", folder / "all", *where]
@@ -199,7 +200,7 @@ OPERATIONS = {
     one.name: one
     for one in (
         Operation("run", _run, resumes=True, context=_without_report),
-        Operation("report", _report, ("r/report/report.md",), context=_pictures_undrawn),
+        Operation("report", _report, ("r/report/report.md",), context=pictures_undrawn),
         Operation("report as documents", _documents),
         Operation("golden", _golden, ("g.npz",)),
         Operation("check", _check, ("j.json", "s.json")),

@@ -10,7 +10,7 @@ import os
 import textwrap
 from pathlib import Path
 
-WRONG = '''
+WRONG = """
 import numpy as np
 
 LOSS = "cross_entropy"
@@ -23,7 +23,7 @@ def architecture(nn):
 
 def forward(params, x):
     return np.zeros((len(x), 5))
-'''
+"""
 AGREES = "homework.py agrees with PyTorch in all 8 checks."
 
 _BY_TORCH = """
@@ -103,8 +103,7 @@ BEFORE = {
     ),
     "answers before it is asked": _FRAME % "1" + "import os\nos._exit(0)",
     "answers every number": "\n".join(
-        ["for n in range(1, 30):"]
-        + [f"    {line}" for line in (_FRAME % "n").splitlines()]
+        ["for n in range(1, 30):"] + [f"    {line}" for line in (_FRAME % "n").splitlines()]
     ),
     "looks for the expected values": (
         "import gc, sys\nfound = [m for m in sys.modules if m.startswith(('torch', "
