@@ -13,7 +13,6 @@ the first few, and ends with 1 if anything was.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import logging
 import os
 import random
