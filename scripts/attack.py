@@ -417,16 +417,17 @@ def main() -> int:
     attacks = {kind: attack for kind, attack in ATTACKS.items() if options.only in kind}
     if not attacks:
         parser.error(f"no kind has {options.only!r}; there are: {', '.join(ATTACKS)}")
-    logging.disable(logging.WARNING)
     counts: list[Count] = []
     for kind, attack in attacks.items():
         began = time.monotonic()
+        logging.disable(logging.WARNING)
         with (
             tempfile.TemporaryDirectory(prefix="nncompare-attack-") as name,
             warnings.catch_warnings(),
         ):
             warnings.simplefilter("error")
             found = list(attack(plan, Path(name).resolve()))
+        logging.disable(logging.NOTSET)
         wrong = [one for one in found if one]
         counts.append(Count(kind, len(found), wrong, time.monotonic() - began))
         print(f"{kind}: {len(found)} tried, {len(wrong)} wrong, {counts[-1].seconds:.0f} s",
