@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 MOST_SECONDS = 60
 
 QUICK = settings(
-    max_examples=100,
+    max_examples=20,
     deadline=None,
     derandomize=True,
     database=None,
