@@ -1,6 +1,6 @@
 """Attack everything that takes something from outside, and count what held.
 
-    python scripts/attack.py                 # some minutes; --quick takes less than one
+    python scripts/attack.py                 # some minutes; --quick does less
     python scripts/attack.py --only golden   # the kinds whose name has this
     python scripts/attack.py --write         # also puts the table into docs/reliability.md
 
@@ -408,7 +408,7 @@ def main() -> int:
     """Attack, and print what came of it."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
-    parser.add_argument("--quick", action="store_true", help="less of everything, in a minute")
+    parser.add_argument("--quick", action="store_true", help="less of everything")
     parser.add_argument("--only", default="", help="kinds whose name has this")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", action="store_true", help="put the table into the page")
