@@ -60,6 +60,9 @@ def main() -> None:
     except MemoryError:
         _complain("there is not enough memory for this: expected smaller inputs or networks.")
         status = INPUT_ERROR
+    except OSError as error:  # as where no process can be started, or a temporary file made
+        _complain(_refusal(error))
+        status = INPUT_ERROR
     except ModuleNotFoundError as error:
         extra = EXTRA_OF.get((error.name or "").partition(".")[0])
         if extra is None:
@@ -76,6 +79,17 @@ def main() -> None:
         with using(_language()):
             _complain(translated("interrupted", "terminal"))
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _refusal(error: OSError) -> str:
+    """What the system did not do; where nobody reads the output, no more is written there."""
+    if isinstance(error, BrokenPipeError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.close(nowhere)
+        return "what reads the output, or a process that was started, has ended."
+    place = f"{error.filename} could not be used" if error.filename else "the system refused"
+    return f"{place}: {error.strerror or error}."
 
 
 def _end_like_ctrl_c() -> None:

@@ -7,6 +7,7 @@ import json
 import math
 import sys
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
@@ -19,6 +20,7 @@ import typst
 
 from compare.analysis.timings import BUSY_LOAD
 from compare.languages import ENGLISH, current, translated
+from experiments.errors import InputError
 from reports import text
 from reports.figures import Figure
 from reports.page import anchor, assembled, place_of
@@ -291,7 +293,12 @@ def docx_document(content: str, figures: Sequence[Figure], properties: Propertie
             "--syntax-highlighting=pygments",
             outputfile=str(file),
         )
-        return with_looks(file.read_bytes(), properties)
+        try:
+            return with_looks(file.read_bytes(), properties)
+        except zipfile.BadZipFile:
+            raise InputError(
+                "report.docx could not be made: expected a whole file from pandoc, found a part."
+            ) from None
 
 
 @contextmanager

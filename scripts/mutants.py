@@ -4,6 +4,7 @@
     python scripts/mutants.py                                   # every file, an hour or two
     python scripts/mutants.py compare/parity/tolerances.py      # some of them
     python scripts/mutants.py --folder mutants                  # to go on there another time
+    python scripts/mutants.py --sample 25 --seed 0              # so many mutants of each file
 
 In a folder of before only what has not been killed yet is tried, with the tests as they are now.
 
@@ -18,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -34,6 +36,17 @@ SEARCH = [
     f"{COMPARE}mistakes_search.py",
     f"{CHECK}judge.py",
 ]
+NETWORKS, MALFORMED = "tests/numpy_nn_tests/test_", "tests/malformed_tests/test_"
+LAYERS = [
+    f"{NETWORKS}{name}.py"
+    for name in ("layers", "activations", "modules", "module", "layouts", "init", "surface")
+]
+OPTIMIZERS = [f"{NETWORKS}optimizers.py"]
+CATALOGUE = [
+    f"{COMPARE}{name}.py"
+    for name in ("mistake_examples", "mistakes_search", "mistakes_stage", "mistakes_homework")
+]
+SIZES = ["module_sizes", "loss_sizes", "optimizer_sizes", "certificate_layers"]
 
 # Which tests are to notice a change of which file.
 FILES = {
@@ -46,17 +59,41 @@ FILES = {
     "compare/check/judge.py": [f"{CHECK}judge.py"],
     "compare/mistakes/search.py": SEARCH,
     "compare/mistakes/penalty.py": SEARCH,
+    "compare/parity/sizes.py": [f"{COMPARE}{name}.py" for name in SIZES],
+    "compare/mistakes/layers.py": CATALOGUE,
+    "compare/mistakes/losses.py": CATALOGUE,
+    "compare/mistakes/optimizers.py": CATALOGUE,
+    "compare/check/messages.py": [f"{CHECK}messages.py"],
+    "compare/check/golden_parts.py": [f"{CHECK}broken_golden_files.py"],
+    "compare/check/allowed_layers.py": [f"{CHECK}allowed_layers.py", f"{CHECK}architectures.py"],
+    "numpy_nn/modules/activation.py": LAYERS,
+    "numpy_nn/modules/batchnorm.py": LAYERS,
+    "numpy_nn/modules/linear.py": LAYERS,
+    "numpy_nn/modules/conv.py": [*LAYERS, f"{NETWORKS}image_layers.py"],
+    "numpy_nn/modules/pooling.py": [*LAYERS, f"{NETWORKS}image_layers.py"],
+    "numpy_nn/modules/normalization.py": LAYERS,
+    "numpy_nn/modules/loss.py": [f"{NETWORKS}losses.py"],
+    "numpy_nn/optim/adam.py": OPTIMIZERS,
+    "numpy_nn/optim/sgd.py": OPTIMIZERS,
+    "numpy_nn/optim/nadam.py": OPTIMIZERS,
+    "numpy_nn/optim/optimizer.py": OPTIMIZERS,
 }
 
 FORM = """
 [tool.mutmut]
-source_paths = ["compare"]
+source_paths = [{source}]
 only_mutate = {files}
-also_copy = ["numpy_nn", "torch_nn", "experiments", "reports", "examples", "scripts", "README.md"]
+also_copy = {others}
 pytest_add_cli_args_test_selection = {tests}
 pytest_add_cli_args = ["-x", "-q", "-p", "no:cacheprovider", "-n", "0"]
 use_setproctitle = false
 """
+
+# What mutmut does not copy of itself; of these the one with the mutants is left out.
+COPIED = [
+    "compare", "numpy_nn", "torch_nn", "experiments", "reports", "examples", "scripts", "docs",
+    "nncompare.py", "README.md", "CONTRIBUTING.md",
+]  # fmt: skip
 
 # mutmut's exit codes of a worker, as its documentation names them.
 STATUS = {0: "survived", 1: "killed", 3: "killed", 5: "no tests", 33: "no tests", None: "not run"}
@@ -68,13 +105,16 @@ def main() -> int:
     parser.add_argument("files", nargs="*", default=list(FILES), choices=[*FILES, []])
     parser.add_argument("--folder", type=Path, help="where to work; a new one by default")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--sample", type=int, help="mutants of each file; all by default")
+    parser.add_argument("--seed", type=int, default=0, help="chooses them")
     options = parser.parse_args()
     folder = options.folder or Path(mkdtemp(prefix="mutants-"))
     print(f"working in {folder}", flush=True)
     for name in options.files:
         place = folder / Path(name).stem
         _copy(place)
-        _run(place, name, options.jobs)
+        _run(place, name, options)
+        print(_counts(name, place), flush=True)
     print("| file | mutants | killed | out of time | survived | not run |")
     print("|---|---|---|---|---|---|")
     for name in options.files:
@@ -98,17 +138,36 @@ def _copy(place: Path) -> None:
             shutil.copy2(ROOT / name, place / name)
 
 
-def _run(place: Path, name: str, jobs: int) -> None:
-    form = FORM.format(files=json.dumps([name]), tests=json.dumps(FILES[name]))
+def _run(place: Path, name: str, options: argparse.Namespace) -> None:
+    source = Path(name).parts[0]
+    form = FORM.format(
+        source=json.dumps(source),
+        others=json.dumps([one for one in COPIED if one != source]),
+        files=json.dumps([name]),
+        tests=json.dumps(FILES[name]),
+    )
     with (place / "pyproject.toml").open("a", encoding="utf-8") as file:
         file.write(form)
     # One thread each: the arrays are small, and threads of several processes wait for each other.
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(place / "mutants")}
+    path = os.pathsep.join(filter(None, [str(place / "mutants"), os.environ.get("PYTHONPATH")]))
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
     alive = {m for m, s in _results(name, place).items() if s not in ("killed", "not run")}
-    _mutmut(place, environment, name, jobs)
+    if options.sample is None:
+        _mutmut(place, environment, name, options.jobs)
+    else:
+        subprocess.run(
+            [sys.executable, "-c", "from mutmut.__main__ import copy_src_dir, create_mutants\n"
+             "copy_src_dir()\ncreate_mutants(1)"],
+            cwd=place, env=environment, check=True,
+        )  # fmt: skip
+        every = sorted(_results(name, place))
+        chosen = random.Random(options.seed).sample(every, min(options.sample, len(every)))
+        chosen = [one for one in chosen if _results(name, place)[one] == "not run"]
+        if chosen:
+            _mutmut(place, environment, name, options.jobs, *chosen)
     again = sorted(alive & _results(name, place).keys())
     if again:
-        _mutmut(place, environment, name, jobs, *again)
+        _mutmut(place, environment, name, options.jobs, *again)
 
 
 def _mutmut(place: Path, environment: dict[str, str], name: str, jobs: int, *mutants: str) -> None:

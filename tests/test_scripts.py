@@ -13,6 +13,8 @@ import pytest
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 NAMES = [
+    "attack.py",
+    "attack_runs.py",
     "calibrate_k.py",
     "growth.py",
     "make_covertype_sample.py",
@@ -93,3 +95,30 @@ def test_the_calibration_of_k():
         "cnn, SGD, float32",
         "cnn, Adam, float32",
     ]
+
+
+def test_the_counts_of_an_attack(load, capsys, monkeypatch, tmp_path):
+    """What is wrong is counted and shown, ends with 1, and stands in the page."""
+    attack = load("attack.py")
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- counts -->\nold\n<!-- end of counts -->\nafter\n")
+    monkeypatch.setattr(attack, "PAGE", page)
+    kinds = {"right": lambda *_: ["", ""], "half right": lambda *_: ["", "it fell over"]}
+    monkeypatch.setattr(attack, "ATTACKS", kinds)
+    monkeypatch.setattr(sys, "argv", ["attack.py", "--write"])
+    assert attack.main() == 1
+    out = capsys.readouterr().out
+    assert "    it fell over\n" in out
+    rows = [
+        "| right | 2 | 2 | 0 |",
+        "| half right | 2 | 1 | 1 |",
+        "| **all** | **4** | **3** | **1** |",
+    ]
+    assert "\n".join(rows) in out
+    text = page.read_text()
+    assert "\n".join(rows) in text
+    assert text.startswith("before\n")
+    assert text.endswith("<!-- end of counts -->\nafter\n")
+    assert "old" not in text
+    monkeypatch.setattr(attack, "ATTACKS", {"right": kinds["right"]})
+    assert attack.main() == 0

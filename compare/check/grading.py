@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
@@ -27,6 +28,7 @@ from compare.check.result import (
     divergence_sentence,
 )
 from compare.check.scoring import EQUAL, Mark, Scoring, consequence_sentence, marks, score
+from compare.records.atomic import write_atomically
 from experiments.errors import InputError
 
 COLUMNS = (
@@ -264,20 +266,25 @@ class GradeBook:
         self._path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(as_csv([]), encoding="utf-8", newline="")
         except OSError as error:
             raise InputError(f"{path} could not be written: {error.strerror}.") from None
+        write_atomically(path, as_csv([]))
 
     def add(self, row: Mapping[str, object]) -> None:
-        """Write the line of one submission.
+        """Write the line of one submission, or nothing of it.
 
         Raises:
             InputError: It cannot be written.
         """
+        length = None
         try:
-            with self._path.open("a", encoding="utf-8", errors="replace", newline="") as file:
-                file.write(csv_line(row))
+            with self._path.open("ab") as file:
+                length = file.tell()
+                file.write(csv_line(row).encode("utf-8", "replace"))
         except OSError as error:
+            if length is not None:
+                with contextlib.suppress(OSError):
+                    os.truncate(self._path, length)
             raise InputError(f"{self._path} could not be written: {error.strerror}.") from None
 
 

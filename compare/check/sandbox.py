@@ -181,19 +181,23 @@ class Sandbox:
         command = [sys.executable, "-P", "-m", "compare.check.worker"]
         if locked:
             command.insert(1, "-s")
-        self._process = self.isolation.start(
-            self._view(),
-            command,
-            self._group,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            cwd=self._file.parent,
-            env=self._environment(),
-            bufsize=0,
-            start_new_session=True,
-            pass_fds=passed,
-        )
+        try:
+            self._process = self.isolation.start(
+                self._view(),
+                command,
+                self._group,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=self._file.parent,
+                env=self._environment(),
+                bufsize=0,
+                start_new_session=True,
+                pass_fds=passed,
+            )
+        except BaseException:  # there is nothing to be ended, and nothing is to be left
+            self._leave_nothing()
+            raise
         assert self._process.stdout is not None
         assert self._process.stderr is not None
         self._readers = (
@@ -276,8 +280,14 @@ class Sandbox:
         assert self._process.stdin is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()
+        self._leave_nothing()
+
+    def _leave_nothing(self) -> None:
+        """Remove the control group and the file of the fault handler."""
         self._group.remove()
-        os.close(self._descriptor)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
         if os.name != "posix":
             Path(self._faults).unlink(missing_ok=True)
 

@@ -14,6 +14,8 @@ from planted.in_process import check_in_process
 
 from compare.check.allowed_layers import (
     LAYERS,
+    MOST_ITEMS,
+    MOST_LAYERS,
     ForbiddenLayerError,
     require_network,
 )
@@ -216,3 +218,75 @@ def test_recording_refuses_what_reading_refuses():
         record_architecture(lambda nn: nn.Linear(10**40, 2))
     with pytest.raises(InputError, match=r"^net is no network that can be compared: expected"):
         RecordedArchitecture({"make": 3}["make"], "net")
+
+
+def sequential(*inner: object, then: object = None) -> dict:
+    return layer("Sequential", *inner, **({} if then is None else {"then": then}))
+
+
+RELU = layer("ReLU")
+SENTENCES = {
+    "a layer that is nearly one": (
+        layer("linear"),
+        "nn.linear is none of the layers of torch.nn that a network may be made of here; did you "
+        "mean nn.Linear?",
+    ),
+    "a name that acts on a terminal": (
+        layer("a\x1b[2J" + "b" * 99),
+        "nn.a\N{REPLACEMENT CHARACTER}[2J" + "b" * 55 + " is none of the layers of torch.nn that a "
+        "network may be made of here",
+    ),
+    "a method that is none": (
+        sequential(RELU, then=[["insert", [0], {}]]),
+        "nn.Sequential(…) may be followed by append, add_module, double, float, train, but has "
+        "'insert'",
+    ),
+    "a method that is no list": (
+        sequential(RELU, then=["append"]),
+        "nn.Sequential(…) may be followed by append, add_module, double, float, train, but has "
+        "'append'",
+    ),
+    "a method of what holds no layers": (
+        layer("ReLU", then=[["append", [RELU], {}]]),
+        "nn.ReLU(…) holds no layers, so append adds none to it",
+    ),
+    "a name that is none": (
+        sequential(RELU, then=[["add_module", ["a.b", RELU], {}]]),
+        "'a.b' cannot name a layer: expected letters, digits and underscores",
+    ),
+    "pairs that are no list": (
+        sequential({"ordered": {"a": RELU}}),
+        "nn.Sequential takes no dict as an argument here",
+    ),
+    "more pairs than are allowed": (
+        sequential({"ordered": [["a", RELU]] * (MOST_ITEMS + 1)}),
+        "nn.Sequential takes no dict as an argument here",
+    ),
+    "a pair without a layer": (
+        sequential({"ordered": [["a", 3]]}),
+        "3 is no layer of nn.Sequential",
+    ),
+    "a long value": (
+        layer("Dropout", "x" * 70),
+        "nn.Dropout takes a probability from 0 to 1, not '" + "x" * 56 + "…",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SENTENCES)
+def test_what_is_said(name):
+    tree, sentence = SENTENCES[name]
+    with pytest.raises(ForbiddenLayerError) as complaint:
+        require_network(tree)
+    assert str(complaint.value) == sentence
+
+
+def test_as_many_layers_as_are_allowed():
+    require_network(sequential(*[RELU] * (MOST_LAYERS - 1)))
+    with pytest.raises(ForbiddenLayerError, match="layers, and it has more"):
+        require_network(sequential(*[RELU] * MOST_LAYERS))
+
+
+def test_a_method_that_adds_by_name():
+    require_network(sequential(RELU, then=[["add_module", ["a_1", RELU], {}]]))
+    require_network(sequential({"ordered": [["a", RELU], ["b", RELU]]}))

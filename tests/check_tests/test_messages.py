@@ -178,3 +178,28 @@ def test_arrays_that_are_none(described, body) -> None:
 def test_lines() -> None:
     assert messages.one_line("a\n\x1b[31mb\r\nc\u202e\ud800") == "a \ufffd[31mb c\ufffd\ufffd"
     assert messages.one_line("x" * 2000, 10) == "xxxxxxxxx…"
+
+
+@pytest.mark.parametrize("text", ["", "a", "a\x1b[2J\u202eb\ud800 c\n\td", "x" * 2000])
+def test_a_line_is_printable_and_bounded(text) -> None:
+    line = messages.one_line(text, 100)
+    assert line.isprintable()
+    assert len(line) <= 100
+    assert line[:1] == text[:1]
+
+
+def test_arrays_up_to_the_bound_arrive() -> None:
+    head = messages.HEAD.pack(messages.ANSWER, 0, 8)
+    assert FrameReader(8).take(head + bytes(8))[0].arrays == bytes(8)
+    with pytest.raises(MessageError):
+        FrameReader(7).take(head)
+
+
+def test_a_problem_names_what_was_called() -> None:
+    data = messages.write_answer(1, CallResult(describe(np.zeros(10))), "forward(params, x)", 8)
+    frame = FrameReader(BYTES).take(data)[0]
+    found = messages.read_answer(frame, 1, "call")
+    assert found.problem == "forward(params, x) returned 1 arrays of 0 MB: too much."
+    nothing = messages.write_answer(1, CallResult(details={"names": object()}), "f()", BYTES)
+    found = messages.read_answer(FrameReader(BYTES).take(nothing)[0], 1, "call")
+    assert found.problem == "f() gives a number that is not finite where a setting is expected."

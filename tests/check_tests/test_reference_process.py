@@ -17,6 +17,7 @@ from compare.check.reading import Options
 from compare.check.reference_process import (
     KEPT,
     KeptAnswers,
+    OwnProcess,
     Question,
     ReferenceProcess,
     answer,
@@ -123,6 +124,19 @@ def test_the_answers_for_a_few_networks_are_kept():
     kept.ask(replace(questions[-1], seed=1))
     kept.ask(replace(questions[-1], layers=True))
     assert source.count == len(questions) + 2
+
+
+def test_functions_of_one_address_are_not_taken_for_each_other():
+    """A function that is gone leaves its address to the next, whose network may be another."""
+
+    def answered(activation: str) -> bytes:
+        build = lambda nn: nn.Sequential(nn.Linear(4, 3), getattr(nn, activation)())  # noqa: E731
+        (case, *_) = kept.ask(Question(Assignment("net", build)))
+        return case.expected["logits"].tobytes()
+
+    kept = KeptAnswers(OwnProcess())
+    names = ["ReLU", "Tanh", "Sigmoid", "ELU"]
+    assert len({answered(name) for name in names}) == len(names)
 
 
 def test_another_seed_asks_other_questions():

@@ -377,3 +377,27 @@ def test_a_wrong_value_in_one_batch_only_is_found(check) -> None:
     outcome = check((IN_FORWARD, f"return ({IN_FORWARD[7:]}) * (1 if len(x) < 20 else 1.001)"))
     assert outcome.status == 1
     assert np.isfinite(outcome.result.first_divergence.relative_error)
+
+
+def test_a_process_that_cannot_be_started_leaves_nothing(write, monkeypatch) -> None:
+    from compare.check.isolation import ControlGroup, Isolation
+    from compare.check.sandbox import Sandbox
+
+    removed, remove = [], ControlGroup.remove
+
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    def counted(group: ControlGroup) -> None:
+        removed.append(group)
+        remove(group)
+
+    monkeypatch.setattr(Isolation, "start", refuse)
+    monkeypatch.setattr(ControlGroup, "remove", counted)
+    sandbox = Sandbox(write(), 5.0)
+    before = set(os.listdir("/proc/self/fd")) if os.path.isdir("/proc/self/fd") else set()
+    with pytest.raises(BlockingIOError), sandbox:
+        pass
+    assert len(removed) == 1
+    if before:
+        assert set(os.listdir("/proc/self/fd")) <= before
