@@ -30,6 +30,13 @@ LANGUAGES = {ENGLISH: "English", "ko": "한국어"}
 VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
 """Where a system says its reader's language, in the order in which gettext asks."""
 
+APART = ("error", "help")
+"""Contexts whose places hold names and values: what a word means elsewhere is not meant there."""
+
+PLACE = r"\{(\w+)\}"
+INNER = {"count": r"[-−+±]?[\d,.]+", "n_": r"[-−+±]?[\d,.]+", "word": r"\S+", "rest": ".*?"}
+"""How the name of a place begins → what stands there: a number, a word, what may be nothing."""
+
 _current: ContextVar[str] = ContextVar("language", default=ENGLISH)
 
 
@@ -109,11 +116,31 @@ def _unquoted(quoted: str) -> str:
     return re.sub(r"\\(.)", lambda found: escapes.get(found[1], found[1]), inner)
 
 
-class _Pattern(NamedTuple):
-    """An entry with places."""
+class _Pattern:
+    """An entry with places; the regular expression is made for the first text that may fit it."""
 
-    expression: re.Pattern[str]
-    translation: str
+    def __init__(self, english: str, translation: str) -> None:
+        pieces = re.split(PLACE, english)[::2]
+        self.fixed = sum(map(len, pieces))
+        self._english, self._translation = english, translation
+        self._pieces = [piece for piece in pieces if piece]
+        self._expression: re.Pattern[str] | None = None
+
+    def match(self, text: str) -> dict[str, str] | None:
+        """What stands in the places, or None."""
+        if not all(piece in text for piece in self._pieces):
+            return None
+        if self._expression is None:
+            self._expression = _expression(self._english)
+        found = self._expression.fullmatch(text)
+        return None if found is None else found.groupdict()
+
+    def filled(self, words: Mapping[str, str]) -> str:
+        """The translation with words in its places; other braces stay."""
+        return re.sub(
+            r"\{(\w+)(?::([^}]*))?\}", lambda place: format(words[place[1]], place[2] or ""),
+            self._translation,
+        )  # fmt: skip
 
 
 class Catalogue:
@@ -127,19 +154,15 @@ class Catalogue:
     def __init__(self, entries: list[Entry], language: str) -> None:
         self._word = _word_of(language)
         self._texts: dict[tuple[str, str], str] = {}
-        patterns: dict[str, list[tuple[int, _Pattern]]] = {}
+        self._patterns: dict[str, list[_Pattern]] = {}
         for context, english, translation in entries:
-            if re.search(r"\{\w+\}", english):
-                found = _Pattern(_expression(english), translation)
-                fixed = len(re.sub(r"\{\w+\}", "", english))
-                patterns.setdefault(context, []).append((fixed, found))
+            if re.search(PLACE, english):
+                found = _Pattern(english, translation)
+                self._patterns.setdefault(context, []).append(found)
             else:
                 self._texts[context, english] = translation
-        # What says most itself comes first.
-        self._patterns = {
-            context: [pattern for _, pattern in sorted(found, key=lambda one: -one[0])]
-            for context, found in patterns.items()
-        }
+        for patterns in self._patterns.values():  # what says most itself comes first
+            patterns.sort(key=lambda one: -one.fixed)
 
     def translated(self, text: str, context: str = "") -> str:
         """The translation of a text, or of its sentences; what is not found stays as it is."""
@@ -182,34 +205,43 @@ class Catalogue:
 
     def find(self, text: str, context: str = "") -> str | None:
         """The translation of a text as a whole; None where there is none."""
-        # A place holds what a context means, too, and what is said anywhere.
-        for place in dict.fromkeys((context, "")):
+        # A place holds what a context means, too, and mostly what is said anywhere.
+        for place in dict.fromkeys((context, context if context in APART else "")):
             found = self._texts.get((place, text))
             if found is not None:
                 return found
             for pattern in self._patterns.get(place, ()):
-                match = pattern.expression.fullmatch(text)
+                match = pattern.match(text)
                 if match is not None:
                     words = {
-                        name: self._word(self.translated(value, context))
-                        for name, value in match.groupdict().items()
+                        name: self._word(self._value(value, context))
+                        for name, value in match.items()
                     }
-                    return pattern.translation.format(**words)
+                    return pattern.filled(words)
         return None
+
+
+    def _value(self, value: str, context: str) -> str:
+        """What stands in a place, with the spaces around it."""
+        inner = value.strip()
+        if not inner:
+            return value
+        before, _, after = value.partition(inner)
+        return before + self.translated(inner, context) + after
 
 
 def _expression(english: str) -> re.Pattern[str]:
     """``{count} steps`` as a regular expression; a name that comes again stands for the same."""
     parts: list[str] = []
     seen: set[str] = set()
-    for k, part in enumerate(re.split(r"\{(\w+)\}", english)):
+    for k, part in enumerate(re.split(PLACE, english)):
         if k % 2 == 0:
             parts.append(re.escape(part))
         elif part in seen:
             parts.append(f"(?P={part})")
         else:
-            # Numbers have no words between them; what is meant shows in the name.
-            inner = r"[-−+±]?[\d,.]+" if part.startswith(("n_", "count")) else ".+?"
+            # What may stand there shows in the name.
+            inner = next((one for start, one in INNER.items() if part.startswith(start)), ".+?")
             parts.append(f"(?P<{part}>{inner})")
             seen.add(part)
     return re.compile("".join(parts), re.DOTALL)
@@ -241,3 +273,15 @@ def translated(text: str, context: str = "") -> str:
     """
     found = catalogue(_current.get())
     return text if found is None or not text else found.translated(text, context)
+
+
+def translated_lines(text: str, context: str = "") -> str:
+    """A text of several lines, each by itself; indents stay."""
+    if _current.get() == ENGLISH:
+        return text
+    lines = []
+    for line in text.split("\n"):
+        inner = line.strip()
+        before, _, after = line.partition(inner) if inner else (line, "", "")
+        lines.append(before + translated(inner, context) + after)
+    return "\n".join(lines)
