@@ -164,24 +164,16 @@ def messages(root: Path = ROOT) -> dict[tuple[str, str], str]:
     return found
 
 
-def with_holes(english: str) -> str:
-    """An entry's text as :func:`messages` has it."""
-    return re.sub(r"\{\w+\}", HOLE, english)
-
-
 def missing(language: str) -> dict[tuple[str, str], str]:
-    """The sentences that the catalogue of a language lacks."""
-    from compare.languages import FOLDER, read_po
+    """The sentences that the catalogue of a language lacks: {(context, text): where it is said}."""
+    from compare.languages import catalogue
 
-    own: set[tuple[str, str]] = set()
-    for context, english, _ in read_po((FOLDER / f"{language}.po").read_text(encoding="utf-8")):
-        for form in (english, english[:1].upper() + english[1:], f"{english}."):
-            own.add((context, with_holes(form)))
-        own.add((context, f"{with_holes(english[:1].upper() + english[1:])}."))
+    own = catalogue(language)
+    assert own is not None
     return {
         (context, text): place
         for (context, text), place in messages().items()
-        if (context, text) not in own and ("", text) not in own
+        if own.sentence(text.replace(HOLE, "7"), context) is None
     }
 
 

@@ -30,8 +30,9 @@ LANGUAGES = {ENGLISH: "English", "ko": "한국어"}
 VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
 """Where a system says its reader's language, in the order in which gettext asks."""
 
-APART = ("error", "help")
-"""Contexts whose places hold names and values: what a word means elsewhere is not meant there."""
+NEXT = {"error": "library", "help": "library"}
+"""Context → where a text is looked up after it, else in entries without a context. The places of
+errors hold names and values: what such a word means elsewhere is not meant there."""
 
 PLACE = r"\{(\w+)\}"
 INNER = {"count": r"[-−+±]?[\d,.]+", "n_": r"[-−+±]?[\d,.]+", "word": r"\S+", "rest": ".*?"}
@@ -166,7 +167,7 @@ class Catalogue:
 
     def translated(self, text: str, context: str = "") -> str:
         """The translation of a text, or of its sentences; what is not found stays as it is."""
-        found = self._sentence(text, context)
+        found = self.sentence(text, context)
         if found is not None:
             return found
         sentences = re.split(r"(?<=[.!?:;])(\s+)(?=\S)", text)
@@ -177,7 +178,7 @@ class Catalogue:
         while sentences:
             for end in range(len(sentences), 0, -2):
                 whole = "".join(sentences[:end])
-                found = self._sentence(whole, context)
+                found = self.sentence(whole, context)
                 if found is not None or end == 1:
                     parts.append(whole if found is None else found)
                     parts += sentences[end : end + 1]
@@ -185,7 +186,7 @@ class Catalogue:
                     break
         return "".join(parts)
 
-    def _sentence(self, text: str, context: str) -> str | None:
+    def sentence(self, text: str, context: str) -> str | None:
         """A text, also with the capital and the full stop that a clause gets as a sentence."""
         lower = text[:1].lower() + text[1:]
         for form in dict.fromkeys((text, lower)):
@@ -206,7 +207,7 @@ class Catalogue:
     def find(self, text: str, context: str = "") -> str | None:
         """The translation of a text as a whole; None where there is none."""
         # A place holds what a context means, too, and mostly what is said anywhere.
-        for place in dict.fromkeys((context, context if context in APART else "")):
+        for place in dict.fromkeys((context, NEXT.get(context, ""))):
             found = self._texts.get((place, text))
             if found is not None:
                 return found
@@ -273,6 +274,12 @@ def translated(text: str, context: str = "") -> str:
     """
     found = catalogue(_current.get())
     return text if found is None or not text else found.translated(text, context)
+
+
+def translated_error(sentence: str) -> str:
+    """A sentence of bad input; also one that ``check`` has put together."""
+    found = translated(sentence, "error")
+    return translated(sentence, "check") if found == sentence else found
 
 
 def translated_lines(text: str, context: str = "") -> str:
