@@ -35,6 +35,16 @@ CHECKED = {"AdaptationError", "NoResultError", "ReturnValueError"}
 """What is called with a sentence that ``check`` shows."""
 SENTENCES = {"one_sentence", "_how_long", "missing_extra", "_question", "reason"}
 """Functions that return such a sentence."""
+RETURNED = {"explain": "terminal", "graph_summary": "terminal"}
+"""Functions that return a sentence of another context."""
+PROSE = {
+    "compare/trace/" + name: "diff"
+    for name in (
+        *("result.py", "baseline.py", "judging.py", "configuration.py", "diff.py", "rerun.py"),
+        *("updates.py", "parameters.py"),
+    )
+}
+"""Files in which every text of several words is shown → its context."""
 VARIABLES = {"hint", "way_out", "DISTURBED"}
 """Variables that hold the end of one."""
 SAID = {"say": "terminal"}
@@ -88,10 +98,16 @@ class Messages(ast.NodeVisitor):
         tree: The file.
         command_line: Whether it is that of the options, whose helps are sentences too.
         settings: Whether it holds models of pydantic, whose ValueErrors are shown.
+        prose: The context of all its texts of several words, if they are shown.
     """
 
     def __init__(
-        self, tree: ast.Module, *, command_line: bool = False, settings: bool = False
+        self,
+        tree: ast.Module,
+        *,
+        command_line: bool = False,
+        settings: bool = False,
+        prose: str = "",
     ) -> None:
         self.found: dict[tuple[str, str], int] = {}
         self._errors = ERRORS | ({"ValueError"} if settings else set())
@@ -102,7 +118,8 @@ class Messages(ast.NodeVisitor):
                 for call in ast.walk(node):
                     if isinstance(call, ast.Call) and len(call.args) == 2:
                         self._said["_said"] = str(getattr(call.args[1], "value", ""))
-        self._returning = False
+        self._prose = prose
+        self._returning = ""
         self.visit(tree)
 
     def _add(self, context: str, node: ast.expr) -> None:
@@ -115,7 +132,10 @@ class Messages(ast.NodeVisitor):
         name = getattr(node.func, "id", getattr(node.func, "attr", ""))
         if node.args and name in self._errors:
             self._add("error", node.args[0])
-        elif node.args and name in CHECKED:
+            return
+        if name == "NotRunError":
+            self._add("diff", node.args[0])
+        if node.args and name in CHECKED:
             self._add("check", node.args[0])
         elif node.args and name in self._said:
             self._add(self._said[name], node.args[0])
@@ -130,7 +150,8 @@ class Messages(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
-        outer, self._returning = self._returning, node.name in SENTENCES
+        context = "error" if node.name in SENTENCES else RETURNED.get(node.name, "")
+        outer, self._returning = self._returning, context
         if self._command_line and any("app.command" in ast.unparse(d) for d in node.decorator_list):
             for paragraph in (ast.get_docstring(node) or "").split("\n\n"):
                 text = " ".join(paragraph.split())
@@ -140,8 +161,30 @@ class Messages(ast.NodeVisitor):
 
     def visit_Return(self, node: ast.Return) -> None:
         if self._returning and node.value is not None:
-            self._add("error", node.value)
+            self._add(self._returning, node.value)
         self.generic_visit(node)
+
+    def visit_Expr(self, node: ast.Expr) -> None:
+        if not isinstance(node.value, ast.Constant):  # a docstring
+            self.generic_visit(node)
+
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
+        if self._prose:
+            self._add_prose(node)
+            for part in node.values:
+                if isinstance(part, ast.FormattedValue):
+                    self.visit(part.value)
+        else:
+            self.generic_visit(node)
+
+    def visit_Constant(self, node: ast.Constant) -> None:
+        if self._prose and isinstance(node.value, str):
+            self._add_prose(node)
+
+    def _add_prose(self, node: ast.expr) -> None:
+        texts = alternatives(node)
+        if all(re.search(r"[a-z]{2}.* .*[a-z]{2}", text) for text in texts):
+            self._add(self._prose, node)
 
     def visit_Assign(self, node: ast.Assign) -> None:
         if any(getattr(target, "id", "") in VARIABLES for target in node.targets):
@@ -158,7 +201,8 @@ def messages(root: Path = ROOT) -> dict[tuple[str, str], str]:
     for path in files:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         settings = "spec" in path.parts
-        read = Messages(tree, command_line=path.name == "cli.py", settings=settings)
+        prose = PROSE.get(path.relative_to(root).as_posix(), "")
+        read = Messages(tree, command_line=path.name == "cli.py", settings=settings, prose=prose)
         for key, line in read.found.items():
             found.setdefault(key, f"{path.relative_to(root).as_posix()}:{line}")
     return found

@@ -80,7 +80,8 @@ def _plain(text: str, indent: int, columns: int) -> list[str]:
 
 def _table(rows: list[tuple[str, str]], columns: int) -> list[str]:
     """Names and what they mean, side by side."""
-    widest = max((width(name) for name, _ in rows if width(name) <= WIDEST_NAME), default=WIDEST_NAME)
+    widths = (width(name) for name, _ in rows)
+    widest = max((one for one in widths if one <= WIDEST_NAME), default=WIDEST_NAME)
     lines: list[str] = []
     for name, meaning in rows:
         words = wrapped(_meaning(meaning), columns - widest - 5)
