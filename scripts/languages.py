@@ -187,9 +187,11 @@ class Messages(ast.NodeVisitor):
             self._add(self._prose, node)
 
     def visit_Assign(self, node: ast.Assign) -> None:
-        if any(getattr(target, "id", "") in VARIABLES for target in node.targets):
+        names = [part.id for one in node.targets for part in ast.walk(one) if hasattr(part, "id")]
+        if VARIABLES.intersection(names):
             self._add("error", node.value)
-        self.generic_visit(node)
+        if not all(name.isupper() for name in names):
+            self.generic_visit(node)  # a constant is a key or a name
 
 
 def messages(root: Path = ROOT) -> dict[tuple[str, str], str]:
@@ -210,14 +212,17 @@ def messages(root: Path = ROOT) -> dict[tuple[str, str], str]:
 
 def missing(language: str) -> dict[tuple[str, str], str]:
     """The sentences that the catalogue of a language lacks: {(context, text): where it is said}."""
-    from compare.languages import catalogue
+    from compare.languages import FOLDER, PLACE, catalogue, read_po
 
     own = catalogue(language)
     assert own is not None
+    text = (FOLDER / f"{language}.po").read_text(encoding="utf-8")
+    exact = {(one.context, re.sub(PLACE, HOLE, one.english)) for one in read_po(text)}
     return {
         (context, text): place
         for (context, text), place in messages().items()
-        if own.sentence(text.replace(HOLE, "7"), context) is None
+        if (context, text) not in exact
+        and own.sentence(text.replace(HOLE, "7"), context) is None
     }
 
 

@@ -58,7 +58,9 @@ def show_parity(
     )
     found = verdict(rows)
     other = sum(row.dtype != dtype for row in rows)
-    shown = _said(f" ({other:,} of them in the other precision, with --json)") if other else ""
+    shown = ""
+    if other:
+        shown = " " + _said(f"({other:,} of them in the other precision, with --json)")
     if found.passed:
         said = _said(f"All {found.compared:,} comparisons pass")
         console.print(f"[green]{said}[/]{shown}.")

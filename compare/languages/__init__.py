@@ -30,9 +30,14 @@ LANGUAGES = {ENGLISH: "English", "ko": "한국어"}
 VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
 """Where a system says its reader's language, in the order in which gettext asks."""
 
-NEXT = {"error": "library", "help": "library"}
-"""Context → where a text is looked up after it, else in entries without a context. The places of
-errors hold names and values: what such a word means elsewhere is not meant there."""
+NEXT = {
+    "error": ("error", "library"),
+    "help": ("help", "library"),
+    "diff": ("diff",),
+    "check": ("check", "", "error", "library"),
+}
+"""Context → where a text of it is looked up; of others, there and in entries without a context. The
+places of errors hold names and values: what such a word means elsewhere is not meant there."""
 
 PLACE = r"\{(\w+)\}"
 INNER = {"count": r"[-−+±]?[\d,.]+", "n_": r"[-−+±]?[\d,.]+", "word": r"\S+", "rest": ".*?"}
@@ -193,11 +198,11 @@ class Catalogue:
             found = self.find(form, context)
             if found is not None:
                 return found
-        if text.endswith("."):
+        if text.endswith((".", ";")):
             for form in dict.fromkeys((text[:-1], lower[:-1])):
                 found = self.find(form, context)
                 if found is not None:
-                    return f"{found}."
+                    return found + text[-1]
         return None
 
     def of_context(self, context: str) -> list[tuple[str, str]]:
@@ -207,7 +212,7 @@ class Catalogue:
     def find(self, text: str, context: str = "") -> str | None:
         """The translation of a text as a whole; None where there is none."""
         # A place holds what a context means, too, and mostly what is said anywhere.
-        for place in dict.fromkeys((context, NEXT.get(context, ""))):
+        for place in NEXT.get(context) or dict.fromkeys((context, "")):
             found = self._texts.get((place, text))
             if found is not None:
                 return found
@@ -283,12 +288,18 @@ def translated_error(sentence: str) -> str:
 
 
 def translated_lines(text: str, context: str = "") -> str:
-    """A text of several lines, each by itself; indents stay."""
-    if _current.get() == ENGLISH:
+    """A text of several lines, each by itself; indents stay, and labels as ``Note:``."""
+    found = catalogue(_current.get())
+    if found is None:
         return text
     lines = []
     for line in text.split("\n"):
         inner = line.strip()
-        before, _, after = line.partition(inner) if inner else (line, "", "")
-        lines.append(before + translated(inner, context) + after)
+        indent = line[: len(line) - len(line.lstrip())]
+        label, gap, said = inner.partition(": ")
+        own = found.find(f"{label}:", context) if gap else None
+        if own is None:
+            lines.append(indent + found.translated(inner, context))
+        else:
+            lines.append(f"{indent}{own} {found.translated(said, context)}")
     return "\n".join(lines)
