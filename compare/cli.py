@@ -154,7 +154,7 @@ def _make_printable() -> None:
 def _language(arguments: Sequence[str]) -> str:
     """That of ``--language``, else of the system; English where it could not be written."""
     language = of_environment()
-    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
         option, _, value = argument.partition("=")
         if option == "--language":  # before the options are read: it may be their errors' language
             named = value or following
