@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -16,6 +17,19 @@ NEAREST = 20
 """So many comparisons are listed."""
 
 
+_NORMALISED = r"\frac{|x| + \overline{|x|}}{\sqrt{\sigma^2+\varepsilon}}"
+SIZES = {
+    ("Linear", "output"): r"|x|\,|W|^{\top} + |b|",
+    ("Linear", "grad_input"): r"|\mathrm{d}y|\,|W|",
+    ("Linear", "weight"): r"|\mathrm{d}y|^{\top} |x|",
+    ("Linear", "bias"): r"\sum_n |\mathrm{d}y_n|",
+    ("BatchNorm", "output"): rf"|\gamma|\,{_NORMALISED} + |\beta|",
+    ("BatchNorm", "weight"): rf"\sum_n |\mathrm{{d}}y_n|\,{_NORMALISED}",
+    ("BatchNorm", "bias"): r"\sum_n |\mathrm{d}y_n|",
+}
+"""Class and quantity → what is summed to make it, with absolute values, as in parity/sizes.py."""
+
+
 class Followed(NamedTuple):
     """A number whose way to its verdict the report shows.
 
@@ -24,12 +38,14 @@ class Followed(NamedTuple):
         value: The number with all that its verdict rests on.
         kind: The class of the module that made it; empty where it is of the loss or the update.
         unit: The unit roundoff of its precision.
+        size: The formula of its size; empty where none is written here.
     """
 
     label: str
     value: FollowedValue
     kind: str
     unit: float
+    size: str = ""
 
 
 def followed_of(trainings: Sequence[TrainingStatistics]) -> Followed | None:
@@ -43,7 +59,12 @@ def followed_of(trainings: Sequence[TrainingStatistics]) -> Followed | None:
         *(value.numpy_error, value.torch_error, value.tolerance, False),
     )
     unit = training.run.record.tolerances.unit_roundoff.get(value.dtype, math.nan)
-    return Followed(training.label, value, class_of(training.record, site_of(row).module), unit)
+    site = site_of(row)
+    kind = class_of(training.record, site.module)
+    family = "BatchNorm" if kind.startswith("BatchNorm") else kind
+    size = SIZES.get((family, re.split(r"[/.]", site.name)[-1]), "")
+    judged = site.part in ("forward", "backward", "gradient")
+    return Followed(training.label, value, kind, unit, size if judged else "")
 
 
 def _severity(value: FollowedValue) -> float:

@@ -85,7 +85,9 @@ def _with_figure(page: str, figure: Interactive) -> tuple[str, bool]:
     place = place_of(figure.name)
     if place in page:
         told = f"<strong>{translated('Map')}.</strong> {escape(_said(figure.alt))}"
-        content += f"<figcaption>{told}</figcaption>"
+        # What all passes is folded away until it is asked for.
+        fails = figure.map is not None and any(group["failed"] for group in figure.map["groups"])
+        content = f"<details{' open' if fails else ''}><summary>{told}</summary>{content}</details>"
         content = f'<figure id="{anchor(figure.name)}" class="only">{content}</figure>'
         return page.replace(place, content, 1), True
     begin = page.find(f'<figure id="{anchor(figure.name)}"')

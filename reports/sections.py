@@ -14,7 +14,7 @@ from compare.analysis.quantities import BACKENDS
 from compare.analysis.verdict import departures
 from compare.languages import translated
 from compare.records.export import read_exports
-from compare.records.run import Run
+from compare.records.run import Run, RunRecord
 from compare.spec.report import ReportedValue
 from reports.figures import Figure
 from reports.followed import followed_of
@@ -81,7 +81,7 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
         "date": day(record.created),
         "task": escaped(translated(" ".join(task.split()))),
         "command": listing_of(record.command, record.commit),
-        "sources": [(name, without_docstrings(text)) for name, text in record.sources.items()],
+        "sources": [(name, without_docstrings(text)) for name, text in _listings(record).items()],
         "data": record.data,
         "rows": _rows(run),
         "classes": classes,
@@ -89,6 +89,7 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
         "tables": tables,
         "byline": [text for text in (own.author, own.student, own.course) if text],
         "excerpts": record.excerpts,
+        "called": record.called,
         "calls": calls_of(run),
         "environment": record.environment,
         "commit": record.commit,
@@ -125,8 +126,35 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
         "reported": [
             {"settings": figure, **_means(run, figure)} for figure in record.experiment.reported
         ],
+        "within": _within_intervals(record.experiment.reported, trainings),
         "published": _same_set_up(record.experiment.reported),
     }
+
+
+def _architectures(record: RunRecord) -> dict[str, str]:
+    """The sources that are not this project's layers, optimizers and schedules."""
+    return {name: text for name, text in record.sources.items() if not name.startswith("numpy_nn/")}
+
+
+def _listings(record: RunRecord) -> dict[str, str]:
+    """The architecture, and what the lines beside the formulas call; whole files in old records."""
+    if not record.called:
+        return record.sources
+    called = "\n\n".join(f"# ---- {file}\n\n{code}" for file, code in record.called.items())
+    return {**_architectures(record), "numpy_nn": called}
+
+
+def _within_intervals(
+    reported: Iterable[ReportedValue], trainings: Sequence[TrainingStatistics]
+) -> tuple[list[float], list[float]]:
+    """Reported test accuracies within the interval of NumPy's of the same label, and outside."""
+    shares = {training.record.label: training.test_share for training in trainings}
+    found: tuple[list[float], list[float]] = ([], [])
+    for figure in reported:
+        share = shares.get(figure.label)
+        if figure.quantity == "test accuracy" and not figure.epoch and share is not None:
+            found[not share.low <= figure.value <= share.high].append(figure.value)
+    return found
 
 
 def _same_set_up(reported: Iterable[ReportedValue]) -> list[list[ReportedValue]]:

@@ -493,6 +493,8 @@ def distance_parts(trainings: Sequence[TrainingStatistics]) -> str:
 
 def reported(run: Run) -> str:
     """Published figures and ours."""
+    # Where all are of the end, nothing is said of epochs.
+    epochs = any(figure.epoch for figure in run.record.experiment.reported)
     rows = []
     for figure in run.record.experiment.reported:
         note, here = escaped(figure.note), reported_here(run, figure)
@@ -503,7 +505,7 @@ def reported(run: Run) -> str:
             (
                 capitalised(figure.quantity),
                 escaped(figure.label),
-                str(figure.epoch) if figure.epoch else "last",
+                *((str(figure.epoch) if figure.epoch else "last",) if epochs else ()),
                 escaped(figure.by),
                 value,
                 *(_here(found) for found in here.values()),
@@ -511,8 +513,9 @@ def reported(run: Run) -> str:
             )
         )
     training = "training here" if run.record.experiment.vary else "optimizer here"
-    columns = ("quantity", training, "epoch", "by", "reported", "NumPy here", "PyTorch here")
-    return pipe_table((*columns, "NumPy − reported", "PyTorch − reported"), rows, "llrlrrrrr")
+    columns = ["quantity", training, *(("epoch",) if epochs else ()), "by", "reported"]
+    columns += ["NumPy here", "PyTorch here", "NumPy − reported", "PyTorch − reported"]
+    return pipe_table(columns, rows, "llrlrrrrr" if epochs else "lllrrrrr")
 
 
 def _above(found: Interval | None, reported: float) -> str:

@@ -109,7 +109,7 @@ class Isolation:
                 else:
                     covers[one] = "" if whole else os.devnull
         if self.tool == "bubblewrap":
-            return "\0".join(_bubblewrap(links, places, covers, str(view.folder))).encode()
+            return os.fsencode("\0".join(_bubblewrap(links, places, covers, str(view.folder))))
         return json.dumps(
             {
                 "links": links,

@@ -117,7 +117,7 @@ def _make_root(plan: dict[str, Any]) -> None:
         if cover != os.devnull:
             _read_only(new + place, 0)
     os.chdir(new)
-    _checked("umount2", LIBRARY.umount2(old.encode(), MNT_DETACH))
+    _checked("umount2", LIBRARY.umount2(os.fsencode(old), MNT_DETACH))
     _pivot(".", ".")
     _checked("umount2", LIBRARY.umount2(b".", MNT_DETACH))
     os.chdir("/")
@@ -144,7 +144,7 @@ def _give_up_rights() -> None:
 def _mount(
     source: str | None, target: str, kind: str | None, flags: int, options: str | None = None
 ) -> None:
-    arguments = [one and one.encode() for one in (source, target, kind)]
+    arguments = [one and os.fsencode(one) for one in (source, target, kind)]
     result = LIBRARY.mount(*arguments, ctypes.c_ulong(flags), options and options.encode())
     _checked(f"mount {target}", result)
 
@@ -152,15 +152,17 @@ def _mount(
 def _read_only(path: str, flags: int) -> None:
     attributes = (ctypes.c_uint64 * 4)(ATTR_READ_ONLY, 0, 0, 0)
     result = LIBRARY.syscall(
-        ctypes.c_long(MOUNT_SETATTR), ctypes.c_int(AT_FDCWD), path.encode(), ctypes.c_uint(flags),
-        ctypes.byref(attributes), ctypes.c_size_t(32),
+        ctypes.c_long(MOUNT_SETATTR), ctypes.c_int(AT_FDCWD), os.fsencode(path),
+        ctypes.c_uint(flags), ctypes.byref(attributes), ctypes.c_size_t(32),
     )  # fmt: skip
     _checked(f"mount_setattr {path}", result)
 
 
 def _pivot(new: str, old: str) -> None:
     number = PIVOT_ROOT.get(os.uname().machine, -1)
-    _checked("pivot_root", LIBRARY.syscall(ctypes.c_long(number), new.encode(), old.encode()))
+    _checked(
+        "pivot_root", LIBRARY.syscall(ctypes.c_long(number), os.fsencode(new), os.fsencode(old))
+    )
 
 
 def _checked(what: str, result: int) -> None:

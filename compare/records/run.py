@@ -333,8 +333,8 @@ class FailureRecord(Record):
 class RunRecord(Record):
     """The content of run.json.
 
-    ``sources`` has whole files, ``excerpts`` class → the few lines that compute it; older records
-    have none of these.
+    ``sources`` has whole files, ``excerpts`` class → the few lines that compute it, ``called``
+    file → what these call in it; older records have none of these.
     """
 
     schema_version: int = Field(alias="schema")
@@ -350,6 +350,7 @@ class RunRecord(Record):
     environment: Environment
     sources: dict[str, str]
     excerpts: dict[str, str] = Field(default_factory=dict)
+    called: dict[str, str] = Field(default_factory=dict)
     tolerances: Tolerances
     trainings: list[TrainingRecord]
     failures: list[FailureRecord] = Field(default_factory=list)

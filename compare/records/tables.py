@@ -214,7 +214,7 @@ def read_rows(path: Path, row_type: type) -> list[Any]:
 
 WORDS = {"backend": ("numpy", "torch"), "dtype": ("float32", "float64")}
 """Column → the words that it may have."""
-FINITE = ("numpy_s", "torch_s", "low", "high", "x", "y", "tolerance")
+FINITE = ("numpy_s", "torch_s", "low", "high", "tolerance")
 NOT_NEGATIVE = ("numpy_s", "torch_s", "distance", "norm", "numpy_error", "torch_error", "tolerance")
 LONGEST = 1000
 

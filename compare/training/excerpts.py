@@ -12,6 +12,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, NamedTuple
 
@@ -51,8 +52,20 @@ class FollowedModel(NamedTuple):
     targets: np.ndarray
 
 
-def excerpts_of(models: Iterable[FollowedModel]) -> dict[str, str]:
-    """Class → the lines that compute it, of all modules, losses and optimizers in use."""
+class Excerpts(NamedTuple):
+    """The lines that are shown of a run.
+
+    Attributes:
+        classes: Class → the lines that compute it, of all modules, losses and optimizers in use.
+        called: File → what these lines call in it; empty where no step could be followed.
+    """
+
+    classes: dict[str, str]
+    called: dict[str, str]
+
+
+def excerpts_of(models: Iterable[FollowedModel]) -> Excerpts:
+    """The lines that compute the networks, losses and updates of a run."""
     different: dict[str, FollowedModel] = {}
     for model in models:
         different.setdefault(_code_in_use(model.spec), model)
@@ -75,7 +88,35 @@ def excerpts_of(models: Iterable[FollowedModel]) -> dict[str, str]:
         found[name] = excerpt(kind, OPTIMIZER_METHODS, calls)
     found[STEP] = bare(NumpyBackend._step, calls)
     found[TORCH_STEP] = bare(TorchBackend.train_step)
-    return {name: code for name, code in found.items() if code}
+    found = {name: code for name, code in found.items() if code}
+    return Excerpts(found, _called_by(found.values(), calls) if calls else {})
+
+
+def _called_by(shown: Iterable[str], calls: Calls) -> dict[str, str]:
+    """File → the functions of numpy_nn in it that some code calls, as far as they ran."""
+    trees = [ast.parse(code) for code in shown]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = {
+        node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        for node in nodes
+        if isinstance(node, ast.Call)
+    }
+    names -= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    root = Path(inspect.getfile(numpy_nn)).parent
+    files: dict[str, list[tuple[int, str]]] = {}
+    for code in calls:
+        file = Path(code.co_filename)
+        if code.co_name.lstrip("_").startswith("check"):
+            continue
+        if code.co_name in names and root in file.parents and (text := bare(code, calls)):
+            owner, _, _ = code.co_qualname.rpartition(".")
+            text = f"# a method of {owner}\n{text}" if owner else text
+            key = f"{root.name}/{file.relative_to(root).as_posix()}"
+            files.setdefault(key, []).append((code.co_firstlineno, text))
+    return {
+        file: "\n\n".join(text for _, text in sorted(found))
+        for file, found in sorted(files.items())
+    }
 
 
 def _code_in_use(spec: ModelSpec) -> str:
@@ -196,7 +237,7 @@ def _own(kind: type, name: str) -> Callable[..., Any] | None:
     return None
 
 
-def bare(function: Callable[..., Any], calls: Calls | None = None) -> str:
+def bare(function: Callable[..., Any] | CodeType, calls: Calls | None = None) -> str:
     """The source of a function without its docstring, checks of its arguments and their errors.
 
     Args:
@@ -207,7 +248,8 @@ def bare(function: Callable[..., Any], calls: Calls | None = None) -> str:
     Returns:
         The source; empty if calls are given and the function was not among them.
     """
-    lines, first = inspect.getsourcelines(inspect.unwrap(function))
+    code = function if isinstance(function, CodeType) else inspect.unwrap(function).__code__
+    lines, first = inspect.getsourcelines(code)
     source = textwrap.dedent("".join(lines))
     definition = ast.parse(source).body[0]
     assert isinstance(definition, ast.FunctionDef)
@@ -217,7 +259,7 @@ def bare(function: Callable[..., Any], calls: Calls | None = None) -> str:
         if isinstance(node, ast.stmt) and _says_or_checks(node):
             text.drop(node.lineno, _last(node))
     if calls is not None:
-        own = calls.get(inspect.unwrap(function).__code__)
+        own = calls.get(code)
         if not own:
             return ""
         text.keep_what_ran(definition.body, [{n - first + 1 for n in call} for call in own])
@@ -252,8 +294,11 @@ class _Text:
             in_loop: Whether a call may come here several times, so that it may take both branches.
         """
         for node in block:
-            if isinstance(node, ast.If) and not _says_or_checks(node):
-                self._keep_branches(node, calls, in_loop)
+            if not any(lines & set(range(node.lineno, _last(node) + 1)) for lines in calls):
+                self.drop(node.lineno, _last(node))  # behind a return, for one
+            elif isinstance(node, ast.If):
+                if not (_says_or_checks(node) or _names_a_value(node)):
+                    self._keep_branches(node, calls, in_loop)
             else:
                 looped = in_loop or isinstance(node, ast.For | ast.While)
                 for part in ("body", "orelse", "finalbody"):
@@ -312,9 +357,15 @@ class _Text:
                 self._lines[number] = self._lines[number][left:]
 
 
+def _names_a_value(node: ast.If) -> bool:
+    """Whether the condition is more than a question, by ``:=``."""
+    return any(isinstance(part, ast.NamedExpr) for part in ast.walk(node.test))
+
+
 def _says_or_checks(node: ast.stmt) -> bool:
     if isinstance(node, ast.If):
-        return not node.orelse and all(isinstance(inner, ast.Raise) for inner in node.body)
+        raises = not node.orelse and all(isinstance(inner, ast.Raise) for inner in node.body)
+        return raises and not _names_a_value(node)
     if not isinstance(node, ast.Expr):
         return False
     value = node.value

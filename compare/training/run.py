@@ -151,6 +151,7 @@ def _run(
         if threads is None:
             threads = suit if client is None else 1
         set_threads(threads)
+        excerpts = excerpts_of(_followed(experiment, model_specs, splits))
         record = RunRecord(
             schema=SCHEMA,
             status="incomplete",
@@ -171,7 +172,8 @@ def _run(
                     if (schedule := configuration.experiment.training.schedule) is not None
                 },
             ),
-            excerpts=excerpts_of(_followed(experiment, model_specs, splits)),
+            excerpts=excerpts.classes,
+            called=excerpts.called,
             tolerances=recorded_tolerances(),
             trainings=[],
         )

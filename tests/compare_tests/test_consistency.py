@@ -54,7 +54,7 @@ TABLES = {
         "timing", lambda rows: [r.replace("SGD", "RMS") for r in rows], "rows of RMS, seed 0",
     ),
     "a step below 0": (
-        "drift", lambda rows: [rows[0].replace(",1,", ",-4,"), *rows[1:]], "step -4",
+        "drift", lambda rows: [rows[0].replace(",1,", ",-4,"), *rows[1:]], "found '-4'",
     ),
 }  # fmt: skip
 
@@ -77,7 +77,9 @@ RECORDS = {
         lambda t: t["trainings"][1].update(parity_rows=10**6), "but run.json says 1,000,000",
     ),
     "fewer": (lambda t: t["trainings"][1].update(parity_rows=3), "but run.json says 3"),
-    "a training twice": (lambda t: t["trainings"].append(t["trainings"][0]), "SGD, seed 0 twice"),
+    "a training twice": (
+        lambda t: t["trainings"].append(t["trainings"][0]), "'SGD' with seed 0 is there twice",
+    ),
     "complete without one": (lambda t: t["trainings"].pop(), "no finished Adam, seed 0"),
     "complete, not finished": (
         lambda t: t["trainings"][0].update(finished=False), "no finished SGD, seed 0",

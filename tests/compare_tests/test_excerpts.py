@@ -164,11 +164,17 @@ def test_a_run_shows_only_what_its_steps_come_through(name: str) -> None:
     spec = model_spec(first.experiment, first.optimizer, Path())
     splits = load_splits(experiment.data, sample=True, data_dir=None)[0]
     rows = laid_out(splits, first.experiment.data.layout).train
-    found = excerpts_of([FollowedModel(spec, rows.inputs, spec.target_type.targets(rows.targets))])
+    found, called = excerpts_of(
+        [FollowedModel(spec, rows.inputs, spec.target_type.targets(rows.targets))]
+    )
     whole = excerpt(getattr(numpy_nn.optim, spec.algorithm), OPTIMIZER_METHODS)
     assert len(found[spec.algorithm]) <= len(whole)
     assert "self.optimizer.step()" in found[STEP]
     assert "if update" not in found[STEP]
+    for code in called.values():
+        ast.parse(code)
+        assert "raise ValueError" not in code
+    assert "def accumulate_grad" in called["numpy_nn/parameter.py"]
     for code in found.values():
         ast.parse(code)
         assert "ignored is not None" not in code
@@ -177,3 +183,17 @@ def test_a_run_shows_only_what_its_steps_come_through(name: str) -> None:
         assert "momentum_buffer" not in found.get("SGD", "")
     for forward in ("BatchNorm1d", "BatchNorm2d", "CrossEntropyLoss"):
         assert "def forward" in found.get(forward, "def forward")
+
+
+def leaves_early(x: int) -> int:
+    if x > 0:
+        return x
+    x = -x
+    return x
+
+
+def test_what_stands_behind_a_return_is_left_out() -> None:
+    calls: Calls = {}
+    with lines_run(calls, (__name__,)):
+        leaves_early(3)
+    assert bare(leaves_early, calls) == "def leaves_early(x: int) -> int:\n    return x"

@@ -88,6 +88,7 @@ def test_killed_in_the_first_write(states, tiny, train):
         survives(state, whole, tiny, train)
 
 
+@pytest.mark.slow
 def test_killed_anywhere_nothing_contradicts(states):
     every, _ = states
     later = [state for state in every if (state / "run.json").exists()]

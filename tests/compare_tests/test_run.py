@@ -345,6 +345,7 @@ def test_resume_takes_the_threads_of_the_run(tiny, train, tmp_path, monkeypatch)
     assert read_run_record(out).environment.torch_threads == 1
 
 
+@pytest.mark.slow
 def test_networks_are_built_one_at_a_time(tiny, train, tmp_path, monkeypatch):
     """Before the trainings begin, too: their number costs no memory."""
     import weakref

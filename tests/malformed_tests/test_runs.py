@@ -226,8 +226,9 @@ def with_nested(record: dict[str, Any], depth: int) -> bytes:
     return text.replace('"sources": 0', f'"sources": {"[" * depth}{"]" * depth}').encode()
 
 
+@pytest.mark.slow
 @given(data=st.data())
-@settings(QUICK, max_examples=5)
+@settings(QUICK, max_examples=60)
 def test_some_are_drawn(spoiling, data):
     spoiling.file("run.json", data.draw(spoiled_records(spoiling.record)))
     spoiling.file(*a_table(data, spoiling))

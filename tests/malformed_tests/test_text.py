@@ -152,7 +152,8 @@ def check_page(harmless: Path, run: Path, where: dict[tuple[Any, ...], str]) -> 
             assert any(t in shown for t in (text, seen(printable(seen(text))))), (path, text)
 
 
-@pytest.mark.parametrize("first", [0, pytest.param(7, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [0, 7])
 def test_the_page_shows_them_and_has_no_more_elements(harmless, tmp_path, first):
     where = reported(harmless, tmp_path / "run", first, "html")
     assert len(where) > 40

@@ -245,6 +245,7 @@ def build_run(
                     kinks=[
                         KinkCount(step=s, places=30, flips=flips, largest=1e-9 * flips)
                         for s in ((0, 1) if compared else ())
+                        if finished or s == 0
                     ],
                     modules=modules,
                     wall_s=1.0,
@@ -253,7 +254,9 @@ def build_run(
     whole = RunRecord(
         **{
             "schema": SCHEMA,
-            "status": "complete" if finished else "incomplete",
+            "status": "complete"
+            if finished and (record or {}).get("trainings") != []
+            else "incomplete",
             "name": "tiny",
             "created": "2024-02-03T04:05:06+00:00",
             "command": "nncompare run tiny --out /somewhere/else",

@@ -289,7 +289,7 @@ DAMAGE = {
     "no index": (lambda p: (p / INDEX).unlink(), "has no index.json"),
     "no JSON": (lambda p: (p / INDEX).write_text("{"), "could not be read"),
     "a list": (lambda p: (p / INDEX).write_text("[]"), "format"),
-    "deep": (lambda p: (p / INDEX).write_text("[" * 100_000), "could not be read"),
+    "deep": (lambda p: (p / INDEX).write_text("[" * 100_000), "nested too deeply"),
     "cut": (
         lambda p: [f.write_bytes(f.read_bytes()[:50]) for f in p.glob("*.safetensors")],
         "damaged",
