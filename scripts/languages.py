@@ -221,8 +221,7 @@ def missing(language: str) -> dict[tuple[str, str], str]:
     return {
         (context, text): place
         for (context, text), place in messages().items()
-        if (context, text) not in exact
-        and own.sentence(text.replace(HOLE, "7"), context) is None
+        if (context, text) not in exact and own.sentence(text.replace(HOLE, "7"), context) is None
     }
 
 

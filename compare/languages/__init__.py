@@ -226,7 +226,6 @@ class Catalogue:
                     return pattern.filled(words)
         return None
 
-
     def _value(self, value: str, context: str) -> str:
         """What stands in a place, with the spaces around it."""
         inner = value.strip()

@@ -33,9 +33,7 @@ OTHERS = [language for language in LANGUAGES if language != "en"]
 @pytest.mark.parametrize("language", OTHERS)
 def test_every_message_has_a_translation(language: str) -> None:
     """Sentences of errors, helps and the terminal, as they stand in the program's files."""
-    lacking = [
-        f"# {place}\n{marks.entry(*key)}" for key, place in marks.missing(language).items()
-    ]
+    lacking = [f"# {place}\n{marks.entry(*key)}" for key, place in marks.missing(language).items()]
     assert not lacking, (
         f"{len(lacking)} sentences have no translation: add these entries to "
         f"compare/languages/{language}.po, each with its msgstr (`python scripts/languages.py "
@@ -83,7 +81,9 @@ def test_what_libraries_say() -> None:
     said = "".join(p.read_text("utf-8") for p in typer_files)
     said += " ".join(os.strerror(number) for number in errno.errorcode)
     core = Path(pydantic_core.__file__).parent
-    compiled = b"".join(path.read_bytes() for path in core.glob("_pydantic_core*.*") if path.is_file())
+    compiled = b"".join(
+        path.read_bytes() for path in core.glob("_pydantic_core*.*") if path.is_file()
+    )
     words = set(re.findall("[A-Za-z]+", said + compiled.decode("latin-1")))
     for context, english, _ in read_po((FOLDER / "ko.po").read_text(encoding="utf-8")):
         if context == "library":

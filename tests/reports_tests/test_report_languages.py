@@ -172,8 +172,9 @@ def test_no_english_is_left_in_a_korean_report_of_runs(make_run: MakeRun, tmp_pa
 
     changed = {"vary": {"rate": {"key": "optimizers.SGD.lr", "values": [0.1, 0.2]}}}
     folders = []
-    for number, options in enumerate(({"seeds": (0, 1)}, {"optimizers": ("SGD",), **changed}, {})):
-        folders.append((tmp_path / f"r{number}"))
+    of_runs: list[dict[str, Any]] = [{"seeds": (0, 1)}, {"optimizers": ("SGD",), **changed}, {}]
+    for number, options in enumerate(of_runs):
+        folders.append(tmp_path / f"r{number}")
         make_run(**options).rename(folders[-1])
     runs = read_runs(folders)
     with using("ko"):
