@@ -9,13 +9,22 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
 import typer
 
-from compare.languages import ENGLISH, LANGUAGES, current, of_environment, translated, using
+from compare.languages import (
+    ENGLISH,
+    LANGUAGES,
+    current,
+    of_environment,
+    translated,
+    translated_error,
+    using,
+)
 from experiments.errors import EXTRA_OF, InputError, missing_extra
 
 app = typer.Typer(
@@ -28,6 +37,25 @@ app = typer.Typer(
 
 INPUT_ERROR, INTERRUPTED = 2, 130
 LONGEST_SENTENCE = 2000
+
+
+def _speak(context: typer.Context, language: str) -> str:
+    """Speak the language of the option until the command has ended."""
+    if language:
+        context.with_resource(using(language))
+    return language
+
+
+Language = Annotated[
+    str,
+    typer.Option(
+        "--language",
+        metavar="LANGUAGE",
+        callback=_speak,
+        is_eager=True,
+        help="en or ko; else what the system says.",
+    ),
+]
 
 
 @app.callback(invoke_without_command=True)
@@ -49,9 +77,15 @@ def main() -> None:
     """Run the command line; bad input ends with one sentence and status 2, Ctrl-C with 130."""
     _end_like_ctrl_c()
     _make_printable()
+    with using(_language(sys.argv[1:])):
+        status = _status()
+    sys.exit(status)
+
+
+def _status() -> int:
+    """Run the command; what ends it early is said in the reader's language."""
     try:
-        with using(_language()):
-            status = app(prog_name="nncompare", standalone_mode=False)
+        status = _called()
     except InputError as error:
         _complain(str(error))
         status = INPUT_ERROR
@@ -76,9 +110,19 @@ def main() -> None:
         status = INPUT_ERROR
     if status == INTERRUPTED:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C has nothing left to end
-        with using(_language()):
-            _complain(translated("interrupted", "terminal"))
-    sys.exit(status if isinstance(status, int) else 0)
+        _complain(translated("interrupted", "terminal"))
+    return status if isinstance(status, int) else 0
+
+
+def _called() -> object:
+    """What the command returns; its help is translated only where it is to be."""
+    if current() == ENGLISH:
+        return app(prog_name="nncompare", standalone_mode=False)
+    from compare.console.help import translate_help
+
+    command = typer.main.get_command(app)
+    translate_help(command)
+    return command(prog_name="nncompare", standalone_mode=False)
 
 
 def _refusal(error: OSError) -> str:
@@ -121,9 +165,14 @@ def _make_printable() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _language() -> str:
-    """That of the system; English where standard output could not write it."""
+def _language(arguments: Sequence[str]) -> str:
+    """That of ``--language``, else of the system; English where it could not be written."""
     language = of_environment()
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
+        option, _, value = argument.partition("=")
+        if option == "--language":  # before the options are read: it may be their errors' language
+            named = value or following
+            language = named if named in LANGUAGES else language
     try:
         LANGUAGES[language].encode(getattr(sys.stdout, "encoding", None) or "utf-8")
     except UnicodeEncodeError:
@@ -134,14 +183,14 @@ def _language() -> str:
 def _complain(sentence: str) -> None:
     from experiments.files import printable
 
-    sentence = printable(" ".join(sentence.split()))
+    sentence = printable(translated_error(" ".join(sentence.split())))
     if len(sentence) > LONGEST_SENTENCE:
         sentence = f"{sentence[:LONGEST_SENTENCE]}…"
     print(f"nncompare: {sentence}", file=sys.stderr)
 
 
 @app.command("list")
-def list_() -> None:
+def list_(language: Language = "") -> None:
     """Experiments, architectures, presets and data sets, one line each."""
     from compare.console.listing import show_list
 
@@ -165,32 +214,31 @@ def run(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in --out.")] = False,
     checkpoint_every: Annotated[float | None, typer.Option(metavar="SECONDS", help="Between checkpoints inside a training, for --resume; else so that they cost under 2% of the time. inf for none.")] = None,
     author: Annotated[str, typer.Option(metavar="NAME", help="Who wrote the report, under its title.")] = "",
-    language: Annotated[str, typer.Option(metavar="LANGUAGE", help="en or ko; else what the system says.")] = "",
+    language: Language = "",
     yes: Annotated[bool, typer.Option("--yes", help="Start however many trainings there are.")] = False,
 ) -> int:  # fmt: skip
     """Train both backends in lock step, check parity, and report."""
     from compare.commands.run import run_command
 
-    with using(language or current()):
-        return run_command(
-            experiment,
-            sample=sample,
-            max_steps=max_steps,
-            threads=threads,
-            changes=set_ or [],
-            seed=seed,
-            seeds=seeds,
-            certify=certify,
-            jobs=jobs,
-            dask=dask,
-            data_dir=data_dir,
-            out=out,
-            resume=resume,
-            checkpoint_every=checkpoint_every,
-            author=author,
-            language=language,
-            yes=yes,
-        )
+    return run_command(
+        experiment,
+        sample=sample,
+        max_steps=max_steps,
+        threads=threads,
+        changes=set_ or [],
+        seed=seed,
+        seeds=seeds,
+        certify=certify,
+        jobs=jobs,
+        dask=dask,
+        data_dir=data_dir,
+        out=out,
+        resume=resume,
+        checkpoint_every=checkpoint_every,
+        author=author,
+        language=language,
+        yes=yes,
+    )
 
 
 @app.command()
@@ -203,6 +251,7 @@ def parity(
     batch_size: Annotated[int, typer.Option(help="Rows in a batch.")] = 32,
     json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
     graph: Annotated[bool, typer.Option("--graph", help="Layers made of nodes, closed formulas and PyTorch side by side.")] = False,
+    language: Language = "",
 ) -> int:  # fmt: skip
     """The parity table of a network, site by site."""
     from compare.commands.parity import graph_command, parity_command
@@ -241,7 +290,7 @@ def check(
     isolation: Annotated[str, typer.Option(metavar="LEVEL", help="How far the homework is kept from this machine: strict, standard (what there is) or off.")] = "",
     allow_import: Annotated[list[str] | None, typer.Option(metavar="MODULE", help="A framework that the homework may import, such as torch; may be given again.")] = None,
     seed: Annotated[int | None, typer.Option(help="Ask the questions of an earlier check again; else they are drawn anew.")] = None,
-    language: Annotated[str, typer.Option(metavar="LANGUAGE", help="en or ko; else what the system says.")] = "",
+    language: Language = "",
 ) -> int:  # fmt: skip
     """Compare somebody's own NumPy code with PyTorch.
 
@@ -259,7 +308,7 @@ def check(
         readable=() if mapping is None else (mapping,),
         others=tuple(one for one in (golden, course, json, csv, gradescope) if one is not None),
     )
-    with started, using(language or current()):
+    with started:
         from compare.commands.check import check_command
 
         return check_command(
@@ -303,6 +352,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace the file if it exists.")] = False,
     isolation: Annotated[str, typer.Option(metavar="LEVEL", help="How far the homework is kept from this machine: strict, standard (what there is) or off.")] = "standard",
     allow_import: Annotated[list[str] | None, typer.Option(metavar="MODULE", help="A framework that the homework may import, such as torch; may be given again.")] = None,
+    language: Language = "",
 ) -> int:  # fmt: skip
     """Write down how a homework's arrays are read, for check --mapping.
 
@@ -328,6 +378,7 @@ def golden(
     loss: Annotated[str, typer.Option(help="cross_entropy, mse, bce or bce_with_logits.")] = "cross_entropy",
     optimizer: Annotated[str | None, typer.Option(help="The optimizer that update() is to be.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A setting of the optimizer.")] = None,
+    language: Language = "",
 ) -> int:  # fmt: skip
     """Write PyTorch's answers to a file, for check --golden.
 
@@ -350,6 +401,7 @@ def record_(
     steps: Annotated[int, typer.Option(help="How many training steps to make.")] = 1,
     seed: Annotated[int, typer.Option(help="Where the generator starts before the function is called.")] = 0,
     force: Annotated[bool, typer.Option("--force", help="Replace the trace if it exists.")] = False,
+    language: Language = "",
 ) -> int:  # fmt: skip
     """Record a training step of a PyTorch model as a trace.
 
@@ -386,6 +438,7 @@ def diff(
     model_a: Annotated[str | None, typer.Option(metavar="SCRIPT.py:FUNCTION", help="Returns the first model, to run its own classes again.")] = None,
     model_b: Annotated[str | None, typer.Option(metavar="SCRIPT.py:FUNCTION", help="Returns the second.")] = None,
     baseline: Annotated[Path | None, typer.Option(metavar="FILE", help="Fail only where a site is further off than in this file; written if it is not there.")] = None,
+    language: Language = "",
 ) -> int:  # fmt: skip
     """Compare two traces, and name the first module that adds error.
 
@@ -419,6 +472,7 @@ def bench(
     seconds: Annotated[float, typer.Option(min=0, max=3600, help="How long each contender is timed in each case, about.")] = 1.5,
     json: Annotated[Path | None, typer.Option(dir_okay=False, help="Write the measurement here as JSON.")] = None,
     out: Annotated[Path | None, typer.Option(file_okay=False, help="Write a report into this folder.")] = None,
+    language: Language = "",
 ) -> int:  # fmt: skip
     """Time a training step in NumPy, PyTorch and other code.
 
@@ -451,6 +505,7 @@ def export(
     out: Annotated[Path | None, typer.Option("--out", "-o", file_okay=False, help="The folder for the files; RUN_DIR/export by default.")] = None,
     data_dir: Annotated[Path | None, typer.Option(help="Where the run's data is; else $NNCOMPARE_DATA, else a download.")] = None,
     compare: Annotated[bool, typer.Option("--compare/--no-compare", help="Ask ONNX Runtime for its answers on the test rows.")] = True,
+    language: Language = "",
 ) -> int:  # fmt: skip
     """Write the trained networks of a run as ONNX.
 
@@ -477,7 +532,7 @@ def report(
     author: Annotated[str, typer.Option(metavar="NAME", help="Who wrote the report of a run.")] = "",
     format_: Annotated[list[str] | None, typer.Option("--format", metavar="LIST", help="md, html, pdf, docx, ipynb: some of them with commas between; md,html,pdf by default.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", file_okay=False, help="For several runs: the folder of their report.")] = None,
-    language: Annotated[str, typer.Option(metavar="LANGUAGE", help="en or ko; else what the system says.")] = "",
+    language: Language = "",
 ) -> None:  # fmt: skip
     """Make a report again from records, or one of several runs.
 

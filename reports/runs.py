@@ -11,6 +11,7 @@ from compare.analysis.claims import claim_results
 from compare.analysis.intervals import Interval, mean_interval
 from compare.analysis.quantities import BACKENDS
 from compare.analysis.verdict import departures
+from compare.languages import translated
 from compare.records.run import DemoRecord, Run, RunRecord, read_run, read_run_record
 from experiments.errors import InputError
 from reports.documents import USUAL, markdown
@@ -153,7 +154,8 @@ def write_comparison(
 def comparison_title(runs: Sequence[NamedRun]) -> str:
     """The titles of the experiments, and how many runs there are."""
     titles = dict.fromkeys(one.record.experiment.title for one in runs)
-    return f"{joined(titles)}: {len(runs)} runs"
+    own = joined([translated(title) for title in titles])
+    return translated(f"{own}: {len(runs)} runs")
 
 
 def usual_folder(folders: Sequence[Path]) -> Path:

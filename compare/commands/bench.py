@@ -17,6 +17,7 @@ from compare.bench.cases import training_steps
 from compare.bench.contenders import BACKENDS, CONTENDERS
 from compare.bench.measurement import PARTS, run_bench
 from compare.bench.records import BenchRecord, CaseRecord, Protocol
+from compare.languages import translated
 from compare.records.atomic import write_atomically
 from experiments.errors import InputError
 
@@ -67,13 +68,14 @@ def bench_command(
     )
     console = Console(highlight=False)
     with console.status("…") as status:
+        show = status.update if console.is_terminal else print
         record = run_bench(
             training_steps(architectures, batch_sizes, optimizers),
             [*BACKENDS, *contenders] if contenders else list(CONTENDERS),
             [*parts, "harness"] if harness else parts,
             protocol,
             command=shlex.join(["nncompare", *sys.argv[1:]]),
-            progress=status.update if console.is_terminal else print,
+            progress=lambda line: show(_said(line)),
         )
     show_bench(record, console)
     if json is not None:
@@ -82,7 +84,7 @@ def bench_command(
         from reports.bench import write_bench_report
 
         paths = write_bench_report(record, out)
-        print(f"Report: {' '.join(str(path) for path in paths[:4])}")
+        print(_said("Report:"), *paths[:4])
     return 0
 
 
@@ -102,46 +104,52 @@ def show_bench(record: BenchRecord, console: Console) -> None:
     """Print how it was measured, and the results."""
     protocol = record.protocol
     console.print(
-        f"{protocol.threads} thread{'s' if protocol.threads > 1 else ''}, each library in its own "
-        f"process; {protocol.repeats} rounds. ×: its time over NumPy's, above 1 where NumPy is "
-        "faster, with the 95% interval. *: PyTorch's best eager setting."
+        _said(
+            f"{protocol.threads} thread{'s' if protocol.threads > 1 else ''}, each library in its "
+            f"own process; {protocol.repeats} rounds. ×: its time over NumPy's, above 1 where "
+            "NumPy is faster, with the 95% interval. *: PyTorch's best eager setting."
+        )
     )
     if protocol.busy:
         console.print(
-            f"[bold red]The machine was busy when this began (load {protocol.load:.1f}):[/] "
-            "measure again on a quiet one."
+            _said(
+                f"[bold red]The machine was busy when this began (load {protocol.load:.1f}):[/] "
+                "measure again on a quiet one."
+            )
         )
     for case in record.cases:
         console.print(case_table(case))
     for cost in record.harness:
         ratio = cost.over_plain
         console.print(
-            f"Lock step, {cost.title}: {ratio.value:.2f} times the two plain trainings (epochs "
-            f"from {ratio.low:.2f} to {ratio.high:.2f}); {cost.steps:,} steps, "
-            f"{cost.certified_steps} certified; {cost.threads} threads of each library.",
+            _said(
+                f"Lock step, {cost.title}: {ratio.value:.2f} times the two plain trainings (epochs "
+                f"from {ratio.low:.2f} to {ratio.high:.2f}); {cost.steps:,} steps, "
+                f"{cost.certified_steps} certified; {cost.threads} threads of each library."
+            ),
             soft_wrap=True,
         )
 
 
 def case_table(case: CaseRecord) -> Table:
     """The contenders of a case; below, those that were not timed and why."""
-    table = Table(title=escape(case.title), title_justify="left", box=None, pad_edge=False)
+    table = Table(title=escape(_said(case.title)), title_justify="left", box=None, pad_edge=False)
     table.add_column("", no_wrap=True)
     for column in ("ms", "middle half", "×", "95%", "peak MiB"):
-        table.add_column(column, justify="right", no_wrap=True)
+        table.add_column(_said(column), justify="right", no_wrap=True)
     for contender in case.contenders:
         step, ratio, memory = contender.step, contender.over_numpy, contender.memory_bytes
         if step is None:
             continue
         table.add_row(
-            f"{contender.name} *" if contender is case.best_eager else contender.name,
+            _said(contender.name) + (" *" if contender is case.best_eager else ""),
             milliseconds(step.median_s),
             f"{milliseconds(step.quartile_s)}–{milliseconds(step.upper_quartile_s)}",
             "" if ratio is None else f"{ratio.value:.2f}",
             "" if ratio is None else f"{ratio.low:.2f}–{ratio.high:.2f}",
             "" if memory is None else f"{memory / MEBIBYTE:.1f}",
         )
-    absent = [f"{c.name}: {c.reason}." for c in case.contenders if c.step is None]
+    absent = [_said(f"{c.name}: {c.reason}.") for c in case.contenders if c.step is None]
     table.caption, table.caption_justify = escape("\n".join(absent)), "left"
     return table
 
@@ -151,3 +159,8 @@ def milliseconds(seconds: float) -> str:
     value = 1e3 * seconds
     digits = 3 if value < 1 else 2 if value < 10 else 1 if value < 100 else 0
     return f"{value:.{digits}f}"
+
+
+def _said(text: str) -> str:
+    """Words on the terminal in the reader's language."""
+    return translated(text, "terminal")

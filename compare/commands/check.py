@@ -25,6 +25,7 @@ from compare.check.reading import Options
 from compare.check.result import Outcome, as_json
 from compare.check.sandbox import TIMEOUT_S
 from compare.check.scoring import POINTS, Scoring, checked_weights, unused_weights
+from compare.languages import translated
 from compare.records.atomic import write_atomically
 from experiments.errors import InputError
 
@@ -236,7 +237,8 @@ def run_again_when_saved(once: Callable[[], int], files: Sequence[Path]) -> int:
     while True:
         before = file_stamps(files)
         once()
-        print(f"\nWatching {files[0]}; Ctrl-C ends this.", flush=True)
+        said = translated(f"Watching {files[0]}; Ctrl-C ends this.", "terminal")
+        print(f"\n{said}", flush=True)
         while file_stamps(files) == before:
             time.sleep(POLL_S)
         print("\n" + "─" * 40, flush=True)

@@ -15,6 +15,7 @@ import numpy_nn
 import torch_nn
 from compare.backends.environment import own_version
 from compare.backends.protocol import Arrays
+from compare.languages import translated
 from compare.records.atomic import write_atomically
 from compare.records.export import FOLDER, ExportRecord, digest, weights_file
 from compare.records.run import DemoRecord, Run, TrainingRecord, read_arrays, read_run
@@ -78,7 +79,7 @@ def export_command(
         write_atomically(folder / name, content)
         text = record.model_dump_json(indent=1) + "\n"
         write_atomically((run_dir / FOLDER / name).with_suffix(".json"), text)
-        print(f"{folder / name} is written ({len(content) / 1e6:.1f} MB).")
+        print(_said(f"{folder / name} is written ({len(content) / 1e6:.1f} MB)."))
         _show(record)
     return 0 if all(not record.answers or record.agrees for record, _ in exports) else 1
 
@@ -259,14 +260,24 @@ def _show(record: ExportRecord) -> None:
     other = next(b for b in BACKENDS if b != record.backend)
     aside = record.answers[other]
     print(
-        f"  {record.rows:,} test rows: ONNX Runtime {record.runtime} predicts "
-        f"{found.different_predictions:,} otherwise than {own}, and its outputs are at most "
-        f"{found.difference:.2g} away ({NAMES[other]} with these weights: "
-        f"{aside.different_predictions:,} and {aside.difference:.2g})."
+        " ",
+        _said(
+            f"{record.rows:,} test rows: ONNX Runtime {record.runtime} predicts "
+            f"{found.different_predictions:,} otherwise than {own}, and its outputs are at most "
+            f"{found.difference:.2g} away ({NAMES[other]} with these weights: "
+            f"{aside.different_predictions:,} and {aside.difference:.2g})."
+        ),
     )
     errors = ", ".join(f"{NAMES[k]} {a.error / unit:.3g}" for k, a in record.answers.items())
-    verdict = "agrees" if record.agrees else "DIFFERS"
     print(
-        f"  From the float64 referee, in roundings of what was summed: {errors}; "
-        f"ONNX Runtime {verdict} (allowed: {record.bound / unit:.3g})."
+        " ",
+        _said(
+            f"From the float64 referee, in roundings of what was summed: {errors}; ONNX Runtime "
+            f"{'agrees' if record.agrees else 'DIFFERS'} (allowed: {record.bound / unit:.3g})."
+        ),
     )
+
+
+def _said(text: str) -> str:
+    """Words on the terminal in the reader's language."""
+    return translated(text, "terminal")

@@ -12,6 +12,7 @@ from compare.check.reference import Reference
 from compare.check.step_reference import with_steps
 from compare.check.torch_loss import is_torch_loss
 from compare.commands.check import optimizer_settings
+from compare.languages import translated
 from experiments.errors import InputError
 
 
@@ -40,5 +41,6 @@ def golden_command(
     if optimizer is not None:
         cases[0] = with_steps(Reference(assignment), cases[0])
     write_golden(out, Golden(assignment, cases))
-    print(f"{out} is written ({out.stat().st_size / 1e6:.1f} MB).")
+    size = out.stat().st_size / 1e6
+    print(translated(f"{out} is written ({size:.1f} MB).", "terminal"))
     return 0

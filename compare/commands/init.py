@@ -14,6 +14,7 @@ from compare.check.option_values import checked_loss
 from compare.check.own_names import READERS
 from compare.check.reading import Options, read_homework
 from compare.check.sandbox import ProcessEndedError
+from compare.languages import translated
 from compare.mistakes.case import Case
 from compare.records.atomic import write_atomically
 from experiments.errors import InputError
@@ -68,7 +69,7 @@ def init_command(
         print(text, end="")
     else:
         write_atomically(out, text)
-        print(f"{out} is written; nncompare check {homework} --mapping {out} uses it.")
+        print(_said(f"{out} is written; nncompare check {homework} --mapping {out} uses it."))
     return 0
 
 
@@ -134,3 +135,8 @@ def _comment(name: str, cases: list[Case], inference: Inference) -> list[str]:
 def _quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def _said(text: str) -> str:
+    """Words on the terminal in the reader's language."""
+    return translated(text, "terminal")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from compare.languages import ENGLISH, known, using
+from compare.languages import ENGLISH, current, known, using
 from experiments.errors import InputError
 
 
@@ -29,7 +29,7 @@ def report_command(
         formats: Names of formats, each text one or several with commas between; the usual ones
             if empty.
         out: For several runs: the folder of their report, by default a new one beside the first.
-        language: Of the report of one run; the others are in English.
+        language: Of the report; that of a measurement is in English.
     """
     from reports.documents import USUAL
 
@@ -39,8 +39,7 @@ def report_command(
     if len(folders) > 1:
         from reports.runs import write_comparison
 
-        known(language or ENGLISH)
-        with using(ENGLISH):
+        with using(language or current()):
             paths = write_comparison(folders, out, author, chosen)
     elif out is not None:
         raise InputError(
@@ -53,7 +52,8 @@ def report_command(
 
         record = read_bench(folders[0] / "bench.json")
         known(language or ENGLISH)
-        paths = write_bench_report(record, folders[0], **options)
+        with using(ENGLISH):
+            paths = write_bench_report(record, folders[0], **options)
     else:
         from reports.report import write_report
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from compare.languages import known, translated
+from compare.languages import known, translated, translated_error
 from compare.spec.demos import ActivationHistograms
 from compare.spec.experiment import Experiment
 from compare.spec.loading import load_experiment, load_settings, parse_seeds
@@ -129,8 +129,11 @@ def run_command(
     except KeyboardInterrupt:
         if (directory.path / "run.json").exists():
             print(
-                f"nncompare: what was recorded is kept in {directory.path} and marked incomplete; "
-                f"the same command with {_resume(directory)} goes on with it",
+                "nncompare:",
+                _said(
+                    f"what was recorded is kept in {directory.path} and marked incomplete; the "
+                    f"same command with {_resume(directory)} goes on with it"
+                ),
                 file=sys.stderr,
             )
         raise
@@ -222,7 +225,7 @@ def _run_demo(
     directory = RunDirectory(out or new_folder(name))
     run_demo(
         name, settings, directory, max_steps=max_steps, threads=threads, command=command,
-        progress=print,
+        progress=lambda line: print(_said(line)),
     )  # fmt: skip
     paths = _report(directory.path, author)
     passed = show_demo(read_run(directory.path))
@@ -246,13 +249,15 @@ def _report(folder: Path, author: str = "", language: str = "") -> list[Path]:
         if extra is None:
             raise
         print(
-            f"No report is written: {missing_extra(error.name or '', extra)} Then: "
+            _said("No report is written:"),
+            translated_error(missing_extra(error.name or "", extra)),
+            _said("Then:"),
             f"nncompare report {shlex.quote(str(folder))}",
             file=sys.stderr,
         )
         return []
     chosen = {"author": author, "language": language}
-    with waiting(translated("Writing the report", "terminal")):
+    with waiting(_said("Writing the report")):
         return write_report(folder, **{key: value for key, value in chosen.items() if value})
 
 
@@ -266,12 +271,21 @@ def _show_failures(record: RunRecord, directory: RunDirectory) -> None:
     if first is not None:
         print(f"{first.label}, seed {first.seed}:\n{first.traceback}", file=sys.stderr)
     for failure in record.failures:
-        print(f"{failure.label}, seed {failure.seed}: failed: {failure.error}", file=sys.stderr)
+        training = translated(f"{failure.label}, seed {failure.seed}")
+        print(f"{training}: {_said(f'failed: {failure.error}')}", file=sys.stderr)
     failed, every = len(record.failures), len(record.failures) + len(record.trainings)
     print(
-        f"nncompare: {failed} of {every} trainings failed; "
-        f"{f'the others are kept in {directory.path}, and ' if record.trainings else ''}"
-        f"the same command with {_resume(directory)} makes "
-        f"{'that one' if failed == 1 else 'those'} again",
+        "nncompare:",
+        _said(
+            f"{failed} of {every} trainings failed; "
+            f"{f'the others are kept in {directory.path}, and ' if record.trainings else ''}"
+            f"the same command with {_resume(directory)} makes "
+            f"{'that one' if failed == 1 else 'those'} again"
+        ),
         file=sys.stderr,
     )
+
+
+def _said(text: str) -> str:
+    """Words on the terminal in the reader's language."""
+    return translated(text, "terminal")

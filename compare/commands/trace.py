@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from compare.commands.check_report import escaped, new_folder
+from compare.languages import translated, translated_lines
 from compare.records.atomic import write_atomically
 from compare.trace.diff import diff, names_of
 from compare.trace.format import read_trace, refuse_existing
@@ -94,8 +95,10 @@ def _show_written(out: Path) -> None:
     size = sum(file.stat().st_size for file in out.iterdir())
     steps_made = f"{len(index.steps)} step{'' if len(index.steps) == 1 else 's'}"
     print(
-        f"{out} is written: {len(index.calls)} calls of {len(index.modules)} modules in "
-        f"{steps_made} ({size / 1e6:.1f} MB)."
+        _said(
+            f"{out} is written: {len(index.calls)} calls of {len(index.modules)} modules in "
+            f"{steps_made} ({size / 1e6:.1f} MB)."
+        )
     )
 
 
@@ -209,12 +212,14 @@ def diff_command(
         names = names_of(read_trace(a), read_trace(b), mapping)
         write_map(propose, names)
         print(
-            f"{propose} is written: {len(names.modules)} modules and {len(names.parameters)} "
-            "parameters. Edit it and give it with --map."
+            _said(
+                f"{propose} is written: {len(names.modules)} modules and {len(names.parameters)} "
+                "parameters. Edit it and give it with --map."
+            )
         )
     live_a, live_b = _model(model_a), _model(model_b)
     found = diff(a, b, model_a=live_a, model_b=live_b, mapping=mapping)
-    print(found.text())
+    print(translated_lines(found.text(), "diff"))
     if json is not None:
         write_atomically(json, found.to_json())
     if report is not None:
@@ -224,10 +229,10 @@ def diff_command(
 
         if not baseline.exists():
             count = write_baseline(found, baseline)
-            print(f"{baseline} is written, the baseline of {count} sites.")
+            print(_said(f"{baseline} is written, the baseline of {count} sites."))
             return 0
         beside = compare_with_baseline(found, baseline)
-        print(beside.text())
+        print(translated_lines(beside.text(), "diff"))
         return beside.status
     return found.status
 
@@ -249,7 +254,7 @@ def _write_report(record: DiffRecord, folder: Path) -> None:
     """Write ``diff.html``, ``diff.pdf`` and ``diff.json`` into a folder."""
     from reports.documents import html_document, pdf_document
 
-    heading = f"{record.a} compared with {record.b}"
+    heading = _said(f"{record.a} compared with {record.b}")
     text = markdown(record, heading)
     new_folder(folder)
     write_atomically(folder / "diff.json", record.to_json())
@@ -257,15 +262,20 @@ def _write_report(record: DiffRecord, folder: Path) -> None:
     write_atomically(folder / "diff.pdf", pdf_document(text, [], heading))
 
 
+COLUMNS = ("site", "direction", "verdict", "apart", "added", "times")
+
+
 def markdown(record: DiffRecord, heading: str) -> str:
     """The report as Markdown for pandoc."""
-    parts = [f"# {escaped(heading)}", "```\n" + record.text() + "\n```"]
+    parts = [f"# {escaped(heading)}", "```\n" + translated_lines(record.text(), "diff") + "\n```"]
     if record.sites:
         parts += [
-            "## Every site, in the order of execution",
-            "*apart*: how far b is from a. *added*: how far b is from what a's module gives for "
-            "b's inputs. *times*: the largest error, in those that rounding explains.",
-            "| site | direction | verdict | apart | added | times |\n|---|---|---|---|---|---|",
+            f"## {_said('Every site, in the order of execution')}",
+            _said(
+                "*apart*: how far b is from a. *added*: how far b is from what a's module gives "
+                "for b's inputs. *times*: the largest error, in those that rounding explains."
+            ),
+            f"| {' | '.join(map(_said, COLUMNS))} |\n|---|---|---|---|---|---|",
         ]
         parts[-1] += "".join("\n" + _row(site) for site in record.sites)
     return "\n\n".join(parts) + "\n"
@@ -274,5 +284,11 @@ def markdown(record: DiffRecord, heading: str) -> str:
 def _row(site: Site) -> str:
     numbers = [site.total, site.added, site.times]
     shown = ["" if n is None else f"{n:.2g}" for n in numbers]
-    cells = [escaped(site.title), site.direction, site.verdict, *shown]
+    words = (translated(word, "diff") for word in (site.title, site.direction, site.verdict))
+    cells = [*map(escaped, words), *shown]
     return "| " + " | ".join(cells) + " |"
+
+
+def _said(text: str) -> str:
+    """Words on the terminal in the reader's language."""
+    return translated(text, "terminal")

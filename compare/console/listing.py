@@ -23,17 +23,17 @@ def show_list() -> None:
     experiments = _table("Experiments (nncompare run NAME)", "name", "data", "minutes", "what")
     for name in experiment_names():
         tree = tomllib.loads((files("experiments") / f"{name}.toml").read_text(encoding="utf-8"))
-        experiments.add_row(name, *_data_and_minutes(tree), tree["summary"])
+        experiments.add_row(name, *_data_and_minutes(tree), _said(tree["summary"]))
     architectures = _table("Architectures (nncompare parity --architecture NAME)")
     for name in architecture_names():
         line = (inspect.getdoc(find_architecture(name)) or "").partition("\n")[0]
-        architectures.add_row(name, line)
+        architectures.add_row(name, _said(line))
     presets = _table("Presets of courses (nncompare check FILE --preset NAME)")
     for preset in PRESETS.values():
-        presets.add_row(preset.name, preset.summary)
+        presets.add_row(preset.name, _said(preset.summary))
     data_sets = _table("Data sets")
     for name, line in datasets.available().items():
-        data_sets.add_row(name, line)
+        data_sets.add_row(name, _said(line))
     for table in (experiments, architectures, presets, data_sets):
         console.print(table)
         console.print()

@@ -66,6 +66,11 @@ def _said(text: str) -> str:
     return translated(text, "terminal")
 
 
+def _seed(seed: int) -> str:
+    """Beside a training's name, where there are several."""
+    return " " + _said(f"seed {seed}")
+
+
 @contextmanager
 def waiting(what: str, console: Console | None = None) -> Iterator[None]:
     """Say what takes some seconds, with a sign of life and the time that it has taken."""
@@ -223,7 +228,7 @@ class _Display:
         pass
 
     def step(self, backend: str, step: int, loss: float, accuracy: float) -> None:
-        self._figures[backend] = f"loss {loss:.3f} acc {accuracy:.3f}"
+        self._figures[backend] = _said(f"loss {loss:.3f} acc {accuracy:.3f}")
         now = time.monotonic()
         if now - self._shown[backend] < LEAST_BETWEEN_UPDATES_S:
             return
@@ -239,7 +244,8 @@ class _Display:
 
     def failed(self, failure: FailureRecord) -> None:
         self._progress.console.print(
-            f"{failure.label}, seed {failure.seed}: failed: {failure.error}",
+            f"{translated(f'{failure.label}, seed {failure.seed}')}: "
+            f"{_said(f'failed: {failure.error}')}",
             markup=False, highlight=False, soft_wrap=True,
         )  # fmt: skip
 
@@ -255,7 +261,7 @@ class TrainingBars(_Display):
         several = len(experiment.training.seeds) > 1
         self._tasks: dict[tuple[str, str, int], TaskID] = {
             (backend, configuration.label, seed): self._progress.add_task(
-                f"{name:7s} {configuration.label}" + (f" seed {seed}" if several else ""),
+                f"{name:7s} {configuration.label}" + (_seed(seed) if several else ""),
                 total=None,
                 start=False,
                 figures="",
@@ -298,7 +304,7 @@ class RunBars(_Display):
         # Trainings end seldom: their speed is that of the whole run.
         super().__init__(_progress(console, speed_estimate_period=float("inf")))
         self._elsewhere = elsewhere
-        self._all = self._progress.add_task("trainings", total=None, figures="")
+        self._all = self._progress.add_task(_said("trainings"), total=None, figures="")
         self._tasks: dict[str, TaskID] = {}
         self._losses: dict[str, float] = {}
         self._failures = self._ended = 0
@@ -314,13 +320,13 @@ class RunBars(_Display):
     def begin(self, label: str, seed: int, steps: int) -> None:
         if self._elsewhere:
             return
-        room = LONGEST_NAME - len(f" seed {seed}")
+        room = LONGEST_NAME - len(_seed(seed))
         shown = label if len(label) <= room else label[: room - 1] + "…"
         for task in self._tasks.values():
             self._progress.remove_task(task)
         self._tasks = {
             backend: self._progress.add_task(
-                f"{name:7s} {shown} seed {seed}", total=steps, figures=""
+                f"{name:7s} {shown}{_seed(seed)}", total=steps, figures=""
             )
             for backend, name in BACKENDS.items()
         }
@@ -338,9 +344,9 @@ class RunBars(_Display):
         self._one_more()
 
     def _one_more(self) -> None:
-        figures = "loss " + " ".join(f"{loss:.3f}" for loss in self._losses.values())
+        figures = _said(f"loss {' '.join(f'{loss:.3f}' for loss in self._losses.values())}")
         if self._failures:
-            figures += f" {self._failures} failed"
+            figures += " " + _said(f"{self._failures} failed")
         self._ended += 1
         shown = figures if self._losses else ""
         self._progress.update(self._all, completed=self._ended, figures=shown)

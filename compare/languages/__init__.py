@@ -30,6 +30,19 @@ LANGUAGES = {ENGLISH: "English", "ko": "한국어"}
 VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
 """Where a system says its reader's language, in the order in which gettext asks."""
 
+NEXT = {
+    "error": ("error", "library"),
+    "help": ("help", "library"),
+    "diff": ("diff",),
+    "check": ("check", "", "error", "library"),
+}
+"""Context → where a text of it is looked up; of others, there and in entries without a context. The
+places of errors hold names and values: what such a word means elsewhere is not meant there."""
+
+PLACE = r"\{(\w+)\}"
+INNER = {"count": r"[-−+±]?[\d,.]+", "n_": r"[-−+±]?[\d,.]+", "word": r"\S+", "rest": ".*?"}
+"""How the name of a place begins → what stands there: a number, a word, what may be nothing."""
+
 _current: ContextVar[str] = ContextVar("language", default=ENGLISH)
 
 
@@ -109,11 +122,31 @@ def _unquoted(quoted: str) -> str:
     return re.sub(r"\\(.)", lambda found: escapes.get(found[1], found[1]), inner)
 
 
-class _Pattern(NamedTuple):
-    """An entry with places."""
+class _Pattern:
+    """An entry with places; the regular expression is made for the first text that may fit it."""
 
-    expression: re.Pattern[str]
-    translation: str
+    def __init__(self, english: str, translation: str) -> None:
+        pieces = re.split(PLACE, english)[::2]
+        self.fixed = sum(map(len, pieces))
+        self._english, self._translation = english, translation
+        self._pieces = [piece for piece in pieces if piece]
+        self._expression: re.Pattern[str] | None = None
+
+    def match(self, text: str) -> dict[str, str] | None:
+        """What stands in the places, or None."""
+        if not all(piece in text for piece in self._pieces):
+            return None
+        if self._expression is None:
+            self._expression = _expression(self._english)
+        found = self._expression.fullmatch(text)
+        return None if found is None else found.groupdict()
+
+    def filled(self, words: Mapping[str, str]) -> str:
+        """The translation with words in its places; other braces stay."""
+        return re.sub(
+            r"\{(\w+)(?::([^}]*))?\}", lambda place: format(words[place[1]], place[2] or ""),
+            self._translation,
+        )  # fmt: skip
 
 
 class Catalogue:
@@ -127,23 +160,19 @@ class Catalogue:
     def __init__(self, entries: list[Entry], language: str) -> None:
         self._word = _word_of(language)
         self._texts: dict[tuple[str, str], str] = {}
-        patterns: dict[str, list[tuple[int, _Pattern]]] = {}
+        self._patterns: dict[str, list[_Pattern]] = {}
         for context, english, translation in entries:
-            if re.search(r"\{\w+\}", english):
-                found = _Pattern(_expression(english), translation)
-                fixed = len(re.sub(r"\{\w+\}", "", english))
-                patterns.setdefault(context, []).append((fixed, found))
+            if re.search(PLACE, english):
+                found = _Pattern(english, translation)
+                self._patterns.setdefault(context, []).append(found)
             else:
                 self._texts[context, english] = translation
-        # What says most itself comes first.
-        self._patterns = {
-            context: [pattern for _, pattern in sorted(found, key=lambda one: -one[0])]
-            for context, found in patterns.items()
-        }
+        for patterns in self._patterns.values():  # what says most itself comes first
+            patterns.sort(key=lambda one: -one.fixed)
 
     def translated(self, text: str, context: str = "") -> str:
         """The translation of a text, or of its sentences; what is not found stays as it is."""
-        found = self._sentence(text, context)
+        found = self.sentence(text, context)
         if found is not None:
             return found
         sentences = re.split(r"(?<=[.!?:;])(\s+)(?=\S)", text)
@@ -154,7 +183,7 @@ class Catalogue:
         while sentences:
             for end in range(len(sentences), 0, -2):
                 whole = "".join(sentences[:end])
-                found = self._sentence(whole, context)
+                found = self.sentence(whole, context)
                 if found is not None or end == 1:
                     parts.append(whole if found is None else found)
                     parts += sentences[end : end + 1]
@@ -162,18 +191,18 @@ class Catalogue:
                     break
         return "".join(parts)
 
-    def _sentence(self, text: str, context: str) -> str | None:
+    def sentence(self, text: str, context: str) -> str | None:
         """A text, also with the capital and the full stop that a clause gets as a sentence."""
         lower = text[:1].lower() + text[1:]
         for form in dict.fromkeys((text, lower)):
             found = self.find(form, context)
             if found is not None:
                 return found
-        if text.endswith("."):
+        if text.endswith((".", ";")):
             for form in dict.fromkeys((text[:-1], lower[:-1])):
                 found = self.find(form, context)
                 if found is not None:
-                    return f"{found}."
+                    return found + text[-1]
         return None
 
     def of_context(self, context: str) -> list[tuple[str, str]]:
@@ -182,34 +211,42 @@ class Catalogue:
 
     def find(self, text: str, context: str = "") -> str | None:
         """The translation of a text as a whole; None where there is none."""
-        # A place holds what a context means, too, and what is said anywhere.
-        for place in dict.fromkeys((context, "")):
+        # A place holds what a context means, too, and mostly what is said anywhere.
+        for place in NEXT.get(context) or dict.fromkeys((context, "")):
             found = self._texts.get((place, text))
             if found is not None:
                 return found
             for pattern in self._patterns.get(place, ()):
-                match = pattern.expression.fullmatch(text)
+                match = pattern.match(text)
                 if match is not None:
                     words = {
-                        name: self._word(self.translated(value, context))
-                        for name, value in match.groupdict().items()
+                        name: self._word(self._value(value, context))
+                        for name, value in match.items()
                     }
-                    return pattern.translation.format(**words)
+                    return pattern.filled(words)
         return None
+
+    def _value(self, value: str, context: str) -> str:
+        """What stands in a place, with the spaces around it."""
+        inner = value.strip()
+        if not inner:
+            return value
+        before, _, after = value.partition(inner)
+        return before + self.translated(inner, context) + after
 
 
 def _expression(english: str) -> re.Pattern[str]:
     """``{count} steps`` as a regular expression; a name that comes again stands for the same."""
     parts: list[str] = []
     seen: set[str] = set()
-    for k, part in enumerate(re.split(r"\{(\w+)\}", english)):
+    for k, part in enumerate(re.split(PLACE, english)):
         if k % 2 == 0:
             parts.append(re.escape(part))
         elif part in seen:
             parts.append(f"(?P={part})")
         else:
-            # Numbers have no words between them; what is meant shows in the name.
-            inner = r"[-−+±]?[\d,.]+" if part.startswith(("n_", "count")) else ".+?"
+            # What may stand there shows in the name.
+            inner = next((one for start, one in INNER.items() if part.startswith(start)), ".+?")
             parts.append(f"(?P<{part}>{inner})")
             seen.add(part)
     return re.compile("".join(parts), re.DOTALL)
@@ -241,3 +278,27 @@ def translated(text: str, context: str = "") -> str:
     """
     found = catalogue(_current.get())
     return text if found is None or not text else found.translated(text, context)
+
+
+def translated_error(sentence: str) -> str:
+    """A sentence of bad input; also one that ``check`` has put together."""
+    found = translated(sentence, "error")
+    return translated(sentence, "check") if found == sentence else found
+
+
+def translated_lines(text: str, context: str = "") -> str:
+    """A text of several lines, each by itself; indents stay, and labels as ``Note:``."""
+    found = catalogue(_current.get())
+    if found is None:
+        return text
+    lines = []
+    for line in text.split("\n"):
+        inner = line.strip()
+        indent = line[: len(line) - len(line.lstrip())]
+        label, gap, said = inner.partition(": ")
+        own = found.find(f"{label}:", context) if gap else None
+        if own is None:
+            lines.append(indent + found.translated(inner, context))
+        else:
+            lines.append(f"{indent}{own} {found.translated(said, context)}")
+    return "\n".join(lines)

@@ -73,14 +73,16 @@ def test_what_is_not_said_is_found() -> None:
 def test_every_entry_is_still_said(language: str) -> None:
     """An English sentence that was changed leaves its translation behind."""
     stale = []
-    for _, english, _ in entries(language):
+    for context, english, _ in entries(language):
+        if context == "library":  # what others say: test_what_libraries_say
+            continue
         # Sentences are put together at commas and the like; a short piece occurs everywhere, and
         # the words of a plural are made of the singular.
         pieces = re.split(r"\{\w+\}|[,;:()]", english)
         fixed = [" ".join(piece.split()).rstrip(".") for piece in pieces]
         if any(len(piece) > 4 and not is_said(piece) for piece in fixed):
             stale.append(english)
-    assert stale == []
+    assert stale == [], stale
 
 
 @pytest.mark.parametrize("language", OTHERS)

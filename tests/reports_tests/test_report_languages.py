@@ -26,7 +26,7 @@ MakeRun = Callable[..., Path]
 # Demonstrations and measurements of speed are described in English; `beside` has no words.
 ENGLISH_ALONE = {
     *("bench", "demo", "activation_histograms", "optimizer_paths", "beside"),
-    *("runs", "runs_sentences", "notebook", "runs_notebook", "demo_notebook"),
+    *("notebook", "runs_notebook", "demo_notebook"),
 }
 OTHERS = [language for language in LANGUAGES if language != "en"]
 FILES = sorted(path.name for path in TEMPLATES.glob("*.md.j2"))
@@ -165,3 +165,22 @@ def test_an_unknown_language_is_refused_before_anything_is_written(make_run: Mak
     with pytest.raises(InputError, match="--language expects en or ko"):
         write_report(run, language="xx")
     assert not (run / "report").exists()
+
+
+def test_no_english_is_left_in_a_korean_report_of_runs(make_run: MakeRun, tmp_path: Path) -> None:
+    from reports.runs import comparison_values, read_runs
+
+    changed = {"vary": {"rate": {"key": "optimizers.SGD.lr", "values": [0.1, 0.2]}}}
+    folders = []
+    of_runs: list[dict[str, Any]] = [{"seeds": (0, 1)}, {"optimizers": ("SGD",), **changed}, {}]
+    for number, options in enumerate(of_runs):
+        folders.append(tmp_path / f"r{number}")
+        make_run(**options).rename(folders[-1])
+    runs = read_runs(folders)
+    with using("ko"):
+        figure = Figure("curves", 1, "", "", b"", b"")
+        values = comparison_values(runs) | {"figures": {"curves": figure}, "paths": ""}
+        report = markdown(values, "reader", "runs.md.j2")
+    assert "## 1 설정에서 다른 것" in report
+    settings = {"algorithm", "cases", "key", "lr", "values", "eps", "betas"}  # names of keys
+    assert set(english_words(report)) - settings == set(), report
