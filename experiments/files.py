@@ -175,8 +175,9 @@ _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\
 def strange(text: str, allowed: str = "") -> str | None:
     """The first character of a text that would act and not be seen, or None.
 
-    Such are control characters, halves of surrogate pairs, what ends a line beside a line feed,
-    and what turns the order of letters around.
+    Such are control characters, halves of surrogate pairs, private characters (which mean something
+    else, or nothing, on another machine), what ends a line beside a line feed, and what turns the
+    order of letters around.
 
     Args:
         text: Any text.
@@ -189,7 +190,7 @@ def strange(text: str, allowed: str = "") -> str | None:
             c
             for c in text
             if c not in allowed
-            and (c in _BIDI or unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or _no_text(c))
+            and (c in _BIDI or unicodedata.category(c) in ("Cc", "Co", "Cs", "Zl", "Zp") or _no_text(c))
         ),
         None,
     )
