@@ -172,6 +172,9 @@ def reason(error: Exception) -> str:
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
+_UNSEEN = frozenset(("Cc", "Co", "Cs", "Zl", "Zp"))
+
+
 def strange(text: str, allowed: str = "") -> str | None:
     """The first character of a text that would act and not be seen, or None.
 
@@ -190,7 +193,7 @@ def strange(text: str, allowed: str = "") -> str | None:
             c
             for c in text
             if c not in allowed
-            and (c in _BIDI or unicodedata.category(c) in ("Cc", "Co", "Cs", "Zl", "Zp") or _no_text(c))
+            and (c in _BIDI or unicodedata.category(c) in _UNSEEN or _no_text(c))
         ),
         None,
     )
