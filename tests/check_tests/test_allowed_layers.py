@@ -146,14 +146,14 @@ def answers_or_refuses(tree: object) -> None:
         most_numbers(tree)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(st.recursive(PLAIN, around, max_leaves=12))
 def test_any_tree(tree):
     answers_or_refuses(tree)
 
 
 @pytest.mark.slow
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(st.recursive(PLAIN, around, max_leaves=30))
 def test_many_more_trees(tree):
     answers_or_refuses(tree)

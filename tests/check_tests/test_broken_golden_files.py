@@ -82,7 +82,7 @@ PLACES = st.floats(0, 1) | st.floats(0.9, 1) | st.floats(0, 0.02)
 FLIPS = st.lists(st.tuples(PLACES, st.integers(1, 255)), min_size=1, max_size=4)
 
 
-@settings(max_examples=40, **SETTINGS)
+@settings(max_examples=15, **SETTINGS)
 @given(places=FLIPS)
 def test_flipped_bytes(broken, golden, places):
     require_refused_or_same(broken(flip(golden.read_bytes(), places)), golden)
@@ -96,7 +96,7 @@ def test_truncated(broken, golden, length):
 
 
 @pytest.mark.slow
-@settings(max_examples=1000, **SETTINGS)
+@settings(max_examples=120, **SETTINGS)
 @given(places=FLIPS)
 def test_many_flipped_bytes(broken, golden, places):
     require_refused_or_same(broken(flip(golden.read_bytes(), places)), golden)
@@ -150,7 +150,7 @@ ARRAYS = st.tuples(st.integers(0, 10**6), st.sampled_from(CHANGES))
 HEADERS = st.tuples(st.lists(st.integers(0, 20), min_size=1, max_size=4), ODD)
 
 
-@settings(max_examples=30, **SETTINGS)
+@settings(max_examples=12, **SETTINGS)
 @given(change=ARRAYS)
 def test_other_arrays_under_a_right_digest(broken, golden, change):
     header, arrays = parts_of(golden)
@@ -158,7 +158,7 @@ def test_other_arrays_under_a_right_digest(broken, golden, change):
     assert is_refused(broken(golden_bytes(header, arrays)))
 
 
-@settings(max_examples=30, **SETTINGS)
+@settings(max_examples=12, **SETTINGS)
 @given(change=HEADERS)
 def test_another_description_under_a_right_digest(broken, golden, change):
     header, arrays = parts_of(golden)
@@ -170,7 +170,7 @@ def test_another_description_under_a_right_digest(broken, golden, change):
 
 
 @pytest.mark.slow
-@settings(max_examples=600, **SETTINGS)
+@settings(max_examples=200, **SETTINGS)
 @given(change=ARRAYS)
 def test_many_other_arrays(broken, golden, change):
     header, arrays = parts_of(golden)
@@ -179,7 +179,7 @@ def test_many_other_arrays(broken, golden, change):
 
 
 @pytest.mark.slow
-@settings(max_examples=400, **SETTINGS)
+@settings(max_examples=150, **SETTINGS)
 @given(change=HEADERS)
 def test_many_other_descriptions(broken, golden, change):
     header, arrays = parts_of(golden)

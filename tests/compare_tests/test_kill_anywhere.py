@@ -78,6 +78,7 @@ def survives(state: Path, whole: Path, tiny, train) -> None:
     assert content(state) == content(whole)
 
 
+@pytest.mark.slow
 def test_killed_in_the_first_write(states, tiny, train):
     """Both --resume and a new run take the folder."""
     every, whole = states

@@ -116,6 +116,7 @@ def test_trainings_that_go_on_are_heard_of(tiny, train, at_home, tmp_path):
     assert watching.going[-1] == 0
 
 
+@pytest.mark.slow
 def test_seeds_and_optimizers_in_any_order(tiny, train, timeless, tmp_path):
     """As they are finished they come, and as the experiment has them they are recorded."""
     form = tiny("seeds=[3,1]", "training.gradient_norms=true", "data.validation=0.2")

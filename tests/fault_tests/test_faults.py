@@ -71,7 +71,7 @@ ELSEWHERE = {
     "compare/check/isolation.py:_make": "a control group; without it there is one limit less",
     "compare/check/namespaces.py:main": "in the process that is isolated; its end is an error",
     "compare/check/namespaces.py:_make_root": "in the process that is isolated, as above",
-    "compare/check/sandbox.py:_close": "asks Windows to end a process",
+    "compare/check/sandbox.py:_kill": "asks Windows to end a process",
     "compare/trace/format.py:__init__": "test_a_trace_is_whole_or_absent",
     "compare/trace/format.py:_flush": "test_a_trace_is_whole_or_absent",
     "compare/trace/format.py:finish": "test_a_trace_is_whole_or_absent",

@@ -26,14 +26,14 @@ from hypothesis import strategies as st
 MOST_SECONDS = 60
 
 QUICK = settings(
-    max_examples=20,
+    max_examples=12,
     deadline=None,
     derandomize=True,
     database=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
-THOROUGH = settings(QUICK, max_examples=300)
+THOROUGH = settings(QUICK, max_examples=200)
 
 HOSTILE = [
     "<script>alert(1)</script>",

@@ -243,6 +243,7 @@ def zeros_gzipped(count: int) -> bytes:
     return b"".join([*parts, packer.flush()])
 
 
+@pytest.mark.slow
 def test_files_that_unpack_without_end_take_little_memory(tmp_path):
     bomb = zeros_gzipped(3 << 27)
     (tmp_path / "covtype.data.gz").write_bytes(bomb)

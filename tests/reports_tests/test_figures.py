@@ -221,6 +221,7 @@ def test_the_worst_of_records_can_be_drawn(
     assert bool(found) == (bool(run.record.trainings) or bool(run.pictures))
 
 
+@pytest.mark.slow
 def test_a_drawing_gives_the_same_bytes_again(make_run: MakeRun) -> None:
     run = read_run(make_run(optimizers=("SGD",)))
 

@@ -44,6 +44,7 @@ def test_all_files_are_written_and_returned(rendered_run: Rendered) -> None:
     assert (folder / "report.pdf").read_bytes().startswith(b"%PDF")
 
 
+@pytest.mark.slow
 def test_a_second_rendering_elsewhere_overwrites_with_the_same_bytes(
     rendered_run: Rendered, tmp_path: Path
 ) -> None:
