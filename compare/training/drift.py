@@ -344,18 +344,17 @@ class _Sides:
         return {"sides": self.count, "inputs": inputs, **first}
 
 
-def sides_apart(numpy: Backend, torch: Backend, test: Held, rows: int | None) -> SidesApart:
+def sides_apart(numpy: Backend, torch: Backend, inputs: np.ndarray) -> SidesApart:
     """How many inputs of activations lie on different sides of the kink, on test rows.
 
     Args:
         numpy, torch: The backends after the training.
-        test: Backend → test rows.
-        rows: At most so many are evaluated.
+        inputs: The rows as the network takes them.
     """
     sides = _Sides()
     for backend in (numpy, torch):
         removals = sides.watch(backend)
-        backend.evaluate(test[backend.name], rows)
+        backend.logits(inputs)
         for remove in removals:
             remove()
     found = sides.found()

@@ -475,8 +475,9 @@ class LockStep:
             if self.splits.test is not None:
                 test = {name: rows["test"] for name, rows in held.items()}
             rows = min(1000, self._evaluated_rows or 1000)
-            if test is not None:
-                self.record.sides = sides_apart(self.numpy, self.torch, test, rows)
+            if self.splits.test is not None:
+                inputs = self.splits.test.inputs[:rows]
+                self.record.sides = sides_apart(self.numpy, self.torch, inputs)
             self.record.parts = distance_parts(
                 self.numpy, self.torch, self.record.modules, test, rows
             )

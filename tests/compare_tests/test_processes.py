@@ -189,6 +189,7 @@ def test_ending_the_run_ends_its_processes(tmp_path, number):
     )  # fmt: skip
     try:
         assert run.stdout is not None
+        assert run.stdout.readline() == "Loading PyTorch.\n"
         assert run.stdout.readline().startswith("1/2 SGD mood well, seed 0: done in ")
         wait_for(lambda: list(tmp_path.glob("sleeps *")))
         pids = [int(note.name.split()[1]) for note in tmp_path.glob("sleeps *")]
