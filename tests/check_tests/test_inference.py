@@ -303,6 +303,7 @@ def test_names_that_are_put_together(write):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_function_without_end(check_in_sandbox):
     """What was answered before the time was over is still compared."""
     text = written(0, False, "", "").replace("    found = {}\n", "    while True:\n        pass\n")

@@ -142,6 +142,7 @@ def test_nohup_stays_in_force(monkeypatch):
         assert set_to[signal.SIGTERM] is signal.default_int_handler
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", [pytest.param("step", marks=pytest.mark.slow), "write"])
 def test_a_killed_process(tiny_arguments, whole, nncompare, tmp_path, where):
     """SIGKILL leaves no time for anything: the files are those of the last whole state."""
