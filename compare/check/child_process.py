@@ -149,6 +149,7 @@ class ChildProcess:
     def _read_output(self) -> None:
         assert self._process.stderr is not None
         with self._process.stderr as pipe:
+            # IO[bytes] does not say that what Popen gives is buffered.
             while data := pipe.read1(65536):  # type: ignore[attr-defined]
                 self._printed += data
                 del self._printed[:-OUTPUT_BYTES]
@@ -208,6 +209,7 @@ def write_message(stream: IO[bytes], message: Any) -> None:
 
 def read_messages(stream: IO[bytes]) -> Iterator[Any]:
     """The messages of a stream, until it ends."""
+    # A raw stream may give less than is asked for; its type is IO[bytes] as well.
     buffered = stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)  # type: ignore[type-var]
     with contextlib.suppress(OSError, ValueError):
         while len(size := buffered.read(8)) == 8:

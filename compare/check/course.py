@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, create_model
 
 from compare.check.foreign_modules import checked_names
 from compare.check.isolation import LEVELS
@@ -24,23 +25,30 @@ from compare.spec.loading import one_sentence
 from compare.spec.settings import Finite, Positive, Settings
 from experiments.errors import InputError
 
+# Keys whose numbers are bounded in a file.
+BOUNDED = {
+    "timeout": Positive | None,
+    "weights": dict[str, Finite],
+    "points": Positive | None,
+}
 
-class _File(Settings):
-    """The keys of the file, which are those of :class:`Course`."""
 
-    architecture: str | None = None
-    loss: str | None = None
-    targets: str | None = None
-    preset: str | None = None
-    optimizer: str | None = None
-    settings: dict[str, Any] = Field(default_factory=dict)
-    require: list[str] = Field(default_factory=list)
-    timeout: Positive | None = None
-    accept: list[str] = Field(default_factory=list)
-    weights: dict[str, Finite] = Field(default_factory=dict)
-    isolation: str | None = None
-    allow_import: list[str] = Field(default_factory=list)
-    points: Positive | None = None
+def _model_of_the_file() -> type[Settings]:
+    """The keys of :class:`Course`, checked as they are read."""
+    hints = get_type_hints(Course)
+    keys: dict[str, Any] = {
+        key.name: (
+            BOUNDED.get(key.name, hints[key.name]),
+            key.default
+            if key.default_factory is MISSING
+            else Field(default_factory=key.default_factory),
+        )
+        for key in fields(Course)
+    }
+    return create_model("CourseFile", __base__=Settings, **keys)
+
+
+_File = _model_of_the_file()
 
 
 def read_course(path: Path) -> Course:
@@ -50,7 +58,7 @@ def read_course(path: Path) -> Course:
         InputError: There is no such file, it is not TOML, or a key or value does not fit.
     """
     try:
-        course = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+        found = _File.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such course file.") from None
     except OSError as error:
@@ -61,10 +69,11 @@ def read_course(path: Path) -> Course:
         raise InputError(f"{path} is not valid TOML: {error}.") from None
     except ValidationError as error:
         raise InputError(one_sentence(error, str(path), _File)) from None
+    course = Course(**dict(found))
     checked_loss(course.loss, f"{path}: loss")
     checked_targets(course.targets, f"{path}: targets")
     if course.loss is not None and is_torch_loss(course.loss):
-        course = course.model_copy(update={"loss": str(path.parent / course.loss)})
+        course = replace(course, loss=str(path.parent / course.loss))
     find_preset(course.preset, f"{path}: preset")
     checked_functions(course.require, f"{path}: require")
     checked_codes(course.accept, f"{path}: accept")
@@ -78,4 +87,4 @@ def read_course(path: Path) -> Course:
         raise InputError(
             f"{path}: settings are those of an optimizer, but the key 'optimizer' is missing."
         )
-    return Course(**dict(course))
+    return course

@@ -69,7 +69,7 @@ def test_it_is_built_and_checks() -> None:
         f"--security-opt={one}=unconfined" for one in ("seccomp", "apparmor", "systempaths")
     ]
     subprocess.run(
-        ["docker", "run", "--rm", "--network=none", *unconfined, "-v", f"{ROOT}/examples:/work:ro",
-         "nncompare-check", "/work/rows.py"],
+        ["docker", "run", "--rm", "--network=none", *unconfined,
+         "-v", f"{ROOT}/examples:/homework:ro", "nncompare-check", "/homework/rows.py"],
         check=True,
     )  # fmt: skip
