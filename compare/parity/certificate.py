@@ -46,6 +46,7 @@ from compare.parity.stages import (
     stage_sites,
     stage_sizes,
     step_sites,
+    update_sites,
 )
 from compare.parity.tolerances import NOISE
 from compare.records.run import KinkCount
@@ -146,24 +147,15 @@ def certify_update(
     numpy64, torch32, torch64 = references
     maximize = torch64.optimizer.param_groups[0].get("maximize", False)
 
-    def sites(state: State) -> Arrays:
-        found: Arrays = {}
-        for name in step.gradients:
-            for key, value in state.optimizer.get(name, {}).items():
-                found[f"optimizer/{name}/{key}"] = value
-            if name in state.model:
-                found[f"update/{name}"] = state.model[name]
-        return found
-
     def again(backend: Backend) -> Arrays:
-        return sites(backend.update_stage(step.before, step.gradients))
+        return update_sites(backend.update_stage(step.before, step.gradients), step)
 
     referee = again(torch64)
-    sizes = sites(update_sizes(torch64, step.before, step.gradients, maximize))
+    sizes = update_sites(update_sizes(torch64, step.before, step.gradients, maximize), step)
     site_values = {
         "float64": SiteValues("float64", again(numpy64), referee, referee, sizes),
         # A step that was itself made in float64 stands in the place of the one made again.
-        step.dtype: SiteValues(step.dtype, sites(step.after), again(torch32), referee, sizes),
+        step.dtype: SiteValues(step.dtype, update_sites(step.after, step), again(torch32), referee, sizes),
     }
     yield from compare_sites(1, site_values.values(), follower)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from compare.backends import Backend, Call, RecordedStep, Referee, Stage
+from compare.backends import Backend, Call, RecordedStep, Referee, Stage, State
 from compare.backends.protocol import Arrays
 from compare.parity.sizes import LOSSES, module_sizes
 
@@ -92,6 +92,22 @@ def backward_sites(name: str, stage: Stage) -> Arrays:
 def is_backward(site: str) -> bool:
     """Whether a site is a gradient by a parameter or by an input."""
     return site.startswith(("gradient/", "backward/"))
+
+
+def update_sites(state: State, step: RecordedStep) -> Arrays:
+    """Every value of the optimizer's update in a step by its site.
+
+    Args:
+        state: The state after the update, or one that holds something else for each value.
+        step: The step, for the names of what is trained.
+    """
+    found: Arrays = {}
+    for name in step.gradients:
+        for key, value in state.optimizer.get(name, {}).items():
+            found[f"optimizer/{name}/{key}"] = value
+        if name in state.model:
+            found[f"update/{name}"] = state.model[name]
+    return found
 
 
 def step_sites(stages: Mapping[str, Stage]) -> Arrays:

@@ -259,6 +259,28 @@ class Growth(Record):
         return self.step_after / self.step_before >= self.factor**0.5
 
 
+class Control(Record):
+    """Known mistakes that were put into a network of the run on purpose, before it began.
+
+    Attributes:
+        part: The class of the layer, loss or optimizer.
+        tried: How many mistakes, one at a time.
+        noticed: With how many of them a comparison failed.
+        missed: The codes of the others.
+        least: The code of the noticed one that exceeds its bound least; empty where there is none.
+        explanation: That mistake in words.
+        over_bound: Its error over the bound; None where the bound is 0 or there is none.
+    """
+
+    part: str
+    tried: Count
+    noticed: Count
+    missed: list[str] = Field(default_factory=list)
+    least: str = ""
+    explanation: str = ""
+    over_bound: float | None = None
+
+
 class SidesApart(Record):
     """Inputs of activations with a kink at 0, on test rows, after a training.
 
@@ -291,6 +313,20 @@ class DistancePart(Record):
     loss_difference: float | None = None
 
 
+class FirstStep(Record):
+    """How far NumPy's weights are from those of PyTorch's float64 run after the first step.
+
+    Attributes:
+        distance: Relative to the size of the weights.
+        part: The part of the network that holds most of it.
+        share: Of the squared distance.
+    """
+
+    distance: float
+    part: str
+    share: float
+
+
 class TrainingRecord(Record):
     """The summary of one training with both backends.
 
@@ -311,6 +347,8 @@ class TrainingRecord(Record):
         followed: The number of the first comparison that fails, or else of the passing float32
             comparison nearest to its bound; None in older records.
         growth: Where the two backends parted most quickly; None where they parted steadily.
+        first_step: How far NumPy is from the float64 run after the first step; None without one.
+        early_growth: Where NumPy and the float64 run parted most quickly, while they were followed.
         parts: What lies apart at the end.
         sides: Inputs of activations on different sides of the kink at the end; None where there
             were no test rows.
@@ -332,6 +370,8 @@ class TrainingRecord(Record):
     mistake: NamedMistake | None = None
     followed: FollowedValue | None = None
     growth: Growth | None = None
+    first_step: FirstStep | None = None
+    early_growth: Growth | None = None
     parts: list[DistancePart] = Field(default_factory=list)
     sides: SidesApart | None = None
     wall_s: Seconds
@@ -357,7 +397,8 @@ class RunRecord(Record):
     """The content of run.json.
 
     ``sources`` has whole files, ``excerpts`` class → the few lines that compute it, ``called``
-    file → what these call in it; older records have none of these.
+    file → what these call in it, ``controls`` what the comparisons say of known mistakes; older
+    records have none of these.
     """
 
     schema_version: int = Field(alias="schema")
@@ -374,6 +415,7 @@ class RunRecord(Record):
     sources: dict[str, str]
     excerpts: dict[str, str] = Field(default_factory=dict)
     called: dict[str, str] = Field(default_factory=dict)
+    controls: list[Control] = Field(default_factory=list)
     tolerances: Tolerances
     trainings: list[TrainingRecord]
     failures: list[FailureRecord] = Field(default_factory=list)

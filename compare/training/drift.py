@@ -18,7 +18,15 @@ from compare.backends import Backend, State
 from compare.backends.protocol import Arrays
 from compare.backends.torch_backend import TorchBackend
 from compare.parity.sizes import KINKED_AT_ZERO
-from compare.records.run import RUNNING, TOGETHER, WEIGHTS, DistancePart, Growth, SidesApart
+from compare.records.run import (
+    RUNNING,
+    TOGETHER,
+    WEIGHTS,
+    DistancePart,
+    FirstStep,
+    Growth,
+    SidesApart,
+)
 from compare.records.tables import APART, DriftRow
 from compare.spec.model import ModelSpec
 from compare.training.schedule import Schedule, scheduler_position, set_scheduler_position
@@ -37,6 +45,9 @@ class Replicas:
         dtype: The precision of the replicas.
         seed: For the random orders.
         schedule: The schedule of their learning rate.
+
+    Attributes:
+        reference: The run in float64; None where there is none.
     """
 
     def __init__(
@@ -50,10 +61,10 @@ class Replicas:
     ) -> None:
         self.steps = steps if count else 0
         self._seed = seed
-        self._reference: Backend | None = None
+        self.reference: Backend | None = None
         self._replicas: list[TorchBackend] = []
         if self.steps:
-            self._reference = TorchBackend(model_spec, "float64")
+            self.reference = TorchBackend(model_spec, "float64")
             self._replicas = [TorchBackend(model_spec, dtype) for _ in range(count)]
         self._random = [np.random.default_rng([seed, number]) for number in range(count)]
         self._rows: Any = None
@@ -63,7 +74,7 @@ class Replicas:
     def start(self, state: State, rows: Any) -> None:
         """Begin from the state of the main run, on its rows."""
         self._rows = rows
-        for backend in (self._reference, *self._replicas):
+        for backend in (self.reference, *self._replicas):
             if backend is not None:
                 backend.load(state)
                 if self._schedule is not None:
@@ -73,8 +84,8 @@ class Replicas:
         """What :meth:`restore` needs after so many steps; None when the replicas' are over."""
         if step >= self.steps:
             return None
-        assert self._reference is not None
-        backends = (self._reference, *self._replicas)
+        assert self.reference is not None
+        backends = (self.reference, *self._replicas)
         schedulers = [self._schedulers.get(id(backend)) for backend in backends]
         return {
             "backends": [backend.snapshot() for backend in backends],
@@ -86,8 +97,8 @@ class Replicas:
         """Go on from a snapshot, after :meth:`start`."""
         if snapshot is None:
             return
-        assert self._reference is not None
-        backends = (self._reference, *self._replicas)
+        assert self.reference is not None
+        backends = (self.reference, *self._replicas)
         for backend, state, position in zip(
             backends, snapshot["backends"], snapshot["schedulers"], strict=True
         ):
@@ -124,7 +135,7 @@ class Replicas:
             numpy: The NumPy backend after the last of them.
             torch: The PyTorch backend.
         """
-        if self._reference is None:
+        if self.reference is None:
             return []
         followed = [
             (step, indices, mask)
@@ -132,8 +143,8 @@ class Replicas:
             if step < self.steps
         ]
         for step, indices, mask in followed:
-            self._reference.give_masks(mask)
-            self._train_step(self._reference, step, indices)
+            self.reference.give_masks(mask)
+            self._train_step(self.reference, step, indices)
         for number, replica in enumerate(self._replicas):
             for step, indices, mask in followed:
                 places = np.arange(len(indices))
@@ -143,7 +154,7 @@ class Replicas:
         last = steps[-1][0]
         if not self.measured(last):
             return []
-        exact = self._reference.weights()
+        exact = self.reference.weights()
         names = ["rows reversed", *(f"rows shuffled {n}" for n in range(1, len(self._replicas)))]
         runs = {"numpy": numpy, "torch": torch, **dict(zip(names, self._replicas, strict=True))}
         size = np.linalg.norm(exact)
@@ -169,17 +180,25 @@ Held = dict[str, Any]
 
 
 class Distance:
-    """How far the weights of NumPy and PyTorch are apart along the whole training.
+    """How far the weights of NumPy and PyTorch are apart along a training.
 
     Args:
         steps: How many steps the training has.
         parameters: How many values are trained.
         replays: Whether steps can be made once more: nothing but the batches decides them.
+        measured: Whether it is measured after a step; None for some hundred times in all.
     """
 
-    def __init__(self, steps: int, parameters: int, replays: bool) -> None:
+    def __init__(
+        self,
+        steps: int,
+        parameters: int,
+        replays: bool,
+        measured: Callable[[int], bool] | None = None,
+    ) -> None:
         points = POINTS if parameters <= LARGE else POINTS_OF_LARGE
-        self._every = max(STRETCH, steps // points)
+        every = max(STRETCH, steps // points)
+        self.measured = measured or (lambda step: (step + 1) % every == 0)
         self._replays = replays and parameters <= LARGE
         self._batches: Batches = []
         self._last: tuple[int, float, tuple[State, State] | None] | None = None
@@ -215,10 +234,6 @@ class Distance:
             assert states is not None
             batches = [(step, indices) for step, indices in window["batches"]]
             self._window = states, batches
-
-    def measured(self, step: int) -> bool:
-        """Whether it is measured after a step."""
-        return (step + 1) % self._every == 0
 
     def follow(
         self, label: str, seed: int, stretch: Batches, numpy: Backend, torch: Backend
@@ -361,7 +376,7 @@ def sides_apart(numpy: Backend, torch: Backend, inputs: np.ndarray) -> SidesApar
     return SidesApart(sides=found["sides"], inputs=found["inputs"])
 
 
-# ---- Which part of the networks lies apart at the end
+# ---- Which part of the networks lies apart
 
 BIASES = "other biases"
 CANCELLED = "biases before a batch normalisation"
@@ -398,6 +413,31 @@ def parts_of(names: Sequence[str], modules: dict[str, str]) -> dict[str, list[st
     return {part: members for part, members in found.items() if members}
 
 
+def first_step(numpy: Backend, reference: Backend, modules: dict[str, str]) -> FirstStep:
+    """How far NumPy's weights are from the float64 run's after the first step, and where.
+
+    Args:
+        numpy, reference: The backends after that step.
+        modules: Name → how it prints itself, in the order of the network.
+    """
+    squares = _squares(numpy.state(), reference.state())
+    parts = parts_of(list(squares), modules)
+    parts.pop(RUNNING, None)  # they are not trained
+    apart = {part: sum(squares[name] for name in members) for part, members in parts.items()}
+    largest = max(apart, key=lambda part: apart[part])
+    whole = sum(apart.values())
+    share = apart[largest] / whole if whole else 0.0
+    return FirstStep(distance=_distance(numpy, reference), part=largest, share=share)
+
+
+def _squares(ours: State, theirs: State) -> dict[str, float]:
+    """Name → the squared distance of two backends there."""
+    return {
+        name: float(np.sum((np.float64(ours.model[name]) - np.float64(theirs.model[name])) ** 2))
+        for name in ours.model
+    }
+
+
 def distance_parts(
     numpy: Backend, torch: Backend, modules: dict[str, str], test: Held | None, rows: int | None
 ) -> list[DistancePart]:
@@ -413,10 +453,7 @@ def distance_parts(
         rows: At most so many are evaluated.
     """
     ours, theirs = numpy.state(), torch.state()
-    squares = {
-        name: float(np.sum((np.float64(ours.model[name]) - np.float64(theirs.model[name])) ** 2))
-        for name in ours.model
-    }
+    squares = _squares(ours, theirs)
     loss = None if test is None else numpy.evaluate(test["numpy"], rows).loss
     parts = parts_of(list(ours.model), modules)
     whole = sum(squares[name] for members in parts.values() for name in members)

@@ -66,14 +66,12 @@ class Excerpts(NamedTuple):
 
 def excerpts_of(models: Iterable[FollowedModel]) -> Excerpts:
     """The lines that compute the networks, losses and updates of a run."""
-    different: dict[str, FollowedModel] = {}
-    for model in models:
-        different.setdefault(_code_in_use(model.spec), model)
+    different = different_models(models)
     layers: dict[str, type] = {}
     losses: dict[str, type] = {}
     algorithms: dict[str, type] = {}
     calls: Calls | None = {} if len(different) <= MOST_FOLLOWED else None
-    for spec, inputs, targets in different.values():
+    for spec, inputs, targets in different:
         backend = NumpyBackend(spec)
         layers |= {type(m).__name__: type(m) for m in backend.model.modules()}
         losses[spec.loss] = type(backend.loss)
@@ -90,6 +88,14 @@ def excerpts_of(models: Iterable[FollowedModel]) -> Excerpts:
     found[TORCH_STEP] = bare(TorchBackend.train_step)
     found = {name: code for name, code in found.items() if code}
     return Excerpts(found, _called_by(found.values(), calls) if calls else {})
+
+
+def different_models(models: Iterable[FollowedModel]) -> list[FollowedModel]:
+    """One of the models of each kind: of two that differ in a rate, the same lines run."""
+    different: dict[str, FollowedModel] = {}
+    for model in models:
+        different.setdefault(_code_in_use(model.spec), model)
+    return list(different.values())
 
 
 def _called_by(shown: Iterable[str], calls: Calls) -> dict[str, str]:

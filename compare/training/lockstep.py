@@ -28,7 +28,14 @@ from compare.spec.experiment import Configuration, Experiment
 from compare.spec.model import ModelSpec
 from compare.training.checkpoints import Checkpoints
 from compare.training.data import Rows, Splits
-from compare.training.drift import LARGE, Distance, Replicas, distance_parts, sides_apart
+from compare.training.drift import (
+    LARGE,
+    Distance,
+    Replicas,
+    distance_parts,
+    first_step,
+    sides_apart,
+)
 from compare.training.schedule import (
     Hyperparameters,
     Schedule,
@@ -186,10 +193,10 @@ class LockStep:
             wall_s=0.0,
         )
         drawn = any(printed.startswith("Dropout") for printed in self.record.modules.values())
-        self._distance = Distance(
-            self.steps,
-            self.record.parameters,
-            replays=experiment.training.schedule is None and not drawn,
+        replays = experiment.training.schedule is None and not drawn
+        self._distance = Distance(self.steps, self.record.parameters, replays)
+        self._early = Distance(
+            self.steps, self.record.parameters, replays, self.replicas.measured
         )
         self._add_parity(rows)
         self._schedulers = {b.name: self.schedule.scheduler(b) for b in self.backends}
@@ -285,6 +292,7 @@ class LockStep:
             "compared_schedules": self._compared_schedules.snapshot(),
             "follower": self._follower.snapshot(),
             "distance": self._distance.snapshot(),
+            "early": self._early.snapshot(),
             "replicas": self.replicas.snapshot(self.record.steps),
             "backends": {backend.name: backend.snapshot() for backend in self.backends},
             "generators": {backend.name: backend.generator() for backend in self.backends},
@@ -308,6 +316,7 @@ class LockStep:
         self._compared_schedules.restore(snapshot["compared_schedules"])
         self._follower.restore(snapshot["follower"])
         self._distance.restore(snapshot["distance"])
+        self._early.restore(snapshot["early"])
         self._restored = {
             name: snapshot[name] for name in ("epoch", "order", "replicas", "generators")
         }
@@ -360,6 +369,12 @@ class LockStep:
             *self.replicas.follow(self.label, stretch, masks, self.numpy, self.torch),
             *self._distance.follow(self.label, self.seed, stretch, self.numpy, self.torch),
         )
+        reference = self.replicas.reference
+        if reference is not None and stretch[-1][0] < self.replicas.steps:
+            if stretch[-1][0] == 0:
+                modules = self.record.modules
+                self.record.first_step = first_step(self.numpy, reference, modules)
+            self._early.follow(self.label, self.seed, stretch, self.numpy, reference)
 
     def _step(
         self, backend: Backend, epoch: int, step: int, indices: np.ndarray, held: dict[str, Any]
@@ -483,6 +498,9 @@ class LockStep:
             )
         self._distance.explain(self.numpy, self.torch, held)
         self.record.growth = self._distance.growth
+        if self.replicas.reference is not None:
+            self._early.explain(self.numpy, self.replicas.reference, held)
+            self.record.early_growth = self._early.growth
         self.numpy.load(states[0])
         self.torch.load(states[1])
 

@@ -30,7 +30,8 @@ from compare.spec.experiment import Configuration, Experiment
 from compare.spec.model import ModelSpec, model_spec
 from compare.training.checkpoints import CheckpointPlan
 from compare.training.data import Rows, Splits, laid_out, load_splits, pictures_of
-from compare.training.excerpts import FOLLOWED_ROWS, FollowedModel, excerpts_of
+from compare.training.controls import FEWEST_STEPS, ROWS, controls_of
+from compare.training.excerpts import FollowedModel, excerpts_of
 from compare.training.jobs import LARGE, JobResult, data_source, run_serially, training_jobs
 from compare.training.lockstep import Observer, batches, total_steps
 from compare.training.schedule import Schedule
@@ -152,7 +153,12 @@ def _run(
         if threads is None:
             threads = suit if client is None else 1
         set_threads(threads)
-        excerpts = excerpts_of(_followed(experiment, model_specs, splits))
+        models = list(_followed(experiment, model_specs, splits))
+        excerpts = excerpts_of(models)
+        longest = max(
+            total_steps(configuration.experiment, len(splits.train.targets), max_steps)
+            for configuration in experiment.configurations
+        )
         record = RunRecord(
             schema=SCHEMA,
             status="incomplete",
@@ -175,6 +181,7 @@ def _run(
             ),
             excerpts=excerpts.classes,
             called=excerpts.called,
+            controls=controls_of(models) if longest >= FEWEST_STEPS else [],
             tolerances=recorded_tolerances(),
             trainings=[],
         )
@@ -311,7 +318,7 @@ def _followed(
     """Every model of an experiment with a few rows of the training set."""
     for configuration in experiment.configurations:
         spec = model_specs[configuration.label]
-        few = Rows(*(array[:FOLLOWED_ROWS] for array in splits.train))
+        few = Rows(*(array[:ROWS] for array in splits.train))
         rows = laid_out(Splits(few, None, None), configuration.experiment.data.layout).train
         yield FollowedModel(spec, rows.inputs, spec.target_type.targets(rows.targets))
 
