@@ -47,7 +47,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     for name in (
         *("capitalised", "code", "count", "emphasised", "escaped", "fixed", "joined", "listing"),
         *("number", "one_line", "percent", "plural", "points", "probability", "quoted"),
-        *("milliseconds", "signed_points"),
+        *("milliseconds", "runs", "signed_points"),
     )
 }
 """Names in templates → functions of :mod:`reports.text`; ``count`` takes the place of Jinja's."""
@@ -116,6 +116,7 @@ def markdown(values: dict[str, Any], target: Target, template: str = "report.md.
         "table": table,
         "see": see,
         "cite": cited.cite,
+        "cite_doi": cited.cite_doi,
         "references": cited.listed,
         "target": target,
     }

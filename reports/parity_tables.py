@@ -1,16 +1,16 @@
-"""The tables of comparisons: by kind, the nearest to their bounds, and one number in full."""
+"""The tables of comparisons, of one number in full, and of how far the backends are apart."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from compare.records.run import Run
+from compare.records.run import Control, Run
 from compare.records.tables import ParityRow
 from reports.followed import Followed, nearest
 from reports.network import COMPARISONS, site_of
 from reports.statistics import TrainingStatistics
-from reports.text import code, count, escaped, number, percent, pipe_table
+from reports.text import code, count, escaped, number, percent, pipe_table, points
 from reports.trainings import MOST_SHOWN
 
 MOST_ALONE = MOST_SHOWN
@@ -85,6 +85,83 @@ def followed_table(followed: Followed) -> str:
     rows.append(("size: what was summed, in absolute values", number(value.size, 5), "–", "–"))
     columns = ("", "value", "distance from the referee", "divided by the size")
     return pipe_table(columns, rows, "lrrr")
+
+
+def controls_table(controls: Sequence[Control]) -> str:
+    """Mistakes that were put in on purpose, by the class that they were put into."""
+    rows = [
+        (
+            code(control.part),
+            count(control.tried),
+            count(control.noticed),
+            code(control.least) if control.least else "–",
+            "–" if control.over_bound is None else number(control.over_bound, 2),
+        )
+        for control in controls
+    ]
+    columns = ("put into", "mistakes", "noticed", "least", "times its bound")
+    return pipe_table(columns, rows, "lrrlr")
+
+
+def gaps_table(trainings: Sequence[TrainingStatistics]) -> str:
+    """How far the two backends are apart, a column for each training."""
+    looked_at = max((t.record.sides.rows for t in trainings if t.record.sides), default=0)
+    on = f", on {count(looked_at)} test rows" if looked_at else ""
+    cells: list[tuple[str, Callable[[TrainingStatistics], str]]] = [
+        ("batches with losses equal to the bit", _equal_batches),
+        ("largest difference of a batch's loss, and its step", _largest_gap),
+        ("evaluations with equal accuracies", _equal_evaluations),
+        ("largest difference of the accuracies", _largest_accuracy_gap),
+        ("distance of the weights at the end, relative to their size", _distance),
+        (f"inputs of activations on different sides of the kink at the end{on}", _sides),
+        (f"test loss at the end, NumPy − PyTorch{on}", _loss_difference),
+    ]
+    rows = [(name, *(cell(training) for training in trainings)) for name, cell in cells]
+    rows = [row for row in rows if set(row[1:]) != {"–"}]
+    columns = ("", *(escaped(training.label) for training in trainings))
+    return pipe_table(columns, rows, "l" + "r" * len(trainings))
+
+
+def _equal_batches(training: TrainingStatistics) -> str:
+    gap = training.loss_gap
+    return f"{count(gap.equal)} / {count(gap.batches)}" if gap.batches else "–"
+
+
+def _largest_gap(training: TrainingStatistics) -> str:
+    gap = training.loss_gap
+    if gap.step is None:
+        return "–"
+    if not math.isfinite(gap.largest):
+        return "not a number"
+    return f"{number(gap.largest)}; {count(gap.step)}" if gap.largest else "0"
+
+
+def _equal_evaluations(training: TrainingStatistics) -> str:
+    gaps = training.accuracy_gaps
+    return f"{count(gaps.count(0))} / {count(len(gaps))}" if gaps else "–"
+
+
+def _largest_accuracy_gap(training: TrainingStatistics) -> str:
+    gaps = training.accuracy_gaps
+    if not gaps:
+        return "–"
+    return points(max(gaps)) if all(map(math.isfinite, gaps)) else "not a number"
+
+
+def _distance(training: TrainingStatistics) -> str:
+    return "–" if training.distance is None else number(training.distance)
+
+
+def _sides(training: TrainingStatistics) -> str:
+    found = training.record.sides
+    if found is None or not found.inputs:
+        return "–"
+    return f"{count(found.sides)} / {count(found.inputs)}"
+
+
+def _loss_difference(training: TrainingStatistics) -> str:
+    difference = training.explained[0]
+    return "–" if difference is None else number(difference)
 
 
 def parity(run: Run, trainings: Sequence[TrainingStatistics]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 REFERENCES = {
     "ioffe": "S. Ioffe and C. Szegedy. Batch normalization: accelerating deep network training "
     "by reducing internal covariate shift. ICML 2015. <https://arxiv.org/abs/1502.03167>",
@@ -85,6 +87,19 @@ class Bibliography:
             self._cited.append(key)
         assert key in REFERENCES
         return f"\\[{self._cited.index(key) + 1}\\]"
+
+    def cite_doi(self, source: str) -> str:
+        """``[1], figure 9`` for a source that is in the list by its DOI; empty for any other.
+
+        Args:
+            source: Authors, title, place in the work and DOI, with commas between them.
+        """
+        for key, reference in REFERENCES.items():
+            doi = re.search(r"<(https://doi\.org/[^>]+)>", reference)
+            if doi and doi[1] in source:
+                place = re.search(r"\b(figure|table|section|page) \S+(?=,|$)", source)
+                return self.cite(key) + (f", {place[0]}" if place else "")
+        return ""
 
     def listed(self) -> list[str]:
         """The sources cited so far."""

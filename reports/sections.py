@@ -19,7 +19,7 @@ from compare.spec.report import ReportedValue
 from reports.figures import Figure
 from reports.followed import followed_of
 from reports.method import calls_of, method_of
-from reports.parity_tables import followed_table
+from reports.parity_tables import controls_table, followed_table, gaps_table
 from reports.statistics import (
     TrainingStatistics,
     compared_pairs,
@@ -70,6 +70,10 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
     tables = tables_of(run, trainings, single, answers)
     followed = followed_of(trainings)
     task, own = record.experiment.task or record.experiment.summary, record.experiment.report
+    if gaps := gaps_table(in_detail(run, trainings)):
+        tables["gaps"] = gaps
+    if record.controls:
+        tables["controls"] = controls_table(record.controls)
     if followed is not None:
         tables["followed"] = followed_table(followed)
     exported, stale = read_exports(run)
@@ -126,6 +130,8 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
         "reported": [
             {"settings": figure, **_means(run, figure)} for figure in record.experiment.reported
         ],
+        "controls": record.controls,
+        "gaps": "gaps" in tables,
         "within": _within_intervals(record.experiment.reported, trainings),
         "published": _same_set_up(record.experiment.reported),
     }
@@ -218,7 +224,12 @@ def without_docstrings(source: str) -> str:
 def listing_of(command: str, commit: str | None) -> str:
     """How the program is installed at a commit, and the command of a run, as a listing."""
     checkout = [f"git checkout {commit.removesuffix('-dirty')}"] if commit else []
-    lines = [*checkout, INSTALL, command_line(command) or "(not recorded)"]
+    lines = [
+        "# in a clone of the project's repository",
+        *checkout,
+        INSTALL,
+        command_line(command) or "(not recorded)",
+    ]
     return listing("\n".join(lines))
 
 

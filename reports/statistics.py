@@ -54,6 +54,7 @@ from reports.trainings import (
 
 MOST_FAILED = 4
 """Beside the trainings that are shown, so many that failed have paragraphs of their own."""
+FEWEST_FOR_SIXTHS = 60
 MOST_PAIRED = 4
 """So many trainings are compared two by two."""
 
@@ -170,6 +171,16 @@ class TrainingStatistics:
         return step_time(self.run.timing_of(self.record), self.record) if self.timed else None
 
     @cached_property
+    def time_sixths(self) -> tuple[float, float] | None:
+        """The least and the largest of the ratios of the times in each sixth of the run."""
+        rows = self.run.timing_of(self.record) if self.timed else []
+        if len(rows) < FEWEST_FOR_SIXTHS:
+            return None
+        ratios = np.array([row.torch_s / row.numpy_s for row in rows])
+        medians = [float(np.median(part)) for part in np.array_split(ratios, 6)]
+        return min(medians), max(medians)
+
+    @cached_property
     def humps(self) -> tuple[list[float], list[float]]:
         """Where the times of steps are densest, on NumPy and on PyTorch."""
         rows = self.run.timing_of(self.record) if self.timed else []
@@ -231,6 +242,12 @@ class TrainingStatistics:
     def apart(self) -> bool:
         """Whether the distance of the two backends was measured along the training."""
         return bool(self.run.apart(self.record))
+
+    @cached_property
+    def distance(self) -> float | None:
+        """How far the weights of the two backends were apart when last measured."""
+        rows = self.run.apart(self.record)
+        return rows[-1].distance if rows else None
 
     @cached_property
     def explained(

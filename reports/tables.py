@@ -13,6 +13,7 @@ from compare.analysis.timings import Ratio
 from compare.records.export import ExportRecord
 from compare.records.run import Run, RunRecord
 from compare.spec.experiment import Configuration, ModelSettings
+from compare.spec.report import ReportedValue
 from compare.spec.vary import AxisSettings
 from reports.network import modules_of
 from reports.parity_tables import kinds, nearest_table, parity
@@ -29,7 +30,9 @@ from reports.text import (
     percent,
     pipe_table,
     plural,
+    points,
     probability,
+    signed_points,
 )
 from reports.trainings import (
     columns_of,
@@ -425,6 +428,8 @@ def _figure(group: Group, backend: str, quantity: str) -> str:
     if not values:
         return "–"
     mean, deviation = spread(values)
+    if quantity.endswith("accuracy"):
+        return percent(mean) + (f" ± {points(deviation)}" if deviation is not None else "")
     return fixed(mean) + (f" ± {fixed(deviation)}" if deviation is not None else "")
 
 
@@ -498,7 +503,7 @@ def reported(run: Run) -> str:
     rows = []
     for figure in run.record.experiment.reported:
         note, here = escaped(figure.note), reported_here(run, figure)
-        value = f"{figure.value:.4f}"
+        value = _reported_value(figure.quantity, figure.value)
         if note:
             value = f"{note} {value}" if len(note) <= SHORT_NOTE else f"{value} ({note})"
         rows.append(
@@ -508,8 +513,8 @@ def reported(run: Run) -> str:
                 *((str(figure.epoch) if figure.epoch else "last",) if epochs else ()),
                 escaped(figure.by),
                 value,
-                *(_here(found) for found in here.values()),
-                *(_above(found, figure.value) for found in here.values()),
+                *(_here(found, figure.quantity) for found in here.values()),
+                *(_above(found, figure) for found in here.values()),
             )
         )
     training = "training here" if run.record.experiment.vary else "optimizer here"
@@ -518,15 +523,23 @@ def reported(run: Run) -> str:
     return pipe_table(columns, rows, "llrlrrrrr" if epochs else "lllrrrrr")
 
 
-def _above(found: Interval | None, reported: float) -> str:
-    return "–" if found is None else fixed(found.mean - reported)
+def _reported_value(quantity: str, value: float) -> str:
+    return percent(value) if quantity.endswith("accuracy") else fixed(value)
 
 
-def _here(found: Interval | None) -> str:
+def _above(found: Interval | None, figure: ReportedValue) -> str:
     if found is None:
         return "–"
-    interval = f" ({fixed(found.low)} to {fixed(found.high)})" if found.known else ""
-    return fixed(found.mean) + interval
+    difference = found.mean - figure.value
+    return signed_points(difference) if figure.quantity.endswith("accuracy") else fixed(difference)
+
+
+def _here(found: Interval | None, quantity: str) -> str:
+    if found is None:
+        return "–"
+    low, high = _reported_value(quantity, found.low), _reported_value(quantity, found.high)
+    interval = f" ({low} to {high})" if found.known else ""
+    return _reported_value(quantity, found.mean) + interval
 
 
 def equality(equalities: Sequence[Equality]) -> str:

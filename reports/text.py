@@ -119,6 +119,19 @@ def capitalised(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
+def runs(steps: Iterable[int]) -> list[str]:
+    """Numbers in ascending order, those in a row together: ``[0, 1, 2, 7]`` → ``0–2``, ``7``."""
+    found: list[list[int]] = []
+    for step in steps:
+        if found and step == found[-1][-1] + 1:
+            found[-1].append(step)
+        else:
+            found.append([step])
+    return [
+        count(run[0]) if len(run) == 1 else f"{count(run[0])}–{count(run[-1])}" for run in found
+    ]
+
+
 def one_line(text: str) -> str:
     """The text without its line breaks, with one space between words.
 

@@ -155,7 +155,9 @@ def certify_update(
     site_values = {
         "float64": SiteValues("float64", again(numpy64), referee, referee, sizes),
         # A step that was itself made in float64 stands in the place of the one made again.
-        step.dtype: SiteValues(step.dtype, update_sites(step.after, step), again(torch32), referee, sizes),
+        step.dtype: SiteValues(
+            step.dtype, update_sites(step.after, step), again(torch32), referee, sizes
+        ),
     }
     yield from compare_sites(1, site_values.values(), follower)
 

@@ -287,10 +287,12 @@ class SidesApart(Record):
     Attributes:
         sides: How many lie on one side of the kink on NumPy and on the other on PyTorch.
         inputs: Of how many.
+        rows: On so many test rows; 0 in older records, which do not tell.
     """
 
     sides: Count
     inputs: Count
+    rows: Count = 0
 
 
 WEIGHTS, RUNNING = "weights", "running statistics"

@@ -97,7 +97,7 @@ def _control(
     least = np.inf
     for candidate in RecordedStage(steps[0], references, place).candidates([], []):
         try:
-            compared = []
+            compared: list[Comparison] = []
             for stage in stages:
                 with RecordedStage(stage.step, references, place).with_mistake(candidate):
                     wrong = stage.compute(references.numpy64)
@@ -110,8 +110,9 @@ def _control(
             control.missed.append(candidate.mistake.code)
             continue
         control.noticed += 1
-        if (share := _over_bound(compared)) < least:
-            least = control.over_bound = share
+        share = _over_bound(compared)
+        if share < least or not control.least:
+            least, control.over_bound = share, share if np.isfinite(share) else None
             control.least, control.explanation = (
                 candidate.mistake.code,
                 candidate.mistake.explanation,

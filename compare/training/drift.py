@@ -373,7 +373,7 @@ def sides_apart(numpy: Backend, torch: Backend, inputs: np.ndarray) -> SidesApar
         for remove in removals:
             remove()
     found = sides.found()
-    return SidesApart(sides=found["sides"], inputs=found["inputs"])
+    return SidesApart(sides=found["sides"], inputs=found["inputs"], rows=len(inputs))
 
 
 # ---- Which part of the networks lies apart

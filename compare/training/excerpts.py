@@ -10,7 +10,7 @@ import ast
 import inspect
 import sys
 import textwrap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, FrameType
@@ -28,6 +28,8 @@ OPTIMIZER_METHODS = ("_update", "_prepare")
 """What matters most comes first."""
 STEP, TORCH_STEP = "step", "step of PyTorch"
 """The names of the excerpts that are one step of a training."""
+INITIALISATION = "initialisation"
+"""The name of the excerpt that draws the weights."""
 MOST_LINES = 32
 """So many lines of a class are shown; what does not fit is left to the listing of the file."""
 FOLLOWED_ROWS, FOLLOWED_STEPS, MOST_FOLLOWED = 2, 2, 8
@@ -70,9 +72,12 @@ def excerpts_of(models: Iterable[FollowedModel]) -> Excerpts:
     layers: dict[str, type] = {}
     losses: dict[str, type] = {}
     algorithms: dict[str, type] = {}
+    schemes: dict[str, None] = {}
     calls: Calls | None = {} if len(different) <= MOST_FOLLOWED else None
     for spec, inputs, targets in different:
-        backend = NumpyBackend(spec)
+        with lines_run(calls if calls is not None else {}):
+            backend = NumpyBackend(spec)
+        schemes[f"{spec.initialisation}_"] = None
         layers |= {type(m).__name__: type(m) for m in backend.model.modules()}
         losses[spec.loss] = type(backend.loss)
         algorithms[spec.algorithm] = type(backend.optimizer)
@@ -80,10 +85,14 @@ def excerpts_of(models: Iterable[FollowedModel]) -> Excerpts:
             calls = None
     found: dict[str, str] = {}
     for name, kind in (layers | losses).items():
-        if kind is getattr(numpy_nn, name, None) and name != "Sequential":
+        if kind is getattr(numpy_nn, name, None):
             found[name] = excerpt(kind, LAYER_METHODS, calls)
     for name, kind in algorithms.items():
         found[name] = excerpt(kind, OPTIMIZER_METHODS, calls)
+    for scheme in schemes:
+        draw = getattr(numpy_nn.init, scheme) if scheme in numpy_nn.init.__all__ else None
+        if draw is not None and (code := bare(draw, calls)) and INITIALISATION not in found:
+            found[INITIALISATION] = _with_meanings(code, _called_in(code, vars(numpy_nn.init)))
     found[STEP] = bare(NumpyBackend._step, calls)
     found[TORCH_STEP] = bare(TorchBackend.train_step)
     found = {name: code for name, code in found.items() if code}
@@ -99,15 +108,15 @@ def different_models(models: Iterable[FollowedModel]) -> list[FollowedModel]:
 
 
 def _called_by(shown: Iterable[str], calls: Calls) -> dict[str, str]:
-    """File → the functions of numpy_nn in it that some code calls, as far as they ran."""
-    trees = [ast.parse(code) for code in shown]
-    nodes = [node for tree in trees for node in ast.walk(tree)]
-    names = {
-        node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        for node in nodes
-        if isinstance(node, ast.Call)
-    }
-    names -= {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    """File → the functions of numpy_nn in it that some code calls, as far as they ran.
+
+    Beneath those of a file stands what the functions do that they call in their turn.
+    """
+    excerpts = list(shown)
+    nodes = [node for code in excerpts for node in ast.walk(ast.parse(code))]
+    names = set().union(*(_names_called(code) for code in excerpts))
+    shown = {node.name for node in nodes if isinstance(node, ast.FunctionDef)}
+    names -= shown
     root = Path(inspect.getfile(numpy_nn)).parent
     files: dict[str, list[tuple[int, str]]] = {}
     for code in calls:
@@ -119,9 +128,34 @@ def _called_by(shown: Iterable[str], calls: Calls) -> dict[str, str]:
             text = f"# a method of {owner}\n{text}" if owner else text
             key = f"{root.name}/{file.relative_to(root).as_posix()}"
             files.setdefault(key, []).append((code.co_firstlineno, text))
-    return {
+    listed = {
         file: "\n\n".join(text for _, text in sorted(found))
         for file, found in sorted(files.items())
+    }
+    told = _docstrings(calls, root)
+    for name_of_file, text in listed.items():
+        called = _names_called(text) - shown - names
+        meanings = {name: told.pop(name) for name in sorted(called) if name in told}
+        listed[name_of_file] = _with_meanings(text, meanings)
+    return listed
+
+
+def _docstrings(calls: Calls, root: Path) -> dict[str, str]:
+    """Name → the first line of the docstring, of the functions of a folder that ran."""
+    found: dict[str, str] = {}
+    for code in calls:
+        text = code.co_consts[0] if code.co_consts else None
+        if isinstance(text, str) and root in Path(code.co_filename).parents:
+            found.setdefault(code.co_name, text.strip().partition("\n")[0].replace("``", ""))
+    return found
+
+
+def _names_called(code: str) -> set[str]:
+    """The names of the functions and methods that some code calls."""
+    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    return {
+        node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        for node in calls
     }
 
 
@@ -207,8 +241,26 @@ def excerpt(kind: type, methods: Iterable[str], calls: Calls | None = None) -> s
             left -= len(code.splitlines())
             found.append((inspect.getsourcelines(method)[1], code))
     code = "\n\n".join(code for _, code in sorted(found))
-    meanings = "\n".join(f"# {name}: {meaning}" for name, meaning in helpers(kind, code).items())
-    return f"{code}\n\n{meanings}" if meanings else code
+    return _with_meanings(code, helpers(kind, code))
+
+
+def _with_meanings(code: str, meanings: dict[str, str]) -> str:
+    """Code, and beneath it what the functions do that it calls."""
+    lines = "\n".join(f"# {name}: {meaning}" for name, meaning in meanings.items())
+    return f"{code}\n\n{lines}" if lines else code
+
+
+def _called_in(code: str, names: Mapping[str, Any]) -> dict[str, str]:
+    """What the functions do that some code calls by their names: first lines of docstrings."""
+    found: dict[str, str] = {}
+    for node in ast.walk(ast.parse(code)):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+            continue
+        called = names.get(node.func.id)
+        meaning = (inspect.getdoc(called) or "").partition("\n")[0]
+        if inspect.isroutine(called) and meaning:
+            found.setdefault(node.func.id, meaning.replace("``", ""))
+    return found
 
 
 def helpers(kind: type, code: str) -> dict[str, str]:
@@ -269,7 +321,69 @@ def bare(function: Callable[..., Any] | CodeType, calls: Calls | None = None) ->
         if not own:
             return ""
         text.keep_what_ran(definition.body, [{n - first + 1 for n in call} for call in own])
+        return _without_unused(text.code())
     return text.code()
+
+
+def _without_unused(source: str) -> str:
+    """A function without what a branch that was left out needed.
+
+    These are values given to names that nothing reads any more, unless a call makes them, and a
+    bare ``return`` at the end.
+    """
+    lines = source.splitlines()
+    definition = ast.parse(source).body[0]
+    assert isinstance(definition, ast.FunctionDef)
+    read = {
+        node.id
+        for node in ast.walk(definition)
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Store)
+    }
+    # What is added to in place may be a view of something else.
+    read |= {
+        node.target.id
+        for node in ast.walk(definition)
+        if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name)
+    }
+    for node in ast.walk(definition):
+        if not isinstance(node, ast.Assign) or len(node.targets) > 1:
+            continue
+        kept = _kept_of(node, read)
+        if kept == node.targets[0]:
+            continue
+        rest = [] if kept is None else [" " * node.col_offset + ast.unparse(kept)]
+        lines[node.lineno - 1 : _last(node)] = rest
+        return _without_unused("\n".join(lines))
+    last = definition.body[-1]
+    if isinstance(last, ast.Return) and last.value is None and len(definition.body) > 1:
+        del lines[last.lineno - 1 : _last(last)]
+    return "\n".join(lines)
+
+
+def _kept_of(node: ast.Assign, read: set[str]) -> ast.AST | None:
+    """The target where an assignment is needed whole, else what is left of it, or None."""
+    target, value = node.targets[0], node.value
+    if isinstance(target, ast.Name) and target.id not in read and not _has_call(value):
+        return None
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+        pairs = list(zip(target.elts, value.elts, strict=True))
+        kept = [
+            (name, given)
+            for name, given in pairs
+            if not isinstance(name, ast.Name) or name.id in read or _has_call(given)
+        ]
+        if len(kept) < len(pairs):
+            if not kept:
+                return None
+            names, values = zip(*kept, strict=True)
+            left = names[0] if len(kept) == 1 else ast.Tuple(list(names), ast.Store())
+            right = values[0] if len(kept) == 1 else ast.Tuple(list(values), ast.Load())
+            return ast.fix_missing_locations(ast.Assign([left], right, lineno=0))
+    return target
+
+
+def _has_call(node: ast.AST) -> bool:
+    return any(isinstance(part, ast.Call) for part in ast.walk(node))
 
 
 def _last(node: ast.stmt) -> int:

@@ -195,9 +195,7 @@ class LockStep:
         drawn = any(printed.startswith("Dropout") for printed in self.record.modules.values())
         replays = experiment.training.schedule is None and not drawn
         self._distance = Distance(self.steps, self.record.parameters, replays)
-        self._early = Distance(
-            self.steps, self.record.parameters, replays, self.replicas.measured
-        )
+        self._early = Distance(self.steps, self.record.parameters, replays, self.replicas.measured)
         self._add_parity(rows)
         self._schedulers = {b.name: self.schedule.scheduler(b) for b in self.backends}
         self._compared_schedules = ScheduleComparison(label, seed)

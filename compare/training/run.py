@@ -29,8 +29,8 @@ from compare.records.run import SCHEMA, FailureRecord, RunRecord, TrainingRecord
 from compare.spec.experiment import Configuration, Experiment
 from compare.spec.model import ModelSpec, model_spec
 from compare.training.checkpoints import CheckpointPlan
-from compare.training.data import Rows, Splits, laid_out, load_splits, pictures_of
 from compare.training.controls import FEWEST_STEPS, ROWS, controls_of
+from compare.training.data import Rows, Splits, laid_out, load_splits, pictures_of
 from compare.training.excerpts import FollowedModel, excerpts_of
 from compare.training.jobs import LARGE, JobResult, data_source, run_serially, training_jobs
 from compare.training.lockstep import Observer, batches, total_steps

@@ -89,8 +89,10 @@ class _BatchNorm(Module):
 
         # What backward needs. γ/√(σ² + ε) is one factor, to save passes over the batch.
         self._centred = centred
-        self._scale = self._invstd = 1 / np.sqrt(var + self.eps)
-        if self.weight is not None:
+        self._invstd = 1 / np.sqrt(var + self.eps)
+        if self.weight is None:
+            self._scale = self._invstd
+        else:
             self._scale = self.weight.data * self._invstd
 
         y = centred * self._column(self._scale)

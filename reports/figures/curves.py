@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from compare.analysis.quantities import BACKENDS, batch_values, evaluations
-from compare.analysis.timings import Spread, spread
 from compare.records.run import Run, TrainingRecord
 from reports.figures.style import BACKEND_COLOURS, BLUE, GREY, VERMILLION, Drawing, paper
 from reports.statistics import gaps
-from reports.trainings import heading, label, shown
+from reports.trainings import heading, shown
 
 POINTS = 300
 """About so many points of a running mean are drawn."""
@@ -265,67 +263,53 @@ def _drift_line(name: str, replicas: Any) -> dict[str, Any]:
     return {"color": GREY, "ls": next(replicas), "lw": 1.0, "label": f"PyTorch, {name}"}
 
 
-READING = (
-    "The line is the median, the box holds the middle half of the steps, and the whiskers reach "
-    "from the 5th to the 95th percentile."
-)
-
-
-class Box(NamedTuple):
-    """One row: its name, its times, and whose they are (``numpy``, ``torch`` or a colour)."""
-
-    name: str
-    spread: Spread
-    backend: str
-
-
-def draw_boxes(axis: Any, boxes: Sequence[Box]) -> None:
-    """Draw the boxes, in milliseconds, the first on top. :data:`READING` says how to read them."""
-    drawn = axis.bxp(
-        [
-            {
-                "whislo": 1e3 * box.spread.low_s,
-                "q1": 1e3 * box.spread.quartile_s,
-                "med": 1e3 * box.spread.median_s,
-                "q3": 1e3 * box.spread.upper_quartile_s,
-                "whishi": 1e3 * box.spread.high_s,
-            }
-            for box in boxes
-        ],
-        orientation="horizontal",
-        showfliers=False,
-        patch_artist=True,
-        widths=0.55,
-        medianprops={"color": "black", "lw": 1.4},
-    )
-    for patch, box in zip(drawn["boxes"], boxes, strict=True):
-        patch.set(facecolor=BACKEND_COLOURS.get(box.backend, box.backend), alpha=0.55)
-        patch.set_hatch("////" if box.backend == "torch" else "")
-    axis.set_yticks(range(1, len(boxes) + 1), [box.name for box in boxes])
-    axis.invert_yaxis()
-    axis.set_xlim(left=0)
-    axis.set_xlabel("time of one training step (ms)")
+BINS = 60
 
 
 def draw_timing(run: Run) -> list[Drawing]:
-    """Boxes of the time a step, two a training."""
-    boxes = []
-    for training in shown(run):
-        rows = run.timing_of(training)
-        for backend, name in BACKENDS.items():
-            times = np.array([getattr(row, f"{backend}_s") for row in rows])
-            if len(times):
-                boxes.append(Box(f"{label(run, training)}: {name}", spread(times), backend))
-    if not boxes:
+    """One panel a training: how often a step took how long, on both backends."""
+    trainings = [training for training in shown(run) if run.timing_of(training)]
+    if not trainings:
         return []
-    canvas, axes = paper(1.8 + 0.75 * len(boxes))
-    draw_boxes(axes[0, 0], boxes)
+    canvas, axes = paper(4.2, 1, len(trainings), sharey="row")
+    for axis, training in zip(axes[0], trainings, strict=True):
+        rows = run.timing_of(training)
+        times = {b: 1e3 * np.array([getattr(row, f"{b}_s") for row in rows]) for b in BACKENDS}
+        low, high = np.quantile(np.concatenate(list(times.values())), [0.002, 0.998])
+        bins = np.geomspace(max(low, 1e-6), max(high, 1.01 * low, 1e-6), BINS + 1)
+        for backend, found in times.items():
+            share = np.full(len(found), 1 / len(found))
+            filled = backend == "numpy"
+            axis.hist(
+                np.clip(found, bins[0], bins[-1]),
+                bins,
+                weights=share,
+                histtype="stepfilled" if filled else "step",
+                color=BACKEND_COLOURS[backend],
+                alpha=0.5 if filled else 1.0,
+                lw=1.2,
+                label=BACKENDS[backend],
+            )
+            axis.axvline(np.median(found), color=BACKEND_COLOURS[backend], ls="--", lw=1)
+        axis.set_xscale("log")
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda time, _: f"{time:g}"))
+        axis.xaxis.set_minor_formatter(
+            FuncFormatter(lambda time, _: f"{time:g}" if f"{time:e}"[0] in "235" else "")
+        )
+        axis.tick_params(axis="x", which="minor", labelsize=6.0)
+        axis.set_title(heading(run, training))
+        axis.set_xlabel("time of one training step (ms)")
+    axes[0, 0].set_ylabel("share of the steps")
+    axes[0, 0].legend()
     return [
         Drawing(
             "timing",
             canvas,
-            "Time of a training step, measured in turn on the two backends within one run. "
-            f"{READING}",
-            "Box plots of the time of a training step for each optimizer and backend.",
+            "Time of a training step, measured in turn on the two backends within one run: the "
+            "share of the steps in each of "
+            f"{BINS} equal stretches of the logarithmic axis. Dashed lines are the medians; the "
+            "few steps beyond either end of the axis are counted in the outermost stretch.",
+            "Histograms of the time of a training step, one panel for each optimizer, NumPy "
+            "filled and PyTorch as an outline.",
         )
     ]
