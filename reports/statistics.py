@@ -189,6 +189,11 @@ class TrainingStatistics:
             humps(np.array([row.torch_s for row in rows])),
         )
 
+    @property
+    def has_humps(self) -> bool:
+        """Whether the times of either backend lie around more than one value."""
+        return any(len(found) > 1 for found in self.humps)
+
     @cached_property
     def time_ratio(self) -> float | None:
         """PyTorch's time over NumPy's, the median over steps."""

@@ -32,7 +32,7 @@ def draw_curves(run: Run) -> list[Drawing]:
     if not trainings:
         return []
     heights = {"height_ratios": (1.25, 1.0, 0.9)}
-    canvas, axes = paper(9.3, 3, len(trainings), sharex="col", sharey="row", gridspec_kw=heights)
+    canvas, axes = paper(8.3, 3, len(trainings), sharex="col", sharey="row", gridspec_kw=heights)
     for column, training in zip(axes.T, trainings, strict=True):
         column[0].set_title(heading(run, training))
         for axis, metric in zip(column, ("loss", "accuracy"), strict=False):
