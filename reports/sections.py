@@ -17,6 +17,7 @@ from compare.records.export import read_exports
 from compare.records.run import Run, RunRecord
 from compare.spec.report import ReportedValue
 from reports.figures import Figure
+from compare.parity.tolerances import LARGEST_MEASURED, K
 from reports.followed import followed_of
 from reports.method import calls_of, method_of
 from reports.parity_tables import controls_table, followed_table, gaps_table
@@ -131,6 +132,7 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
             {"settings": figure, **_means(run, figure)} for figure in record.experiment.reported
         ],
         "controls": record.controls,
+        "largest_measured": LARGEST_MEASURED if record.tolerances.k == K else None,
         "gaps": "gaps" in tables,
         "within": _within_intervals(record.experiment.reported, trainings),
         "published": _same_set_up(record.experiment.reported),
