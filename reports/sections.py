@@ -13,11 +13,11 @@ from compare.analysis.intervals import Equality, compared_quantity, equalities
 from compare.analysis.quantities import BACKENDS
 from compare.analysis.verdict import departures
 from compare.languages import translated
+from compare.parity.tolerances import LARGEST_MEASURED, K
 from compare.records.export import read_exports
 from compare.records.run import Run, RunRecord
 from compare.spec.report import ReportedValue
 from reports.figures import Figure
-from compare.parity.tolerances import LARGEST_MEASURED, K
 from reports.followed import followed_of
 from reports.method import calls_of, method_of
 from reports.parity_tables import controls_table, followed_table, gaps_table
