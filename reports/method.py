@@ -65,8 +65,10 @@ def calls_of(run: Run) -> dict[str, str]:
 
 def tolerances_in_words(tolerances: Tolerances) -> dict[str, str]:
     """For formulas: k and its floor plainly, the float64 bound as a power of 10."""
+    measured = tolerances.largest_measured
     return {
         "k": f"{tolerances.k:g}",
+        "largest_measured": f"{measured:g}" if measured is not None else "",
         "floor_ulp": f"{tolerances.floor_ulp:g}",
         "float64": f"${latex(tolerances.float64)}$",
     }

@@ -13,7 +13,6 @@ from compare.analysis.intervals import Equality, compared_quantity, equalities
 from compare.analysis.quantities import BACKENDS
 from compare.analysis.verdict import departures
 from compare.languages import translated
-from compare.parity.tolerances import LARGEST_MEASURED, K
 from compare.records.export import read_exports
 from compare.records.run import Run, RunRecord
 from compare.spec.report import ReportedValue
@@ -132,7 +131,6 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
             {"settings": figure, **_means(run, figure)} for figure in record.experiment.reported
         ],
         "controls": record.controls,
-        "largest_measured": LARGEST_MEASURED if record.tolerances.k == K else None,
         "gaps": "gaps" in tables,
         "within": _within_intervals(record.experiment.reported, trainings),
         "published": _same_set_up(record.experiment.reported),

@@ -210,7 +210,13 @@ def recorded_tolerances() -> Tolerances:
     # Not above: a homework's process needs this file, and should start quickly.
     from compare.records.run import Tolerances
 
-    return Tolerances(k=K, floor_ulp=FLOOR_ULP, float64=FLOAT64, unit_roundoff=UNIT_ROUNDOFF)
+    return Tolerances(
+        k=K,
+        largest_measured=LARGEST_MEASURED,
+        floor_ulp=FLOOR_ULP,
+        float64=FLOAT64,
+        unit_roundoff=UNIT_ROUNDOFF,
+    )
 
 
 def float32_bound(torch_error: float) -> float:

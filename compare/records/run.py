@@ -174,12 +174,15 @@ class Tolerances(Record):
     Attributes:
         k: A float32 value of NumPy's may be so many times as far from the float64 referee as
             PyTorch's is.
+        largest_measured: The largest such factor that was measured on right runs when ``k`` was
+            chosen; None in older records.
         floor_ulp: Where PyTorch's is nearer than this, in units of roundoff, this counts instead.
         float64: The bound of float64 values, where no sum has more terms than that allows.
         unit_roundoff: Precision → its unit of roundoff.
     """
 
     k: Positive
+    largest_measured: Positive | None = None
     floor_ulp: Positive
     float64: Positive
     unit_roundoff: dict[str, Positive]

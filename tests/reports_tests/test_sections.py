@@ -112,7 +112,7 @@ def test_the_sections_of_a_homework(make_run: MakeRun) -> None:
         ({"optimizers": ("SGD",), "vary": STD, "record": {"trainings": []}}, "begun, so there"),
         ({"optimizers": ("SGD",), "vary": STD, "ratio": None}, "No step was timed"),
         ({"seeds": (3, 4)}, "Over 2 seeds"),
-        ({"steps": 1}, "on 0 of 1 batch;"),
+        ({"steps": 1}, "| 0 / 1 |"),
         ({"experiment": {"reported": []}}, "names no published figure"),
         ({"sources": {}}, "The code\n"),
         ({"optimizers": ("SGD",)}, "what else differs is told beneath"),
@@ -316,7 +316,7 @@ def test_facts_of_newer_records_are_shown_and_older_ones_are_read(make_run: Make
     assert "reach from 0 to 1." in text
     assert "was at rest as the run began (load 0.100 on 2 cores)" in text
     assert "compared with `torch.nn.Linear(4, 3)`:\n\n`````python\ndef forward(self, x):" in text
-    assert "the one at 2, 1 is farthest" in text
+    assert "the one in row 2, column 1, both counted from 0, is farthest" in text
     assert "5.2% of it: **the comparison passes.**" in text
 
 
