@@ -160,9 +160,7 @@ def ask_runs(runs: Sequence[tuple[str, Run]]) -> Interactive | None:
             colour_of(place),
             {"run": str(place), "label": str(labels.index(training.label))}
             | ({"seed": str(seeds.index(training.seed))} if len(seeds) > 1 else {}),
-            translated(
-                f"run {runs[place][0]}, {training.label}, seed {training.seed}", "figure"
-            ),
+            translated(f"run {runs[place][0]}, {training.label}, seed {training.seed}", "figure"),
         )
         for place, training in kept
     ]

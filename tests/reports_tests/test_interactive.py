@@ -96,9 +96,7 @@ def test_the_difference_stands_beneath_on_the_same_axis(make_run: MakeRun) -> No
     own = {model["id"]: model for model in lower["renderers"]}
     for renderer in own.values():
         assert "quantity" not in json.loads(renderer["attributes"]["tags"][0])["on"]
-    apart = [
-        found["distance"] for found in columns(found, what="test") if "distance" in found
-    ]
+    apart = [found["distance"] for found in columns(found, what="test") if "distance" in found]
     rows = [
         [
             row.value
