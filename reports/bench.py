@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from compare.bench.records import BenchRecord, CaseRecord, ContenderRecord, RatioRecord
+from compare.languages import translated
 from compare.records.atomic import write_atomically
 from experiments.errors import InputError
 from reports.documents import USUAL
@@ -68,7 +69,12 @@ def write_bench_report(
         )
     figures = draw_figures(record)
     documents = write_documents(
-        folder, TITLE, contents(record, figures), figures, "bench.md.j2", formats=formats
+        folder,
+        translated(TITLE),
+        contents(record, figures),
+        figures,
+        "bench.md.j2",
+        formats=formats,
     )
     write_atomically(folder / "bench.json", record.text())
     return [*documents[: len(formats)], folder / "bench.json", *documents[len(formats) :]]
@@ -90,7 +96,7 @@ def contents(record: BenchRecord, figures: list[Figure]) -> dict[str, Any]:
         "harness": harness_table(record),
     }
     return {
-        "title": TITLE,
+        "title": translated(TITLE),
         "date": day(record.created),
         "command": command_line(record.command) or "(not recorded)",
         "in_short": [sentence for sentence in summaries if sentence],
@@ -112,10 +118,11 @@ def against(opponent: str, contenders: list[ContenderRecord | None]) -> str:
     faster = sum(ratio.low > 1 for ratio in ratios)
     slower = sum(ratio.high < 1 for ratio in ratios)
     values = [ratio.value for ratio in ratios]
-    return (
+    return translated(
         f"Against {opponent} NumPy is faster in {faster} of {plural(len(ratios), 'case')}, slower "
         f"in {slower}, and neither in {len(ratios) - faster - slower}; the ratio of the medians "
-        f"(above 1 where NumPy is faster) reaches from {min(values):.2f} to {max(values):.2f}."
+        f"(above 1 where NumPy is faster) reaches from {min(values):.2f} to {max(values):.2f}.",
+        "bench",
     )
 
 
@@ -127,7 +134,10 @@ def absent(record: BenchRecord) -> list[str]:
         for contender in case.contenders
         if contender.step is None
     )
-    return [f"{reason} ({plural(cases, 'case')})." for reason, cases in reasons.items()]
+    return [
+        translated(f"{reason} ({plural(cases, 'case')}).", "bench")
+        for reason, cases in reasons.items()
+    ]
 
 
 def contenders_table(cases: list[CaseRecord]) -> str:

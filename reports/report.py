@@ -36,7 +36,7 @@ def write_report(
         author: Who wrote it; else what the experiment's table ``report`` says.
         formats: Some of :data:`reports.documents.FORMATS`.
         language: ``en`` or ``ko``; else what that table says, else the one that is spoken now.
-            Demonstrations and notebooks are in English.
+            What the code of a notebook draws is named in English.
 
     Returns:
         The documents in the order of the formats, then the figures beside ``report.md``.
@@ -50,7 +50,7 @@ def write_report(
     run_dir = Path(run_dir)
     run = read_run(run_dir)
     if isinstance(run.record, DemoRecord):
-        with using(ENGLISH):
+        with using(language or current()):
             return _write_demo(run, author, formats)
     language = language or run.record.experiment.report.language or current()
     if author:
@@ -156,7 +156,7 @@ def write_documents(
         interactive: Figures that one can ask, for the HTML file.
         formats: Some of :data:`reports.documents.FORMATS`.
         properties: What the DOCX file says of itself; by default its title alone.
-        notebook: Fills in the template of the notebook, in English.
+        notebook: Fills in the template of the notebook.
         pdf: Takes the place of the PDF that the template would give.
 
     Returns:
@@ -179,8 +179,7 @@ def write_documents(
     if "ipynb" in formats and notebook is not None:
         from reports.notebook import notebook_document
 
-        with using(ENGLISH):
-            files[folder / "report.ipynb"] = notebook_document(notebook())
+        files[folder / "report.ipynb"] = notebook_document(notebook())
     for figure in figures if "md" in formats else []:
         files[folder / "figures" / f"{figure.name}.png"] = figure.png
         files[folder / "figures" / f"{figure.name}.svg"] = figure.svg
