@@ -132,7 +132,9 @@ def _decided(claims: Sequence[DemoClaimResult]) -> str:
         [decision] = counts
         return translated(f"All {plural(len(claims), 'claim')} of the textbook are {decision}.")
     listed = [
-        translated(f"{count(counts[decision])} {'is' if counts[decision] == 1 else 'are'} {decision}")
+        translated(
+            f"{count(counts[decision])} {'is' if counts[decision] == 1 else 'are'} {decision}"
+        )
         for decision in Decision
         if counts[decision]
     ]
@@ -140,7 +142,8 @@ def _decided(claims: Sequence[DemoClaimResult]) -> str:
 
 
 def _reason(claim: DemoClaimResult) -> str:
-    said = "; ".join(translated(one, "demo") for one in claim.reason.split("; "))
+    numbers = claim.reason.removesuffix(".").split("; ")
+    said = "; ".join(translated(one, "demo") for one in numbers) + "."
     return _powers_of_ten(escaped(said[:1].upper() + said[1:]))
 
 
