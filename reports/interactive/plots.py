@@ -169,9 +169,8 @@ def plot_beneath(upper: Any, height: int, x: str, y: str) -> Any:
         height=height,
         toolbar=Toolbar(logo=None, tools=[]),
         toolbar_location=None,
-        **_frame(),
+        **_frame(padding=0.12),  # so that no mark is cut
     )
-    made.y_range.range_padding = 0.12  # so that no mark is cut
     _add_axis(made, "below", x, _linear("x-scale"))
     _add_axis(made, "left", y, LogAxis(ticker=LogTicker(), formatter=LogTickFormatter()))
     return made
@@ -182,10 +181,14 @@ def stacked(*plots: Any) -> Any:
     return Column(children=list(plots), sizing_mode="stretch_width")
 
 
-def _frame() -> dict[str, Any]:
-    """What every plot has."""
+def _frame(padding: float = 0.06) -> dict[str, Any]:
+    """What every plot has.
+
+    Args:
+        padding: Above and below what is drawn, as a share of its height.
+    """
     return {
-        "y_range": DataRange1d(only_visible=True, range_padding=0.06),
+        "y_range": DataRange1d(only_visible=True, range_padding=padding),
         "sizing_mode": "stretch_width",
         "min_border_right": 12,
         "border_fill_color": None,
