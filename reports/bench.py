@@ -26,7 +26,7 @@ from reports.figures.style import (
     rendered,
     style,
 )
-from reports.report import write_documents
+from reports.report import english_pdf, write_documents
 from reports.tables import environment
 from reports.text import command_line, count, day, escaped, fixed, number, pipe_table, plural
 
@@ -75,9 +75,15 @@ def write_bench_report(
         figures,
         "bench.md.j2",
         formats=formats,
+        pdf=english_pdf(lambda: _in_english(record)) if "pdf" in formats else None,
     )
     write_atomically(folder / "bench.json", record.text())
     return [*documents[: len(formats)], folder / "bench.json", *documents[len(formats) :]]
+
+
+def _in_english(record: BenchRecord) -> tuple[str, dict[str, Any], list[Figure], str]:
+    figures = draw_figures(record)
+    return TITLE, contents(record, figures), figures, "bench.md.j2"
 
 
 def contents(record: BenchRecord, figures: list[Figure]) -> dict[str, Any]:

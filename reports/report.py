@@ -60,9 +60,7 @@ def write_report(
         figures = draw_figures(run)
         title = translated(run.record.experiment.title)
         values = template_values(run, figures)
-        pdf = None
-        if "pdf" in formats and not can_be_drawn(LANGUAGES[language]):
-            pdf = _english_pdf(run)
+        pdf = english_pdf(lambda: _in_english(run)) if "pdf" in formats else None
         return write_documents(
             run_dir / "report",
             title,
@@ -96,6 +94,7 @@ def _write_demo(run: Run, author: str, formats: Sequence[str]) -> list[Path]:
         formats=formats,
         properties=lambda: _properties(run, author),
         notebook=lambda: markdown(values, "reader", "demo_notebook.md.j2"),
+        pdf=english_pdf(lambda: demo_documents(run, author)) if "pdf" in formats else None,
     )
 
 
@@ -111,16 +110,28 @@ def _properties(run: Run, author: str = "") -> Properties:
     )
 
 
-def _english_pdf(run: Run) -> bytes:
-    """The PDF where no font of the machine has the writing of the report's language."""
+def _in_english(run: Run) -> tuple[str, dict[str, Any], Sequence[Figure], str]:
+    figures = draw_figures(run)
+    return run.record.experiment.title, template_values(run, figures), figures, "report.md.j2"
+
+
+def english_pdf(
+    documents: Callable[[], tuple[str, dict[str, Any], Sequence[Figure], str]],
+) -> bytes | None:
+    """The PDF where no font of the machine has the writing of the language; None where one has.
+
+    Args:
+        documents: Makes title, contents, figures and the name of the template.
+    """
+    if can_be_drawn(LANGUAGES[current()]):
+        return None
     from reports.typefaces import faces_for
 
     missing = faces_for(LANGUAGES[current()])[1]
     print(f"nncompare: {missing.instead('are in English')}", file=sys.stderr)
     with using(ENGLISH):
-        figures = draw_figures(run)
-        content = markdown(template_values(run, figures), "pandoc")
-        return pdf_document(content, figures, run.record.experiment.title)
+        title, values, figures, template = documents()
+        return pdf_document(markdown(values, "pandoc", template), figures, title)
 
 
 def _interactive(run: Run) -> list[Interactive]:

@@ -223,3 +223,14 @@ def test_a_korean_report_of_a_part_or_of_one_seed(tmp_path):
     for run in (part, one):
         text = korean(run)
         assert set(english_words(text)) - NAMES == set()
+
+
+@pytest.mark.slow
+def test_without_a_font_for_the_language_the_pdf_is_in_english(paths, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    shutil.copytree(paths.path, folder)
+    [english] = write_report(folder, formats=["pdf"])
+    expected = english.read_bytes()
+    monkeypatch.setattr("reports.report.can_be_drawn", lambda words: words == "English")
+    [path] = write_report(folder, formats=["pdf"], language="ko")
+    assert path.read_bytes() == expected
