@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from compare.bench.records import BenchRecord, CaseRecord, ContenderRecord, RatioRecord
+from compare.languages import translated
 from compare.records.atomic import write_atomically
 from experiments.errors import InputError
 from reports.documents import USUAL
@@ -25,7 +26,7 @@ from reports.figures.style import (
     rendered,
     style,
 )
-from reports.report import write_documents
+from reports.report import english_pdf, write_documents
 from reports.tables import environment
 from reports.text import command_line, count, day, escaped, fixed, number, pipe_table, plural
 
@@ -68,10 +69,21 @@ def write_bench_report(
         )
     figures = draw_figures(record)
     documents = write_documents(
-        folder, TITLE, contents(record, figures), figures, "bench.md.j2", formats=formats
+        folder,
+        translated(TITLE),
+        contents(record, figures),
+        figures,
+        "bench.md.j2",
+        formats=formats,
+        pdf=english_pdf(lambda: _in_english(record)) if "pdf" in formats else None,
     )
     write_atomically(folder / "bench.json", record.text())
     return [*documents[: len(formats)], folder / "bench.json", *documents[len(formats) :]]
+
+
+def _in_english(record: BenchRecord) -> tuple[str, dict[str, Any], list[Figure], str]:
+    figures = draw_figures(record)
+    return TITLE, contents(record, figures), figures, "bench.md.j2"
 
 
 def contents(record: BenchRecord, figures: list[Figure]) -> dict[str, Any]:
@@ -90,7 +102,7 @@ def contents(record: BenchRecord, figures: list[Figure]) -> dict[str, Any]:
         "harness": harness_table(record),
     }
     return {
-        "title": TITLE,
+        "title": translated(TITLE),
         "date": day(record.created),
         "command": command_line(record.command) or "(not recorded)",
         "in_short": [sentence for sentence in summaries if sentence],
@@ -112,10 +124,11 @@ def against(opponent: str, contenders: list[ContenderRecord | None]) -> str:
     faster = sum(ratio.low > 1 for ratio in ratios)
     slower = sum(ratio.high < 1 for ratio in ratios)
     values = [ratio.value for ratio in ratios]
-    return (
+    return translated(
         f"Against {opponent} NumPy is faster in {faster} of {plural(len(ratios), 'case')}, slower "
         f"in {slower}, and neither in {len(ratios) - faster - slower}; the ratio of the medians "
-        f"(above 1 where NumPy is faster) reaches from {min(values):.2f} to {max(values):.2f}."
+        f"(above 1 where NumPy is faster) reaches from {min(values):.2f} to {max(values):.2f}.",
+        "bench",
     )
 
 
@@ -127,7 +140,10 @@ def absent(record: BenchRecord) -> list[str]:
         for contender in case.contenders
         if contender.step is None
     )
-    return [f"{reason} ({plural(cases, 'case')})." for reason, cases in reasons.items()]
+    return [
+        translated(f"{reason} ({plural(cases, 'case')}).", "bench")
+        for reason, cases in reasons.items()
+    ]
 
 
 def contenders_table(cases: list[CaseRecord]) -> str:

@@ -20,6 +20,7 @@ from compare.demos.claims import (
     largest_distance,
     measure_paths,
 )
+from compare.languages import translated
 from compare.records.run import Run
 from compare.records.tables import LayerRow, ParityRow
 from compare.spec.demos import ActivationHistograms, OptimizerPaths, network_label
@@ -65,17 +66,18 @@ def demo_documents(run: Run, author: str = "") -> tuple[str, dict[str, Any], lis
             "figures": {figure.name: figure for figure in figures},
         }
     )
-    return settings.title, contents, figures, f"{settings.kind}.md.j2"
+    return translated(settings.title), contents, figures, f"{settings.kind}.md.j2"
 
 
 def _common(run: Run) -> dict[str, Any]:
     """The names that ``demo.md.j2`` uses."""
     record, claims = run.record, demo_claim_results(run)
+    task = record.experiment.task or record.experiment.summary
     return {
-        "title": escaped(record.experiment.title),
+        "title": escaped(translated(record.experiment.title)),
         "name": code(record.name),
         "date": day(record.created),
-        "task": escaped(record.experiment.task or record.experiment.summary),
+        "task": escaped(translated(" ".join(task.split()))),
         "command": listing(command_line(record.command) or "(not recorded)"),
         "wall_s": f"{sum(training.wall_s for training in record.trainings):.0f}",
         "sources": [
@@ -84,7 +86,10 @@ def _common(run: Run) -> dict[str, Any]:
         ],
         **_parity(run),
         "decided": _decided(claims),
-        "claims": [(claim.decision, escaped(claim.says), _reason(claim)) for claim in claims],
+        "claims": [
+            (claim.decision, escaped(translated(claim.says, "terminal")), _reason(claim))
+            for claim in claims
+        ],
         "tables": {"environment": environment(record)},
     }
 
@@ -107,7 +112,9 @@ def _parity(run: Run) -> dict[str, Any]:
         "compared": found.compared,
         "failed": found.failed,
         "comparisons": plural(found.compared, "comparison"),
-        "first_divergence": _powers_of_ten(escaped(explain(first))) if first else "",
+        "first_divergence": (
+            _powers_of_ten(escaped(translated(explain(first), "terminal"))) if first else ""
+        ),
         "nearest": percent(found.worst, 1),
     }
 
@@ -123,17 +130,21 @@ def _decided(claims: Sequence[DemoClaimResult]) -> str:
     counts = Counter(claim.decision for claim in claims)
     if len(counts) == 1:
         [decision] = counts
-        return f"All {plural(len(claims), 'claim')} of the textbook are {decision}."
+        return translated(f"All {plural(len(claims), 'claim')} of the textbook are {decision}.")
     listed = [
-        f"{count(counts[decision])} {'is' if counts[decision] == 1 else 'are'} {decision}"
+        translated(
+            f"{count(counts[decision])} {'is' if counts[decision] == 1 else 'are'} {decision}"
+        )
         for decision in Decision
         if counts[decision]
     ]
-    return f"Of the textbook's {plural(len(claims), 'claim')} {joined(listed)}."
+    return translated(f"Of the textbook's {plural(len(claims), 'claim')} {joined(listed)}.")
 
 
 def _reason(claim: DemoClaimResult) -> str:
-    return _powers_of_ten(escaped(claim.reason[:1].upper() + claim.reason[1:]))
+    numbers = claim.reason.removesuffix(".").split("; ")
+    said = "; ".join(translated(one, "demo") for one in numbers) + "."
+    return _powers_of_ten(escaped(said[:1].upper() + said[1:]))
 
 
 def _powers_of_ten(text: str) -> str:
@@ -231,12 +242,13 @@ def _closed_form(paths: PathsByBackend, settings: OptimizerPaths) -> str:
         with np.errstate(all="ignore"):
             gap = float(np.hypot(*(points - expected).T).max())
         if not np.isfinite(gap):
-            return f"{escaped(label)} runs away, as its factors say."
+            return translated(f"{escaped(label)} runs away, as its factors say.", "demo")
         along, across = (f"{factor:.4g}".replace("-", "−") for factor in factors)
-        return (
+        return translated(
             rf"With $\eta = {o.lr:g}$ the factors are {along} along the valley and {across} across "
             f"it. NumPy's recorded path of {escaped(label)} is at most {number(gap)} from this "
-            "closed form."
+            "closed form.",
+            "demo",
         )
     return ""
 

@@ -53,6 +53,11 @@ APPLICATION = (
 )
 SHORT_TABLE = 14
 """A table of so many rows stays on one page."""
+LISTING = '<w:pStyle w:val="SourceCode" />'
+LONG_LISTING = 45
+"""A listing of more lines may go on over pages; a shorter one stays on one."""
+PICTURE_CM = WIDTH_CM - 0.5
+"""A picture keeps some room to the margins."""
 TEXT_WIDTH = 9638
 """Between the margins, in twentieths of a point, as are the following."""
 CHARACTER, MARGINS = 100, 170
@@ -125,12 +130,31 @@ def _laid_out(document: str) -> str:
         r'<m:r><m:rPr><m:nor/></m:rPr><m:t xml:space="preserve">\1</m:t></m:r>',
         document,
     )
+    document = _with_whole_listings(document)
     return re.sub(r"<w:tbl>.*?</w:tbl>", lambda found: _table(found[0]), document, flags=re.DOTALL)
 
 
+def _with_whole_listings(document: str) -> str:
+    """Listings stay on one page, and with the sentence before them; long ones may go on."""
+    parts = re.split(r"(<w:p>.*?</w:p>)", document, flags=re.DOTALL)
+    for place in range(1, len(parts), 2):
+        if LISTING not in parts[place]:
+            continue
+        if parts[place].count("<w:br") < LONG_LISTING:
+            parts[place] = parts[place].replace(LISTING, f"{LISTING}<w:keepLines/>", 1)
+        if place > 2 and not parts[place - 1].strip():
+            parts[place - 2] = re.sub(
+                r'(<w:pStyle w:val="(?:BodyText|FirstParagraph)" />)',
+                r"\1<w:keepNext/>",
+                parts[place - 2],
+                count=1,
+            )
+    return "".join(parts)
+
+
 def _wide(element: str, width: str, height: str) -> str:
-    """A picture as wide as the text, for which it was drawn."""
-    wide = round(WIDTH_CM * EMU_PER_CM)
+    """A picture a little narrower than the text, for which it was drawn."""
+    wide = round(PICTURE_CM * EMU_PER_CM)
     return f'<{element} cx="{wide}" cy="{round(int(height) * wide / int(width))}" />'
 
 

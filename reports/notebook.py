@@ -10,6 +10,7 @@ import json
 import re
 from typing import Any
 
+from compare.languages import translated
 from compare.records.run import Run
 from reports.trainings import ranked, shown
 
@@ -40,6 +41,9 @@ def notebook_document(content: str) -> bytes:
 
 
 def _cell(kind: str, number: int, text: str) -> dict[str, Any]:
+    # The code is the same in every language: Matplotlib's own fonts have Latin letters.
+    if kind == "markdown":
+        text = "\n".join(map(_said, text.split("\n")))
     cell: dict[str, Any] = {
         "cell_type": kind,
         "id": f"cell-{number}",
@@ -47,6 +51,12 @@ def _cell(kind: str, number: int, text: str) -> dict[str, Any]:
         "source": text.splitlines(keepends=True),
     }
     return cell | {"execution_count": None, "outputs": []} if kind == "code" else cell
+
+
+def _said(line: str) -> str:
+    """A line of text in the language that is spoken now; the mark of a heading or a list stays."""
+    mark, words = re.fullmatch(r"(#+ |- |)(.*)", line).groups()  # type: ignore[union-attr]
+    return mark + translated(words, "notebook")
 
 
 def _parts(content: str) -> list[tuple[str, str]]:

@@ -58,7 +58,8 @@ def assembled(page: str, interactive: Sequence[Interactive] = ()) -> bytes:
     before, _, rest = page.partition("<!--contents-->")
     contents, _, body = rest.partition("<!--/contents-->")
     page = before + body.replace("<h2", f"{contents}\n<h2", 1)
-    page = page.replace("<table>", '<div class="table" tabindex="0"><table>')
+    more = f'data-more="{escape(translated("scroll →"))}" tabindex="0"'
+    page = page.replace("<table>", f'<div class="table" {more}><table>')
     page = page.replace("</table>", "</table></div>")
     page = page.replace("<caption>", "<caption><span>").replace("</caption>", "</span></caption>")
     page = re.sub(
@@ -67,6 +68,7 @@ def assembled(page: str, interactive: Sequence[Interactive] = ()) -> bytes:
         page,
         flags=re.DOTALL,
     )
+    page = re.sub(r"<pre\b(?=[^>]*><code)", f"<pre {more}", page)
     scripts = [_own_script(current())]
     for figure in interactive:
         page, found = _with_figure(page, figure)

@@ -36,7 +36,7 @@ def write_report(
         author: Who wrote it; else what the experiment's table ``report`` says.
         formats: Some of :data:`reports.documents.FORMATS`.
         language: ``en`` or ``ko``; else what that table says, else the one that is spoken now.
-            Demonstrations and notebooks are in English.
+            What the code of a notebook draws is named in English.
 
     Returns:
         The documents in the order of the formats, then the figures beside ``report.md``.
@@ -50,7 +50,7 @@ def write_report(
     run_dir = Path(run_dir)
     run = read_run(run_dir)
     if isinstance(run.record, DemoRecord):
-        with using(ENGLISH):
+        with using(language or current()):
             return _write_demo(run, author, formats)
     language = language or run.record.experiment.report.language or current()
     if author:
@@ -60,9 +60,7 @@ def write_report(
         figures = draw_figures(run)
         title = translated(run.record.experiment.title)
         values = template_values(run, figures)
-        pdf = None
-        if "pdf" in formats and not can_be_drawn(LANGUAGES[language]):
-            pdf = _english_pdf(run)
+        pdf = english_pdf(lambda: _in_english(run)) if "pdf" in formats else None
         return write_documents(
             run_dir / "report",
             title,
@@ -96,6 +94,7 @@ def _write_demo(run: Run, author: str, formats: Sequence[str]) -> list[Path]:
         formats=formats,
         properties=lambda: _properties(run, author),
         notebook=lambda: markdown(values, "reader", "demo_notebook.md.j2"),
+        pdf=english_pdf(lambda: demo_documents(run, author)) if "pdf" in formats else None,
     )
 
 
@@ -111,16 +110,28 @@ def _properties(run: Run, author: str = "") -> Properties:
     )
 
 
-def _english_pdf(run: Run) -> bytes:
-    """The PDF where no font of the machine has the writing of the report's language."""
+def _in_english(run: Run) -> tuple[str, dict[str, Any], Sequence[Figure], str]:
+    figures = draw_figures(run)
+    return run.record.experiment.title, template_values(run, figures), figures, "report.md.j2"
+
+
+def english_pdf(
+    documents: Callable[[], tuple[str, dict[str, Any], Sequence[Figure], str]],
+) -> bytes | None:
+    """The PDF where no font of the machine has the writing of the language; None where one has.
+
+    Args:
+        documents: Makes title, contents, figures and the name of the template.
+    """
+    if can_be_drawn(LANGUAGES[current()]):
+        return None
     from reports.typefaces import faces_for
 
     missing = faces_for(LANGUAGES[current()])[1]
     print(f"nncompare: {missing.instead('are in English')}", file=sys.stderr)
     with using(ENGLISH):
-        figures = draw_figures(run)
-        content = markdown(template_values(run, figures), "pandoc")
-        return pdf_document(content, figures, run.record.experiment.title)
+        title, values, figures, template = documents()
+        return pdf_document(markdown(values, "pandoc", template), figures, title)
 
 
 def _interactive(run: Run) -> list[Interactive]:
@@ -156,7 +167,7 @@ def write_documents(
         interactive: Figures that one can ask, for the HTML file.
         formats: Some of :data:`reports.documents.FORMATS`.
         properties: What the DOCX file says of itself; by default its title alone.
-        notebook: Fills in the template of the notebook, in English.
+        notebook: Fills in the template of the notebook.
         pdf: Takes the place of the PDF that the template would give.
 
     Returns:
@@ -179,8 +190,7 @@ def write_documents(
     if "ipynb" in formats and notebook is not None:
         from reports.notebook import notebook_document
 
-        with using(ENGLISH):
-            files[folder / "report.ipynb"] = notebook_document(notebook())
+        files[folder / "report.ipynb"] = notebook_document(notebook())
     for figure in figures if "md" in formats else []:
         files[folder / "figures" / f"{figure.name}.png"] = figure.png
         files[folder / "figures" / f"{figure.name}.svg"] = figure.svg

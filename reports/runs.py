@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from compare.analysis.claims import claim_results
 from compare.analysis.intervals import Interval, mean_interval
@@ -17,6 +18,7 @@ from experiments.errors import InputError
 from reports.documents import USUAL, markdown
 from reports.figures.runs import draw_runs
 from reports.figures.style import rendered, style
+from reports.page import WITHOUT_BOKEH, has_bokeh
 from reports.report import write_documents
 from reports.sections import listing_of
 from reports.statistics import Totals, TrainingStatistics, spread, totals
@@ -33,6 +35,9 @@ from reports.text import (
     pipe_table,
 )
 from reports.trainings import measure, shown
+
+if TYPE_CHECKING:
+    from reports.interactive import Interactive
 
 MOST_RUNS = 10
 LETTERS = "ABCDEFGHIJ"
@@ -145,10 +150,22 @@ def write_comparison(
         values,
         figures,
         "runs.md.j2",
+        _interactive(runs) if "html" in formats else [],
         formats=formats,
         properties=properties,
         notebook=lambda: markdown(values, "reader", "runs_notebook.md.j2"),
     )
+
+
+def _interactive(runs: Sequence[NamedRun]) -> list[Interactive]:
+    """The figure of all runs that one can ask; none, and a sentence, without Bokeh."""
+    if not has_bokeh():
+        print(WITHOUT_BOKEH, file=sys.stderr)
+        return []
+    from reports.interactive.curves import ask_runs
+
+    figure = ask_runs([(one.letter, one.run) for one in runs])
+    return [] if figure is None else [figure]
 
 
 def comparison_title(runs: Sequence[NamedRun]) -> str:

@@ -4,12 +4,13 @@
 
 Each experiment's run is kept in RUNS/NAME; one that is there already is not made again, and one
 that was broken off is resumed. The page is written from what is in RUNS: an experiment without a
-run there is listed as missing.
+run there keeps the section that the page has, which then says that an earlier version made it.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from compare.records.run import DemoRecord, Run, TrainingRecord, read_run
 from compare.spec.loading import experiment_names, load_settings
 from compare.spec.report import ReportedValue
 from experiments.errors import InputError
-from reports.text import plural
+from reports.text import day, plural
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "results.md"
 
@@ -53,21 +54,48 @@ def make(name: str, runs: Path, data_dir: Path | None) -> None:
     """Make a run, or what is missing of it."""
     out = runs / name
     words = command_of(name, out)[1:] + ["--resume"] * (out / "run.json").exists()
-    words += ["--data-dir", str(data_dir)] if data_dir else []
-    subprocess.run([sys.executable, "-m", "compare", *words], check=False)
+    # Not --data-dir, which experiments without files refuse.
+    places = {"NNCOMPARE_DATA": str(data_dir)} if data_dir else {}
+    subprocess.run([sys.executable, "-m", "compare", *words], check=False, env=os.environ | places)
 
 
-def page(runs: Path) -> str:
-    """The whole page."""
+EARLIER = "*These are the figures of an earlier version.*"
+"""Stands in a section that is kept."""
+
+
+def kept(page: str) -> dict[str, str]:
+    """The sections of a page by the names of their experiments, each marked as an earlier one's."""
+    found = {}
+    for part in page.split("\n## ")[1:]:
+        name, _, body = part.partition("\n")
+        if EARLIER not in body:
+            # Behind the command, where what was measured begins.
+            before, fence, after = body.rpartition("```\n\n")
+            body = f"{before}{fence}{EARLIER}\n\n{after}" if fence else body
+        found[name] = f"## {name}\n{body.rstrip()}\n"
+    return found
+
+
+def page(runs: Path, earlier: str = "") -> str:
+    """The whole page.
+
+    Args:
+        runs: Where the runs are kept.
+        earlier: The page as it was.
+    """
+    sections = kept(earlier)
     parts = [
         "# Results\n\nWhat every experiment gave on its full data, both sides, beside what was "
         "reported. Made by `python scripts/results.py RUNS`; values over several seeds are means "
         "± the half width of their 95% interval (Student's t). Where an experiment was made "
         "shorter than its file says, the command says so. Minutes are those of the clock, beside "
-        "other work and with pauses.\n"
+        "other work and with pauses. A section that says so is of "
+        "an earlier version.\n"
     ]
     for name in experiment_names():
-        parts.append("\n".join(section(name, runs / name)))
+        lines = "\n".join(section(name, runs / name))
+        has_run = (runs / name / "run.json").exists()
+        parts.append(lines if has_run else sections.get(name, lines))
     return "\n".join(parts)
 
 
@@ -92,10 +120,16 @@ def section(name: str, folder: Path) -> Iterator[str]:
 
 def _demo(run: Run) -> Iterator[str]:
     compared = verdict(run.parity)
-    yield f"{compared.compared:,} comparisons, {compared.failed} fail.\n"
+    yield f"{compared.compared:,} comparisons, {compared.failed} fail.{_made(run)}\n"
     for found in demo_claim_results(run):
         yield f"- “{found.says}” ({found.by}): **{found.decision}**. {found.reason}"
     yield ""
+
+
+def _made(run: Run) -> str:
+    """When a run was made, and by which commit where that is recorded, after another sentence."""
+    commit = f", commit {run.record.commit}" if run.record.commit else ""
+    return f" Made on {day(run.record.created)}{commit}."
 
 
 def _without_folders(command: str) -> str:
@@ -122,6 +156,7 @@ def _facts(run: Run) -> Iterator[str]:
         f"{environment.numpy_threads} thread{'s' * (environment.numpy_threads > 1)} a backend; "
         f"{sum(t.wall_s for t in record.trainings) / 60:.1f} minutes. "
         f"{sum(v.compared for v in failed):,} comparisons, {sum(v.failed for v in failed)} fail."
+        + _made(run)
         + ("" if record.status == "complete" else " The run is incomplete.")
         + "\n"
     )
@@ -194,7 +229,7 @@ def main() -> None:
     names = experiment_names() if arguments.only is None else arguments.only
     for name in [] if arguments.no_runs else names:
         make(name, arguments.runs, arguments.data_dir)
-    write_atomically(PAGE, page(arguments.runs))
+    write_atomically(PAGE, page(arguments.runs, PAGE.read_text(encoding="utf-8")))
     print(PAGE)
 
 

@@ -122,3 +122,16 @@ def test_the_counts_of_an_attack(load, capsys, monkeypatch, tmp_path):
     assert "old" not in text
     monkeypatch.setattr(attack, "ATTACKS", {"right": kinds["right"]})
     assert attack.main() == 0
+
+
+def test_a_section_without_a_run_is_kept_and_says_that_it_is_earlier(load, tmp_path) -> None:
+    results = load("results.py")
+    body = "a network.\n\n```\nnncompare run mnist_cnn\n```\n\n7 minutes.\n\n| a |\n"
+    earlier = f"# Results\n\nWords.\n\n## gone\n\nx\n\n## mnist_cnn\n\n{body}"
+    page = results.page(tmp_path, earlier)
+    own = page.split("\n## mnist_cnn\n")[1].split("\n## ")[0]
+    assert own.strip() == body.replace("7 min", f"{results.EARLIER}\n\n7 min").strip()
+    assert "## gone" not in page
+    assert page.count("Not run.") == len(results.experiment_names()) - 1
+    # Written again, the mark stands there once.
+    assert results.page(tmp_path, page) == page

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from compare.languages import ENGLISH, current, known, using
+from compare.languages import current, using
 from experiments.errors import InputError
 
 
@@ -29,7 +29,7 @@ def report_command(
         formats: Names of formats, each text one or several with commas between; the usual ones
             if empty.
         out: For several runs: the folder of their report, by default a new one beside the first.
-        language: Of the report; that of a measurement is in English.
+        language: Of the report.
     """
     from reports.documents import USUAL
 
@@ -51,8 +51,7 @@ def report_command(
         from reports.bench import write_bench_report
 
         record = read_bench(folders[0] / "bench.json")
-        known(language or ENGLISH)
-        with using(ENGLISH):
+        with using(language or current()):
             paths = write_bench_report(record, folders[0], **options)
     else:
         from reports.report import write_report

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import Any, NamedTuple
 
 import numpy as np
 from bokeh.models import ColumnDataSource, Line, Scatter
 
 from compare.analysis.quantities import BACKENDS, batch_values, evaluations
+from compare.languages import translated
 from compare.records.run import Run, TrainingRecord
 from reports.figures.curves import FLATTENS
 from reports.interactive.plots import (
@@ -23,9 +25,11 @@ from reports.interactive.plots import (
     extremes,
     in_json,
     plot,
+    plot_beneath,
     scales,
     shown_where,
     small,
+    stacked,
 )
 from reports.text import plural
 from reports.trainings import label, shown
@@ -98,61 +102,129 @@ def colour_of(place: int) -> str:
 
 
 def ask_curves(run: Run) -> Interactive | None:
-    """Losses and accuracies of both backends, and the difference of their losses."""
+    """Losses and accuracies of both backends, and beneath them the difference of their losses."""
     trained = [t for t in run.record.trainings if evaluations(run, "numpy", t, "train", "loss")]
     if not trained:
         return None
     chosen = choose(run, trained)
-    made = plot(340, "epoch", "loss (nats)")
+    drawn = [
+        _Of(run, t, colour_of(chosen.labels.index(t.label)), chosen.on(t), label(run, t))
+        for t in chosen.trainings
+    ]
+    return _curves(drawn, chosen.controls, "colours are trainings", chosen.left_out)
+
+
+def ask_runs(runs: Sequence[tuple[str, Run]]) -> Interactive | None:
+    """The curves of several runs in one figure, a colour a run.
+
+    Args:
+        runs: (letter, run).
+    """
+    found = [
+        (place, [t for t in run.record.trainings if evaluations(run, "numpy", t, "train", "loss")])
+        for place, (_, run) in enumerate(runs)
+    ]
+    # In turns, so that none is left out whole.
+    every = [
+        (place, training)
+        for turn in zip_longest(*([(place, t) for t in trainings] for place, trainings in found))
+        for place, training in filter(None, turn)
+    ]
+    kept = sorted(every[:MOST_TRAININGS], key=lambda one: one[0])
+    if not kept:
+        return None
+    labels = list(dict.fromkeys(training.label for _, training in kept))
+    seeds = sorted({training.seed for _, training in kept})
+    shared = [len({place for place, t in kept if t.label == name}) for name in labels]
+    first = labels[shared.index(max(shared))]
+    controls = [
+        Control(
+            "run",
+            "run",
+            [Option(str(k), letter, True, colour_of(k)) for k, (letter, _) in enumerate(runs)],
+        ),
+        Control(
+            "label",
+            "training",
+            [Option(str(k), name, name == first) for k, name in enumerate(labels)],
+        ),
+    ]
+    if len(seeds) > 1:
+        least = {min(t.seed for place, t in kept if place == k) for k in {k for k, _ in kept}}
+        options = [Option(str(k), str(seed), seed in least) for k, seed in enumerate(seeds)]
+        controls.append(Control("seed", "seed", options))
+    drawn = [
+        _Of(
+            runs[place][1],
+            training,
+            colour_of(place),
+            {"run": str(place), "label": str(labels.index(training.label))}
+            | ({"seed": str(seeds.index(training.seed))} if len(seeds) > 1 else {}),
+            translated(f"run {runs[place][0]}, {training.label}, seed {training.seed}", "figure"),
+        )
+        for place, training in kept
+    ]
+    missing = len(every) - len(kept)
+    left_out = f" {plural(missing, 'further training')} would not fit in." if missing else ""
+    return _curves(drawn, controls, "colours are runs", left_out)
+
+
+def _curves(
+    drawn: Sequence[_Of], controls: Sequence[Control], colours: str, left_out: str
+) -> Interactive:
+    """A plot of a quantity, and beneath it, along the same axis, one of the difference."""
+    upper = plot(300, "", "loss (nats)")
+    lower = plot_beneath(upper, 190, "epoch", "|difference of losses|")
     thinned, splits, batches = 0, set(), False
-    for training in chosen.trainings:
-        ink, on = colour_of(chosen.labels.index(training.label)), chosen.on(training)
-        of = _Of(run, training, ink, on)
+    for of in drawn:
         for metric in ("loss", "accuracy"):
-            splits |= _add_evaluations(made, of, metric)
-            found = _add_batches(made, of, metric)
+            splits |= _add_evaluations(upper, lower, of, metric)
+            found = _add_batches(upper, lower, of, metric)
             batches |= found > 0
             thinned = max(thinned, found if found > 2 * GROUPS else 0)
     what = [Option("batches", "batches, training mode", False)] if batches else []
     what += [Option(split, text) for split, text in SPLITS.items() if split in splits]
     sides = [Option("numpy", "NumPy: line"), Option("torch", "PyTorch: open marks, thin line")]
-    first = "log" if _explodes(run, chosen.trainings) else "linear"
+    first = "log" if _explodes(drawn) else "linear"
     quantities = [
         Option("loss", "loss (nats)", True, "", first),
         Option("accuracy", "accuracy", False, "", "linear"),
-        Option("difference", "|NumPy − PyTorch| of the loss (nats)", False, "", "log"),
     ]
     said = (
         f" Of {thinned} batches the least and the largest of each of {GROUPS} groups are drawn."
         if thinned
         else ""
     )
-    add_hover(made, VALUES)
-    document, root = in_json(made)
+    for made in (upper, lower):
+        add_hover(made, VALUES)
+    document, root = in_json(stacked(upper, lower))
     return Interactive(
         "curves",
         [
             Control("quantity", "quantity", quantities, one=True, names_axis=True),
-            *chosen.controls,
+            *controls,
             Control("side", "backend", sides),
             Control("what", "measured on", what),
             *scales("linear", first),
         ],
         document,
         root,
-        "Here one quantity is seen at a time; colours are trainings, and thin lines are single "
-        "batches. Logarithmic axes leave out what is 0." + said + chosen.left_out,
-        "Curves of the chosen quantity against the epoch, for each chosen training and backend.",
+        "Above is the chosen quantity, and beneath it how far the losses of the two backends are "
+        f"apart; {colours}, and thin lines are single batches. Logarithmic axes leave out what is "
+        "0." + said + left_out,
+        "Curves of the chosen quantity against the epoch, for each chosen training and backend, "
+        "and beneath them the difference of the two backends' losses.",
     )
 
 
 class _Of(NamedTuple):
-    """A training, with its colour and what must be checked for it."""
+    """A training, with its colour, what must be checked for it, and its name."""
 
     run: Run
     training: TrainingRecord
     ink: str
     on: dict[str, str]
+    name: str
 
     @property
     def per_epoch(self) -> int:
@@ -160,7 +232,7 @@ class _Of(NamedTuple):
 
     def same(self, on: str) -> dict[str, str]:
         """The columns that are the same in every row."""
-        return {"training": label(self.run, self.training), "on": on}
+        return {"training": self.name, "on": on}
 
 
 VALUES = {
@@ -174,7 +246,7 @@ VALUES = {
 }
 
 
-def _add_evaluations(made: Any, of: _Of, metric: str) -> set[str]:
+def _add_evaluations(made: Any, lower: Any, of: _Of, metric: str) -> set[str]:
     """Both backends on whole splits, in evaluation mode; returns the splits that there are."""
     last = of.training.steps / of.per_epoch
     found = set()
@@ -204,11 +276,11 @@ def _add_evaluations(made: Any, of: _Of, metric: str) -> set[str]:
         )
         _add_places(made, source, on | {"quantity": metric}, same)
         if metric == "loss":
-            _add_difference(made, of, source, on, same, MARKS[split])
+            _add_difference(lower, of, source, on, same, MARKS[split])
     return found
 
 
-def _add_batches(made: Any, of: _Of, metric: str) -> int:
+def _add_batches(made: Any, lower: Any, of: _Of, metric: str) -> int:
     """Both backends on each batch, before its update; returns how many there are."""
     steps, numpy = batch_values(of.run, "numpy", of.training, metric)
     steps_torch, torch = batch_values(of.run, "torch", of.training, metric)
@@ -233,7 +305,7 @@ def _add_batches(made: Any, of: _Of, metric: str) -> int:
             places = extremes(np.abs(values[0] - values[1]))
         x = (steps[places] + 1) / of.per_epoch
         source = _source(x, steps[places], values[:, places])
-        _add_difference(made, of, source, on, same, "dot")
+        _add_difference(lower, of, source, on, same, "dot")
     return count
 
 
@@ -259,7 +331,7 @@ def _add_difference(
         Scatter(x="x", y="distance", size=10 if single else 8, marker=mark, line_width=1.4),
         tags=shown_where(
             of.ink,
-            on | {"quantity": "difference"},
+            on,
             fill=of.ink if single else "paper",
             same=same,
         ),
@@ -286,11 +358,15 @@ def _source(
     )
 
 
-def _explodes(run: Run, trainings: Sequence[TrainingRecord]) -> bool:
+def _explodes(drawn: Sequence[_Of]) -> bool:
     """Whether one loss would flatten the others on a linear axis."""
     curves = [
-        [value for _, value in evaluations(run, "numpy", t, split, "loss") if np.isfinite(value)]
-        for t in trainings
+        [
+            value
+            for _, value in evaluations(of.run, "numpy", of.training, split, "loss")
+            if np.isfinite(value)
+        ]
+        for of in drawn
         for split in SPLITS
     ]
     curves = [curve for curve in curves if curve]

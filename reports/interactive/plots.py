@@ -22,12 +22,17 @@ from bokeh.models import (
     BasicTicker,
     BasicTickFormatter,
     BoxZoomTool,
+    Column,
     DataRange1d,
     FixedTicker,
     Grid,
     HoverTool,
     LinearAxis,
     LinearScale,
+    LogAxis,
+    LogScale,
+    LogTicker,
+    LogTickFormatter,
     PanTool,
     PlainText,
     Plot,
@@ -111,7 +116,9 @@ class Interactive(NamedTuple):
     @property
     def height(self) -> int:
         """In pixels of CSS, before anything is chosen."""
-        return int(self.document["roots"][0]["attributes"]["height"])
+        root = self.document["roots"][0]["attributes"]
+        plots = [one["attributes"] for one in root.get("children", [])] or [root]
+        return sum(int(one["height"]) for one in plots)
 
 
 def plot(height: int, x: str, y: str, *, tools: Sequence[Any] = ()) -> Any:
@@ -119,18 +126,16 @@ def plot(height: int, x: str, y: str, *, tools: Sequence[Any] = ()) -> Any:
 
     Args:
         height: In pixels of CSS; it is as wide as the page allows.
-        x: The name of the x axis.
+        x: The name of the x axis; empty where a plot beneath it has the same axis.
         y: The name of the y axis.
         tools: Beside those for zooming and saving.
     """
     made = Plot(
         x_range=DataRange1d(only_visible=True, range_padding=0.04),
-        y_range=DataRange1d(only_visible=True, range_padding=0.06),
         # The page's script finds what depends on a scale by these names.
         x_scale=LinearScale(name="x-scale"),
         y_scale=LinearScale(name="y-scale"),
         height=height,
-        sizing_mode="stretch_width",
         toolbar=Toolbar(
             logo=None,
             tools=[BoxZoomTool(), PanTool(), WheelZoomTool(), ResetTool(), SaveTool(), *tools],
@@ -139,29 +144,79 @@ def plot(height: int, x: str, y: str, *, tools: Sequence[Any] = ()) -> Any:
             active_scroll=None,
         ),
         toolbar_location="above",
-        min_border_right=12,
-        border_fill_color=None,
-        background_fill_color=None,
+        **_frame(),
     )
-    places: tuple[tuple[Literal["below", "left"], str, str, Literal[0, 1]], ...] = (
-        ("below", x, "x-scale", 0),
-        ("left", y, "y-scale", 1),
-    )
-    for place, name, key, dimension in places:
-        ticker = BasicTicker(name=key)
-        axis = LinearAxis(
-            name=key,
-            axis_label=translated(name, "figure"),
-            ticker=ticker,
-            formatter=BasicTickFormatter(name=key),
-            axis_label_text_font=FONT,
-            major_label_text_font=FONT,
-            axis_label_text_font_style="normal",
-            minor_tick_line_color=None,
-        )
-        made.add_layout(axis, place)
-        made.add_layout(Grid(axis=axis, dimension=dimension), "center")
+    _add_axis(made, "below", x, _linear("x-scale"), unlabelled=not x)
+    _add_axis(made, "left", y, _linear("y-scale"))
     return made
+
+
+def plot_beneath(upper: Any, height: int, x: str, y: str) -> Any:
+    """A plot of small differences, on a logarithmic axis, that shares the x axis of another.
+
+    It has the tools of the upper one, which move both.
+
+    Args:
+        upper: Where it is zoomed.
+        height: In pixels of CSS.
+        x: The name of the x axis.
+        y: The name of the y axis.
+    """
+    made = Plot(
+        x_range=upper.x_range,
+        x_scale=LinearScale(name="x-scale"),
+        y_scale=LogScale(),
+        height=height,
+        toolbar=Toolbar(logo=None, tools=[]),
+        toolbar_location=None,
+        **_frame(padding=0.12),  # so that no mark is cut
+    )
+    _add_axis(made, "below", x, _linear("x-scale"))
+    _add_axis(made, "left", y, LogAxis(ticker=LogTicker(), formatter=LogTickFormatter()))
+    return made
+
+
+def stacked(*plots: Any) -> Any:
+    """Plots above each other, as wide as the page allows."""
+    return Column(children=list(plots), sizing_mode="stretch_width")
+
+
+def _frame(padding: float = 0.06) -> dict[str, Any]:
+    """What every plot has.
+
+    Args:
+        padding: Above and below what is drawn, as a share of its height.
+    """
+    return {
+        "y_range": DataRange1d(only_visible=True, range_padding=padding),
+        "sizing_mode": "stretch_width",
+        "min_border_right": 12,
+        "border_fill_color": None,
+        "background_fill_color": None,
+    }
+
+
+def _linear(name: str) -> LinearAxis:
+    """An axis that the page's script makes logarithmic."""
+    return LinearAxis(
+        name=name, ticker=BasicTicker(name=name), formatter=BasicTickFormatter(name=name)
+    )
+
+
+def _add_axis(
+    made: Any, place: Literal["below", "left"], text: str, axis: Any, *, unlabelled: bool = False
+) -> None:
+    axis.update(
+        axis_label=translated(text, "figure"),
+        axis_label_text_font=FONT,
+        major_label_text_font=FONT,
+        axis_label_text_font_style="normal",
+        minor_tick_line_color=None,
+    )
+    if unlabelled:
+        axis.update(major_label_text_font_size="0px", axis_label=None)
+    made.add_layout(axis, place)
+    made.add_layout(Grid(axis=axis, dimension=0 if place == "below" else 1), "center")
 
 
 def add_hover(made: Any, rows: Mapping[str, str]) -> None:

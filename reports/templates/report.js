@@ -103,7 +103,9 @@
         this.target.replaceChildren();
         const doc = scaled(this.data.document, names);
         this.views = await Bokeh.embed.embed_item({ doc, root_id: this.data.root, target_id: this.target.id });
-        this.plot = Bokeh.documents[Bokeh.documents.length - 1].roots()[0];
+        const top = Bokeh.documents[Bokeh.documents.length - 1].roots()[0];
+        this.plots = top.children ?? [top];
+        this.plot = this.plots[0];
         this.prepare();
       }
       this.choose();
@@ -118,7 +120,7 @@
       }
       this.tags = new Map();
       const columns = new Map();
-      for (const renderer of plot.renderers) {
+      for (const renderer of this.plots.flatMap((one) => one.renderers)) {
         if (!renderer.tags.length) continue;
         const tags = JSON.parse(renderer.tags[0]);
         this.tags.set(renderer, tags);
@@ -144,16 +146,17 @@
     // The page's colours.
     paint() {
       if (!this.plot) return;
-      const { plot } = this;
       const [ink, soft, line] = ["ink", "soft", "line"].map(colour);
-      for (const axis of [...plot.left, ...plot.below]) {
-        if (axis.type === "ColorBar")
-          axis.setv({ title_text_color: soft, major_label_text_color: soft });
-        else
-          axis.setv({ axis_label_text_color: ink, major_label_text_color: soft, axis_line_color: soft, major_tick_line_color: soft });
+      for (const plot of this.plots) {
+        for (const axis of [...plot.left, ...plot.below]) {
+          if (axis.type === "ColorBar")
+            axis.setv({ title_text_color: soft, major_label_text_color: soft });
+          else
+            axis.setv({ axis_label_text_color: ink, major_label_text_color: soft, axis_line_color: soft, major_tick_line_color: soft });
+        }
+        for (const item of plot.center) if (item.type === "Grid" && item.level !== "overlay") item.grid_line_color = line;
+        plot.outline_line_color = line;
       }
-      for (const item of plot.center) if (item.type === "Grid" && item.level !== "overlay") item.grid_line_color = line;
-      plot.outline_line_color = line;
       for (const [renderer, tags] of this.tags) {
         if (!tags.ink) continue;
         const inked = { line_color: colour(tags.ink) };

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from reports_tests.test_report_languages import english_words, numbers
 from rich.console import Console
 
 from compare.bench.records import (
@@ -22,8 +23,11 @@ from compare.bench.records import (
     Times,
 )
 from compare.commands.bench import show_bench
+from compare.languages import using
 from compare.records.run import Environment
-from reports.bench import against, write_bench_report
+from reports.bench import against, contents, write_bench_report
+from reports.documents import markdown
+from reports.figures.style import Figure
 
 ROOT = Path(__file__).resolve().parents[2]
 MEBIBYTE = 2**20
@@ -183,3 +187,15 @@ def test_neither_torch_nor_numpy_nn_is_imported(tmp_path):
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_a_korean_report_leaves_no_english_and_has_the_same_numbers() -> None:
+    record, figure = a_record(), Figure("times", 1, "", "", b"", b"")
+    english = markdown(contents(record, [figure]), "reader", "bench.md.j2")
+    with using("ko"):
+        text = markdown(contents(record, [figure]), "reader", "bench.md.j2")
+    assert numbers(text) == numbers(english)
+    names = {"scikit", "learn", "autograd", "loops", "bn", "mlp", "batch", "one", "mnist", "torch",
+             "fused", "numpy", "floor", "Linux", "openblas", "MKL", "it", "failed", "bench",
+             "OMP", "WAIT", "POLICY", "MiB"}  # fmt: skip
+    assert set(english_words(text.partition("## 참고 문헌")[0])) - names == set()

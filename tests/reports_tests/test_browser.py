@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,7 @@ from reports_tests.synthetic_run import TITLE, build_run
 
 from compare.records.run import read_run
 from reports import report
+from reports.runs import write_comparison
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 pytest.importorskip("bokeh")
@@ -122,6 +124,11 @@ def inked(block: Any) -> int:
     )
 
 
+def painted(block: Any) -> str:
+    """A figure's first canvas, as the address of a picture."""
+    return str(block.locator("canvas").first.evaluate("(canvas) => canvas.toDataURL()"))
+
+
 def seen(block: Any) -> int:
     """How many of a figure's renderers are visible."""
     return block.evaluate("(one) => one.figure.plot.renderers.filter((r) => r.visible).length")
@@ -182,12 +189,12 @@ def test_trainings_backends_and_seeds_are_switched(visit: Callable[..., Any]) ->
     page = visit()
     block = drawn(page, "curves")
     for key, text in (("label", "Adam"), ("side", "PyTorch"), ("what", "test set")):
-        before, pixels = seen(block), inked(block)
+        before, picture = seen(block), painted(block)
         box = block.locator(f'[data-key="{key}"] label', has_text=text).locator("input")
         box.uncheck()
         page.wait_for_timeout(200)
         assert seen(block) < before
-        assert inked(block) != pixels
+        assert painted(block) != picture, key
         box.check()
         page.wait_for_timeout(200)
         assert seen(block) == before
@@ -208,17 +215,95 @@ def test_axes_are_linear_or_logarithmic(visit: Callable[..., Any]) -> None:
     assert block.evaluate(kinds) == ["LinearScale", "LogScale"]
     assert block.evaluate(axes) == ["LinearAxis", "LogTicker"]
     assert inked(block) > 5000
-    # A difference is seen on a logarithmic axis, an accuracy on a linear one.
+    # An accuracy is seen on a linear axis; the differences beneath stay on a logarithmic one.
     quantity = block.locator('[data-key="quantity"]')
     quantity.locator('[value="accuracy"]').check()
     page.wait_for_timeout(400)
     assert block.evaluate(kinds) == ["LinearScale", "LinearScale"]
-    quantity.locator('[value="difference"]').check()
+    assert block.evaluate("(one) => one.figure.plot.left[0].axis_label") == "accuracy"
+    beneath = "(one) => [one.figure.plots[1].x_scale.type, one.figure.plots[1].y_scale.type]"
+    assert block.evaluate(beneath) == ["LinearScale", "LogScale"]
+    block.locator('[data-key="x-scale"] [value="log"]').check()
     page.wait_for_timeout(400)
-    assert block.evaluate(kinds) == ["LinearScale", "LogScale"]
-    label = block.evaluate("(one) => one.figure.plot.left[0].axis_label")
-    assert label == "|NumPy − PyTorch| of the loss (nats)"
-    assert block.locator("canvas").first.count() == 1
+    assert block.evaluate(beneath) == ["LogScale", "LogScale"]
+    assert block.locator(".bk-CartesianFrame").count() == 2
+
+
+@pytest.mark.parametrize("width", [WIDE, NARROW])
+def test_the_difference_is_beneath_the_curves_and_moves_with_them(
+    visit: Callable[..., Any], width: int
+) -> None:
+    page = visit(width)
+    block = drawn(page, "curves")
+    upper, lower = (
+        block.locator(".plot .bk-CartesianFrame").nth(place).bounding_box() for place in (0, 1)
+    )
+    assert lower["y"] > upper["y"] + upper["height"]
+    assert (lower["x"], lower["width"]) == pytest.approx((upper["x"], upper["width"]), abs=1)
+    block.evaluate("(one) => { one.figure.plot.x_range.setv({ start: 0.5, end: 1.5 }); }")
+    page.wait_for_timeout(300)
+    assert block.evaluate("(one) => one.figure.plots[1].x_range.end") == 1.5
+    # The synthetic backends are 1e-7 apart at the end of each epoch.
+    lower = block.locator(".plot .bk-CartesianFrame").nth(1)
+    lower.scroll_into_view_if_needed()
+    box = lower.bounding_box()
+    at = block.evaluate(
+        "(one) => [one.figure.plots[1].y_range.start, one.figure.plots[1].y_range.end]"
+    )
+    low, high = (math.log(value) for value in at)
+    y = box["y"] + box["height"] * (high - math.log(1e-7)) / (high - low)
+    page.mouse.move(box["x"] + box["width"] / 2, y)
+    tooltip = page.locator(".bk-Tooltip .bk-tooltip-content").first
+    tooltip.wait_for()
+    assert "NumPy − PyTorch: -1.00e-7" in " ".join(tooltip.inner_text().split())
+
+
+HINT = "(one) => getComputedStyle(one, '::before').height"
+
+
+def test_what_is_wide_says_that_it_scrolls(visit: Callable[..., Any]) -> None:
+    page = visit(NARROW)
+    tables = page.locator("main > .table")
+    wide = [tables.nth(k) for k in range(tables.count())]
+    wide = [one for one in wide if one.evaluate("(one) => one.scrollWidth > one.clientWidth")]
+    assert 0 < len(wide) < tables.count()
+    for one in wide:
+        assert float(one.evaluate(HINT).removesuffix("px")) > 10
+        # The first column and the caption stay where they are.
+        first, caption = one.locator("td").first, one.locator("caption span").first
+        before = [part.bounding_box()["x"] for part in (first, caption) if part.count()]
+        one.evaluate("(one) => { one.scrollLeft = one.scrollWidth; }")
+        page.wait_for_timeout(100)
+        after = [part.bounding_box()["x"] for part in (first, caption) if part.count()]
+        assert after == pytest.approx(before, abs=1)
+        # At the end there is no more.
+        assert one.evaluate("(one) => getComputedStyle(one, '::before').opacity") == "0"
+    page = visit(WIDE)
+    tables = page.locator("main > .table")
+    for k in range(tables.count()):
+        one = tables.nth(k)
+        if one.evaluate("(one) => one.scrollWidth <= one.clientWidth"):
+            assert one.evaluate(HINT) == "0px"
+
+
+def test_several_runs_are_in_one_figure(browser: Any, run: Path, tmp_path: Path) -> None:
+    other = build_run(tmp_path / "other", optimizers=("SGD",))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "pdf_document", lambda *_: b"")
+        write_comparison([run, other], tmp_path / "out")
+    page = browser.new_page(viewport={"width": WIDE, "height": 900})
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: complaints.append(request.url))
+    address = (tmp_path / "out" / "report.html").as_uri()
+    page.goto(address)
+    block = drawn(page, "curves")
+    before = seen(block)
+    block.locator('[data-key="run"] label', has_text="B").locator("input").uncheck()
+    page.wait_for_timeout(200)
+    assert 0 < seen(block) < before
+    assert [one for one in complaints if one != address and not one.startswith("data:")] == []
+    page.close()
 
 
 def test_a_click_on_the_map_shows_the_numbers_of_a_cell(visit: Callable[..., Any]) -> None:

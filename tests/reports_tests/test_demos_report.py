@@ -11,8 +11,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from reports_tests.test_report_languages import english_words, numbers
 
 from compare.demos.run import run_demo
+from compare.languages import using
 from compare.records.directory import RunDirectory
 from compare.records.run import Run, read_run
 from compare.spec.loading import load_settings
@@ -183,3 +185,52 @@ def test_nothing_compared_is_no_pass(paths, tmp_path):
     run_json = (folder / "run.json").read_text()
     (folder / "run.json").write_text(re.sub(r'"parity_rows": \d+', '"parity_rows": 0', run_json))
     assert "Nothing was compared, so parity is not shown." in text_of(read_run(folder))
+
+
+NAMES = {
+    *("Momentum", "AdaGrad", "Adagrad", "Sigmoid", "Tanh", "Xavier", "xavier"),
+    *("optimizer", "paths", "activation", "histograms"),
+}
+"""Of optimizers, activations and the two demonstrations."""
+
+
+def korean(run: Run, template: str = "") -> str:
+    """The report up to its code, without the table of what the machine is."""
+    with using("ko"):
+        _, contents, _, own = demo_documents(run)
+        environment = contents["tables"].pop("environment")
+        assert "프로세서" in environment or "processor" in environment
+        text = markdown(contents, "reader", template or own)
+    return text.partition("## 부록")[0]
+
+
+@pytest.mark.slow
+def test_a_korean_report_leaves_no_english_and_has_the_same_numbers(paths, layers, texts):
+    for run in (paths, layers):
+        text = korean(run)
+        assert set(english_words(text)) - NAMES == set()
+        english = texts[run.record.name]
+        without = re.sub(r"\n\*\*Table 1\..*?\n\n\|.*?\n\n", "\n\n", english, flags=re.DOTALL)
+        # Korean puts some of them in another order.
+        assert sorted(numbers(text)) == sorted(numbers(without.partition("## Appendix")[0]))
+
+
+@pytest.mark.slow
+def test_a_korean_report_of_a_part_or_of_one_seed(tmp_path):
+    part = run_of("optimizer_paths", tmp_path / "p", "optimizers={SGD={lr=1.4}}", max_steps=9)
+    seed = ("rows=30", "units=10", "layers=2", "seeds=[4]", "spreads=['he']")
+    one = run_of("activation_histograms", tmp_path / "s", *seed)
+    for run in (part, one):
+        text = korean(run)
+        assert set(english_words(text)) - NAMES == set()
+
+
+@pytest.mark.slow
+def test_without_a_font_for_the_language_the_pdf_is_in_english(paths, tmp_path, monkeypatch):
+    folder = tmp_path / "run"
+    shutil.copytree(paths.path, folder)
+    [english] = write_report(folder, formats=["pdf"])
+    expected = english.read_bytes()
+    monkeypatch.setattr("reports.report.can_be_drawn", lambda words: words == "English")
+    [path] = write_report(folder, formats=["pdf"], language="ko")
+    assert path.read_bytes() == expected

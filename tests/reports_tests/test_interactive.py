@@ -21,7 +21,7 @@ pytest.importorskip("bokeh")
 
 from reports.figures.parity import share
 from reports.interactive import Interactive, interactive_figures
-from reports.interactive.curves import ask_curves, ask_drift
+from reports.interactive.curves import ask_curves, ask_drift, ask_runs
 from reports.interactive.outcomes import ask_confusion, ask_timing
 from reports.interactive.parity import ask_parity, cells_of
 from reports.interactive.plots import COLOURS, extremes
@@ -84,6 +84,68 @@ def test_the_curves_have_both_backends_values_and_their_difference(make_run: Mak
     np.testing.assert_array_equal(own["torch"], torch)
     np.testing.assert_allclose(own["difference"], np.subtract(numpy, torch), rtol=1e-6)
     assert list(own["step"]) == [0, 3, 6]
+
+
+def test_the_difference_stands_beneath_on_the_same_axis(make_run: MakeRun) -> None:
+    run = make_run(optimizers=("SGD",))
+    found = figure(run, "curves")
+    upper, lower = (m["attributes"] for m in models(found.document) if m["name"] == "Plot")
+    assert lower["x_range"]["id"] == upper["x_range"]["id"]
+    assert (upper["y_scale"]["name"], lower["y_scale"]["name"]) == ("LinearScale", "LogScale")
+    # What is drawn beneath does not hang on the quantity that is chosen above.
+    own = {model["id"]: model for model in lower["renderers"]}
+    for renderer in own.values():
+        assert "quantity" not in json.loads(renderer["attributes"]["tags"][0])["on"]
+    apart = [found["distance"] for found in columns(found, what="test") if "distance" in found]
+    rows = [
+        [
+            row.value
+            for row in read_run(run).history
+            if (row.backend, row.split, row.metric, row.phase)
+            == (side, "test", "loss", "evaluation")
+        ]
+        for side in ("numpy", "torch")
+    ]
+    assert any(np.allclose(one, np.abs(np.subtract(*rows)), rtol=1e-6) for one in apart)
+
+
+def test_runs_are_in_one_figure_a_colour_each(make_run: MakeRun) -> None:
+    folders = [make_run("a", seeds=(0, 1)), make_run("b", optimizers=("SGD",), seeds=(0,))]
+    runs = [(letter, read_run(folder)) for letter, folder in zip("AB", folders, strict=True)]
+    found = ask_runs(runs)
+    assert found is not None
+    controls = {control.key: control for control in found.controls}
+    assert [(o.text, o.colour) for o in controls["run"].options] == [
+        ("A", "ink-0"),
+        ("B", "ink-1"),
+    ]
+    # What both runs have is seen first.
+    assert [(o.text, o.checked) for o in controls["label"].options] == [
+        ("SGD", True),
+        ("Adam", False),
+    ]
+    assert [(o.text, o.checked) for o in controls["seed"].options] == [("0", True), ("1", False)]
+    choice = {"label": "0", "seed": "0", "what": "test", "quantity": "accuracy", "side": "torch"}
+    for place, (_, run) in enumerate(runs):
+        [own] = columns(found, run=str(place), **choice)
+        values = [
+            row.value
+            for row in run.history
+            if (row.backend, row.label, row.seed, row.split, row.metric, row.phase)
+            == ("torch", "SGD", 0, "test", "accuracy", "evaluation")
+        ]
+        np.testing.assert_array_equal(own["torch"], values)
+    assert columns(found, run="1", label="1") == []
+
+
+@pytest.mark.slow
+def test_no_run_is_left_out_whole(make_run: MakeRun) -> None:
+    many, one = make_run("a", seeds=tuple(range(20))), make_run("b", seeds=(3,))
+    found = ask_runs([("A", read_run(many)), ("B", read_run(one))])
+    assert found is not None
+    assert found.note.endswith(" 18 further trainings would not fit in.")
+    assert columns(found, run="1", label="0")
+    assert columns(found, run="1", label="1")
 
 
 def test_batches_are_drawn_for_both_backends(make_run: MakeRun) -> None:

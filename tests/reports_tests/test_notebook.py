@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 from reports_tests.synthetic_run import build_run
+from reports_tests.test_report_languages import english_words
 
 from compare.demos.run import run_demo
+from compare.languages import using
 from compare.records.directory import RunDirectory
 from compare.records.run import read_run
 from compare.spec.loading import load_settings
@@ -163,3 +165,20 @@ def test_every_cell_runs_and_draws_without_torch(
     # The records, 8 figures of every run, those of the file, one more map, and the check.
     assert len(code) == 1 + 9 + len(FIGURES) + 1 + 1
     assert not [o for cell in code for o in cell.outputs if o.output_type in ("error", "stream")]
+
+
+def test_a_korean_notebook_has_the_same_code_and_no_english_around_it(make_run: MakeRun) -> None:
+    run = make_run(failing={(1, "gradient/1.weight")})
+    names = ["curves", "samples", "confusion", "mistakes", "drift", "timing"]
+    english = cells_of(run, names)
+    with using("ko"):
+        korean = cells_of(run, names)
+    kinds = [cell["cell_type"] for cell in english]
+    assert [cell["cell_type"] for cell in korean] == kinds
+    for own, other in zip(korean, english, strict=True):
+        text = "".join(own["source"])
+        if own["cell_type"] == "code":
+            assert own == other
+        else:
+            # The caption of a figure is made up here.
+            assert set(english_words(text)) - {"Caption"} == set(), text

@@ -154,7 +154,7 @@ def test_without_bokeh_there_are_the_pictures_and_one_sentence(
 def test_captions_and_formulas_have_frames_of_their_own() -> None:
     content = "# x\n\n|a|\n|-|\n|1|\n\n: A caption\n\n$$x^2$$\n"
     html = html_document(content, [], "A title").decode()
-    assert '<div class="table" tabindex="0"><table>' in html
+    assert '<div class="table" data-more="scroll →" tabindex="0"><table>' in html
     assert "<caption><span>A caption</span></caption>" in html
     assert re.search(
         r'<span class="formula" tabindex="0"><math display="block".*</math></span>', html

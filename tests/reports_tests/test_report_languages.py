@@ -23,11 +23,8 @@ from reports.sections import template_values
 
 MakeRun = Callable[..., Path]
 
-# Demonstrations and measurements of speed are described in English; `beside` has no words.
-ENGLISH_ALONE = {
-    *("bench", "demo", "activation_histograms", "optimizer_paths", "beside"),
-    *("notebook", "runs_notebook", "demo_notebook"),
-}
+# `beside` has no words; those of notebooks, which are code above all, stand in the catalogue.
+ENGLISH_ALONE = {"beside", "notebook", "runs_notebook", "demo_notebook"}
 OTHERS = [language for language in LANGUAGES if language != "en"]
 FILES = sorted(path.name for path in TEMPLATES.glob("*.md.j2"))
 NAMES = [name for name in FILES if name.removesuffix(".md.j2") not in ENGLISH_ALONE]
