@@ -296,3 +296,32 @@ def test_smooth_functions(written):
         value, slope = SMOOTH[written](float(one), 1 / (1 + math.exp(-one)))
         assert sizes.output[place] == pytest.approx(value), one
         assert sizes.grad_input[place] == pytest.approx(3 * slope), one
+
+
+@pytest.mark.parametrize("momentum", [0.3, None])
+def test_batch_norm_in_loops(random, momentum):
+    referee = alone(lambda nn: nn.BatchNorm1d(C, eps=0.2, momentum=momentum))
+    x, dy = random.standard_normal((N, C, 2)) + 2.0, random.standard_normal((N, C, 2))
+    state = {
+        "weight": random.standard_normal(C), "bias": random.standard_normal(C),
+        "running_mean": random.standard_normal(C), "running_var": random.random(C),
+        "num_batches_tracked": np.array(3),
+    }  # fmt: skip
+    sizes = module_sizes(referee, "0", "BatchNorm1d", state, x, dy)
+    share = 0.3 if momentum else 1 / 4
+    for c in range(C):
+        v, d = x[:, c].ravel(), np.abs(dy[:, c]).ravel()
+        terms = np.abs(v) + np.abs(v).mean()
+        inverse = 1 / np.sqrt(np.mean((v - v.mean()) ** 2) + 0.2)
+        g, b = abs(state["weight"][c]), abs(state["bias"][c])
+        np.testing.assert_allclose(sizes.output[:, c].ravel(), g * terms * inverse + b)
+        expected = g * inverse * (d + d.mean() + terms * inverse * (d * terms * inverse).mean())
+        np.testing.assert_allclose(sizes.grad_input[:, c].ravel(), expected)
+        assert sizes.gradients["weight"][c] == pytest.approx((d * terms * inverse).sum())
+        assert sizes.gradients["bias"][c] == pytest.approx(d.sum())
+        kept = (1 - share) * abs(state["running_mean"][c])
+        assert sizes.buffers["running_mean"][c] == pytest.approx(kept + share * np.abs(v).mean())
+        spread = sum(abs(one - v.mean()) * t for one, t in zip(v, terms, strict=True)) / (len(v) - 1)
+        kept = (1 - share) * abs(state["running_var"][c])
+        assert sizes.buffers["running_var"][c] == pytest.approx(kept + share * spread)
+    assert sizes.buffers["num_batches_tracked"] == 1
