@@ -41,6 +41,7 @@ from collections.abc import Iterator
 from functools import _lru_cache_wrapper
 from pathlib import Path
 from tempfile import mkdtemp
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,26 +53,15 @@ ROOMS = {
     "compare/parity": [
         f"{COMPARE}{name}.py"
         for name in (
-            "tolerances", "rows", "plan", "initial", "certificate", "certificate_layers", "follower",
-            "functions", "graph_command", "loss_sizes", "module_sizes", "optimizer_sizes",
-            "parity_command", "mistakes_stage", "stretches",
+            "tolerances", "rows", "plan", "initial", "certificate", "certificate_layers",
+            "follower", "functions", "graph_command", "loss_sizes", "module_sizes",
+            "optimizer_sizes", "parity_command", "mistakes_stage",
         )
     ],
     "compare/mistakes": [
-        *(
-            f"{COMPARE}{name}.py"
-            for name in (
-                "mistake_examples", "mistakes_homework", "mistakes_search", "mistakes_stage",
-                "mistake_codes",
-            )
-        ),
-        *(
-            f"{CHECK}{name}.py"
-            for name in (
-                "judge", "forward_forms", "grading", "penalties_and_momentum", "right_homeworks",
-                "whole_network", "presets", "conventions", "dropout_layers", "invariants", "step",
-            )
-        ),
+        f"{COMPARE}mistake_examples.py",
+        *(f"{COMPARE}mistakes_{name}.py" for name in ("catalogue", "search", "stage", "homework")),
+        *(f"{CHECK}{name}.py" for name in ("judge", "forward_forms", "dropout_layers")),
     ],
     "compare/check": ["tests/check_tests"],
 }  # fmt: skip
@@ -88,7 +78,7 @@ PROCESSES = {
 
 # What stands at the head of a file with mutants in the place of mutmut's own: a function with
 # mutants calls the version that is wanted, and tells that it was called.
-HEAD = '''
+HEAD = """
 import os as _mutant_os
 import sys as _mutant_sys
 import types as _mutant_types
@@ -129,12 +119,14 @@ def _mutmut_mutated(versions, is_classmethod=False):
                 return version(*args, **kwargs)
         return call
     return decorate
-'''
+"""
 MUTMUT = '[tool.mutmut]\nsource_paths = ["compare"]\n'
 
 # A mutant has this long, and this many times what its tests took before.
 LEAST_S, TIMES = 20.0, 8.0
 WRITTEN_S = 240.0
+# A test that does not end in this time without a mutant is left out.
+LONGEST_S = 40
 MEMORY_BYTES = 16 * 2**30
 
 
@@ -335,7 +327,11 @@ def results(folder: Path, room: str) -> dict[str, dict[str, str]]:
     return {row["name"]: row for row in rows}
 
 
-# What follows runs inside of pytest, which loads this file as a plugin.
+# What follows runs inside of pytest, which loads this file as a plugin, before any other module.
+
+if "MUTANTS" in os.environ:
+    _now: Any = SimpleNamespace(name="", calls=set())
+    sys.modules.setdefault("_mutant_now", _now)
 
 
 class Fixtures:
@@ -359,9 +355,7 @@ class Fixtures:
 
 
 def pytest_configure(config: Any) -> None:
-    """Note what is called while modules are imported."""
-    import types
-
+    """Note what is called while shared fixtures are made."""
     fixtures = Fixtures()
     import pytest
 
@@ -369,7 +363,6 @@ def pytest_configure(config: Any) -> None:
     Fixtures.pytest_fixture_setup = hook  # type: ignore[method-assign]
     config.pluginmanager.register(fixtures, "shared fixtures")
     config.shared_fixtures = fixtures
-    sys.modules["_mutant_now"] = types.SimpleNamespace(name="", calls=set())  # type: ignore[assignment]
 
 
 def pytest_runtestloop(session: Any) -> bool:
@@ -379,7 +372,9 @@ def pytest_runtestloop(session: Any) -> bool:
     imported = set(now.calls)
     calls, seconds = _clean(session, now)
     now.calls = None
-    for nodeid in _failing_in_a_fork(session, place, [i for i in session.items if i.nodeid in calls], seconds):
+    for nodeid in _failing_in_a_fork(
+        session, place, [i for i in session.items if i.nodeid in calls], seconds
+    ):
         print("fails in a fork without a mutant:", nodeid, flush=True)
         del calls[nodeid]
     callers = defaultdict(list)
@@ -439,7 +434,10 @@ def _clean(session: Any, now: Any) -> tuple[dict[str, set[str]], dict[str, float
     for item, after in zip(items, [*items[1:], None], strict=True):
         _forget()
         now.calls, start = set(), time.perf_counter()
+        signal.signal(signal.SIGALRM, _too_long)
+        signal.alarm(LONGEST_S)
         reports = runtestprotocol(item, nextitem=after, log=False)
+        signal.alarm(0)
         seconds[item.nodeid] = time.perf_counter() - start
         if any(one.failed for one in reports):
             failed.append(item.nodeid)
@@ -453,6 +451,10 @@ def _clean(session: Any, now: Any) -> tuple[dict[str, set[str]], dict[str, float
         called.update(*(fixtures[one] for one in shared[nodeid] if one in fixtures))
     print(f"{len(calls)} tests in {sum(seconds.values()):.0f} s, {len(failed)} fail", flush=True)
     return calls, seconds
+
+
+def _too_long(number: int, frame: Any) -> None:
+    raise TimeoutError(f"a test should end within {LONGEST_S} s")
 
 
 def _forget(known: list[Any] = [], loaded: list[int] = [0]) -> None:  # noqa: B006

@@ -512,7 +512,7 @@ def test_a_gradient_that_fails_says_how() -> None:
         np.exp, np.exp, [normal(2)], hard=False, candidate_vjp=vjp, reference_vjp=np.multiply
     )
     assert record.checks[0].note == "exp raised KeyError: 'x', in its gradient"
-    with pytest.raises(CallError, match="^raised StopIteration$"):
+    with pytest.raises(CallError, match=r"^raised StopIteration$"):
         Subject(lambda x: next(iter(()))).call(Inputs.of([np.ones(1)]), "float64")
-    with pytest.raises(CallError, match="^returned NoneType, not an array$"):
+    with pytest.raises(CallError, match=r"^returned NoneType, not an array$"):
         Subject(lambda x: None).call(Inputs.of([np.ones(1)]), "float64")

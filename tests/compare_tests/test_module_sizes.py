@@ -227,8 +227,10 @@ def test_softmaxes(random):
     """x − max x has the terms |x| and |max x|, which are the relative error of its exponential."""
     x, dy = random.standard_normal((N, C, D)), random.standard_normal((N, C, D))
     for dim in (1, 2, -1):
-        soft = module_sizes(alone(lambda nn: nn.Softmax(dim)), "0", "Softmax", {}, x, dy)
-        logs = module_sizes(alone(lambda nn: nn.LogSoftmax(dim)), "0", "LogSoftmax", {}, x, dy)
+        soft = module_sizes(alone(lambda nn, dim=dim: nn.Softmax(dim)), "0", "Softmax", {}, x, dy)
+        logs = module_sizes(
+            alone(lambda nn, dim=dim: nn.LogSoftmax(dim)), "0", "LogSoftmax", {}, x, dy
+        )
         for place in np.ndindex(x.shape):
             row = tuple(slice(None) if a == dim % 3 else i for a, i in enumerate(place))
             here = place[dim]
@@ -321,7 +323,9 @@ def test_batch_norm_in_loops(random, momentum):
         assert sizes.gradients["bias"][c] == pytest.approx(d.sum())
         kept = (1 - share) * abs(state["running_mean"][c])
         assert sizes.buffers["running_mean"][c] == pytest.approx(kept + share * np.abs(v).mean())
-        spread = sum(abs(one - v.mean()) * t for one, t in zip(v, terms, strict=True)) / (len(v) - 1)
+        spread = sum(abs(one - v.mean()) * t for one, t in zip(v, terms, strict=True)) / (
+            len(v) - 1
+        )
         kept = (1 - share) * abs(state["running_var"][c])
         assert sizes.buffers["running_var"][c] == pytest.approx(kept + share * spread)
     assert sizes.buffers["num_batches_tracked"] == 1
