@@ -60,7 +60,7 @@ ROOMS = {
     ],
     "compare/mistakes": [
         f"{COMPARE}mistake_examples.py",
-        *(f"{COMPARE}mistakes_{name}.py" for name in ("catalogue", "search", "stage", "homework")),
+        *(f"{COMPARE}mistakes_{name}.py" for name in ("catalogue", "optimizers", "search", "stage")),
         *(f"{CHECK}{name}.py" for name in ("judge", "forward_forms", "dropout_layers")),
     ],
     "compare/check": ["tests/check_tests"],
