@@ -60,7 +60,10 @@ ROOMS = {
     ],
     "compare/mistakes": [
         f"{COMPARE}mistake_examples.py",
-        *(f"{COMPARE}mistakes_{name}.py" for name in ("catalogue", "optimizers", "search", "stage")),
+        *(
+            f"{COMPARE}mistakes_{name}.py"
+            for name in ("catalogue", "optimizers", "penalty", "probabilities", "search", "stage")
+        ),
         *(f"{CHECK}{name}.py" for name in ("judge", "forward_forms", "dropout_layers")),
     ],
     "compare/check": ["tests/check_tests"],
@@ -372,11 +375,6 @@ def pytest_runtestloop(session: Any) -> bool:
     imported = set(now.calls)
     calls, seconds = _clean(session, now)
     now.calls = None
-    for nodeid in _failing_in_a_fork(
-        session, place, [i for i in session.items if i.nodeid in calls], seconds
-    ):
-        print("fails in a fork without a mutant:", nodeid, flush=True)
-        del calls[nodeid]
     callers = defaultdict(list)
     for item in session.items:
         for name in calls.get(item.nodeid, ()):
@@ -386,6 +384,7 @@ def pytest_runtestloop(session: Any) -> bool:
         if not callers[_original(one)]:
             _keep(place, one, "written out", "")
     running: dict[int, tuple[Mutant, float, Path]] = {}
+    killers: dict[str, list[Mutant]] = defaultdict(list)
     waiting = [one for one in mutants if callers[_original(one)]]
     waiting.sort(key=lambda one: sum(seconds[i.nodeid] for i in callers[_original(one)]))
     done = 0
@@ -416,6 +415,13 @@ def pytest_runtestloop(session: Any) -> bool:
             done += 1
             if kind == "survived" or done % 50 == 0:
                 print(f"{done} done, {len(waiting)} wait: {kind} {one.name}", flush=True)
+            if kind == "killed":
+                killers[by].append(one)
+    items = [item for item in session.items if item.nodeid in killers]
+    for nodeid in _failing_in_a_fork(session, place, items, seconds):
+        print("fails in a fork without a mutant:", nodeid, flush=True)
+        for one in killers[nodeid]:
+            _keep(place, one, "killed by a test that fails without it", nodeid)
     return True
 
 
