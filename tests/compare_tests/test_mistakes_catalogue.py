@@ -78,6 +78,16 @@ def passes(layer: Any, x: Tensor, dy: Tensor) -> Callable[[Mistake], dict[str, A
     return run
 
 
+def test_a_wrong_object_is_called_as_the_right_one() -> None:
+    """By the name of its class the harness knows what it is; the right one stays as it is."""
+    right = numpy_nn.Linear(2, 2)
+    wrong = next(LAYERS["Linear"](right)).apply(right)
+    assert type(wrong).__name__ == "Linear"
+    assert isinstance(wrong, numpy_nn.Linear)
+    assert wrong.weight is right.weight
+    assert type(right) is numpy_nn.Linear
+
+
 # ---- Linear and activations
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from compare.backends.protocol import Arrays
 from compare.mistakes.case import Case
 from compare.mistakes.penalty import Penalty, penalties, penalty_in_gradient, reproduces
+from compare.parity.tolerances import HOMEWORK
 
 BOTH, LOSS, GRADIENT = frozenset({"loss", "gradient"}), frozenset({"loss"}), frozenset({"gradient"})
 DERIVATIVE = "the derivative of ½λΣW² is λW"
@@ -161,6 +162,31 @@ def test_nothing_is_suggested_where_nothing_is_off() -> None:
     assert list(penalties([one], [dict(one.expected)])) == []
     tiny = {**one.expected, "loss": one.expected["loss"] + 1e-13}
     assert list(penalties([one], [tiny])) == []
+
+
+def test_a_loss_that_is_right_to_rounding_has_no_penalty() -> None:
+    one = case()
+    answer = planted(one, 0.0, 0.1, WEIGHTS)
+    answer["loss"] = answer["loss"] + 0.9 * HOMEWORK * one.sizes["loss"]
+    assert {p.loss for p in penalties([one], [answer])} == {0.0}
+    answer["loss"] = answer["loss"] + 0.2 * HOMEWORK * one.sizes["loss"]
+    assert {p.loss for p in penalties([one], [answer])} != {0.0}
+
+
+def test_a_layer_within_another_is_measured_alone() -> None:
+    one = case()
+    nested = {k: f"body.{k}" for k in one.parameters}
+    expected = {
+        f"gradient/{nested[k.removeprefix('gradient/')]}" if "/" in k else k: v
+        for k, v in one.expected.items()
+    }
+    inner = Case(
+        {nested[k]: v for k, v in one.parameters.items()}, one.inputs, one.targets, expected,
+        {k: np.ones(()) for k in expected},
+    )  # fmt: skip
+    answer = planted(inner, 0.0, 0.1, ["body.1.weight", "body.1.bias"])
+    found = list(penalties([inner], [answer]))
+    assert any(close(p, Penalty(0.0, 0.1, False, "body.1")) for p in found)
 
 
 def test_a_gradient_that_is_missing_or_of_another_shape_counts_as_right() -> None:

@@ -12,7 +12,7 @@ LABELS, SHARES = np.array([0, 2]), np.array([[0.2, 1.0, 0.0], [1.0, 0.0, 0.5]])
 Z = np.array([[1.0, -2.0, 0.5], [3.0, 3.0, -1.0]])
 
 
-@pytest.mark.parametrize("offset", [0.0, 900.0, -900.0])
+@pytest.mark.parametrize("offset", [0.0, 900.0, -900.0, np.array([[900.0], [-900.0]])])
 def test_the_values_are_torchs(offset: float) -> None:
     z = torch.from_numpy(Z + offset)
     with np.errstate(all="raise"):
