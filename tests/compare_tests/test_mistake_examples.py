@@ -105,7 +105,7 @@ def test_the_lines_say_what_they_give() -> None:
 
 @pytest.mark.parametrize("code", EXAMPLES)
 def test_what_is_shown_are_the_values_in_one_line(code: str) -> None:
-    lines = example_lines(EXAMPLES[code])
+    lines = example_lines(code)
     shown = [x.partition(": ")[2] for x in lines if x.startswith(("# right: ", "# the mistake: "))]
     for text, value in zip(shown, results(EXAMPLES[code]), strict=True):
         found = np.array(eval(text, {"nan": np.nan, "inf": np.inf}))
