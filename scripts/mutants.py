@@ -30,7 +30,6 @@ import json
 import math
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -514,6 +513,8 @@ def _fork(
         silent = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(silent, stream)
+        import resource  # which Windows lacks
+
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
         folder = Path(f"{note}.tmp")
         folder.mkdir(exist_ok=True)
