@@ -326,3 +326,13 @@ def test_a_parameter_as_an_array() -> None:
     assert parameter.__array__(np.float64).dtype == np.float64
     with pytest.raises(ValueError, match="copy"):
         parameter.__array__(np.float64, copy=False)
+
+
+def test_what_a_parameter_refuses() -> None:
+    expects = "^Parameter expects a numpy array of float32 or float64. Received: "
+    for value, received in (([1.0], "list"), (np.zeros(2, np.int64), "int64")):
+        with pytest.raises(TypeError, match=f"{expects}{received}$"):
+            numpy_nn.Parameter(value)  # type: ignore[arg-type]
+    parameter = numpy_nn.Parameter(np.zeros(2, np.float32))
+    with pytest.raises((TypeError, ValueError), match="Received: list$"):
+        parameter.grad = [1.0, 2.0]  # type: ignore[assignment]
