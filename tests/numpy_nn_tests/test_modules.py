@@ -334,5 +334,5 @@ def test_what_a_parameter_refuses() -> None:
         with pytest.raises(TypeError, match=f"{expects}{received}$"):
             numpy_nn.Parameter(value)  # type: ignore[arg-type]
     parameter = numpy_nn.Parameter(np.zeros(2, np.float32))
-    with pytest.raises((TypeError, ValueError), match="Received: list$"):
+    with pytest.raises((TypeError, ValueError), match=r"Received: list$"):
         parameter.grad = [1.0, 2.0]  # type: ignore[assignment]
