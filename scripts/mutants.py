@@ -1,133 +1,180 @@
 """Test the checker by mutation: change its code in one place at a time, and see the tests fail.
 
     python -m pip install mutmut
-    python scripts/mutants.py                                   # every file, an hour or two
-    python scripts/mutants.py compare/parity/tolerances.py      # some of them
+    python scripts/mutants.py                                   # 20 mutants of each file
+    python scripts/mutants.py compare/mistakes                  # of the files of one folder
+    python scripts/mutants.py compare/parity/tolerances.py --sample 0    # every mutant of a file
     python scripts/mutants.py --folder mutants                  # to go on there another time
-    python scripts/mutants.py --sample 25 --seed 0              # so many mutants of each file
 
 In a folder of before only what has not been killed yet is tried, with the tests as they are now.
 
-It copies what git lists into a folder, lets mutmut (https://mutmut.readthedocs.io) work there with
-the tests below, and prints how many mutants each file has and how each of those that survive
-differs. What survives, and why that is harmless, stands in docs/mutation.md. It needs fork, so it
-does not run on Windows.
+The mutants are those of mutmut (https://mutmut.readthedocs.io); they are run here, since most of
+them then take a fraction of a second. What git lists is copied into the folder, and each function
+with mutants becomes one that asks which of its versions is wanted. Pytest collects the tests of a
+room once and runs them once, noting which functions each test calls. Then every mutant is one fork
+of this process, in which those tests run that call its function, the quick ones first, until one
+fails. What no test calls in that process (the code of a homework's own process), and what is called
+when a module is imported, is written into a second copy and tested in a process started anew.
+
+It prints a table and the changes that survived. What survives, and why that is harmless, stands in
+docs/mutation.md. It needs fork, so it does not run on Windows.
 """
 
 from __future__ import annotations
 
 import argparse
+import difflib
+import gc
+import importlib
 import json
+import math
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
-from collections import Counter
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from functools import _lru_cache_wrapper
 from pathlib import Path
 from tempfile import mkdtemp
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 
 COMPARE, CHECK = "tests/compare_tests/test_", "tests/check_tests/test_"
-CERTIFICATE = [f"{COMPARE}{name}.py" for name in ("certificate", "certificate_layers")]
-SEARCH = [
-    f"{COMPARE}mistakes_stage.py",
-    f"{COMPARE}mistakes_search.py",
-    f"{CHECK}judge.py",
-]
-NETWORKS, MALFORMED = "tests/numpy_nn_tests/test_", "tests/malformed_tests/test_"
-LAYERS = [
-    f"{NETWORKS}{name}.py"
-    for name in ("layers", "activations", "modules", "module", "layouts", "init", "surface")
-]
-OPTIMIZERS = [f"{NETWORKS}optimizers.py"]
-CATALOGUE = [
-    f"{COMPARE}{name}.py"
-    for name in ("mistake_examples", "mistakes_search", "mistakes_stage", "mistakes_homework")
-]
-SIZES = ["module_sizes", "loss_sizes", "optimizer_sizes", "certificate_layers"]
-
-# Which tests are to notice a change of which file.
-FILES = {
-    "compare/analysis/verdict.py": [f"{COMPARE}verdict.py"],
-    "compare/parity/tolerances.py": [f"{COMPARE}tolerances.py"],
-    "compare/check/invariants.py": [f"{CHECK}invariants.py"],
-    "compare/parity/certificate.py": CERTIFICATE,
-    "compare/parity/comparison.py": [*CERTIFICATE, f"{COMPARE}initial.py"],
-    "compare/parity/stages.py": CERTIFICATE,
-    "compare/check/judge.py": [f"{CHECK}judge.py"],
-    "compare/mistakes/search.py": SEARCH,
-    "compare/mistakes/penalty.py": SEARCH,
-    "compare/parity/sizes.py": [f"{COMPARE}{name}.py" for name in SIZES],
-    "compare/mistakes/layers.py": CATALOGUE,
-    "compare/mistakes/losses.py": CATALOGUE,
-    "compare/mistakes/optimizers.py": CATALOGUE,
-    "compare/check/messages.py": [f"{CHECK}messages.py"],
-    "compare/check/golden_parts.py": [f"{CHECK}broken_golden_files.py"],
-    "compare/check/allowed_layers.py": [f"{CHECK}allowed_layers.py", f"{CHECK}architectures.py"],
-    "numpy_nn/modules/activation.py": LAYERS,
-    "numpy_nn/modules/batchnorm.py": LAYERS,
-    "numpy_nn/modules/linear.py": LAYERS,
-    "numpy_nn/modules/conv.py": [*LAYERS, f"{NETWORKS}image_layers.py"],
-    "numpy_nn/modules/pooling.py": [*LAYERS, f"{NETWORKS}image_layers.py"],
-    "numpy_nn/modules/normalization.py": LAYERS,
-    "numpy_nn/modules/loss.py": [f"{NETWORKS}losses.py"],
-    "numpy_nn/optim/adam.py": OPTIMIZERS,
-    "numpy_nn/optim/sgd.py": OPTIMIZERS,
-    "numpy_nn/optim/nadam.py": OPTIMIZERS,
-    "numpy_nn/optim/optimizer.py": OPTIMIZERS,
+# The rooms, with the tests that are to notice a change; of these, those run that call it.
+ROOMS = {
+    "numpy_nn": ["tests/numpy_nn_tests"],
+    "compare/parity": [
+        f"{COMPARE}{name}.py"
+        for name in (
+            "tolerances", "rows", "plan", "initial", "certificate", "certificate_layers",
+            "follower", "functions", "graph_command", "loss_sizes", "module_sizes",
+            "optimizer_sizes", "parity_command", "mistakes_stage",
+        )
+    ],
+    "compare/mistakes": [
+        f"{COMPARE}mistake_examples.py",
+        *(
+            f"{COMPARE}mistakes_{name}.py"
+            for name in ("catalogue", "optimizers", "penalty", "probabilities", "search", "stage")
+        ),
+        *(f"{CHECK}{name}.py" for name in ("judge", "forward_forms", "dropout_layers")),
+    ],
+    "compare/check": ["tests/check_tests"],
+}  # fmt: skip
+# The tests of code that runs in a process of its own.
+PROCESSES = {
+    "compare/check/worker.py": ["sandbox", "isolation"],
+    "compare/check/limits.py": ["sandbox", "isolation"],
+    "compare/check/namespaces.py": ["isolation"],
+    "compare/check/foreign_modules.py": ["isolation", "hostile_homeworks"],
+    "compare/check/reference_process.py": ["reference_process"],
+    "compare/check/grader.py": ["grader"],
+    "compare/check/child_process.py": ["reference_process", "grader"],
 }
 
-FORM = """
-[tool.mutmut]
-source_paths = [{source}]
-only_mutate = {files}
-also_copy = {others}
-pytest_add_cli_args_test_selection = {tests}
-pytest_add_cli_args = ["-x", "-q", "-p", "no:cacheprovider", "-n", "0"]
-use_setproctitle = false
+# What stands at the head of a file with mutants in the place of mutmut's own: a function with
+# mutants calls the version that is wanted, and tells that it was called.
+HEAD = """
+import os as _mutant_os
+import sys as _mutant_sys
+import types as _mutant_types
+from functools import wraps as _mutant_wraps
+from inspect import isgeneratorfunction as _mutant_generates
+
+_mutant_now = _mutant_sys.modules.setdefault(
+    "_mutant_now",
+    _mutant_types.SimpleNamespace(name=_mutant_os.environ.get("MUTANT", ""), calls=None),
+)
+MutantDict = dict
+
+
+def _mutmut_mutated(versions, is_classmethod=False):
+    def decorate(function):
+        def chosen(args):
+            original = versions["_mutmut_orig"]
+            where = f"{function.__module__}.{original.__name__}"
+            if _mutant_now.calls is not None:
+                _mutant_now.calls.add(where)
+            module, _, name = _mutant_now.name.rpartition(".")
+            version = original
+            if name and module == function.__module__:
+                version = versions.get(name, original)
+            if is_classmethod:
+                return getattr(args[0], version.__name__), args[1:]
+            return version, args
+
+        if _mutant_generates(function):
+            @_mutant_wraps(function)
+            def call(*args, **kwargs):
+                version, args = chosen(args)
+                return (yield from version(*args, **kwargs))
+        else:
+            @_mutant_wraps(function)
+            def call(*args, **kwargs):
+                version, args = chosen(args)
+                return version(*args, **kwargs)
+        return call
+    return decorate
 """
+MUTMUT = '[tool.mutmut]\nsource_paths = ["compare"]\n'
 
-# What mutmut does not copy of itself; of these the one with the mutants is left out.
-COPIED = [
-    "compare", "numpy_nn", "torch_nn", "experiments", "reports", "examples", "scripts", "docs",
-    "nncompare.py", "README.md", "CONTRIBUTING.md",
-]  # fmt: skip
+# A mutant has this long, and this many times what its tests took before.
+LEAST_S, TIMES = 20.0, 8.0
+WRITTEN_S = 240.0
+# A test that does not end in this time without a mutant is left out.
+LONGEST_S = 40
+MEMORY_BYTES = 16 * 2**30
 
-# mutmut's exit codes of a worker, as its documentation names them.
-STATUS = {0: "survived", 1: "killed", 3: "killed", 5: "no tests", 33: "no tests", None: "not run"}
+
+class Mutant(NamedTuple):
+    """One change of one function; ``call`` is its version's name while tests run."""
+
+    file: str
+    name: str
+    call: str
+    function: str
+    changed: str
 
 
 def main() -> int:
-    """Run mutmut for each of the files, then print the counts and the survivors."""
+    """Make the mutants, run those that are not yet killed, and print what became of them."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("files", nargs="*", default=list(FILES), choices=[*FILES, []])
+    parser.add_argument("files", nargs="*", default=list(ROOMS), help="files or folders")
     parser.add_argument("--folder", type=Path, help="where to work; a new one by default")
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--sample", type=int, help="mutants of each file; all by default")
+    parser.add_argument("--sample", type=int, default=20, help="mutants of each file; 0 for all")
     parser.add_argument("--seed", type=int, default=0, help="chooses them")
+    parser.add_argument("--survivors", action="store_true", help="only print, run nothing")
     options = parser.parse_args()
-    folder = options.folder or Path(mkdtemp(prefix="mutants-"))
+    folder = (options.folder or Path(mkdtemp(prefix="mutants-"))).resolve()
     print(f"working in {folder}", flush=True)
-    for name in options.files:
-        place = folder / Path(name).stem
-        _copy(place)
-        _run(place, name, options)
-        print(_counts(name, place), flush=True)
-    print("| file | mutants | killed | out of time | survived | not run |")
-    print("|---|---|---|---|---|---|")
-    for name in options.files:
-        print(_counts(name, folder / Path(name).stem))
-    for name in options.files:
-        _survivors(name, folder / Path(name).stem)
+    for room, tests in ROOMS.items():
+        files = [name for name in _files(room) if _wanted(name, options.files)]
+        if files and not options.survivors:
+            _run(folder, room, files, tests, options)
+    _print(folder, options.files)
     return 0
 
 
+def _wanted(name: str, chosen: list[str]) -> bool:
+    return any(name == one or name.startswith(f"{one.rstrip('/')}/") for one in chosen)
+
+
+def _files(room: str) -> list[str]:
+    """The Python files of a room that have functions."""
+    found = sorted((ROOT / room).rglob("*.py"))
+    names = [path.relative_to(ROOT).as_posix() for path in found if path.name != "__init__.py"]
+    return [name for name in names if "/refused/" not in name]
+
+
 def _copy(place: Path) -> None:
-    """Copy what git lists, as it lies here, without what has been removed."""
-    # Python does not look again into a folder on its path that was not there when it started.
-    (place / "mutants").mkdir(parents=True, exist_ok=True)
+    """Copy what git lists, as it lies here."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT, check=True, capture_output=True, text=True,
@@ -138,71 +185,401 @@ def _copy(place: Path) -> None:
             shutil.copy2(ROOT / name, place / name)
 
 
-def _run(place: Path, name: str, options: argparse.Namespace) -> None:
-    source = Path(name).parts[0]
-    form = FORM.format(
-        source=json.dumps(source),
-        others=json.dumps([one for one in COPIED if one != source]),
-        files=json.dumps([name]),
-        tests=json.dumps(FILES[name]),
-    )
-    with (place / "pyproject.toml").open("a", encoding="utf-8") as file:
-        file.write(form)
-    # One thread each: the arrays are small, and threads of several processes wait for each other.
-    path = os.pathsep.join(filter(None, [str(place / "mutants"), os.environ.get("PYTHONPATH")]))
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": path}
-    alive = {m for m, s in _results(name, place).items() if s not in ("killed", "not run")}
-    if options.sample is None:
-        _mutmut(place, environment, name, options.jobs)
-    else:
-        subprocess.run(
-            [sys.executable, "-c", "from mutmut.__main__ import copy_src_dir, create_mutants\n"
-             "copy_src_dir()\ncreate_mutants(1)"],
-            cwd=place, env=environment, check=True,
-        )  # fmt: skip
-        every = sorted(_results(name, place))
-        chosen = random.Random(options.seed).sample(every, min(options.sample, len(every)))
-        chosen = [one for one in chosen if _results(name, place)[one] == "not run"]
-        if chosen:
-            _mutmut(place, environment, name, options.jobs, *chosen)
-    again = sorted(alive & _results(name, place).keys())
-    if again:
-        _mutmut(place, environment, name, options.jobs, *again)
-
-
-def _mutmut(place: Path, environment: dict[str, str], name: str, jobs: int, *mutants: str) -> None:
-    command = ["mutmut", "run", "--max-children", str(jobs), *mutants]
-    ended = subprocess.run(command, cwd=place, env=environment, check=False)
+def _run(
+    folder: Path, room: str, files: list[str], tests: list[str], options: argparse.Namespace
+) -> None:
+    """Run the mutants of some files of a room, forked where tests call them, else written out."""
+    place = folder / room.replace("/", "-")
+    for copy in ("forked", "written"):
+        shutil.rmtree(place / copy, ignore_errors=True)
+        _copy(place / copy)
+    known = results(folder, room)
+    mutants = [
+        one
+        for file in files
+        for one in mutate(place / "forked", file, options.sample, options.seed)
+        if known.get(one.name, {}).get("status") not in ("killed", "out of time")
+    ]
+    # Named before they run, so that a table has what was to be tried.
+    (place / "plan.json").write_text(json.dumps([one._asdict() for one in mutants]), "utf-8")
+    print(f"{room}: {len(mutants)} mutants to run", flush=True)
+    if not mutants:
+        return
+    environment = os.environ | {
+        "MUTANTS": str(place),
+        "MUTANTS_JOBS": str(options.jobs),
+        "PYTHONPATH": os.pathsep.join([str(place / "forked"), str(ROOT / "scripts")]),
+    }
+    there = [name for name in tests if (ROOT / name).exists()]
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-n", "0", "-q", "-s", "-p", "mutants", *there,
+         "-p", "no:cacheprovider", "-o", "tmp_path_retention_policy=failed"],
+        cwd=place / "forked", env=environment, check=False,
+    )  # fmt: skip
     if ended.returncode:
-        sys.exit(f"mutmut ended with status {ended.returncode} on {name}.")
+        sys.exit(f"pytest ended with status {ended.returncode} on {room}.")
+    again = {name for name, row in results(folder, room).items() if row["status"] == "written out"}
+    for one in mutants:
+        if one.name in again:
+            _keep(place, one, *_written(place / "written", one, there))
 
 
-def _results(name: str, place: Path) -> dict[str, str]:
-    """Each mutant of a file with what became of it."""
-    path = place / "mutants" / f"{name}.meta"
+def mutate(place: Path, file: str, sample: int, seed: int) -> list[Mutant]:
+    """Put a sample of a file's mutants into the copy of it, and return them in its order."""
+    before = Path.cwd()
+    (place / ".mutmut").mkdir(exist_ok=True)
+    (place / ".mutmut" / "pyproject.toml").write_text(MUTMUT, encoding="utf-8")
+    os.chdir(place / ".mutmut")  # where mutmut looks for its settings
+    try:
+        cst = importlib.import_module("libcst")
+        making = importlib.import_module("mutmut.mutation.file_mutation")
+        templates = importlib.import_module("mutmut.mutation.trampoline_templates")
+        code = (place / file).read_text(encoding="utf-8")
+        module, mutations, *ignored = making.create_mutations(file, code)
+    finally:
+        os.chdir(before)
+    outer = {id(f): f"{c}{f.name.value}" for c, f in _functions(cst, module)}
+    every = [one for one in mutations if id(one.contained_by_top_level_function) in outer]
+    chosen = sorted(random.Random(f"{seed} {file}").sample(range(len(every)), _size(sample, every)))
+    (place / f"{file}.count").write_text(str(len(every)), encoding="utf-8")
+    if not chosen:
+        return []
+    made = making.combine_mutations_to_source(module, [every[i] for i in chosen], *ignored)
+    head = templates.trampoline_imports.strip()
+    assert head in made.code
+    (place / file).write_text(made.code.replace(head, HEAD), encoding="utf-8")
+    # mutmut counts in each function; functions keep their order in the file.
+    order = {key: place for place, key in enumerate(outer)}
+    chosen.sort(key=lambda i: order[id(every[i].contained_by_top_level_function)])
+    dotted = file.removesuffix(".py").replace("/", ".")
+    found = []
+    for number, call in zip(chosen, made.mutant_names, strict=True):
+        one = every[number]
+        function = outer[id(one.contained_by_top_level_function)]
+        assert call.startswith(templates.mangle_function_name(
+            name=function.rpartition(".")[2], class_name=function.rpartition(".")[0] or None
+        ))  # fmt: skip
+        text = making.deep_replace(module, one.original_node, one.mutated_node).code
+        (place.parent / "texts").mkdir(exist_ok=True)
+        name = f"{file}:{function}:{number}"
+        _text(place.parent, name).write_text(text, encoding="utf-8")
+        lines = difflib.unified_diff(code.splitlines(), text.splitlines(), lineterm="", n=0)
+        changed = [x for x in lines if x[:1] in "+-" and x[:3] not in ("+++", "---")]
+        found.append(Mutant(file, name, f"{dotted}.{call}", function, "\n".join(changed)))
+    return found
+
+
+def _functions(cst: Any, module: Any) -> Iterator[tuple[str, Any]]:
+    for one in module.body:
+        if isinstance(one, cst.FunctionDef):
+            yield "", one
+        elif isinstance(one, cst.ClassDef) and isinstance(one.body, cst.IndentedBlock):
+            for method in one.body.body:
+                if isinstance(method, cst.FunctionDef):
+                    yield f"{one.name.value}.", method
+
+
+def _size(sample: int, every: list[Any]) -> int:
+    return min(sample or len(every), len(every))
+
+
+def _text(place: Path, name: str) -> Path:
+    return place / "texts" / f"{name.replace('/', '-')}.txt"
+
+
+def _written(place: Path, one: Mutant, tests: list[str]) -> tuple[str, str]:
+    """Write a mutant into a copy and run the tests of its file there, in a process of their own."""
+    stem = Path(one.file).stem
+    named = [f"{CHECK}{name}.py" for name in PROCESSES.get(one.file, ())]
+    named = named or [name for name in tests if stem in name] or tests
+    original = (place / one.file).read_text(encoding="utf-8")
+    (place / one.file).write_text(_text(place.parent, one.name).read_text("utf-8"), "utf-8")
+    environment = os.environ | {"PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-x", "-q", "-p", "no:cacheprovider"]
+    process = subprocess.Popen(
+        [*command, *named], cwd=place, env=environment, start_new_session=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    try:
+        out, _ = process.communicate(timeout=WRITTEN_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return "out of time", ""
+    finally:
+        (place / one.file).write_text(original, encoding="utf-8")
+    if process.returncode == 0:
+        return "survived", ""
+    lines = [x for x in out.splitlines() if x.startswith(("FAILED", "ERROR"))]
+    return "killed", lines[0].split()[1] if lines else ""
+
+
+def _keep(place: Path, one: Mutant, status: str, by: str) -> None:
+    row = one._asdict() | {"status": status, "by": by}
+    with (place / "results.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(row) + "\n")
+
+
+def results(folder: Path, room: str) -> dict[str, dict[str, str]]:
+    """What became of each mutant of a room, the last row of each."""
+    path = folder / room.replace("/", "-") / "results.jsonl"
     if not path.exists():
         return {}
-    codes = json.loads(path.read_text(encoding="utf-8"))["exit_code_by_key"]
-    return {key: STATUS.get(code, "out of time") for key, code in codes.items()}
+    rows = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    return {row["name"]: row for row in rows}
 
 
-def _counts(name: str, place: Path) -> str:
-    found = Counter(_results(name, place).values())
-    columns = [found[status] for status in ("killed", "out of time", "survived")]
-    rest = found["no tests"] + found["not run"]
-    cells = " | ".join(map(str, [found.total(), *columns, rest]))
-    return f"| `{name}` | {cells} |"
+# What follows runs inside of pytest, which loads this file as a plugin, before any other module.
+
+if "MUTANTS" in os.environ:
+    _now: Any = SimpleNamespace(name="", calls=set())
+    sys.modules.setdefault("_mutant_now", _now)
 
 
-def _survivors(name: str, place: Path) -> None:
-    for mutant, status in _results(name, place).items():
-        if status in ("survived", "no tests"):
-            shown = subprocess.run(
-                ["mutmut", "show", mutant], cwd=place, capture_output=True, text=True, check=False
-            )
-            lines = shown.stdout.splitlines()
-            changed = [x for x in lines if x[:1] in "+-" and x[:3] not in ("+++", "---")]
-            print(f"\n{mutant}: {status}", *changed, sep="\n")
+class Fixtures:
+    """Notes what is called while a fixture is made that several tests share."""
+
+    def __init__(self) -> None:
+        self.calls: dict[int, set[str]] = defaultdict(set)
+
+    def pytest_fixture_setup(self, fixturedef: Any) -> Iterator[None]:
+        """Note the calls of a fixture apart from those of the test that asked for it first."""
+        now = sys.modules["_mutant_now"]
+        if fixturedef.scope == "function" or now.calls is None:
+            yield
+            return
+        before, now.calls = now.calls, set()
+        try:
+            yield
+        finally:
+            self.calls[id(fixturedef)] |= now.calls
+            now.calls = before | now.calls
+
+
+def pytest_configure(config: Any) -> None:
+    """Note what is called while shared fixtures are made."""
+    fixtures = Fixtures()
+    import pytest
+
+    hook = pytest.hookimpl(hookwrapper=True)(Fixtures.pytest_fixture_setup)
+    Fixtures.pytest_fixture_setup = hook  # type: ignore[method-assign]
+    config.pluginmanager.register(fixtures, "shared fixtures")
+    config.shared_fixtures = fixtures
+
+
+def pytest_runtestloop(session: Any) -> bool:
+    """Run every test once, then each mutant in a fork."""
+    place, jobs = Path(os.environ["MUTANTS"]), int(os.environ["MUTANTS_JOBS"])
+    now = sys.modules["_mutant_now"]
+    imported = set(now.calls)
+    calls, seconds = _clean(session, now)
+    now.calls = None
+    callers = defaultdict(list)
+    for item in session.items:
+        for name in calls.get(item.nodeid, ()):
+            callers[name].append(item)
+    mutants = [Mutant(**row) for row in json.loads((place / "plan.json").read_text("utf-8"))]
+    for one in mutants:
+        if not callers[_original(one)]:
+            _keep(place, one, "written out", "")
+    running: dict[int, tuple[Mutant, float, Path]] = {}
+    killers: dict[str, list[Mutant]] = defaultdict(list)
+    waiting = [one for one in mutants if callers[_original(one)]]
+    waiting.sort(key=lambda one: sum(seconds[i.nodeid] for i in callers[_original(one)]))
+    done = 0
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            one = waiting.pop(0)
+            items = _ordered(callers[_original(one)], seconds)
+            note = place / f"killer-{done % 1000}-{len(running)}-{len(waiting)}"
+            pid = _fork(session, one, items, note)
+            limit = LEAST_S + TIMES * sum(seconds[i.nodeid] for i in items)
+            running[pid] = (one, time.monotonic() + limit, note)
+        time.sleep(0.01)
+        for pid, (one, limit, note) in list(running.items()):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if not ended and time.monotonic() < limit:
+                continue
+            if not ended:
+                os.killpg(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+            del running[pid]
+            by = note.read_text("utf-8").strip() if note.exists() else ""
+            note.unlink(missing_ok=True)
+            shutil.rmtree(f"{note}.tmp", ignore_errors=True)
+            kind = "out of time" if not ended else "killed" if status else "survived"
+            if kind == "survived" and _original(one) in imported:
+                kind = "written out"
+            _keep(place, one, kind, by)
+            done += 1
+            if kind == "survived" or done % 50 == 0:
+                print(f"{done} done, {len(waiting)} wait: {kind} {one.name}", flush=True)
+            if kind == "killed":
+                killers[by].append(one)
+    items = [item for item in session.items if item.nodeid in killers]
+    for nodeid in _failing_in_a_fork(session, place, items, seconds):
+        print("fails in a fork without a mutant:", nodeid, flush=True)
+        for one in killers[nodeid]:
+            _keep(place, one, "killed by a test that fails without it", nodeid)
+    return True
+
+
+def _original(one: Mutant) -> str:
+    return one.call.rpartition("__mutmut_")[0] + "__mutmut_orig"
+
+
+def _clean(session: Any, now: Any) -> tuple[dict[str, set[str]], dict[str, float]]:
+    """What each test calls, and how long it takes; tests that fail in the copy are left out."""
+    from _pytest.runner import runtestprotocol
+
+    calls, seconds, failed = {}, {}, []
+    fixtures = session.config.shared_fixtures.calls
+    shared = {}
+    items = session.items
+    for item, after in zip(items, [*items[1:], None], strict=True):
+        _forget()
+        now.calls, start = set(), time.perf_counter()
+        signal.signal(signal.SIGALRM, _too_long)
+        signal.alarm(LONGEST_S)
+        reports = runtestprotocol(item, nextitem=after, log=False)
+        signal.alarm(0)
+        seconds[item.nodeid] = time.perf_counter() - start
+        if any(one.failed for one in reports):
+            failed.append(item.nodeid)
+            print("fails without a mutant:", item.nodeid, flush=True)
+        elif not any(one.skipped for one in reports):
+            calls[item.nodeid] = now.calls
+            shared[item.nodeid] = [
+                id(one) for many in item._fixtureinfo.name2fixturedefs.values() for one in many
+            ]
+    for nodeid, called in calls.items():
+        called.update(*(fixtures[one] for one in shared[nodeid] if one in fixtures))
+    print(f"{len(calls)} tests in {sum(seconds.values()):.0f} s, {len(failed)} fail", flush=True)
+    return calls, seconds
+
+
+def _too_long(number: int, frame: Any) -> None:
+    raise TimeoutError(f"a test should end within {LONGEST_S} s")
+
+
+def _forget(known: list[Any] = [], loaded: list[int] = [0]) -> None:  # noqa: B006
+    """Empty what our functions and those of the tests have cached."""
+    if loaded[0] != len(sys.modules):
+        loaded[0] = len(sys.modules)
+        ours = ("compare", "numpy_nn", "torch_nn", "experiments", "reports", "test", "planted")
+        known[:] = [
+            one for one in gc.get_objects()
+            if type(one) is _lru_cache_wrapper and str(one.__module__).startswith(ours)
+        ]  # fmt: skip
+    for one in known:
+        one.cache_clear()
+
+
+def _ordered(items: list[Any], seconds: dict[str, float]) -> list[Any]:
+    """Quick modules first, and quick tests first in a module."""
+    sums: dict[str, float] = defaultdict(float)
+    for item in items:
+        sums[item.nodeid.partition("::")[0]] += seconds[item.nodeid]
+    return sorted(
+        items,
+        key=lambda one: (sums[one.nodeid.partition("::")[0]], one.nodeid.partition("::")[0],
+                         seconds[one.nodeid]),
+    )  # fmt: skip
+
+
+def _failing_in_a_fork(
+    session: Any, place: Path, items: list[Any], seconds: dict[str, float]
+) -> list[str]:
+    """The tests that fail in the order and the process that mutants have, without a mutant."""
+    note = place / "failing"
+    note.unlink(missing_ok=True)
+    nothing = Mutant("", "", "", "", "")
+    os.waitpid(_fork(session, nothing, _ordered(items, seconds), note, to_the_end=True), 0)
+    shutil.rmtree(f"{note}.tmp", ignore_errors=True)
+    return note.read_text("utf-8").split("\n")[:-1] if note.exists() else []
+
+
+def _fork(
+    session: Any, one: Mutant, items: list[Any], note: Path, *, to_the_end: bool = False
+) -> int:
+    """Run a mutant's tests in a fork, until one fails, or all of them; failing ones are noted."""
+    pid = os.fork()
+    if pid:
+        return pid
+    status = 1
+    try:
+        os.setsid()
+        sys.stdout.flush()
+        silent = os.open(os.devnull, os.O_RDWR)
+        for stream in (0, 1, 2):
+            os.dup2(silent, stream)
+        import resource  # which Windows lacks
+
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        folder = Path(f"{note}.tmp")
+        folder.mkdir(exist_ok=True)
+        session.config._tmp_path_factory._basetemp = folder
+        sys.modules["_mutant_now"].name = os.environ["MUTANT"] = one.call
+        _forget()
+        status = 0
+        from _pytest.runner import runtestprotocol
+
+        for item, after in zip(items, [*items[1:], None], strict=True):
+            reports = runtestprotocol(item, nextitem=after, log=False)
+            if any(report.failed for report in reports):
+                with note.open("a", encoding="utf-8") as file:
+                    file.write(f"{item.nodeid}\n")
+                status = 1
+                if not to_the_end:
+                    break
+    except BaseException:
+        status = 1
+    finally:
+        os._exit(status)
+
+
+# The table.
+
+
+def _print(folder: Path, chosen: list[str]) -> None:
+    """Print the table by file, the pooled score and the changes that survived."""
+    rows = [
+        row
+        for room in ROOMS
+        for row in results(folder, room).values()
+        if _wanted(row["file"], chosen)
+    ]
+    print("\n| file | mutants | tried | killed | survived |")
+    print("|---|--:|--:|--:|--:|")
+    strata = []
+    for file in sorted({row["file"] for row in rows}):
+        found = Counter(row["status"] for row in rows if row["file"] == file)
+        killed = found["killed"] + found["out of time"]
+        room = next(room for room in ROOMS if _wanted(file, [room]))
+        count = folder / room.replace("/", "-") / "forked" / f"{file}.count"
+        size = int(count.read_text("utf-8"))
+        strata.append((size, killed, found.total()))
+        print(f"| `{file}` | {size} | {found.total()} | {killed} | {found.total() - killed} |")
+    share, half = score(strata)
+    print(f"\nkilled, weighted by the mutants of each file: {share:.1%} ± {half:.1%} (95%)")
+    for row in rows:
+        if row["status"] not in ("killed", "out of time"):
+            print(f"\n{row['name']}: {row['status']}", row["changed"], sep="\n")
+
+
+def score(strata: list[tuple[int, int, int]]) -> tuple[float, float]:
+    """The share killed of all mutants, and half its 95% interval, of (size, killed, tried) a file.
+
+    Each file counts by its size. The variance of a file's share is taken with half a mutant added
+    to either side, so that 20 of 20 is not held to be certain, and is less by the share tried.
+    """
+    total = sum(size for size, _, _ in strata)
+    share = variance = 0.0
+    for size, killed, tried in strata:
+        share += size / total * killed / tried
+        smoothed = (killed + 0.5) / (tried + 1)
+        variance += (size / total) ** 2 * smoothed * (1 - smoothed) / tried * (1 - tried / size)
+    return share, 1.96 * math.sqrt(variance)
 
 
 if __name__ == "__main__":

@@ -97,6 +97,16 @@ def test_the_calibration_of_k():
     ]
 
 
+def test_the_score_of_mutants_counts_each_file_by_its_size(load):
+    score = load("mutants.py").score
+    assert score([(100, 100, 100), (50, 40, 50)]) == (pytest.approx(140 / 150), 0.0)  # all tried
+    share, half = score([(300, 20, 20), (100, 10, 20)])
+    assert share == pytest.approx((300 * 1 + 100 * 0.5) / 400)
+    by_hand = 0.75**2 * (20.5 * 0.5 / 21**2) / 20 * (1 - 20 / 300)
+    by_hand += 0.25**2 * (10.5 * 10.5 / 21**2) / 20 * (1 - 20 / 100)
+    assert half == pytest.approx(1.96 * by_hand**0.5)
+
+
 def test_the_counts_of_an_attack(load, capsys, monkeypatch, tmp_path):
     """What is wrong is counted and shown, ends with 1, and stands in the page."""
     attack = load("attack.py")

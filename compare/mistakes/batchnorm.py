@@ -42,7 +42,9 @@ def wrong_batch_norm(
             right = 1 / np.sqrt(variance + layer.eps)
             self._for_backward = axes, (x - mean) * right, right
         if self.running_mean is not None:
-            m = momentum(layer.momentum)
+            # Without a momentum the running statistics are the means of all batches so far.
+            batches = 1 + int(self.num_batches_tracked)
+            m = momentum(1 / batches if layer.momentum is None else layer.momentum)
             new = x.var(axes, ddof=running_ddof)
             self.running_mean[...] = (1 - m) * self.running_mean + m * mean.ravel()
             self.running_var[...] = (1 - m) * self.running_var + m * new
@@ -106,33 +108,35 @@ def batch_norm(layer: Any) -> Iterator[Mistake]:
         "the batch is normalised with the unbiased variance; the normalisation divides by N",
         wrong_batch_norm(layer, ddof=1),
     )
-    yield Mistake(
-        "momentum-reversed",
-        f"the running statistics keep {layer.momentum:g} of the old value where momentum "
-        f"{layer.momentum:g} is the weight of the new one: r ← (1 − m) r + m · batch",
-        wrong_batch_norm(layer, momentum=lambda m: 1 - m),
-    )
+    if layer.momentum is not None:
+        yield Mistake(
+            "momentum-reversed",
+            f"the running statistics keep {layer.momentum:g} of the old value where momentum "
+            f"{layer.momentum:g} is the weight of the new one: r ← (1 − m) r + m · batch",
+            wrong_batch_norm(layer, momentum=lambda m: 1 - m),
+        )
 
 
 def _pairs(layer: Any) -> Iterator[Mistake]:
     """Several of them at once: each is common, and so are they together."""
-    kept = f"the running statistics keep {layer.momentum:g} of the old value and not of the new one"
     biased = "running_var follows the biased variance"
-    reversed_momentum: dict[str, Any] = {"momentum": lambda m: 1 - m}
-    yield Mistake(
-        "momentum-reversed",
-        f"{kept}: r ← (1 − m) r + m · batch; besides, {biased}",
-        wrong_batch_norm(layer, running_ddof=0, **reversed_momentum),
-    )
+    cases: list[tuple[str, dict[str, Any]]] = [(biased, {"running_ddof": 0})]
+    if layer.momentum is not None:
+        kept = (
+            f"the running statistics keep {layer.momentum:g} of the old value and not of the new "
+            "one"
+        )
+        turned: dict[str, Any] = {"momentum": lambda m: 1 - m}
+        cases += [(kept, turned), (f"{biased}, and {kept}", {"running_ddof": 0, **turned})]
+        yield Mistake(
+            "momentum-reversed",
+            f"{kept}: r ← (1 − m) r + m · batch; besides, {biased}",
+            wrong_batch_norm(layer, running_ddof=0, **turned),
+        )
     for eps in EPSILONS:
         if eps == layer.eps:
             continue
         words = f"ε is {eps:g} where {layer.eps:g} is specified; besides, "
-        cases: tuple[tuple[str, dict[str, Any]], ...] = (
-            (biased, {"running_ddof": 0}),
-            (kept, reversed_momentum),
-            (f"{biased}, and {kept}", {"running_ddof": 0, **reversed_momentum}),
-        )
         for more, parts in cases:
             yield Mistake("eps-outside-sqrt", words + more, wrong_batch_norm(layer, eps, **parts))
 

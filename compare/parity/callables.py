@@ -302,7 +302,7 @@ class Subject:
                 else:
                     return {}
         except Exception as error:
-            raise CallError(f"its gradient: {_in_words(error)}") from error
+            raise CallError(f"{_in_words(error)}, in its gradient") from error
         several = back if isinstance(back, (tuple, list)) else (back,)
         for index, gradient in enumerate(several):
             if gradient is not None:

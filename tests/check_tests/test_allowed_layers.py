@@ -290,3 +290,109 @@ def test_as_many_layers_as_are_allowed():
 def test_a_method_that_adds_by_name():
     require_network(sequential(RELU, then=[["add_module", ["a_1", RELU], {}]]))
     require_network(sequential({"ordered": [["a", RELU], ["b", RELU]]}))
+
+
+def inside(depth: int) -> dict:
+    """A ReLU within so many Sequentials."""
+    tree = layer("ReLU")
+    for _ in range(depth):
+        tree = layer("Sequential", tree)
+    return tree
+
+
+ALONE = "a layer is described by its name and its arguments alone"
+SENTENCES = [
+    ([], "expected a network such as nn.Sequential(…)"),
+    ({"args": []}, "expected a network such as nn.Sequential(…)"),
+    ({"make": 3, "args": [], "kwargs": {}}, ALONE),
+    ({**layer("ReLU"), "more": 1}, ALONE),
+    ({"make": "ReLU", "kwargs": {}}, "nn.ReLU should have a list and a dict of arguments"),
+    ({"make": "ReLU", "args": []}, "nn.ReLU should have a list and a dict of arguments"),
+    (layer("Sequential", 3), "nn.Sequential takes layers alone"),
+    ({**layer("Sequential"), "kwargs": {"a": 1}}, "nn.Sequential takes layers alone"),
+    (layer("Linear", layer("ReLU")), "nn.Linear takes no layer as an argument here"),
+    (layer("Linear", {"ordered": []}), "nn.Linear takes no dict as an argument here"),
+    (layer("Sequential", {"ordered": {}}), "nn.Sequential takes no dict as an argument here"),
+    (layer("Sequential", {"ordered": [["a"]]}), "nn.Sequential takes no dict as an argument here"),
+    (layer("Sequential", {"ordered": [["a", 3]]}), "3 is no layer of nn.Sequential"),
+    (layer("Sequential", {"ordered": [["a.b", layer("ReLU")]]}),
+     "'a.b' cannot name a layer: expected letters, digits and underscores"),
+    (layer("Sequential", {"ordered": [["a" * 101, layer("ReLU")]]}),
+     f"'{'a' * 56}… cannot name a layer: expected letters, digits and underscores"),
+    (layer("Sequential", {"ordered": [[7, layer("ReLU")]]}),
+     "7 cannot name a layer: expected letters, digits and underscores"),
+    (layer("Dropout", 1.5), "nn.Dropout takes a probability from 0 to 1, not 1.5"),
+    (layer("Dropout", -0.1), "nn.Dropout takes a probability from 0 to 1, not -0.1"),
+    (layer("Dropout", True), "nn.Dropout takes a probability from 0 to 1, not True"),
+    ({**layer("Dropout"), "kwargs": {"p": "x"}},
+     "nn.Dropout takes a probability from 0 to 1, not 'x'"),
+    ({**layer("Linear"), "kwargs": {"device": "cpu"}}, "nn.Linear takes no argument 'device' here"),
+    ({**layer("Linear"), "kwargs": {"dtype": "f"}}, "nn.Linear takes no argument 'dtype' here"),
+    ({**layer("Linear"), "kwargs": {"a b": 1}}, "nn.Linear takes no argument 'a b' here"),
+    (layer("Linear", 2**31 + 1), "a number above 2³¹ cannot be an argument of nn.Linear here"),
+    (layer("Linear", -(2**31) - 1), "a number above 2³¹ cannot be an argument of nn.Linear here"),
+    (layer("Linear", float("nan")), "nan cannot be an argument of nn.Linear here"),
+    (layer("Linear", "a" * 101), f"'{'a' * 56}… cannot be an argument of nn.Linear here"),
+    (layer("Linear", "\n"), r"'\n' cannot be an argument of nn.Linear here"),
+    (layer("Linear", [[0] * 2001]), "nn.Linear has more than 2,000 arguments"),
+    (layer("ReLU", then=3), "nn.ReLU should have a list of methods, none too long"),
+    (layer("ReLU", then=[["double", [], {}]] * 2001),
+     "nn.ReLU should have a list of methods, none too long"),
+    (layer("ReLU", then=[["half", [], {}]]),
+     "nn.ReLU(…) may be followed by append, add_module, double, float, train, but has 'half'"),
+    (layer("ReLU", then=[3]),
+     "nn.ReLU(…) may be followed by append, add_module, double, float, train, but has 3"),
+    (layer("ReLU", then=[[]]),
+     "nn.ReLU(…) may be followed by append, add_module, double, float, train, but has a list"),
+    (layer("ReLU", then=[["append", [layer("ReLU")], {}]]),
+     "nn.ReLU(…) holds no layers, so append adds none to it"),
+    (layer("Sequential", then=[["append", [3], {}]]),
+     "append should be called with one layer to add"),
+    (layer("Sequential", then=[["append", [], {}]]),
+     "append should be called with one layer to add"),
+    (layer("Sequential", then=[["append", [layer("ReLU")], {"a": 1}]]),
+     "append should be called with one layer to add"),
+    (layer("ReLU", then=[["double", [1], {}]]), "double should be called with one layer to add"),
+    (layer("Sequential", then=[["add_module", ["a b", layer("ReLU")], {}]]),
+     "'a b' cannot name a layer: expected letters, digits and underscores"),
+    (inside(MOST_LAYERS), "the network is nested more than 30 deep"),
+    (inside(16), "the network is nested more than 30 deep"),
+    (layer("Sequential", *[layer("ReLU")] * 2000),
+     "a network may have 2,000 layers, and it has more"),
+    (layer("Rleu"), "nn.Rleu is none of the layers of torch.nn that a network may be made of here; "
+                    "did you mean nn.ReLU?"),
+    (layer("\x1bqqqq"), "nn.\N{REPLACEMENT CHARACTER}qqqq is none of the layers of torch.nn that a "
+                        "network may be made of here"),
+    (layer("q" * 61), f"nn.{'q' * 60} is none of the layers of torch.nn that a network may be made "
+                      "of here"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("tree", "sentence"), SENTENCES, ids=range(len(SENTENCES)))
+def test_what_a_refusal_says(tree: object, sentence: str) -> None:
+    with pytest.raises(ForbiddenLayerError) as raised:
+        require_network(tree)
+    assert str(raised.value) == sentence
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        inside(14),
+        layer("Sequential", *[layer("ReLU")] * 1999),
+        layer("Linear", [0] * 2000, 2**31, -(2**31), float("inf"), None, True, "a" * 100),
+        layer("Sequential", {"ordered": [["a" * 100, layer("ReLU")], ["_9", layer("Tanh")]]}),
+        layer("Dropout"),
+        layer("Dropout", 0),
+        layer("Dropout", 1.0),
+        {**layer("Dropout"), "kwargs": {"p": 0.3}},
+        layer("Flatten with channels last"),
+        layer("ReLU", then=[["double", [], {}]] * 2000),
+        layer("Sequential", then=[["add_module", ["a", layer("ReLU")], {}],
+                                  ["append", [layer("ReLU")], {}], ["train", [], {}]]),
+        layer("ModuleList", [layer("ReLU")]),
+    ],
+    ids=range(12),
+)  # fmt: skip
+def test_what_is_just_within_the_bounds_is_allowed(tree: dict) -> None:
+    require_network(tree)

@@ -51,3 +51,10 @@ def test_what_has_no_number_is_not_followed() -> None:
     values = SiteValues("float32", {}, {"a": EXACT}, {"a": EXACT}, {"a": SIZE})
     list(compare_sites(1, [values], follower))
     assert follower.found is None
+
+
+def test_the_first_step_is_0() -> None:
+    follower = Follower()
+    offered(follower, 3.0)
+    assert follower.found is not None
+    assert follower.found.step == 0

@@ -13,8 +13,8 @@ import torch
 from torch.nn import functional as F
 
 import numpy_nn
-from compare.parity.callables import Inputs, as_array, rounded
-from compare.parity.functions import FunctionsRecord, compare_functions
+from compare.parity.callables import CallError, Inputs, Subject, as_array, rounded
+from compare.parity.functions import FunctionCheck, FunctionsRecord, compare_functions
 
 
 def normal(*shape: int, seed: int = 0, dtype: Any = np.float32) -> np.ndarray:
@@ -329,3 +329,190 @@ def test_a_record_is_a_door(tmp_path: Any) -> None:
     record = nncompare.compare_functions(np.exp, torch.exp, [normal(3)])
     assert isinstance(record, FunctionsRecord)
     assert record.passed
+
+
+# ---- the record, field by field
+
+
+def test_a_failure_is_recorded_with_its_place_and_reason() -> None:
+    def needs_rows(x: np.ndarray) -> np.ndarray:
+        if len(x) < 2:
+            raise IndexError
+        return np.exp(x)
+
+    record = compare_functions(needs_rows, np.exp, [normal(3, 2)])
+    assert record.first_failure == FunctionCheck(
+        "output", "a single row", False, np.inf, 16.0,
+        note="needs_rows raised IndexError",
+    )  # fmt: skip
+    wide = compare_functions(lambda x: x[:, :1], np.exp, [normal(3, 2)], hard=False)
+    assert wide.checks == [
+        FunctionCheck(
+            "output", "as given", False, np.inf, 16.0,
+            note="it has the shape (3, 1), but expected (3, 2)",
+        )
+    ]  # fmt: skip
+
+
+def test_a_comparison_is_recorded_with_its_worst_element() -> None:
+    x = normal(3, 4)
+    exact = torch.exp(torch.from_numpy(x).double()).numpy()
+    single = torch.exp(torch.from_numpy(x)).double().numpy()
+
+    def off(x: np.ndarray) -> np.ndarray:
+        y = np.exp(x)
+        y[2, 1] *= 1.01
+        y[0, 3] *= 1.001
+        return y
+
+    (check,) = compare_functions(off, torch.exp, [x], hard=False, gradients=False).checks
+    assert (check.quantity, check.inputs, check.passed) == ("output", "as given", False)
+    assert (check.elements, check.outside, check.place) == (12, 2, (2, 1))
+    assert check.expected == exact[2, 1]
+    assert check.found == float(off(x)[2, 1])
+    assert check.reference == single[2, 1]
+    assert check.allowed == 16.0
+    nothing = compare_functions(np.exp, np.exp, [np.zeros((0, 3))], hard=False)
+    assert nothing.checks == [FunctionCheck("output", "as given", True, 0.0, 16.0)]
+
+
+def test_a_declared_bound_is_a_share_of_the_largest_value() -> None:
+    x = np.array([1.0, 4.0])
+    near, far = (
+        compare_functions(lambda x, by=by: x + by, np.abs, [x], bound=1e-3, hard=False).checks[0]
+        for by in (0.003, 0.005)
+    )
+    assert (near.passed, far.passed) == (True, False)
+    assert (near.allowed, far.allowed) == (1.0, 1.0)
+    assert far.times == pytest.approx(5 / 4)
+
+
+def test_what_is_not_compared_is_said() -> None:
+    def notes(one: Any, other: Any, *inputs: Any) -> list[str]:
+        return compare_functions(one, other, inputs, hard=False).notes
+
+    x = normal(3, 4)
+    assert notes(np.exp, torch.exp, x) == ["Gradients are not compared: exp has none."]
+    assert notes(torch.exp, np.abs, np.float32([0.0]))[:1] == [
+        "Gradients are not compared: absolute has none."
+    ]
+    assert notes(np.exp, np.exp, x) == ["Gradients are not compared: both have none."]
+    one, other = torch.nn.Linear(4, 3), torch.nn.Sequential(torch.nn.Linear(4, 3))
+    other[0].load_state_dict(one.state_dict())
+    assert notes(one, other, x) == [
+        "Parameters and their gradients are not compared: they have other names."
+    ]
+    plain = torch.nn.BatchNorm1d(4, affine=False, track_running_stats=False)
+    kept = torch.nn.BatchNorm1d(4, affine=False)
+    assert notes(kept, plain, x) == [
+        "Only one of the two has the buffer num_batches_tracked, buffer running_mean, buffer "
+        "running_var."
+    ]
+
+
+def test_how_far_parameters_start_apart() -> None:
+    one, other = torch.nn.Linear(4, 3), torch.nn.Linear(4, 3)
+    other.load_state_dict({k: v.clone() for k, v in one.state_dict().items()})
+    with torch.no_grad():
+        other.bias[1] += 0.25
+    record = compare_functions(one, other, [normal(5, 4)])
+    assert record.checks == [
+        FunctionCheck(
+            "parameter bias", "before the call", False, np.inf, 0.0,
+            note="the two start with other values of bias: they are up to 0.25 apart",
+        )
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("x", "asked"),
+    [
+        (normal(3, 2), ["offset by 1000", "1000 times as large", "1e-06 times as large",
+                        "with near ties", "a single row"]),
+        (normal(1, 2), ["offset by 1000", "1000 times as large", "1e-06 times as large",
+                        "with near ties"]),
+        (normal(5), ["offset by 1000", "1000 times as large", "1e-06 times as large",
+                     "with near ties"]),
+        (normal(2, 2, dtype=np.float16), ["offset by 30", "8 times as large",
+                                          "0.01 times as large", "with near ties", "a single row"]),
+        (np.arange(3), []),
+    ],
+    ids=["rows", "a row", "one axis", "float16", "integers"],
+)  # fmt: skip
+def test_which_harder_inputs_are_asked(x: np.ndarray, asked: list[str]) -> None:
+    seen: list[np.ndarray] = []
+
+    def noted(x: np.ndarray) -> np.ndarray:
+        seen.append(x)
+        return np.abs(x)
+
+    record = compare_functions(noted, np.abs, [x])
+    assert record.passed
+    assert [check.inputs for check in record.checks] == ["as given", *asked]
+    if not asked:
+        return
+    typical = np.sqrt(np.mean(x.astype(np.float64) ** 2))
+    factors = [float(name.split()[0]) for name in asked[1:3]]
+    offset = float(asked[0].removeprefix("offset by "))
+    given = [np.asarray(one, np.float64) for one in seen]
+    for expected in (x + offset * typical, factors[0] * x, factors[1] * x):
+        assert any(
+            a.shape == x.shape and np.allclose(a, expected, rtol=2e-3, atol=0) for a in given
+        )
+    bits = 2.0 ** (-10 if x.dtype == np.float16 else -23)
+    ties = next(a for a in given if a.shape == x.shape and a.flat[1] != x.flat[1]
+                and 0 < abs(a.flat[1] / x.flat[0] - 1) <= 2 * bits)  # fmt: skip
+    np.testing.assert_array_equal(ties.ravel()[::2], x.ravel()[::2])
+    if asked[-1] == "a single row":
+        assert any(np.array_equal(a, x[:1]) for a in given)
+
+
+def test_in_float64_the_noise_is_not_the_slope() -> None:
+    """A relative error of 1e-10 is a million of float64's own bits."""
+    x = normal(4, 3, dtype=np.float64)
+    record = compare_functions(lambda x: np.exp(x) * (1 + 1e-10), np.exp, [x], hard=False)
+    assert not record.passed
+    assert compare_functions(np.exp, torch.exp, [x], hard=False, gradients=False).passed
+
+
+# ---- calls
+
+
+def test_formats_of_modules_and_answers() -> None:
+    assert Subject(numpy_nn.Linear(2, 2)).precision() == "float32"
+    assert Subject(torch.nn.Linear(2, 2).half()).precision() == "float16"
+    assert Subject(np.exp).precision() == "float64"
+    given = Inputs.of([np.ones((1, 2), np.float32)])
+    assert Subject(np.exp).call(given, "float32").precision == "float32"
+    assert Subject(np.argmax).call(given, "float32").precision == ""
+
+
+def test_a_module_of_numpy_computes_in_the_format_that_is_asked() -> None:
+    layer = numpy_nn.Linear(1, 1)
+    weights = {"weight": np.array([[0.1]]), "bias": np.array([0.2])}
+    given = Inputs.of([np.array([[0.3]])])
+    for precision, dtype in (("float64", np.float64), ("float32", np.float32)):
+        answer = Subject(layer).call(given, precision, weights)
+        x, w, b = (np.asarray(v, dtype) for v in (0.3, 0.1, 0.2))
+        assert answer.precision == precision
+        assert answer.outputs["output"].item() == pytest.approx(float(x * w + b), rel=1e-15)
+    norm = numpy_nn.BatchNorm1d(2)
+    answer = Subject(norm).call(Inputs.of([normal(4, 2, dtype=np.float64)]), "float64")
+    assert answer.buffers["buffer num_batches_tracked"].dtype.kind == "i"
+    assert norm.running_mean.dtype == np.float32
+    mean = normal(4, 2, dtype=np.float64).mean(axis=0)
+    np.testing.assert_allclose(answer.buffers["buffer running_mean"], 0.1 * mean, rtol=1e-14)
+
+
+def test_a_gradient_that_fails_says_how() -> None:
+    def vjp(x: np.ndarray, dy: np.ndarray) -> np.ndarray:
+        raise KeyError("x")
+
+    record = compare_functions(
+        np.exp, np.exp, [normal(2)], hard=False, candidate_vjp=vjp, reference_vjp=np.multiply
+    )
+    assert record.checks[0].note == "exp raised KeyError: 'x', in its gradient"
+    with pytest.raises(CallError, match=r"^raised StopIteration$"):
+        Subject(lambda x: next(iter(()))).call(Inputs.of([np.ones(1)]), "float64")
+    with pytest.raises(CallError, match=r"^returned NoneType, not an array$"):
+        Subject(lambda x: None).call(Inputs.of([np.ones(1)]), "float64")

@@ -118,6 +118,10 @@ def test_the_summary_says_what_the_numbers_say() -> None:
         "1 of 5 values is beyond the bound, the first at gradient/0.weight: the closed formula: "
         "40 units of roundoff from the referee, allowed are 32. That is more than rounding."
     )
+    rows.append(row("gradient/1.bias", 50.0, 1.0))
+    assert graph_summary(rows, "float32").startswith(
+        "2 of 6 values are beyond the bound, the first at gradient/0.weight: the closed formula: 40"
+    )
 
 
 def test_errors_below_a_roundoff_count_as_one() -> None:

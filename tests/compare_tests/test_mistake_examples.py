@@ -101,3 +101,13 @@ def test_the_lines_say_what_they_give() -> None:
         "dy.sum(axis=0)", "# right: [11, 22, 33]", "dy.sum(axis=1)", "# the mistake: [6, 60]",
     ]  # fmt: skip
     assert example_lines("no such code") == []
+
+
+@pytest.mark.parametrize("code", EXAMPLES)
+def test_what_is_shown_are_the_values_in_one_line(code: str) -> None:
+    lines = example_lines(code)
+    shown = [x.partition(": ")[2] for x in lines if x.startswith(("# right: ", "# the mistake: "))]
+    for text, value in zip(shown, results(EXAMPLES[code]), strict=True):
+        found = np.array(eval(text, {"nan": np.nan, "inf": np.inf}))
+        assert found.shape == np.shape(value)
+        np.testing.assert_allclose(found, value, rtol=6e-4)

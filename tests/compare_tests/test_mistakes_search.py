@@ -288,3 +288,9 @@ def test_mistakes_are_told_in_the_order_of_execution():
         answer["loss"] = answer["loss"] + 0.02  # no penalty: it does not follow the weights
     found = named(network, cases, answers)
     assert [f.diagnosis.code for f in found] == ["sign-flip", "missing-bias-gradient"]
+
+
+def test_one_case_is_enough_for_a_name():
+    network, cases, answers = problem(False, "CrossEntropyLoss", {"sign": 0})
+    found = named(network, cases[:1], answers[:1])
+    assert [one.diagnosis.code for one in found] == ["sign-flip"]

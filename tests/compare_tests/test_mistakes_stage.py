@@ -59,7 +59,14 @@ def nested(nn):
     )
 
 
-NETWORKS = {"image": image_net, "dropout": dropout_net, "nested": nested, "relu": relu_net}
+def one_layer(nn):
+    return nn.Sequential(nn.Linear(12, 5))
+
+
+NETWORKS = {
+    "image": image_net, "dropout": dropout_net, "nested": nested, "relu": relu_net,
+    "one": one_layer,
+}  # fmt: skip
 
 
 def step_with(planted: type | None, place: str, steps: int = 1, **settings: float):
@@ -79,7 +86,7 @@ def step_with(planted: type | None, place: str, steps: int = 1, **settings: floa
         if planted is not None:
             right = {"loss": one.loss, "optimizer": one.optimizer}.get(place) or one.module(place)
             wrong: Any = as_instance(planted, right)
-            if planted is Penalised:
+            if issubclass(planted, Penalised):
                 wrong.of_model = list(one.model.parameters())
             one.replace(place, wrong)
     random = np.random.default_rng(0)
@@ -266,6 +273,31 @@ def test_a_penalty_in_both_directions_is_a_mistake_only_where_they_differ(factor
         assert diagnosis.code == "l2-missing-in-gradient"
         assert "½ · 0.01 · ΣW²" in diagnosis.explanation
         assert words in diagnosis.explanation
+
+
+class PenalisesAll(Penalised):
+    def forward(self, x, t):
+        penalty = 0.005 * sum(np.sum(p.data**2) for p in self.of_model)
+        return x.dtype.type(numpy_nn.CrossEntropyLoss.forward(self, x, t) + penalty)
+
+
+@pytest.mark.parametrize("planted", [Penalised, PenalisesAll])
+@pytest.mark.parametrize("place", ["nested/loss", "one/loss"])
+def test_a_penalty_in_the_loss_alone_is_measured(planted, place):
+    recorded, references, failures = step_with(planted, place)
+    diagnosis = diagnose_step(recorded, references, failures[0])
+    assert diagnosis is not None
+    assert diagnosis.explanation == (
+        "the loss has a penalty of ½ · 0.01 · ΣW² that no gradient has: the derivative of ½λΣW² "
+        "is λW"
+    )
+
+
+def test_a_penalty_beside_a_gradient_that_is_wrong_otherwise_has_no_name():
+    recorded, references, failures = step_with(Penalised, "one/loss")
+    right = references.numpy64.module("0")
+    references.numpy64.replace("0", as_instance(AddsOnes, right))
+    assert diagnose_step(recorded, references, failures[0]) is None
 
 
 def test_a_penalty_is_told_with_its_place_and_its_size():

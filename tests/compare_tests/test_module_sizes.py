@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -173,3 +175,157 @@ def test_batch_norm_counts_what_was_summed_to_the_mean(referee):
     sizes = module_sizes(referee, "1", "BatchNorm1d", state, x, np.ones((N, C)))
     inverse = 1 / np.sqrt(x[:, 0].var() + 1e-5)
     assert sizes.output[3, 0] == pytest.approx(500 * inverse)
+
+
+def alone(build) -> TorchBackend:
+    """A referee whose module "0" is one layer."""
+    plan = ModelSpec(lambda nn: nn.Sequential(build(nn), nn.Linear(1, 1)), settings={"lr": 0.1})
+    return TorchBackend(plan, "float64")
+
+
+@pytest.mark.parametrize("groups", [None, 2], ids=["LayerNorm", "GroupNorm"])
+@pytest.mark.parametrize("affine", [True, False])
+def test_row_norms(random, groups, affine):
+    """Each x − μ counts with |x| + mean |x|, over the values of a row or a group of channels."""
+    N, C, H = 2, 4, 3
+    if groups:
+        referee = alone(lambda nn: nn.GroupNorm(groups, C, eps=0.3, affine=affine))
+        kind, shape = "GroupNorm", (C,)
+    else:
+        referee = alone(lambda nn: nn.LayerNorm((C, H), eps=0.3, elementwise_affine=affine))
+        kind, shape = "LayerNorm", (C, H)
+    x = random.standard_normal((N, C, H)) * random.random((N, C, H)) + np.arange(N)[:, None, None]
+    dy = random.standard_normal(x.shape)
+    state = {"weight": random.standard_normal(shape), "bias": random.standard_normal(shape)}
+    sizes = module_sizes(referee, "0", kind, state if affine else {}, x, dy)
+    weight, bias = np.zeros(shape), np.zeros(shape)
+    for n, c, h in np.ndindex(x.shape):
+        width = C // (groups or 1)
+        group = x[n, c // width * width : (c // width + 1) * width]
+        grads = dy[n, c // width * width : (c // width + 1) * width]
+        at = (c,) if groups else (c, h)
+        scale = np.abs(state["weight"])[c // width * width : (c // width + 1) * width]
+        scale = np.broadcast_to(scale.reshape(scale.shape[0], -1) if affine else 1.0, group.shape)
+        inverse = 1 / np.sqrt(np.mean((group - group.mean()) ** 2) + 0.3)
+        terms = inverse * (np.abs(group) + np.abs(group).mean())
+        one = inverse * (abs(x[n, c, h]) + np.abs(group).mean())
+        g = abs(state["weight"][at]) if affine else 1.0
+        b = abs(state["bias"][at]) if affine else 0.0
+        assert sizes.output[n, c, h] == pytest.approx(g * one + b)
+        dz = np.abs(grads) * scale
+        expected = inverse * (g * abs(dy[n, c, h]) + dz.mean() + one * (dz * terms).mean())
+        assert sizes.grad_input[n, c, h] == pytest.approx(expected)
+        weight[at] += abs(dy[n, c, h]) * one
+        bias[at] += abs(dy[n, c, h])
+    assert set(sizes.gradients) == ({"weight", "bias"} if affine else set())
+    if affine:
+        np.testing.assert_allclose(sizes.gradients["weight"], weight)
+        np.testing.assert_allclose(sizes.gradients["bias"], bias)
+
+
+def test_softmaxes(random):
+    """x − max x has the terms |x| and |max x|, which are the relative error of its exponential."""
+    x, dy = random.standard_normal((N, C, D)), random.standard_normal((N, C, D))
+    for dim in (1, 2, -1):
+        soft = module_sizes(alone(lambda nn, dim=dim: nn.Softmax(dim)), "0", "Softmax", {}, x, dy)
+        logs = module_sizes(
+            alone(lambda nn, dim=dim: nn.LogSoftmax(dim)), "0", "LogSoftmax", {}, x, dy
+        )
+        for place in np.ndindex(x.shape):
+            row = tuple(slice(None) if a == dim % 3 else i for a, i in enumerate(place))
+            here = place[dim]
+            z, slopes = x[row], np.abs(dy[row])
+            terms = np.abs(z) + abs(z.max())
+            p = np.exp(z) / np.exp(z).sum()
+            y = p * (1 + terms + (p * terms).sum())
+            assert soft.output[place] == pytest.approx(y[here])
+            expected = y[here] * (slopes[here] + (slopes * y).sum())
+            assert soft.grad_input[place] == pytest.approx(expected)
+            total = terms[here] + np.log(np.exp(z - z.max()).sum())
+            assert logs.output[place] == pytest.approx(total)
+            expected = slopes[here] + p[here] * (1 + total) * slopes.sum()
+            assert logs.grad_input[place] == pytest.approx(expected)
+
+
+def _phi(x: float) -> float:
+    return math.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+
+
+# What is summed to make the value and the slope of each, at one x.
+SMOOTH = {
+    "Sigmoid()": lambda x, s: (s, s + s * s),
+    "Tanh()": lambda x, s: (abs(math.tanh(x)), 1 + math.tanh(x) ** 2),
+    "SiLU()": lambda x, s: (abs(x) * s, s + s * abs(x) + s * abs(x) * s),
+    "GELU()": lambda x, s: (
+        abs(x) / 2 + abs(x * math.erf(x / 2**0.5)) / 2,
+        0.5 + abs(math.erf(x / 2**0.5)) / 2 + abs(x) * _phi(x) * (1 + x * x / 2),
+    ),
+    "GELU('tanh')": lambda x, s: (
+        abs(x) / 2 + abs(x * math.tanh((2 / math.pi) ** 0.5 * (x + 0.044715 * x**3))) / 2,
+        0.5
+        + abs(math.tanh((2 / math.pi) ** 0.5 * (x + 0.044715 * x**3))) / 2
+        + abs(x)
+        * (1 + math.tanh((2 / math.pi) ** 0.5 * (x + 0.044715 * x**3)) ** 2)
+        * (2 / math.pi) ** 0.5
+        * (1 + 0.134145 * x * x)
+        / 2,
+    ),
+    "ELU(0.7)": lambda x, s: (
+        (x, 1) if x > 0 else (0.7 * math.exp(x) + 0.7, 0.7 * math.exp(x))
+    ),
+    "ELU(-0.7)": lambda x, s: (
+        (x, 1) if x > 0 else (0.7 * math.exp(x) + 0.7, 0.7 * math.exp(x))
+    ),
+    "Softplus(2.0)": lambda x, s: (
+        math.log(1 + math.exp(2 * x)) / 2 + abs(x) / (1 + math.exp(-2 * x)),
+        (1 + 2 * abs(x)) / (1 + math.exp(-2 * x)),
+    ),
+    "Hardswish()": lambda x, s: (
+        min(abs(x) * (abs(x) + 3) / 6, abs(x)), abs(x) / 3 + 0.5 if abs(x) < 3 else 1
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("written", SMOOTH)
+def test_smooth_functions(written):
+    x = np.array([-3.5, -3.0, -1.3, -0.2, 0.0, 0.4, 2.1, 3.0, 4.5])
+    kind, arguments = written.removesuffix(")").split("(")
+    given = [] if not arguments else [ast.literal_eval(arguments)]
+    named = {"approximate": given[0]} if arguments == "'tanh'" else {}
+    referee = alone(lambda nn: getattr(nn, kind)(*([] if named else given), **named))
+    sizes = module_sizes(referee, "0", kind, {}, x, np.full(x.shape, -3.0))
+    for place, one in enumerate(x):
+        value, slope = SMOOTH[written](float(one), 1 / (1 + math.exp(-one)))
+        assert sizes.output[place] == pytest.approx(value), one
+        assert sizes.grad_input[place] == pytest.approx(3 * slope), one
+
+
+@pytest.mark.parametrize("momentum", [0.3, None])
+def test_batch_norm_in_loops(random, momentum):
+    referee = alone(lambda nn: nn.BatchNorm1d(C, eps=0.2, momentum=momentum))
+    x, dy = random.standard_normal((N, C, 2)) + 2.0, random.standard_normal((N, C, 2))
+    state = {
+        "weight": random.standard_normal(C), "bias": random.standard_normal(C),
+        "running_mean": random.standard_normal(C), "running_var": random.random(C),
+        "num_batches_tracked": np.array(3),
+    }  # fmt: skip
+    sizes = module_sizes(referee, "0", "BatchNorm1d", state, x, dy)
+    share = 0.3 if momentum else 1 / 4
+    for c in range(C):
+        v, d = x[:, c].ravel(), np.abs(dy[:, c]).ravel()
+        terms = np.abs(v) + np.abs(v).mean()
+        inverse = 1 / np.sqrt(np.mean((v - v.mean()) ** 2) + 0.2)
+        g, b = abs(state["weight"][c]), abs(state["bias"][c])
+        np.testing.assert_allclose(sizes.output[:, c].ravel(), g * terms * inverse + b)
+        expected = g * inverse * (d + d.mean() + terms * inverse * (d * terms * inverse).mean())
+        np.testing.assert_allclose(sizes.grad_input[:, c].ravel(), expected)
+        assert sizes.gradients["weight"][c] == pytest.approx((d * terms * inverse).sum())
+        assert sizes.gradients["bias"][c] == pytest.approx(d.sum())
+        kept = (1 - share) * abs(state["running_mean"][c])
+        assert sizes.buffers["running_mean"][c] == pytest.approx(kept + share * np.abs(v).mean())
+        spread = sum(abs(one - v.mean()) * t for one, t in zip(v, terms, strict=True)) / (
+            len(v) - 1
+        )
+        kept = (1 - share) * abs(state["running_var"][c])
+        assert sizes.buffers["running_var"][c] == pytest.approx(kept + share * spread)
+    assert sizes.buffers["num_batches_tracked"] == 1

@@ -85,3 +85,34 @@ def test_multiplications_are_those_that_torch_counts(architecture, shape, exact)
     expected = counter.get_total_flops() / 2 / 2
     assert work.multiplications == pytest.approx(expected, rel=1e-9 if exact else 0.2)
     assert work.modules == sum(not any(m.children()) for m in referee.model.modules())
+
+
+def test_two_thirds_of_the_steps_are_the_first():
+    assert spread(9, 100) == [0, 1, 2, 3, 4, 5, 36, 67, 99]
+    assert spread(4, 10) == [0, 1, 2, 9]
+    assert spread(1, 10) == [0]
+
+
+def test_the_file_asks_for_a_tenth_at_least_for_each():
+    assert planned(15, first_steps=1) == list(range(15))
+    assert planned(25, first_steps=1) == list(range(0, 25, 2))
+
+
+@pytest.mark.parametrize(("rows", "few"), [(23, None), (24, 8), (100, 8)])
+@pytest.mark.parametrize("certify", ["all", "auto", 2])
+def test_how_many_rows_are_taken_is_recorded(rows, few, certify):
+    record = plan_steps(ParitySettings(certify=certify), WORK, rows, 50).record
+    assert record.few_rows == few
+    assert record.rule == ("number" if certify == 2 else certify)
+    assert record.plain_steps == pytest.approx(2 * WORK.certified_s(rows) / WORK.plain_s(rows))
+
+
+def test_looking_up_a_row_multiplies_nothing():
+    def net(nn):
+        return nn.Sequential(nn.Embedding(7, 4), nn.Flatten(), nn.Linear(12, 5))
+
+    referee = TorchBackend(ModelSpec(net, settings={"lr": 0.1}), "float64")
+    work = work_of(referee, np.zeros((2, 3), np.int64))
+    assert work.multiplications == 12 * 5
+    assert work.values == 3 + 12 + 12
+    assert work.weights == 7 * 4 + 12 * 5 + 5

@@ -42,12 +42,19 @@ def test_rows_differ_from_step_to_step_and_have_the_last():
     assert chosen_rows(LARGE, 0) is not None
 
 
+def test_every_row_has_its_turn():
+    found = {row for step in range(200) for row in chosen_rows(LARGE, step).tolist()}
+    assert found == set(range(LARGE))
+
+
 def test_only_calls_whose_rows_are_those_of_the_batch_are_cut():
     rows, x = chosen_rows(40, 0), np.arange(80.0).reshape(40, 2)
     call = Call("0", "ReLU", x, x, mask=x > 0)
     few = call_of_rows(call, "ReLU", rows)
     assert (few.input == x[rows]).all()
     assert (few.output == x[rows]).all()
+    assert (few.mask == (x > 0)[rows]).all()
+    assert (few.name, few.kind) == ("0", "ReLU")
     assert (few.mask == (x > 0)[rows]).all()
     assert call_of_rows(call, "BatchNorm1d", rows) is call
     assert call_of_rows(call, "ReLU", None) is call

@@ -69,3 +69,11 @@ def test_overflow_on_both_sides_is_agreement():
         tolerances.overflowed_alike(a, b), [True, True, True, True, False, False]
     )
     assert not tolerances.overflowed_alike(a, b[:2]).any()
+
+
+def test_a_record_keeps_the_bounds_that_were_used():
+    kept = tolerances.recorded_tolerances()
+    assert kept.k == tolerances.K
+    assert kept.floor_ulp == tolerances.FLOOR_ULP
+    assert kept.float64 == tolerances.FLOAT64
+    assert kept.unit_roundoff == tolerances.UNIT_ROUNDOFF

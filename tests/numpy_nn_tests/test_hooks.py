@@ -271,3 +271,22 @@ def test_forward_itself_runs_no_hooks() -> None:
         assert not seen
         layer(x)
         assert seen
+
+
+@pytest.mark.parametrize(
+    "register", ["register_forward_pre_hook", "register_forward_hook",
+                 "register_full_backward_pre_hook", "register_full_backward_hook"],
+)  # fmt: skip
+def test_hooks_run_in_the_order_in_which_they_came_unless_they_are_put_first(register: str) -> None:
+    found = []
+    for nn in (torch.nn, numpy_nn):
+        layer, ran = nn.ReLU(), []
+        for name, more in (("a", {}), ("b", {}), ("c", {"prepend": True})):
+            getattr(layer, register)(lambda *_, name=name, ran=ran: ran.append(name), **more)
+        if nn is numpy_nn:
+            layer(np.ones(2, np.float32))
+            layer.backward(np.ones(2, np.float32))
+        else:
+            layer(torch.ones(2, requires_grad=True)).sum().backward()
+        found.append(ran)
+    assert found[1] == found[0] == ["c", "a", "b"]

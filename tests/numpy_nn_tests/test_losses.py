@@ -248,6 +248,7 @@ REFUSED: list[tuple[str, dict[str, Any], Any, Any, str]] = [
     ("HuberLoss", {"delta": -1}, zeros(2), zeros(2), "delta > 0. Received: -1"),
     ("HuberLoss", {}, zeros(2), zeros(2, dtype=np.float64), "Received: float64"),
     ("KLDivLoss", {}, zeros(2), zeros(2, dtype=np.int64), "Received: int64"),
+    ("CrossEntropyLoss", {"label_smoothing": 1.01}, zeros(2, 3), ints(0, 1), "label_smoothing"),
     ("NLLLoss", {}, zeros(3), ints(1), r"shape \(\) .*\(3,\). Received: \(1,\)"),
     ("NLLLoss", {}, zeros(2, 3), ints(1), r"shape \(2,\) .*\(2, 3\). Received: \(1,\)"),
     ("NLLLoss", {}, zeros(2, 3, 4), np.zeros((2, 5), int), r"shape \(2, 4\).*\(2, 5\)"),

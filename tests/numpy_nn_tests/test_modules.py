@@ -258,3 +258,81 @@ def test_torch_is_used_as_it_is() -> None:
     pair = Pair(LAYERS[0], "float32")
     assert isinstance(pair.reference, torch.nn.Module)
     assert isinstance(pair.module, numpy_nn.Module)
+
+
+@pytest.mark.parametrize("case", CHECKING, ids=str)
+def test_refusals_of_arrays_name_the_layer(case: Case) -> None:
+    module = Pair(case, "float32").module
+    while type(module).__name__ == "Sequential":
+        module = next(iter(module.children()))
+    name = type(module).__name__
+    with pytest.raises((TypeError, ValueError), match=rf"^{name} expects .*Received: list"):
+        module([1.0])
+    with pytest.raises((TypeError, ValueError), match=rf"^{name} (expects|has) .*(float16|shape)"):
+        module(np.zeros((2, 3, 4, 4), np.float16))
+    pair = Pair(case, "float32")
+    if pair.module is module:
+        return
+    output = pair.forward(pair.input)
+    with pytest.raises(TypeError, match=r"\.backward expects .*Received"):
+        pair.module.backward(np.ones(np.shape(output), np.float64))
+
+
+def test_a_sequential_goes_back_as_far_as_its_first_parameters() -> None:
+    layers = [numpy_nn.Flatten(), numpy_nn.Linear(4, 3), numpy_nn.ReLU(), numpy_nn.Linear(3, 2)]
+    network = numpy_nn.Sequential(*layers)
+    x = np.random.default_rng(0).standard_normal((5, 2, 2)).astype(np.float32)
+    dy = np.ones((5, 2), np.float32)
+    network(x)
+    network.backward(dy)
+    whole = [p.grad.copy() for p in network.parameters()]  # type: ignore[union-attr]
+    asked: list[str] = []
+    for layer in layers:
+        name, backward = type(layer).__name__, layer.backward
+        layer.backward = lambda dy, name=name, backward=backward: (  # type: ignore[method-assign]
+            asked.append(name), backward(dy)
+        )[1]  # fmt: skip
+    network.zero_grad()
+    network(x)
+    network.backward_parameters(dy)
+    assert asked == ["Linear", "ReLU"]  # the first Linear computes no gradient by its input
+    for parameter, gradient in zip(network.parameters(), whole, strict=True):
+        np.testing.assert_array_equal(parameter.grad, gradient)
+
+
+@pytest.mark.parametrize("dims", [(3, -1), (1, 3), (-4, -1), (1, -4)])
+def test_an_axis_that_flatten_has_not_is_named_as_torch_does(dims: tuple[int, int]) -> None:
+    x = np.zeros((2, 3, 4), np.float32)
+    with pytest.raises(IndexError) as theirs:
+        torch.nn.Flatten(*dims)(torch.from_numpy(x))
+    with pytest.raises(IndexError) as ours:
+        numpy_nn.Flatten(*dims)(x)
+    said = str(theirs.value)
+    assert str(ours.value).endswith(said[said.index("(expected") :])
+
+
+def test_what_embeddings_and_norms_refuse() -> None:
+    refused = (ValueError, NotImplementedError)
+    with pytest.raises(refused, match=r"^Embedding\(sparse=True\) is not supported"):
+        numpy_nn.Embedding(3, 2, sparse=True)
+    with pytest.raises(ValueError, match=r"at least one axis\. Received: \(\)$"):
+        numpy_nn.LayerNorm(())
+
+
+def test_a_parameter_as_an_array() -> None:
+    parameter = numpy_nn.Parameter(np.arange(3.0, dtype=np.float32))
+    assert np.shares_memory(np.asarray(parameter), parameter.data)
+    assert not np.shares_memory(np.array(parameter, copy=True), parameter.data)
+    assert parameter.__array__(np.float64).dtype == np.float64
+    with pytest.raises(ValueError, match="copy"):
+        parameter.__array__(np.float64, copy=False)
+
+
+def test_what_a_parameter_refuses() -> None:
+    expects = "^Parameter expects a numpy array of float32 or float64. Received: "
+    for value, received in (([1.0], "list"), (np.zeros(2, np.int64), "int64")):
+        with pytest.raises(TypeError, match=f"{expects}{received}$"):
+            numpy_nn.Parameter(value)  # type: ignore[arg-type]
+    parameter = numpy_nn.Parameter(np.zeros(2, np.float32))
+    with pytest.raises((TypeError, ValueError), match=r"Received: list$"):
+        parameter.grad = [1.0, 2.0]  # type: ignore[assignment]

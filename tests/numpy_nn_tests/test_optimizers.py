@@ -401,6 +401,37 @@ def test_refusals(make: Any, message: str) -> None:
         make()
 
 
+# What PyTorch refuses of each argument.
+REFUSED = {
+    "betas": [(-0.1, 0.9), (1.0, 0.9), (0.9, -0.1), (0.9, 1.0)],
+    "rho": [-0.1, 1.1],
+    "etas": [(0.0, 1.2), (1.0, 1.2), (0.5, 1.0)],
+}
+NOT_NEGATIVE = (
+    "lr", "eps", "weight_decay", "momentum", "alpha", "lr_decay", "initial_accumulator_value",
+    "momentum_decay",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in CASES}))
+def test_each_argument_is_refused_in_torchs_words(name: str) -> None:
+    ours, theirs = getattr(optim, name), getattr(torch_nn.optim, name)
+    refused = 0
+    for argument in inspect.signature(ours).parameters:
+        values = [-1.0] if argument in NOT_NEGATIVE else REFUSED.get(argument, [])
+        for value in values:
+            with pytest.raises(ValueError, match="Invalid") as expected:
+                theirs([torch.nn.Parameter(torch.zeros(2))], **{argument: value})
+            with pytest.raises(ValueError, match="Invalid") as raised:
+                ours([P], **{argument: value})
+            assert str(raised.value) == str(expected.value)
+            refused += 1
+        if argument in ("foreach", "capturable", "differentiable", "fused"):
+            with pytest.raises(ValueError, match=f"{argument}=True is not supported"):
+                ours([P], **{argument: True})
+    assert refused
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
