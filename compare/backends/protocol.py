@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +17,7 @@ Arrays = dict[str, np.ndarray]
 
 @dataclass(frozen=True)
 class State:
-    """All that a training carries from one step to the next.
+    """All that a training carries from one step to the next. Arrays are not put into it later.
 
     Attributes:
         model: ``state_dict`` of the network.
@@ -44,8 +45,15 @@ class State:
 
     def of_module(self, name: str) -> Arrays:
         """The parameters and buffers of one module, under their own short names."""
-        parts = ((key.rpartition("."), value) for key, value in self.model.items())
-        return {own: value for (module, _, own), value in parts if module == name}
+        return dict(self._by_module.get(name, {}))
+
+    @cached_property
+    def _by_module(self) -> dict[str, Arrays]:
+        found: dict[str, Arrays] = {}
+        for key, value in self.model.items():
+            module, _, own = key.rpartition(".")
+            found.setdefault(module, {})[own] = value
+        return found
 
 
 SCHEDULED = ("lr", "momentum", "betas")

@@ -301,7 +301,11 @@ class TorchBackend:
 
     def _take(self, module: torch.nn.Module, state: Arrays) -> None:
         """``module.load_state_dict`` where all fits, in few calls: a certificate needs hundreds."""
-        held = dict(module.named_parameters()) | dict(module.named_buffers())
+        if any(module.children()):
+            held = dict(module.named_parameters()) | dict(module.named_buffers())
+        else:
+            own = module._parameters | module._buffers
+            held = {name: tensor for name, tensor in own.items() if tensor is not None}
         fits = held.keys() == state.keys() and all(
             tensor.shape == np.shape(state[name]) for name, tensor in held.items()
         )

@@ -243,8 +243,10 @@ def componentwise_error(
     """
     if value.shape != referee.shape:
         return float("inf")
-    sizes = np.broadcast_to(size, value.shape).reshape(-1) if np.ndim(size) else None
-    value, referee = value.reshape(-1), referee.reshape(-1)
+    sizes = None
+    if np.ndim(size):
+        sizes = (size if size.shape == value.shape else np.broadcast_to(size, value.shape)).ravel()
+    value, referee = value.ravel(), referee.ravel()
     largest = 0.0
     for start in range(0, value.size, PIECE):
         part = slice(start, start + PIECE)
