@@ -12,7 +12,9 @@ so that neither an early fault nor bad conditioning affects what comes later:
 Of a large batch the two checks in float64 take a few rows, others at each step
 (:mod:`compare.parity.rows`): they judge formulas and connections, which every row has alike. What
 the run itself computed is judged on all of its rows. A certified step so makes 13 products of
-matrices for each of a plain step's 3, and 21 more on the few rows.
+matrices for each of a plain step's 3, and 21 more on the few rows. Modules that pass values on,
+as ReLU and pooling do, are not run again for the sizes of their values, and where nothing is
+rounded PyTorch's float32 values stand for the referee's, which are the same.
 
 When every certified step of a run is faithful, the run is a training as specified, computed in
 float32, however far it has drifted from another one.
@@ -25,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from compare.backends import Backend, Call, RecordedStep, Referee, State
+from compare.backends import Backend, Call, RecordedStep, Referee, Stage, State
 from compare.backends.protocol import Arrays
 from compare.parity import tolerances
 from compare.parity.comparison import (
