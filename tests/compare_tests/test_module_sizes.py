@@ -73,6 +73,7 @@ def test_activation(referee):
         (torch_nn.MaxPool2d((2, 1), stride=(3, 1), padding=(1, 0)), True, False),
         (torch_nn.LeakyReLU(0.1), True, True),
         (torch_nn.MaxPool2d(3, stride=2), False, False),
+        (torch_nn.MaxPool2d((2, 3), stride=2), False, False),
         (torch_nn.MaxPool2d(2, dilation=2), False, False),
         (torch_nn.AvgPool2d(2), False, True),
         (torch_nn.Sigmoid(), False, True),
