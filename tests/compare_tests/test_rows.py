@@ -148,6 +148,31 @@ def test_a_formula_that_is_wrong_is_found_in_float64(mlp):
     assert "float64 whole/forward/2/output" in found
 
 
+def test_a_batch_normalisation_of_the_few_rows_alone_shows_a_wrong_formula(mlp):
+    references, backend, batch = mlp
+    references.numpy64.module("1").eps = 1.00001e-5
+    found = failing(backend.record_step(batch), references)
+    assert "float64 forward/1/output" in found
+    assert "float64 backward/1/grad_input" in found
+
+
+@pytest.mark.parametrize("row", [0, 17, 29])
+@pytest.mark.parametrize("place", [1, 4])  # a ReLU, and a pooling: nothing is rounded there
+def test_a_wrong_value_where_nothing_is_rounded_is_found_in_any_row(row, place):
+    arguments = {"channels": (2, 2, 2)}
+    _, references, backend, batch = recorded(deep_convnet, IMAGE, 30, arguments)
+    step = backend.record_step(batch)
+    call = step.calls[place]
+    assert call.kind in ("ReLU", "MaxPool2d")
+    for name, site in (("output", "forward"), ("grad_input", "backward")):
+        right = getattr(call, name)
+        wrong = right.copy()
+        wrong[row, 1, 0, 0] = np.nextafter(wrong[row, 1, 0, 0] + np.float32(0.1), np.float32(1))
+        setattr(call, name, wrong)
+        assert f"float32 {site}/{call.name}/{name}" in failing(step, references)
+        setattr(call, name, right)
+
+
 def test_a_step_of_a_part_has_the_masks_of_its_rows():
     arguments = {"channels": (2, 2, 2)}
     _, references, backend, batch = recorded(deep_convnet, IMAGE, 30, arguments)
