@@ -17,6 +17,7 @@ from compare.backends.protocol import (
     Stage,
     State,
     copy_once,
+    rows_first,
     scheduled_hyperparameters,
     set_scheduled_hyperparameters,
 )
@@ -93,6 +94,7 @@ class NumpyBackend:
         before = self.state(update)
         with _recording(self.model, self.loss) as calls:
             self._step(batch, self.model.backward, update)
+        _put_rows_first(calls)
         gradients = {
             name: np.zeros_like(p.data) if p.grad is None else np.array(p.grad)
             for name, p in self.model.named_parameters()
@@ -251,6 +253,19 @@ def _dropouts_of(model: Any) -> list[tuple[str, Any]]:
 
 def _cast(x: np.ndarray, dtype: str) -> np.ndarray:
     return x.astype(dtype, copy=False) if np.issubdtype(x.dtype, np.floating) else x
+
+
+def _put_rows_first(calls: list[Call]) -> None:
+    """Lay out what was recorded as it is read; what two calls share they share again."""
+    copies: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for call in calls:
+        for name in ("input", "output", "grad_output", "grad_input", "mask"):
+            array = getattr(call, name)
+            if array is not None and not array.flags.c_contiguous:
+                if id(array) not in copies:
+                    # With the array itself, so that no other gets its place in memory.
+                    copies[id(array)] = array, rows_first(array)
+                setattr(call, name, copies[id(array)][1])
 
 
 @contextmanager

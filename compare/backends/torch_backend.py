@@ -177,7 +177,7 @@ class TorchBackend:
         found: Arrays = {}
 
         def keep(name: str, args: tuple) -> None:
-            found[name] = _array(args[0])
+            found[name] = args[0].numpy()
 
         hooks = [
             module.register_forward_pre_hook(lambda _, args, n=name: keep(n, args))
@@ -240,16 +240,14 @@ class TorchBackend:
         return State(model, optimizer_state)
 
     def load(self, state: State) -> None:
-        self.model.load_state_dict({k: self._tensor(v) for k, v in state.model.items()})
-        groups = self.optimizer.state_dict()["param_groups"]
-        slots = {
-            self._names.index(name): {
+        self._take(self.model, state.model)
+        parameters = dict(self.model.named_parameters())
+        self.optimizer.state.clear()
+        for name, slot in state.optimizer.items():
+            self.optimizer.state[parameters[name]] = {
                 key: torch.tensor(float(v)) if key == "step" else self._tensor(v)
                 for key, v in slot.items()
             }
-            for name, slot in state.optimizer.items()
-        }
-        self.optimizer.load_state_dict({"state": slots, "param_groups": groups})
 
     def snapshot(self) -> dict[str, Any]:
         state = self.state()
@@ -274,16 +272,17 @@ class TorchBackend:
         self, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray, input_too: bool = True
     ) -> Stage:
         module = self.model.get_submodule(name)
-        module.load_state_dict({k: self._tensor(v) for k, v in state.items()})
+        self._take(module, state)
         module.zero_grad()
         input_ = self._tensor(x)
         input_.requires_grad_(input_too and input_.is_floating_point())
         output = module(input_)
         _backward(output, self._tensor(dy))
+        # These tensors are the stage's own: nothing but the buffers is ever written to again.
         return Stage(
-            _array(output),
-            _gradient(input_),
-            {key: _gradient(p) for key, p in module.named_parameters()},
+            output.detach().numpy(),
+            _gradient_view(input_),
+            {key: _gradient_view(p) for key, p in module.named_parameters()},
             {key: _array(b) for key, b in module.named_buffers()},
         )
 
@@ -300,12 +299,30 @@ class TorchBackend:
         self.optimizer.step()
         return self.state()
 
+    def _take(self, module: torch.nn.Module, state: Arrays) -> None:
+        """``module.load_state_dict`` where all fits, in few calls: a certificate needs hundreds."""
+        if any(module.children()):
+            held = dict(module.named_parameters()) | dict(module.named_buffers())
+        else:
+            own = module._parameters | module._buffers
+            held = {name: tensor for name, tensor in own.items() if tensor is not None}
+        fits = held.keys() == state.keys() and all(
+            tensor.shape == np.shape(state[name]) for name, tensor in held.items()
+        )
+        if not fits:  # as where two modules share a parameter
+            module.load_state_dict({k: self._tensor(v) for k, v in state.items()})
+            return
+        with torch.no_grad():
+            for name, tensor in held.items():
+                tensor.copy_(_shared(state[name]))
+
     def _leaves(self) -> list[tuple[str, torch.nn.Module]]:
         return [(name, m) for name, m in self.model.named_modules() if not any(m.children())]
 
     def _tensor(self, array: np.ndarray) -> torch.Tensor:
         """A copy, aligned as torch aligns; floating-point values in the backend's dtype."""
-        return torch.tensor(array, dtype=self._torch_dtype if array.dtype.kind == "f" else None)
+        shared = _shared(array)
+        return shared.to(self._torch_dtype if array.dtype.kind == "f" else shared.dtype, copy=True)
 
     def _cast(self, tensor: torch.Tensor) -> torch.Tensor:
         return tensor.to(self._torch_dtype) if tensor.is_floating_point() else tensor
@@ -327,6 +344,13 @@ def _backward(output: torch.Tensor, dy: torch.Tensor) -> None:
     """
     output.register_hook(lambda _: dy)
     output.sum().backward()
+
+
+def _shared(array: np.ndarray) -> torch.Tensor:
+    """A tensor over the values of an array, or over a copy where torch takes no such array."""
+    if isinstance(array, np.ndarray) and array.flags.carray:
+        return torch.from_numpy(array)
+    return torch.tensor(array)
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:

@@ -41,6 +41,7 @@ class _NoOptimizer:
 
     def __init__(self, parameters: list[torch.nn.Parameter]) -> None:
         self.param_groups = [{"params": parameters}]
+        self.state: dict[torch.Tensor, Any] = {}
 
     def zero_grad(self) -> None:
         for parameter in self.param_groups[0]["params"]:
@@ -51,9 +52,6 @@ class _NoOptimizer:
 
     def state_dict(self) -> dict[str, Any]:
         return {"state": {}, "param_groups": []}
-
-    def load_state_dict(self, _: dict[str, Any]) -> None:
-        """There is no state."""
 
 
 def _uncompiled(kind: type[torch.optim.Optimizer]) -> type[torch.optim.Optimizer]:

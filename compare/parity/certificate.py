@@ -12,7 +12,9 @@ so that neither an early fault nor bad conditioning affects what comes later:
 Of a large batch the two checks in float64 take a few rows, others at each step
 (:mod:`compare.parity.rows`): they judge formulas and connections, which every row has alike. What
 the run itself computed is judged on all of its rows. A certified step so makes 13 products of
-matrices for each of a plain step's 3, and 21 more on the few rows.
+matrices for each of a plain step's 3, and 21 more on the few rows. Modules that pass values on,
+as ReLU and pooling do, are not run again for the sizes of their values, and where nothing is
+rounded PyTorch's float32 values stand for the referee's, which are the same.
 
 When every certified step of a run is faithful, the run is a training as specified, computed in
 float32, however far it has drifted from another one.
@@ -25,7 +27,7 @@ from typing import Any
 
 import numpy as np
 
-from compare.backends import Backend, Call, RecordedStep, Referee, State
+from compare.backends import Backend, Call, RecordedStep, Referee, Stage, State
 from compare.backends.protocol import Arrays
 from compare.parity import tolerances
 from compare.parity.comparison import (
@@ -36,8 +38,15 @@ from compare.parity.comparison import (
     compare_sites,
     in_execution_order,
 )
-from compare.parity.rows import batch_of_rows, call_of_rows, chosen_rows
-from compare.parity.sizes import KINKED_AT_ZERO, KINKS, update_sizes
+from compare.parity.rows import MIXES_ROWS, batch_of_rows, call_of_rows, chosen_rows
+from compare.parity.sizes import (
+    KINKED_AT_ZERO,
+    KINKS,
+    passed_on,
+    sizes_of_passed,
+    unrounded,
+    update_sizes,
+)
 from compare.parity.stages import (
     class_of,
     longest_sum,
@@ -108,36 +117,52 @@ def _site_values(
     rows: np.ndarray | None,
 ) -> Iterator[SiteValues]:
     numpy64, torch32, torch64 = references
+    module = None if call.name == "loss" else torch64.module(call.name)
+    passes_on = module is not None and passed_on(module)
+    same_in_both = module is not None and unrounded(module)
 
-    def again(backend: Backend, call: Call, dy: np.ndarray, input_too: bool = True) -> Arrays:
-        return stage_sites(call.name, run_stage(backend, call, step, dy, input_too))
+    def again(backend: Backend, call: Call, dy: np.ndarray, input_too: bool = True) -> Stage:
+        return run_stage(backend, call, step, dy, input_too)
 
-    def sizes(call: Call, dy: np.ndarray, input_too: bool = True) -> Arrays:
-        return stage_sites(call.name, stage_sizes(torch64, call, step, dy, input_too))
+    def sizes(call: Call, dy: np.ndarray, exact: Stage, input_too: bool = True) -> Stage:
+        if passes_on:
+            return sizes_of_passed(exact)
+        return stage_sizes(torch64, call, step, dy, input_too)
+
+    def judged(call: Call, dy: np.ndarray, input_too: bool = True) -> tuple[Arrays, Arrays, Arrays]:
+        """PyTorch's values in the precision of the step, the referee's, and their sizes."""
+        if step.dtype == "float64" or same_in_both:
+            exact = again(torch32 if step.dtype == "float32" else torch64, call, dy, input_too)
+            near = exact
+        else:
+            near, exact = (again(one, call, dy, input_too) for one in (torch32, torch64))
+        stages = near, exact, sizes(call, dy, exact, input_too)
+        torch, referee, summed = (stage_sites(call.name, stage) for stage in stages)
+        return torch, referee, summed
 
     dy = call.grad_output
     assert dy is not None
     kind = class_of(torch64, call)
-    few = call_of_rows(call, kind, rows)
     actual = stage_sites(call.name, recorded_stage(call, step))
     # No step needs the gradient by the data: of a large batch some rows of it are judged.
-    all_rows = few is call or call is not step.calls[0]
-    judged = again(torch64, call, dy, all_rows)
+    half = None if rows is None or call is not step.calls[0] else rows[::2]
+    some = call if kind in MIXES_ROWS else call_of_rows(call, half)
+    values = judged(call, dy, some is call)
     site = f"backward/{call.name}/grad_input"
-    if not all_rows:
-        del judged[site]
-    values = again(torch32, call, dy, all_rows), judged, sizes(call, dy, all_rows)
+    if some is not call:
+        del values[1][site]
     yield SiteValues(step.dtype, actual, *values)
-    if not all_rows:
-        assert rows is not None
-        half = rows[::2]
-        some, part, given = call_of_rows(call, kind, half), dy[half], actual[site]
+    if some is not call:
+        assert half is not None
+        given = actual[site]
         found = {site: given[half] if given.shape == call.input.shape else given}
-        runs = again(torch32, some, part), again(torch64, some, part), sizes(some, part)
+        runs = judged(some, dy[half])
         yield SiteValues(step.dtype, found, *({site: run[site]} for run in runs))
+    few = call_of_rows(call, rows)
     drawn = random.standard_normal(few.output.shape)
-    referee = again(torch64, few, drawn)
-    yield SiteValues("float64", again(numpy64, few, drawn), referee, referee, sizes(few, drawn))
+    exact = again(torch64, few, drawn)
+    stages = again(numpy64, few, drawn), exact, exact, sizes(few, drawn, exact)
+    yield SiteValues("float64", *(stage_sites(call.name, stage) for stage in stages))
 
 
 def certify_update(
@@ -212,7 +237,9 @@ def certify_whole(
     for call in torch.calls:
         call.mask = step.masks.get(call.name)
     sizes = {
-        call.name: stage_sizes(torch64, call, torch, call.grad_output)
+        call.name: sizes_of_passed(recorded_stage(call, torch))
+        if call.name != "loss" and passed_on(torch64.module(call.name))
+        else stage_sizes(torch64, call, torch, call.grad_output)
         for call in torch.calls
         if call.grad_output is not None
     }

@@ -29,12 +29,11 @@ FIRST, MORE = 20, 10
 # Seconds of one core for a multiplication of a product in float32; and for the two kinds of step
 # how many of these, and seconds for a value of an activation, a call of a module and a weight.
 # Processor times, measured at 128 rows, of a plain step on both backends and of certifying one, in
-# milliseconds: bn_mlp 8.2 and 152 (estimated 10.8 and 160), softmax_mlp 3.5 and 54 (5.0 and 70),
-# cnn 96 and 1017 (99 and 1067), simple_convnet 67 and 1140 (93 and 1024). The ratio
-# is what counts.
+# milliseconds: bn_mlp 6.9 and 112 (estimated 10.8 and 172), softmax_mlp 3.4 and 50 (5.0 and 72),
+# cnn 79 and 599 (99 and 800), simple_convnet 64 and 501 (93 and 756). The ratio is what counts.
 MULTIPLICATION_S = 3e-11
 PLAIN = (3.0, 6e-9, 5e-5, 1e-9)
-CERTIFIED = (2.0, 1.5e-7, 6e-3, 5e-8)
+CERTIFIED = (2.0, 1e-7, 8e-3, 5e-8)
 # Products that a certified step makes of all rows, and of the chosen ones: compare.parity.rows.
 ALL_ROWS, FEW_ROWS = 13.0, 21.0
 

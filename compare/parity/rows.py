@@ -19,7 +19,11 @@ LARGE = 3 * ROWS
 """From so many rows on a batch is large. Of a smaller one all rows are taken."""
 
 MIXES_ROWS = frozenset(("BatchNorm1d", "BatchNorm2d", "Softmax", "LogSoftmax"))
-"""Classes whose rows depend on each other, or may by their arguments: these get all rows."""
+"""Classes whose rows depend on each other, or may by their arguments.
+
+Some rows of a large batch are not judged as a part of it there. They are a batch of their own, and
+a right one, for the checks in float64.
+"""
 
 
 def chosen_rows(count: int, seed: int) -> np.ndarray | None:
@@ -37,15 +41,14 @@ def chosen_rows(count: int, seed: int) -> np.ndarray | None:
     return np.append(np.sort(random.choice(count - 1, ROWS - 1, replace=False)), count - 1)
 
 
-def call_of_rows(call: Call, kind: str, rows: np.ndarray | None) -> Call:
+def call_of_rows(call: Call, rows: np.ndarray | None) -> Call:
     """A call with some of its rows, or the call itself where its rows cannot be told apart.
 
     Args:
         call: The call; its gradients are left out.
-        kind: The class that the module is meant to have.
         rows: As :func:`chosen_rows` gives them.
     """
-    if rows is None or call.name == "loss" or kind in MIXES_ROWS:
+    if rows is None or call.name == "loss":
         return call
     lengths = {
         array.shape[:1] for array in (call.input, call.output, call.mask) if array is not None

@@ -81,8 +81,33 @@ def _selection(referee: Referee, name: str, state: Arrays, x: np.ndarray, dy: np
     Where windows of a max-pooling overlap, gradients that meet in one place are summed; they are
     here as well, as absolute values.
     """
-    stage = referee.stage(name, state, x, np.abs(dy))
+    return sizes_of_passed(referee.stage(name, state, x, np.abs(dy)))
+
+
+def passed_on(module: Any) -> bool:
+    """Whether a module passes values on, or scales them, and sums nothing, gradients neither.
+
+    The sizes of its values are then their own absolute values: nothing is run to find them.
+    """
+    kind = type(module).__name__
+    if kind == "MaxPool2d":
+        windows = zip(_pair(module.kernel_size), _pair(module.stride), strict=True)
+        return _pair(module.dilation) == (1, 1) and all(size <= step for size, step in windows)
+    return MODULES.get(kind) is _selection
+
+
+def unrounded(module: Any) -> bool:
+    """Whether it passes values on as they are, so that they are the same in every precision."""
+    return passed_on(module) and type(module).__name__ not in ("Dropout", "LeakyReLU")
+
+
+def sizes_of_passed(stage: Stage) -> Stage:
+    """The sizes of a stage whose module passes values on."""
     return Stage(np.abs(stage.output), np.abs(stage.grad_input))
+
+
+def _pair(value: int | tuple[int, int]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
 def _batch_norm(referee: Referee, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:

@@ -13,7 +13,7 @@ import pytest
 import numpy_nn
 from compare.backends import Call, RecordedStep
 from compare.backends.numpy_backend import NumpyBackend
-from compare.backends.protocol import copy_once
+from compare.backends.protocol import copy_once, rows_first
 from compare.backends.torch_backend import TorchBackend
 from compare.mistakes.mistake import Mistake, as_instance
 from compare.parity import tolerances
@@ -833,3 +833,14 @@ def test_probabilities_of_exactly_0_and_1_are_certified(shift):
     recorded = backend.record_step((inputs, targets))
     comparisons, _ = certify(recorded, References.build(model_spec), seed=0)
     assert first_failure(comparisons) is None
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2, 3), (1, 2, 3, 0), (1, 0, 3, 2)])
+def test_arrays_lie_rows_first_whatever_they_were(axes):
+    values = np.arange(3 * 4 * 5 * 30.0).reshape(3, 4, 5, 30)
+    array = np.ascontiguousarray(values.transpose(axes)).transpose(np.argsort(axes))
+    found = rows_first(array)
+    assert found.flags.c_contiguous
+    assert (found == values).all()
+    many = np.arange(1000.0).reshape(500, 2).T  # more columns than are transposed at once
+    assert (rows_first(many) == many).all()

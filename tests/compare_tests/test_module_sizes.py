@@ -8,11 +8,20 @@ import math
 
 import numpy as np
 import pytest
+import torch
 
 import torch_nn
 from compare.backends import State
 from compare.backends.torch_backend import TorchBackend
-from compare.parity.sizes import MODULES, cross_entropy_sizes, module_sizes, update_sizes
+from compare.parity.sizes import (
+    MODULES,
+    cross_entropy_sizes,
+    module_sizes,
+    passed_on,
+    sizes_of_passed,
+    unrounded,
+    update_sizes,
+)
 from compare.spec.model import ModelSpec
 from experiments.errors import InputError
 
@@ -55,6 +64,43 @@ def test_activation(referee):
     sizes = module_sizes(referee, "2", "LeakyReLU", {}, x, dy)
     np.testing.assert_allclose(sizes.output, [[0.2, 3.0, 0.5]])
     np.testing.assert_allclose(sizes.grad_input, [[0.1, 2.0, 3.0]])
+
+
+@pytest.mark.parametrize(
+    ("module", "passes", "rounds"),
+    [
+        (torch_nn.ReLU(), True, False),
+        (torch_nn.Flatten(), True, False),
+        (torch_nn.MaxPool2d(2), True, False),
+        (torch_nn.MaxPool2d((2, 1), stride=(3, 1), padding=(1, 0)), True, False),
+        (torch_nn.LeakyReLU(0.1), True, True),
+        (torch_nn.MaxPool2d(3, stride=2), False, False),
+        (torch_nn.MaxPool2d((2, 3), stride=2), False, False),
+        (torch_nn.MaxPool2d(2, dilation=2), False, False),
+        (torch_nn.AvgPool2d(2), False, True),
+        (torch_nn.Sigmoid(), False, True),
+    ],
+)
+def test_what_is_passed_on_has_its_own_values_as_sizes(module, passes, rounds, random):
+    def build(nn):
+        return nn.Sequential(nn.Linear(6, 6), module)
+
+    both = [TorchBackend(ModelSpec(build, settings={"lr": 0.1}), d) for d in ("float32", "float64")]
+    x = random.integers(-3, 4, (2, 3, 6, 6)).astype(np.float32)  # with ties
+    x += np.float32(0.1) * random.random(x.shape, np.float32)
+    shape = both[1].stage("1", {}, x, 0 * module(torch.tensor(x)).numpy()).output.shape
+    dy = random.standard_normal(shape).astype(np.float32)
+    stages = [backend.stage("1", {}, x, dy) for backend in both]
+    assert passed_on(module) is passes
+    if passes:
+        sizes = module_sizes(both[1], "1", type(module).__name__, {}, x, dy)
+        found = sizes_of_passed(stages[1])
+        assert (found.output == sizes.output).all()
+        assert (found.grad_input == sizes.grad_input).all()
+    assert unrounded(module) is (passes and not rounds)
+    if unrounded(module):
+        assert (stages[0].output == stages[1].output).all()
+        assert (stages[0].grad_input == stages[1].grad_input).all()
 
 
 @pytest.mark.parametrize("shape", [(N, C), (N, C, 6)])

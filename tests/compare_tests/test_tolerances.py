@@ -18,6 +18,19 @@ def test_the_largest_element_counts():
     assert whole_error(moved, value, 5.0) == 0.1
 
 
+@pytest.mark.parametrize("place", [0, tolerances.PIECE - 1, tolerances.PIECE, 50_005])
+@pytest.mark.parametrize("wrong", [3.0, np.nan, np.inf])
+def test_every_piece_of_a_large_array_counts_whatever_its_layout(place, wrong):
+    exact = np.random.default_rng(0).random((17, 2942)) + 1.0
+    value = np.array(exact, order="F")
+    value.flat[place] = wrong
+    size = np.arange(1.0, 2943.0)
+    expected = abs(wrong - exact.flat[place]) / size[place % 2942]
+    expected = np.inf if np.isnan(expected) else expected
+    assert componentwise_error(value, exact, size) == expected
+    assert componentwise_error(exact, exact, size) == 0
+
+
 @pytest.mark.parametrize(
     "measure", [componentwise_error, lambda value, referee, size: whole_error(value, referee, 1.0)]
 )
