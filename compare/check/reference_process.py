@@ -9,9 +9,15 @@ the next homework.
 from __future__ import annotations
 
 import atexit
+import gc
+import importlib
+import importlib.util
+import sys
 import threading
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import Any, Protocol
 
 from compare.check.architecture import RecordedArchitecture
@@ -34,6 +40,9 @@ KEPT = 4
 # Beyond this, those of the last network alone.
 MOST_BYTES = 300 * 2**20
 READY = "ready"
+# Parts of PyTorch that it loads on being imported, a third of the whole time, and that no network
+# here needs: the shapes of operations on tensors without values, and the writing of programs.
+UNUSED = ("torch._meta_registrations", "torch.export")
 # The name of this module, which is another one where it is run.
 MODULE = "compare.check.reference_process"
 
@@ -259,16 +268,56 @@ def _without_torch(error: Exception) -> str:
     )
 
 
+def postpone(names: Iterable[str]) -> None:
+    """Have modules loaded when something of them is first asked for, not when they are imported.
+
+    ``importlib.util.LazyLoader`` would load them when they are imported a second time.
+
+    Args:
+        names: Modules of packages that are not loaded yet.
+    """
+    for name in names:
+        package, _, last = name.partition(".")
+        found = importlib.util.find_spec(package)
+        if found is None or name in sys.modules:
+            continue
+        sys.modules[name] = stand_in = ModuleType(name)
+        stand_in.__path__ = [f"{one}/{last}" for one in found.submodule_search_locations or ()]
+
+        def real(attribute: str, name: str = name, stand_in: ModuleType = stand_in) -> Any:
+            if attribute.startswith("__"):
+                raise AttributeError(attribute)
+            if sys.modules.get(name) is stand_in:
+                del sys.modules[name]
+            return getattr(importlib.import_module(name), attribute)
+
+        stand_in.__getattr__ = real  # type: ignore[method-assign]
+
+
+def load_postponed(names: Iterable[str]) -> None:
+    """Load the modules of :func:`postpone` that nothing has asked for."""
+    for name in names:
+        if getattr(sys.modules.get(name), "__spec__", None) is None:
+            sys.modules.pop(name, None)
+            importlib.import_module(name)
+
+
 def main() -> None:
     """Load PyTorch, then answer questions until the process is ended."""
     arrived, answers = serve()
+    gc.disable()  # what is imported stays
     try:
+        postpone(UNUSED)
         import torch
 
+        import compare.backends.environment
+        import compare.check.cases
         import compare.check.step_reference  # noqa: F401  (with all that needs PyTorch)
     except ModuleNotFoundError as error:
         write_message(answers, _without_torch(error))
         return
+    gc.freeze()
+    gc.enable()
     write_message(answers, READY)
     threads = torch.get_num_threads()
     while True:
@@ -301,6 +350,7 @@ def _with_loss(question: Question) -> Question:
         return question
     from compare.check.torch_loss import load_torch_loss
 
+    load_postponed(UNUSED)  # it may compute with whatever PyTorch has
     build = question.assignment.build
     assert isinstance(build, RecordedArchitecture)
     own = load_torch_loss(named.name, named.targets, build)

@@ -140,3 +140,87 @@ def test_a_child_that_was_begun_is_the_next_one(monkeypatch):
     child_process.begin("two")
     child_process.end_begun()
     assert made == ["one", "one", "two", "closed"]
+
+
+@pytest.mark.parametrize(
+    ("words", "begins"),
+    [
+        (["check", "{file}"], True),
+        (["check", "--seed", "1", "{file}", "--prints"], True),
+        (["check", "{file}", "--golden", "g.npz"], False),
+        (["check", "{file}", "--golden=g.npz"], False),
+        (["check", "{file}", "--help"], False),
+        (["check", "none.py"], False),
+        (["check", "{folder}"], False),
+        (["trace", "{file}"], False),
+        ([], False),
+    ],
+)
+def test_pytorchs_process_begins_before_the_options_are_read(begun, words, begins):
+    places = {"file": HOMEWORK, "folder": HOMEWORK.parent}
+    early_start.begin_by_arguments([word.format(**places) for word in words])
+    assert begun == [early_start.REFERENCE] * begins
+
+
+def test_a_postponed_module_loads_when_it_is_asked_for(tmp_path):
+    package = tmp_path / "parts"
+    (package / "whole").mkdir(parents=True)
+    (package / "__init__.py").write_text("from parts import late, whole\nimport parts.late\n")
+    (package / "late.py").write_text("print('late')\nvalue = 3\n")
+    (package / "whole" / "__init__.py").write_text("print('whole')\n")
+    (package / "whole" / "inner.py").write_text("value = 4\n")
+    program = f"""
+        import sys
+        sys.path.insert(0, {str(tmp_path)!r})
+        from compare.check.reference_process import load_postponed, postpone
+
+        names = ["parts.late", "parts.whole", "absent.one"]
+        postpone(names[:2])
+        import parts
+        print("imported", hasattr(parts.late, "__spec__"))
+        print(parts.late.value, parts.late.value)
+        import parts.whole.inner
+        print(parts.whole.inner.value)
+        load_postponed(names[:2])
+        load_postponed(names[:2])
+        postpone(names[2:])
+    """
+    program = textwrap.dedent(program)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == "imported True late 3 3 4 whole".split()
+
+
+@pytest.mark.slow  # it loads PyTorch twice
+def test_a_network_is_the_same_without_the_postponed_parts():
+    program = """
+        import hashlib, pickle, sys
+        from compare.check import reference_process
+        if {postponed}:
+            reference_process.postpone(reference_process.UNUSED)
+        import torch
+        from compare.check.architecture import load_architecture
+        from compare.check.contract import Assignment
+
+        arrays = []
+        for name in ("bn_mlp", "cnn"):
+            settings = Assignment(name, load_architecture(name), "cross_entropy", "Adam", {{}})
+            question = reference_process.Question(settings, seed=3)
+            for case in reference_process.answer(question):
+                arrays += [case.expected[key].tobytes() for key in sorted(case.expected)]
+        print(hashlib.sha256(b"".join(arrays)).hexdigest(), len(arrays))
+        print("torch._meta_registrations" in sys.modules
+              and "torch._decomp.decompositions" in sys.modules)
+    """
+    found = []
+    for postponed in (True, False):
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(program).format(postponed=postponed)],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        digest, loaded_parts = done.stdout.splitlines()
+        found.append(digest)
+        assert loaded_parts == str(not postponed)
+    assert found[0] == found[1]
