@@ -81,6 +81,10 @@ def main() -> None:
         from compare.check.early_start import begin_by_arguments
 
         begin_by_arguments(sys.argv[1:])
+    if sys.argv[1:2] == ["run"]:
+        from compare.backends.torch_parts import postpone_compiler
+
+        postpone_compiler()
     with using(_language(sys.argv[1:])):
         status = _status()
     sys.exit(status)

@@ -10,16 +10,12 @@ from __future__ import annotations
 
 import atexit
 import gc
-import importlib
-import importlib.util
-import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from types import ModuleType
 from typing import Any, Protocol
 
+from compare.backends.torch_parts import PROGRAMS, SHAPES, load_postponed, postpone
 from compare.check.architecture import RecordedArchitecture
 from compare.check.child_process import (
     ChildEndedError,
@@ -40,9 +36,8 @@ KEPT = 4
 # Beyond this, those of the last network alone.
 MOST_BYTES = 300 * 2**20
 READY = "ready"
-# Parts of PyTorch that it loads on being imported, a third of the whole time, and that no network
-# here needs: the shapes of operations on tensors without values, and the writing of programs.
-UNUSED = ("torch._meta_registrations", "torch.export")
+# What no network here needs of PyTorch; an instructor's loss may.
+UNUSED = (SHAPES, PROGRAMS)
 # The name of this module, which is another one where it is run.
 MODULE = "compare.check.reference_process"
 
@@ -268,46 +263,13 @@ def _without_torch(error: Exception) -> str:
     )
 
 
-def postpone(names: Iterable[str]) -> None:
-    """Have modules loaded when something of them is first asked for, not when they are imported.
-
-    ``importlib.util.LazyLoader`` would load them when they are imported a second time.
-
-    Args:
-        names: Modules of packages that are not loaded yet.
-    """
-    for name in names:
-        package, _, last = name.partition(".")
-        found = importlib.util.find_spec(package)
-        if found is None or name in sys.modules:
-            continue
-        sys.modules[name] = stand_in = ModuleType(name)
-        stand_in.__path__ = [f"{one}/{last}" for one in found.submodule_search_locations or ()]
-
-        def real(attribute: str, name: str = name, stand_in: ModuleType = stand_in) -> Any:
-            if attribute.startswith("__"):
-                raise AttributeError(attribute)
-            if sys.modules.get(name) is stand_in:
-                del sys.modules[name]
-            return getattr(importlib.import_module(name), attribute)
-
-        stand_in.__getattr__ = real  # type: ignore[method-assign]
-
-
-def load_postponed(names: Iterable[str]) -> None:
-    """Load the modules of :func:`postpone` that nothing has asked for."""
-    for name in names:
-        if getattr(sys.modules.get(name), "__spec__", None) is None:
-            sys.modules.pop(name, None)
-            importlib.import_module(name)
-
-
 def main() -> None:
     """Load PyTorch, then answer questions until the process is ended."""
     arrived, answers = serve()
     gc.disable()  # what is imported stays
     try:
-        postpone(UNUSED)
+        for part in UNUSED:
+            postpone(part)
         import torch
 
         import compare.backends.environment

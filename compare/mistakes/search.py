@@ -170,9 +170,7 @@ class Search:
                 if quantity not in there:
                     continue
                 needed = agreeing | {quantity}
-                reproduced = there & self._reproduced(
-                    candidate, range(1, len(self.cases)), needed
-                )
+                reproduced = there & self._reproduced(candidate, range(1, len(self.cases)), needed)
                 if not needed <= reproduced:
                     continue
                 accounted = reproduced.difference(agreeing)
