@@ -20,7 +20,6 @@ from compare.mistakes.probabilities import FORMS
 from compare.mistakes.search import PATIENCE_S, Network, explain
 from compare.parity import tolerances
 
-
 # So many of an array's values are compared before all of them, where one is enough to differ.
 SAMPLE = 64
 
