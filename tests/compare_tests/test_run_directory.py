@@ -24,6 +24,7 @@ from compare.records.tables import (
     HistoryRow,
     ParityRow,
     TrainingLog,
+    rows_text,
     table_text,
 )
 from experiments.errors import InputError
@@ -253,8 +254,8 @@ def test_resume_reads_back_what_is_finished(copy):
     assert directory.found == before.record
     trainings = before.record.trainings
     for name in ("history", "parity", "drift", "timing"):
-        found = [row for t in trainings for row in directory.logs[t.label, t.seed].rows[name]]
-        assert found == getattr(before, name)
+        found = "".join(directory.logs[t.label, t.seed].text(name) for t in trainings)
+        assert found == rows_text(getattr(before, name))
     for training in trainings:
         found = directory.logs[training.label, training.seed]
         for backend, predicted in found.predictions.items():
