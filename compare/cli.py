@@ -77,6 +77,14 @@ def main() -> None:
     """Run the command line; bad input ends with one sentence and status 2, Ctrl-C with 130."""
     _end_like_ctrl_c()
     _make_printable()
+    if sys.argv[1:2] == ["check"]:  # reading the options takes a tenth of a second
+        from compare.check.early_start import begin_by_arguments
+
+        begin_by_arguments(sys.argv[1:])
+    if sys.argv[1:2] == ["run"]:
+        from compare.backends.torch_parts import postpone_compiler
+
+        postpone_compiler()
     with using(_language(sys.argv[1:])):
         status = _status()
     sys.exit(status)

@@ -71,6 +71,20 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
             ) from None
 
 
+def check_size(path: Path, size: int, most: int | None = None) -> None:
+    """Refuse a file that has more bytes than ``most``, by default what :func:`most_bytes` says.
+
+    Raises:
+        InputError: It is larger.
+    """
+    limit = most_bytes() if most is None else most
+    if size > limit:
+        raise InputError(
+            f"{printable(str(path))} is too large: expected at most {limit:,} bytes, found "
+            f"{size:,}."
+        )
+
+
 def read_bytes(path: Path, most: int | None = None) -> bytes:
     """Return the content of a regular file.
 
@@ -85,12 +99,9 @@ def read_bytes(path: Path, most: int | None = None) -> bytes:
     with opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         limit = most_bytes() if most is None else most
-        content = b"" if size > limit else file.read(limit + 1)
-        if size > limit or len(content) > limit:
-            raise InputError(
-                f"{printable(str(path))} is too large: expected at most {limit:,} bytes, found "
-                f"{max(size, len(content)):,}."
-            )
+        check_size(path, size, limit)
+        content = file.read(limit + 1)
+        check_size(path, len(content), limit)
         return content
 
 

@@ -115,7 +115,7 @@ def measured(part: str, kind: str, size: int, folder: Path) -> dict[str, float]:
 
 def write(directory: Any, pattern: Any, steps: int, trainings: int) -> None:
     """Record trainings one after another, as a run does, without training."""
-    from compare.records.tables import HistoryRow, TimingRow, TrainingLog
+    from compare.records.tables import MOST_ROWS, HistoryRow, TimingRow, TrainingLog
 
     seeds = list(range(trainings))
     training = pattern.experiment.training.model_copy(update={"seeds": seeds})
@@ -124,7 +124,7 @@ def write(directory: Any, pattern: Any, steps: int, trainings: int) -> None:
     update = {"experiment": experiment, "trainings": [], "status": "incomplete"}
     record = pattern.model_copy(update=update)
     for seed in seeds:
-        log = TrainingLog(first.label, seed)
+        log = TrainingLog(first.label, seed, MOST_ROWS)
         directory.take(log)
         made = {"seed": seed, "steps": steps, "parity_rows": 0, "finished": False, "kinks": []}
         record.trainings.append(first.model_copy(update=made))

@@ -7,13 +7,15 @@ import platform
 import re
 import subprocess
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from compare.records.run import Environment
+if TYPE_CHECKING:
+    from compare.records.run import Environment
 
 
 def usable_cores() -> int:
@@ -57,9 +59,18 @@ def set_threads(threads: int) -> None:
     torch_nn.configure(threads=threads, deterministic=True)
 
 
+def blas_threads(threads: int) -> AbstractContextManager[Any]:
+    """While this lasts, NumPy's BLAS has so many threads."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(threads, user_api="blas")
+
+
 def describe_environment() -> Environment:
     """Describe the machine and the libraries as they are now."""
     import torch
+
+    from compare.records.run import Environment
 
     return Environment(
         processor=_processor(),

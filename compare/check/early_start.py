@@ -7,12 +7,16 @@ the other two load while this one does.
 
 from __future__ import annotations
 
+import atexit
+import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compare.check.child_process import begin, end_begun
+from compare.check.isolation import STANDARD, find_isolation
+from experiments.errors import InputError
 
 if TYPE_CHECKING:
     from compare.check.sandbox import Sandbox
@@ -20,6 +24,25 @@ if TYPE_CHECKING:
 REFERENCE = "compare.check.reference_process"
 
 _sandboxes: list[Sandbox] = []
+
+
+def begin_by_arguments(arguments: Sequence[str]) -> None:
+    """Start PyTorch's process before a command line is read, where it is sure to be needed.
+
+    That is where it checks a file and names no golden file; it ends with this process, or with
+    :func:`early_start`.
+
+    Args:
+        arguments: The words after the program's name.
+    """
+    if arguments[:1] != ["check"]:
+        return
+    options = [one.partition("=")[0] for one in arguments if one.startswith("-")]
+    if any(one in ("--help", "--golden") for one in options):
+        return
+    if any(one.endswith((".py", ".ipynb")) and Path(one).is_file() for one in arguments[1:]):
+        atexit.register(end_begun)
+        begin(REFERENCE)
 
 
 @contextmanager
@@ -52,8 +75,19 @@ def early_start(
                 stack.callback(end_begun)
                 begin(REFERENCE)
             stack.callback(_end_sandboxes)
+            # What separates processes here is tried while the rest is imported.
+            trial = threading.Thread(target=_try_isolation, args=(isolation or STANDARD,))
+            trial.start()
+            import compare.check.sandbox  # noqa: F401
+
+            trial.join()
             _start_sandbox(file, timeout_s, memory_mb, isolation, allow_import, readable, others)
         yield
+
+
+def _try_isolation(level: str) -> None:
+    with suppress(InputError):  # the check says so
+        find_isolation(level)
 
 
 def _start_sandbox(
@@ -66,14 +100,13 @@ def _start_sandbox(
     others: Sequence[Path],
 ) -> None:
     from compare.check.sandbox import MEMORY_MB, TIMEOUT_S, Sandbox
-    from experiments.errors import InputError
 
     try:
         sandbox = Sandbox(
             file,
             timeout_s or TIMEOUT_S,
             memory_mb or MEMORY_MB,
-            isolation or "standard",
+            isolation or STANDARD,
             allow_import=allow_import,
             readable=readable,
             others=others,

@@ -9,11 +9,13 @@ the next homework.
 from __future__ import annotations
 
 import atexit
+import gc
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from compare.backends.torch_parts import PROGRAMS, SHAPES, load_postponed, postpone
 from compare.check.architecture import RecordedArchitecture
 from compare.check.child_process import (
     ChildEndedError,
@@ -34,6 +36,8 @@ KEPT = 4
 # Beyond this, those of the last network alone.
 MOST_BYTES = 300 * 2**20
 READY = "ready"
+# What no network here needs of PyTorch; an instructor's loss may.
+UNUSED = (SHAPES, PROGRAMS)
 # The name of this module, which is another one where it is run.
 MODULE = "compare.check.reference_process"
 
@@ -262,13 +266,20 @@ def _without_torch(error: Exception) -> str:
 def main() -> None:
     """Load PyTorch, then answer questions until the process is ended."""
     arrived, answers = serve()
+    gc.disable()  # what is imported stays
     try:
+        for part in UNUSED:
+            postpone(part)
         import torch
 
+        import compare.backends.environment
+        import compare.check.cases
         import compare.check.step_reference  # noqa: F401  (with all that needs PyTorch)
     except ModuleNotFoundError as error:
         write_message(answers, _without_torch(error))
         return
+    gc.freeze()
+    gc.enable()
     write_message(answers, READY)
     threads = torch.get_num_threads()
     while True:
@@ -301,6 +312,7 @@ def _with_loss(question: Question) -> Question:
         return question
     from compare.check.torch_loss import load_torch_loss
 
+    load_postponed(UNUSED)  # it may compute with whatever PyTorch has
     build = question.assignment.build
     assert isinstance(build, RecordedArchitecture)
     own = load_torch_loss(named.name, named.targets, build)

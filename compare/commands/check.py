@@ -121,10 +121,10 @@ def check_command(
         if value is not None:
             raise InputError(f"{name} is for a folder of homeworks, but {homework} is none.")
 
+    from compare.console.check import show_outcome, show_unused_weights  # while others load
+
     def once() -> int:
         outcome = check_homework(homework, options)
-        from compare.console.check import show_outcome, show_unused_weights
-
         show_outcome(outcome, prints=prints)
         show_unused_weights(unused_weights([outcome], scoring.weights))
         _write(outcome, homework, json, report, gradescope, scoring)

@@ -158,19 +158,20 @@ class Search:
             failing: All quantities that differ.
             quantities: Those of them that are looked at.
         """
-        agreeing = set(self.order).difference(failing)
+        agreeing = frozenset(self.order).difference(failing)
         in_first_case = [
             (candidate, there)
             for candidate in self.subject.candidates(self.cases, self.found)
-            if agreeing <= (there := self._reproduced(candidate, [0]))
+            if agreeing <= (there := self._reproduced(candidate, [0], agreeing))
         ]
         for quantity in quantities:
             best: tuple[tuple[int, int], Candidate, frozenset[str]] | None = None
             for candidate, there in in_first_case:
                 if quantity not in there:
                     continue
-                reproduced = there & self._reproduced(candidate, range(1, len(self.cases)))
-                if quantity not in reproduced or not agreeing <= reproduced:
+                needed = agreeing | {quantity}
+                reproduced = there & self._reproduced(candidate, range(1, len(self.cases)), needed)
+                if not needed <= reproduced:
                     continue
                 accounted = reproduced.difference(agreeing)
                 if isinstance(candidate.mistake, Penalty) and len(accounted) < len(failing):
@@ -184,9 +185,15 @@ class Search:
                 return Finding(quantity, candidate.places, diagnosis, accounted), candidate
         return None
 
-    def _reproduced(self, candidate: Candidate, numbers: Sequence[int]) -> frozenset[str]:
-        """The quantities that a mistake reproduces in these cases; none if it cannot be run."""
-        same = set(self.order)
+    def _reproduced(
+        self, candidate: Candidate, numbers: Sequence[int], needed: frozenset[str]
+    ) -> frozenset[str]:
+        """The quantities that a mistake reproduces in these cases.
+
+        None if it cannot be run, or if it changes one of those that are needed: these are compared
+        first, and few candidates get further.
+        """
+        same = sorted(self.order, key=lambda quantity: quantity not in needed)
         if self.over:
             return frozenset()
         with self.subject.with_mistake(candidate):
@@ -195,7 +202,13 @@ class Search:
                     answer = self.subject.answer(self.cases[number])
                 except ValueError:
                     return frozenset()
-                same -= {quantity for quantity in same if self.differs(quantity, number, answer)}
+                alike = []
+                for quantity in same:
+                    if not self.differs(quantity, number, answer):
+                        alike.append(quantity)
+                    elif quantity in needed:
+                        return frozenset()
+                same = alike
         return frozenset(same)
 
 

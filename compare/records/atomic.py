@@ -12,7 +12,7 @@ from experiments.errors import InputError
 PART = ".part"
 
 
-def write_atomically(path: Path, content: bytes | str | Iterable[str]) -> None:
+def write_atomically(path: Path, content: bytes | str | Iterable[bytes | str]) -> None:
     """Put ``content`` at ``path`` in one indivisible step; pieces of it one after another.
 
     The content goes to a temporary file in the same folder, is flushed to the disk, and then

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from compare.records.atomic import PART, remove_leftovers, write_atomically
+from compare.records.lines import Spool
 from compare.records.lock import LOCK, FolderLock
 from compare.records.run import (
     RunRecord,
@@ -23,7 +24,7 @@ from compare.records.run import (
     read_run_record,
     tables_of,
 )
-from compare.records.tables import TABLES, Key, TrainingLog, header, read_table
+from compare.records.tables import MOST_ROWS, TABLES, Key, TrainingLog, header, iterate_table
 from experiments.errors import InputError
 
 BETWEEN_CHECKPOINTS_S = 5.0
@@ -70,6 +71,7 @@ class RunDirectory:
         self._written_at, self._writing_s = -BETWEEN_CHECKPOINTS_S, 0.0
         self._recorded: set[Key] = set()
         self._lock = FolderLock(path)
+        self._spool = Spool(path)
         if resume and not self._is_only_begun():
             read_run_record(path)
             self._must_be_writable()
@@ -178,10 +180,11 @@ class RunDirectory:
             if training.finished:
                 self.begin(training.label, training.seed)
         for name in tables_of(self.found.experiment):
-            rows = read_table(self.path / f"{name}.csv", name)
-            for row in rows:
+            for row in iterate_table(self.path / f"{name}.csv", name):
                 if (row.label, row.seed) in self.logs:
                     self.logs[row.label, row.seed].add(name, row)
+        for log in self.logs.values():
+            log.drop_rows()
         file = self.path / "predictions.safetensors"
         predictions = read_arrays(file) if file.exists() else {}
         for training in self.found.trainings:
@@ -196,11 +199,12 @@ class RunDirectory:
 
     def begin(self, label: str, seed: int) -> TrainingLog:
         """A new log for a training."""
-        return self.take(TrainingLog(label, seed))
+        return self.take(TrainingLog(label, seed, MOST_ROWS))
 
     def take(self, log: TrainingLog) -> TrainingLog:
         """Keep the log of a training, to be written."""
         self.logs[log.key] = log
+        log.keep_lines_in(self._spool)
         return log
 
     def checkpoint(self, record: RunRecord) -> None:
@@ -220,8 +224,9 @@ class RunDirectory:
         self._withdraw(record)
         found = [self.logs[t.label, t.seed] for t in record.trainings]
         for name in tables_of(record.experiment):
-            lines = (log.text(name) for log in found)
-            write_atomically(self.path / f"{name}.csv", chain([header(name)], lines))
+            lines = chain.from_iterable(log.pieces(name) for log in found)
+            first: list[bytes | str] = [header(name)]
+            write_atomically(self.path / f"{name}.csv", chain(first, lines))
         self._write_predictions(record)
         if record.has_arrays or self.pictures:
             write_arrays(self.path / "pictures.safetensors", self.pictures)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_type_hints
 
 import numpy as np
 
+from compare.records.lines import Lines, Spool
 from experiments.errors import InputError
-from experiments.files import printable, read_bytes, strange
+from experiments.files import check_size, opened, printable, strange
 
 
 class HistoryRow(NamedTuple):
@@ -185,31 +187,47 @@ def read_table(path: Path, name: str) -> list[Any]:
 
 def read_rows(path: Path, row_type: type) -> list[Any]:
     """Read a table that :func:`text_of` wrote; a file of other rows is an InputError."""
+    return list(_rows_of(path, row_type))
+
+
+def iterate_table(path: Path, name: str) -> Iterator[Any]:
+    """The rows of a table one after another, read as they are asked for.
+
+    Raises:
+        InputError: As :func:`read_table` does, once the row is reached that is none.
+    """
+    return _rows_of(path, TABLES[name])
+
+
+def _rows_of(path: Path, row_type: type) -> Iterator[Any]:
     kinds = get_type_hints(row_type).items()
     converters = [_converter(name, kind) for name, kind in kinds]
-    rows: list[Any] = []
+    count = 0
     try:
-        text = read_bytes(path).decode("utf-8")
-        reader = csv.reader(io.StringIO(text, newline=""))
-        header = next(reader, [])
-        if header != list(row_type._fields):  # type: ignore[attr-defined]
-            raise InputError(
-                f"{path}: expected the columns {','.join(row_type._fields)}, "  # type: ignore[attr-defined]
-                f"found {printable(','.join(header))[:200] or 'an empty file'}."
-            )
-        for row in reader:
-            if len(row) != len(converters):
-                raise ValueError(f"expected {len(converters)} values, found {len(row)}")
-            rows.append(row_type(*(f(v) for f, v in zip(converters, row, strict=True))))
-        if not text.endswith("\n"):
-            raise ValueError("it is cut off")
+        with opened(path) as file:
+            check_size(path, os.fstat(file.fileno()).st_size)
+            reader = csv.reader(io.TextIOWrapper(file, "utf-8", newline=""))
+            header = next(reader, [])
+            if header != list(row_type._fields):  # type: ignore[attr-defined]
+                raise InputError(
+                    f"{path}: expected the columns {','.join(row_type._fields)}, "  # type: ignore[attr-defined]
+                    f"found {printable(','.join(header))[:200] or 'an empty file'}."
+                )
+            for row in reader:
+                if len(row) != len(converters):
+                    raise ValueError(f"expected {len(converters)} values, found {len(row)}")
+                made = row_type(*(f(v) for f, v in zip(converters, row, strict=True)))
+                count += 1
+                yield made
+            file.seek(-1, os.SEEK_END)
+            if file.read() != b"\n":
+                raise ValueError("it is cut off")
     except FileNotFoundError:
         raise InputError(f"{path} is missing from the run directory.") from None
     except (ValueError, csv.Error) as error:
         raise InputError(
-            f"{path} is damaged: row {len(rows) + 1:,}: {printable(str(error))[:200]}."
+            f"{path} is damaged: row {count + 1:,}: {printable(str(error))[:200]}."
         ) from None
-    return rows
 
 
 WORDS = {"backend": ("numpy", "torch"), "dtype": ("float32", "float64")}
@@ -285,47 +303,75 @@ Key = tuple[str, int]
 """The label of a training and its seed."""
 
 
+MOST_ROWS = 5000
+"""So many rows of a table are kept as rows where a training keeps only some."""
+
+
 class TrainingLog:
     """Rows of every table, predicted classes and final weights of one training.
 
     Args:
         label: The training's label.
         seed: Its seed.
+        most_rows: So many rows of a table are kept as rows, which take far more memory than their
+            lines; None for all.
 
     Attributes:
-        rows: Table → rows, in the order in which they were found, until :meth:`drop_rows`.
+        rows: Table → rows, in the order in which they were found, until :meth:`drop_rows`; the
+            last ones where not all are kept.
         predictions: Backend → predicted classes of the test rows.
         confidences: Backend → its confidence in each of these classes, where outputs give one.
         weights: Backend → final ``state_dict``.
     """
 
-    def __init__(self, label: str, seed: int) -> None:
+    def __init__(self, label: str, seed: int, most_rows: int | None = None) -> None:
         self.key: Key = (label, seed)
         self.rows: dict[str, list[Any]] = {name: [] for name in TABLES}
         self.predictions: dict[str, np.ndarray] = {}
         self.confidences: dict[str, np.ndarray] = {}
         self.weights: dict[str, dict[str, np.ndarray]] = {}
-        self._texts = dict.fromkeys(TABLES, "")
+        self._most_rows = most_rows
+        self._lines = {name: Lines() for name in TABLES}
         self._written = dict.fromkeys(TABLES, 0)
 
     def add(self, table: str, *rows: Any) -> None:
         """Keep rows of a table."""
-        self.rows[table].extend(rows)
+        kept = self.rows[table]
+        kept.extend(rows)
+        if self._most_rows is not None and len(kept) > self._most_rows:
+            self._drop(table)
+
+    def keep_lines_in(self, spool: Spool) -> None:
+        """Keep lines there, and no longer in memory."""
+        for lines in self._lines.values():
+            lines.keep_in(spool)
+
+    def pieces(self, table: str) -> Iterator[bytes]:
+        """The lines of a table in UTF-8, piece by piece."""
+        self._format(table)
+        return self._lines[table].pieces()
 
     def text(self, table: str) -> str:
         """The lines of a table; lines that were formatted before are kept."""
+        self._format(table)
+        return str(self._lines[table])
+
+    def _format(self, table: str) -> None:
         rows, written = self.rows[table], self._written[table]
         if len(rows) > written:
-            self._texts[table] += rows_text(rows[written:])
+            self._lines[table].add(rows_text(rows[written:]))
             self._written[table] = len(rows)
-        return self._texts[table]
+
+    def _drop(self, table: str) -> None:
+        self._format(table)
+        self.rows[table].clear()
+        self._written[table] = 0
 
     def drop_rows(self) -> None:
         """Keep the lines of the rows so far and not the rows, which take far more memory."""
-        for name, rows in self.rows.items():
-            self.text(name)
-            rows.clear()
-            self._written[name] = 0
+        for name in TABLES:
+            self._drop(name)
+            self._lines[name].spill()
 
     def texts(self) -> dict[str, str]:
         """Table → its lines so far, without those that have none."""
@@ -337,9 +383,13 @@ class TrainingLog:
         for name, rows in self.rows.items():
             rows.clear()
             self._written[name] = 0
-            self._texts[name] = texts.get(name, "")
+            self._lines[name] = Lines(texts.get(name, ""))
 
     def __getstate__(self) -> dict[str, Any]:
         """Lines travel between processes, rows do not."""
         self.drop_rows()
-        return self.__dict__
+        return {**self.__dict__, "_lines": {name: str(one) for name, one in self._lines.items()}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lines = {name: Lines(text) for name, text in state["_lines"].items()}

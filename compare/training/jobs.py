@@ -33,7 +33,7 @@ from compare.backends.environment import numpy_blas, own_version, set_threads
 from compare.records.directory import checkpoint_folder
 from compare.records.lock import LOCK
 from compare.records.run import FailureRecord, TrainingRecord
-from compare.records.tables import Key, TrainingLog
+from compare.records.tables import MOST_ROWS, Key, TrainingLog
 from compare.spec.experiment import Configuration, DataSettings, Experiment
 from compare.spec.model import ModelSpec, model_spec
 from compare.training.checkpoints import CheckpointPlan, Checkpoints, identity_of
@@ -244,7 +244,7 @@ def _lockstep(job: TrainingJob, observer: Observer, splits: Splits) -> LockStep:
             spec,
             job.seed,
             splits,
-            TrainingLog(*job.key),
+            TrainingLog(*job.key, MOST_ROWS),
             observer,
             job.max_steps,
             checkpoints,

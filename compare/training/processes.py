@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
 
+from compare.backends.torch_parts import postpone_compiler
 from compare.records.run import FailureRecord
 from compare.training.jobs import (
     JobResult,
@@ -158,6 +159,7 @@ def _start(run: int) -> None:
     # A terminal sends Ctrl-C to this process as well: the run decides what becomes of it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_after, args=(run,), daemon=True).start()
+    postpone_compiler()
 
 
 def _exit_after(run: int) -> None:

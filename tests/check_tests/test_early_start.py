@@ -140,3 +140,57 @@ def test_a_child_that_was_begun_is_the_next_one(monkeypatch):
     child_process.begin("two")
     child_process.end_begun()
     assert made == ["one", "one", "two", "closed"]
+
+
+@pytest.mark.parametrize(
+    ("words", "begins"),
+    [
+        (["check", "{file}"], True),
+        (["check", "--seed", "1", "{file}", "--prints"], True),
+        (["check", "{file}", "--golden", "g.npz"], False),
+        (["check", "{file}", "--golden=g.npz"], False),
+        (["check", "{file}", "--help"], False),
+        (["check", "none.py"], False),
+        (["check", "{folder}"], False),
+        (["trace", "{file}"], False),
+        ([], False),
+    ],
+)
+def test_pytorchs_process_begins_before_the_options_are_read(begun, words, begins):
+    places = {"file": HOMEWORK, "folder": HOMEWORK.parent}
+    early_start.begin_by_arguments([word.format(**places) for word in words])
+    assert begun == [early_start.REFERENCE] * begins
+
+
+@pytest.mark.slow  # it loads PyTorch twice
+def test_a_network_is_the_same_without_the_postponed_parts():
+    program = """
+        import hashlib, pickle, sys
+        from compare.check import reference_process
+        if {postponed}:
+            for part in reference_process.UNUSED:
+                reference_process.postpone(part)
+        import torch
+        from compare.check.architecture import load_architecture
+        from compare.check.contract import Assignment
+
+        arrays = []
+        for name in ("bn_mlp", "cnn"):
+            settings = Assignment(name, load_architecture(name), "cross_entropy", "Adam", {{}})
+            question = reference_process.Question(settings, seed=3)
+            for case in reference_process.answer(question):
+                arrays += [case.expected[key].tobytes() for key in sorted(case.expected)]
+        print(hashlib.sha256(b"".join(arrays)).hexdigest(), len(arrays))
+        print("torch._meta_registrations" in sys.modules
+              and "torch._decomp.decompositions" in sys.modules)
+    """
+    found = []
+    for postponed in (True, False):
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(program).format(postponed=postponed)],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        digest, loaded_parts = done.stdout.splitlines()
+        found.append(digest)
+        assert loaded_parts == str(not postponed)
+    assert found[0] == found[1]
