@@ -259,21 +259,23 @@ def test_frameworks_in_the_library(said, text) -> None:
     """All of these are installed with the tests, and compute networks."""
     pytest.importorskip(text.split()[1].partition(".")[0])
     for level in ("standard", "off"):
-        assert "was imported" not in said(f"{text}\nraise ValueError('was imported')", isolation=level)
+        assert "was imported" not in said(
+            f"{text}\nraise ValueError('was imported')", isolation=level
+        )
 
 
 FORMULAS = "compare/mistakes/layers.py"
 
 
 def test_the_formulas_of_the_checker_are_not_seen(said, tool) -> None:
-    """The package that a homework's process runs computes mistakes, and right values beside them."""
+    """The package that runs a homework computes mistakes, and right values beside them."""
     error = said(f"raise ValueError(len(open({str(ROOT / FORMULAS)!r}).read()))")
     assert "FileNotFoundError" in error or "loaded compare, by a way around" in error
     error = said(
-        f"import subprocess\nraise ValueError(len(subprocess.run(['cat', {str(ROOT / FORMULAS)!r}], "
-        "capture_output=True).stdout))"
+        f"import subprocess\ncommand = ['cat', {str(ROOT / FORMULAS)!r}]\n"
+        "raise ValueError(len(subprocess.run(command, capture_output=True).stdout))"
     )
-    assert error.endswith("raised ValueError at line 3: 0.")
+    assert error.endswith("raised ValueError at line 4: 0.")
 
 
 def test_reading_the_formulas_is_seen(said) -> None:

@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from planted import dropout
-from planted.in_process import check_in_process
-from planted.right import right_homework
 from check_tests.test_presets import COURSES, FILES
 from check_tests.test_recurrent import RNN
 from check_tests.test_step import ADAM as STEPS
 from check_tests.test_step import SGD as STEP
 from check_tests.test_tokens import FUNCTIONS as TOKENS
+from planted import dropout
+from planted.in_process import check_in_process
+from planted.right import right_homework
 
 from compare.check.homework import Homework
 from compare.check.presets import PRESETS
