@@ -432,7 +432,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", action="store_true", help="put the table into the page")
     options = parser.parse_args()
-    plan = Plan(15, 3, 1, 0, options.seed) if options.quick else Plan(80, 60, 4, 60, options.seed)
+    plan = Plan(15, 3, 1, 0, options.seed) if options.quick else Plan(80, 72, 4, 60, options.seed)
     attacks = {kind: attack for kind, attack in ATTACKS.items() if options.only in kind}
     if not attacks:
         parser.error(f"no kind has {options.only!r}; there are: {', '.join(ATTACKS)}")
