@@ -7,8 +7,9 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 
 COPY . /opt/nncompare
-RUN pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu \
-    "/opt/nncompare[report]"
+# PyTorch for processors alone, or none: the other has gigabytes for GPUs.
+RUN pip install --no-cache-dir --index-url https://download.pytorch.org/whl/cpu torch \
+    && pip install --no-cache-dir "/opt/nncompare[report]"
 
 RUN useradd --create-home grader
 USER grader

@@ -1,6 +1,6 @@
 """Attack everything that takes something from outside, and count what held.
 
-    python scripts/attack.py                 # some minutes; --quick does less
+    python scripts/attack.py                 # a quarter of an hour; --quick does less
     python scripts/attack.py --only golden   # the kinds whose name has this
     python scripts/attack.py --write         # also puts the table into docs/reliability.md
 
@@ -23,6 +23,7 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -326,24 +327,42 @@ def tested(*words: str) -> Iterator[str]:
     yield from re.findall(r"^(?:FAILED|ERROR) .*", done.stdout, re.MULTILINE)
 
 
-def kills(plan: Plan, folder: Path) -> Iterator[str]:
-    """Runs hit by signals, full disks and dead workers, gone on with to the same bytes."""
+RUNS = ("kill -9", "SIGTERM", "SIGHUP", "SIGINT twice", "full disk", "worker killed")
+
+
+@lru_cache
+def runs(plan: Plan) -> dict[str, list[str]]:
+    """Runs hit by signals, full disks and dead workers, gone on with to the same bytes.
+
+    For each of :data:`RUNS` what is wrong with each try. Without tries, every moment of the first
+    write of a run, as a test makes them.
+    """
     if not plan.kills:
-        yield from tested("tests/compare_tests/test_kill_anywhere.py", "-k", "first_write")
-        return
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "attack_runs.py"), "--tries", str(plan.kills),
-         "--seed", str(plan.seed)],
-        cwd=folder, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    rows = re.findall(r" +(\d+) +(\d+) +(\d+)$", done.stdout, re.MULTILINE)
-    if not rows:
-        yield f"attack_runs.py ended with {done.returncode}: {done.stderr[-300:]}"
-    yield from [""] * sum(int(right) for _, right, _ in rows)
-    wrong = sum(int(bad) for *_, bad in rows)
-    said = [line for line in done.stdout.splitlines() if ": " in line and "undisturbed" not in line]
-    yield from (said + ["wrong"] * wrong)[:wrong]
+        only = ("tests/compare_tests/test_kill_anywhere.py", "-k", "first_write")
+        return {"kill -9": list(tested(*only))}
+    with tempfile.TemporaryDirectory(prefix="nncompare-attack-") as folder:
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "scripts" / "attack_runs.py"), "--tries", str(plan.kills),
+             "--seed", str(plan.seed)],
+            cwd=folder, capture_output=True, text=True, check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+    found: dict[str, list[str]] = {}
+    for kind in RUNS:
+        form = rf"^{kind} .* (\d+) +(\d+) +(\d+)$"
+        counts = [row.groups() for row in re.finditer(form, done.stdout, re.MULTILINE)]
+        right, wrong = (sum(int(row[place]) for row in counts) for place in (1, 2))
+        said = re.findall(rf"^({kind}, .*: .*)", done.stdout, re.MULTILINE)
+        found[kind] = [""] * right + (said + ["wrong"] * wrong)[:wrong]
+    if not any(found.values()):
+        error = done.stderr[-300:]
+        found["kill -9"] = [f"attack_runs.py ended with {done.returncode}: {error}"]
+    return found
+
+
+def hit(kind: str) -> Attack:
+    """Runs hit in one way."""
+    return lambda plan, folder: runs(plan).get(kind, [])
 
 
 def faults(kind: str) -> Attack:
@@ -379,7 +398,7 @@ ATTACKS: dict[str, Attack] = {
     "short reads": faults("short read"),
     "processes that do not start": faults("failing start"),
     "workers that die": faults("dying worker"),
-    "kills and resumes": kills,
+    **{f"runs and resumes: {kind}": hit(kind) for kind in RUNS},
 }
 
 
@@ -413,7 +432,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", action="store_true", help="put the table into the page")
     options = parser.parse_args()
-    plan = Plan(15, 3, 1, 0, options.seed) if options.quick else Plan(80, 60, 4, 4, options.seed)
+    plan = Plan(15, 3, 1, 0, options.seed) if options.quick else Plan(80, 72, 4, 60, options.seed)
     attacks = {kind: attack for kind, attack in ATTACKS.items() if options.only in kind}
     if not attacks:
         parser.error(f"no kind has {options.only!r}; there are: {', '.join(ATTACKS)}")
@@ -428,6 +447,8 @@ def main() -> int:
             warnings.simplefilter("error")
             found = list(attack(plan, Path(name).resolve()))
         logging.disable(logging.NOTSET)
+        if not found:  # nothing of it with --quick
+            continue
         wrong = [one for one in found if one]
         counts.append(Count(kind, len(found), wrong, time.monotonic() - began))
         print(f"{kind}: {len(found)} tried, {len(wrong)} wrong, {counts[-1].seconds:.0f} s",

@@ -21,8 +21,6 @@ from compare.mistakes.case import Case
 
 # The least number of values that a Dropout gets: the share that it keeps is then known to 0.005.
 DROPOUT_VALUES = 10_000
-
-
 # The deviation from 1 − p allowed to that share, in standard deviations of a right Dropout; it
 # exceeds 7 once in 10¹¹ times.
 DEVIATIONS = 7.0
@@ -36,10 +34,14 @@ class DropoutInputs(NamedTuple):
 
 
 def dropout_inputs(case: Case, name: str) -> DropoutInputs:
-    """The arrays for the Dropout called ``name``; no value of x is 0."""
-    row = case.given[f"input/{name}"].shape[1:]
+    """The arrays for the Dropout called ``name``; no value of x is 0.
+
+    They are drawn from what the case gives this layer, and so from the seed of the questions.
+    """
+    given = np.ascontiguousarray(case.given[f"input/{name}"], np.float64)
+    row = given.shape[1:]
     rows = max(2, -(-DROPOUT_VALUES // int(np.prod(row))))
-    random = np.random.default_rng(zlib.crc32(name.encode()))
+    random = np.random.default_rng(zlib.crc32(given.tobytes(), zlib.crc32(name.encode())))
     x, dy = (random.standard_normal((rows, *row)) for _ in range(2))
     return DropoutInputs(np.where(np.abs(x) < 1e-3, 1.0, x), dy)
 

@@ -25,6 +25,9 @@ FRAMEWORKS = (
     "tf_keras", "jax", "jaxlib", "flax", "optax", "equinox", "haiku", "tinygrad", "autograd",
     "mlx", "mxnet", "paddle", "mindspore", "theano", "aesara", "pytensor", "chainer", "cupy",
     "thinc", "onnxruntime", "openvino", "lightning", "pytorch_lightning", "transformers",
+    "onnx", "sklearn", "skorch", "fastai", "numpyro", "pyro", "sonnet", "trax", "nnabla", "casadi",
+    "tensorrt", "tvm", "tflite_runtime", "ai_edge_litert", "tritonclient", "dezero", "micrograd",
+    "numpy_ml", "neurolab", "pybrain", "lasagne", "ncnn", "coremltools", "ctranslate2",
 )  # fmt: skip
 OWN = ("compare", "numpy_nn", "torch_nn", "experiments", "reports", "nncompare")
 # What comes with a module that is allowed.
@@ -41,6 +44,9 @@ LIBRARIES = {
     "libtensorflow": "tensorflow",
     "libonnxruntime": "onnxruntime",
 }
+# What of this project's own package a homework's process needs: what it runs itself, which is read
+# again when a traceback is made, and no code that computes a network.
+NEEDED = ("__init__.py", "check", "parity/__init__.py", "parity/tolerances.py")
 # Where other interpreters of the system keep their packages.
 OTHER_PACKAGES = (
     "/usr/lib/python3*/dist-packages", "/usr/lib/python3*/site-packages",
@@ -94,6 +100,20 @@ def places_of(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(found)
 
 
+@lru_cache
+def needed_parts(package: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """The files and folders of ``compare`` that a homework's process needs, and all others."""
+    needed = tuple(package / one for one in NEEDED)
+    holding = [folder for one in needed for folder in one.parents if folder.is_relative_to(package)]
+    others = [
+        one
+        for folder in dict.fromkeys(holding)
+        for one in sorted(folder.iterdir())
+        if one not in needed and one not in holding and one.name != "__pycache__"
+    ]
+    return needed, tuple(others)
+
+
 class RefusedImportError(ModuleNotFoundError):
     """A module is there, or would be, and a homework may not import it."""
 
@@ -137,7 +157,7 @@ def watch_files(names: Iterable[str], places: Sequence[str], report: Callable[[s
         report: Called with the name of the module.
     """
     libraries = tuple(file for file, name in LIBRARIES.items() if name in names)
-    modules = {os.path.join(place, ""): Path(place).stem for place in places}
+    modules = {os.path.join(place, ""): _name_of(Path(place)) for place in places}
     fsdecode, realpath, join = os.fsdecode, os.path.realpath, os.path.join
 
     def refuse(name: str) -> None:
@@ -160,3 +180,9 @@ def watch_files(names: Iterable[str], places: Sequence[str], report: Callable[[s
                 refuse(name)
 
     sys.addaudithook(hook)
+
+
+def _name_of(place: Path) -> str:
+    """The name of the module at a place, or of the package of this project that has it."""
+    package = Path(__file__).resolve().parents[1]
+    return package.name if place.is_relative_to(package) else place.stem

@@ -14,6 +14,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import site
 import subprocess
 import sys
@@ -41,7 +42,9 @@ SYSTEM = (
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store",
     "/etc/ld.so.cache", "/etc/alternatives", "/etc/fonts", "/etc/localtime",
 )  # fmt: skip
-CONTROL_GROUPS = Path("/sys/fs/cgroup")
+CONTROL_GROUPS, OWN_GROUPS = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+# How a shell enters a control group: by its own number, before it becomes the command.
+ENTER = 'echo $$ 2>/dev/null > "$1" || exit 126'
 REFUSED = Path(__file__).with_name("refused")
 NAMESPACES = Path(__file__).with_name("namespaces.py")
 _numbers = itertools.count()
@@ -305,7 +308,7 @@ class ControlGroup:
         memory = (memory_mb + MORE_MEMORY_MB) * 2**20
         limits = {"memory": ("memory.max", memory), "pids": ("pids.max", MOST_PROCESSES)}
         try:
-            lines = Path("/proc/self/cgroup").read_text(encoding="ascii").splitlines()
+            lines = OWN_GROUPS.read_text(encoding="utf-8", errors="surrogateescape").splitlines()
         except OSError:
             return
         for line in lines:
@@ -327,9 +330,13 @@ class ControlGroup:
             return
         files = {file: most for key, (file, most) in limits.items() if key in there}
         if files:
-            self._make(parent / name, files)
+            # What the memory does not hold is not to go to the swap instead, without a limit.
+            self._make(parent / name, files, {"memory.swap.max": 0} if "memory" in there else {})
 
-    def _make(self, folder: Path, files: dict[str, int]) -> None:
+    def _make(
+        self, folder: Path, files: dict[str, int], wanted: Mapping[str, int] | None = None
+    ) -> None:
+        """Make a group with these limits, and those wanted that the system has, or none."""
         for left in folder.parent.glob("nncompare-*-*"):  # by a check that was killed
             if not Path("/proc", left.name.split("-")[1]).exists():
                 with contextlib.suppress(OSError):  # processes are still in it
@@ -341,25 +348,31 @@ class ControlGroup:
         try:
             for file, most in files.items():
                 (folder / file).write_text(str(most), encoding="ascii")
-        except OSError:
+            _require_entrance(folder)
+        except (OSError, subprocess.SubprocessError):
             with contextlib.suppress(OSError):
                 folder.rmdir()
             return
+        for file, most in (wanted or {}).items():
+            with contextlib.suppress(OSError):
+                (folder / file).write_text(str(most), encoding="ascii")
         self.folders.append(folder)
 
     def command(self, command: list[str]) -> list[str]:
         """The command that runs ``command`` in the group."""
         if not self.folders:
             return command
-        enter = 'while [ "$1" != -- ]; do echo $$ 2>/dev/null > "$1" || exit 126; shift; done; '
+        enter = f'while [ "$1" != -- ]; do {ENTER}; shift; done; '
         files = [str(folder / "cgroup.procs") for folder in self.folders]
         return ["/bin/sh", "-c", f'{enter}shift; exec "$@"', "sh", *files, "--", *command]
 
     def kill(self) -> None:
         """End every process in it, also those that left their session."""
         for folder in self.folders:
-            with contextlib.suppress(OSError):
+            try:
                 (folder / "cgroup.kill").write_text("1", encoding="ascii")
+            except OSError:  # version 1, or Linux before 5.14
+                _kill_each(folder)
 
     def remove(self) -> None:
         """Remove it as soon as its last process has gone; wait for that a moment."""
@@ -372,3 +385,35 @@ class ControlGroup:
             if not self.folders:
                 return
             time.sleep(0.01)
+
+
+def _require_entrance(folder: Path) -> None:
+    """Try to enter a control group: who may make one need not be allowed to move a process there.
+
+    Raises:
+        OSError or SubprocessError: It cannot be entered.
+    """
+    subprocess.run(
+        ["/bin/sh", "-c", ENTER, "sh", folder / "cgroup.procs"],
+        check=True, timeout=PROBE_S, stdin=subprocess.DEVNULL, capture_output=True,
+    )  # fmt: skip
+
+
+def _kill_each(folder: Path) -> None:
+    """Kill the processes of a control group one by one, until none is left or none can be killed.
+
+    One of another namespace is a 0 here, which would mean this process's own group.
+    """
+    for _ in range(MOST_PROCESSES):
+        try:
+            lines = (folder / "cgroup.procs").read_text(encoding="ascii").split()
+        except OSError:
+            return
+        killed = 0
+        for number in {int(line) for line in lines} - {0}:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(number, signal.SIGKILL)
+                killed += 1
+        if not killed:
+            return
+        time.sleep(0.001)

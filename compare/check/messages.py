@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import struct
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
@@ -37,6 +38,8 @@ DTYPES = "biuf"
 # The characters of a sentence, and of a name, that are kept.
 SENTENCE_CHARACTERS, NAME_CHARACTERS = 1000, 200
 MOST_SENTENCES = 100
+# The name of a module or of a library's file.
+MODULE = re.compile(r"[A-Za-z_][\w.+-]{0,59}", re.ASCII)
 
 
 class MessageError(Exception):
@@ -211,9 +214,12 @@ def read_name(found: Frame) -> str:
     """
     try:
         tree = _mapping(json.loads(found.text, parse_constant=_not_finite))
-        return _name(tree["name"])
+        name = _name(tree["name"])
     except (ValueError, KeyError, RecursionError):
         raise MessageError("no name") from None
+    if MODULE.fullmatch(name) is None:
+        raise MessageError("the name of no module")
+    return name
 
 
 def one_line(text: str, characters: int = SENTENCE_CHARACTERS) -> str:
@@ -315,6 +321,9 @@ def _arrays(described: Any, body: bytearray) -> list[np.ndarray]:
         array = np.empty(count, dtype)
         if count:
             array = np.frombuffer(body, dtype, count, place)
+        if dtype.kind == "f" and np.isnan(array).any():
+            with np.errstate(invalid="ignore"):  # a signalling NaN warns here and never again
+                np.multiply(array, 1, out=array)
         found.append(array.reshape(lengths))
         place += count * dtype.itemsize
     if place != len(body):

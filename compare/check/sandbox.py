@@ -27,7 +27,7 @@ from typing import IO, Any, Protocol
 import numpy as np
 
 from compare.check import messages
-from compare.check.foreign_modules import OWN, forbidden_names, places_of
+from compare.check.foreign_modules import OWN, forbidden_names, needed_parts, places_of
 from compare.check.isolation import (
     MOST_PROCESSES,
     STANDARD,
@@ -137,8 +137,11 @@ class Sandbox:
         found = (one.resolve() for one in others)
         self._others = [one for one in found if not self._file.is_relative_to(one)]
         self._forbidden = forbidden_names(allow_import)
-        # This project's own code is read when a traceback is made.
-        self._places = [p for p in places_of(self._forbidden) if p != str(ROOT / "compare")]
+        places = places_of(self._forbidden)
+        self._needed, others_of_own = needed_parts(ROOT / "compare")
+        self._places = [place for place in places if place != str(ROOT / "compare")]
+        if str(ROOT / "compare") in places:
+            self._places += map(str, others_of_own)
         self._most_bytes = int(memory_mb * 2**20 * messages.ARRAYS_PART)
         self._printed = bytearray()
         self._loaded: dict[str, None] = {}  # once loaded, no other process makes it undone
@@ -230,7 +233,7 @@ class Sandbox:
             shown += visible_files(file.resolve(), self._others)
         return View(
             self._file.parent,
-            (ROOT / "compare", *map(Path, self._allowed_own()), *self._packages(), *shown),
+            (*self._needed, *map(Path, self._allowed_own()), *self._packages(), *shown),
             tuple(self._others),
             tuple(map(Path, self._places)),
         )

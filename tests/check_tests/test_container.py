@@ -47,6 +47,23 @@ def test_what_it_installs() -> None:
     )
 
 
+def test_what_it_copies() -> None:
+    """All that the installation needs, and nothing else of a working folder."""
+    lines = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert rules[0] == "*"
+    copied = {rule[1:] for rule in rules if rule.startswith("!")}
+    assert all((ROOT / name).exists() for name in copied)
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        settings = tomllib.load(file)
+    setuptools, project = settings["tool"]["setuptools"], settings["project"]
+    packages = {name.rstrip("*") for name in setuptools["packages"]["find"]["include"]}
+    modules = {f"{name}.py" for name in setuptools.get("py-modules", ())}
+    assert copied == {
+        "pyproject.toml", project["readme"], *project["license-files"], *packages, *modules,
+    }  # fmt: skip
+
+
 def test_what_it_starts(command_line) -> None:
     program, *arguments = json.loads(dict(instructions())["ENTRYPOINT"])
     assert program == "nncompare"

@@ -245,6 +245,47 @@ def test_such_a_module_is_not_there(said, tool, way) -> None:
     assert "loaded torch, by a way around" in error or "needs the module 'torch'" in error
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from sklearn.neural_network import MLPClassifier",
+        "import onnx.reference",
+        pytest.param("import onnxruntime", marks=pytest.mark.slow),
+        pytest.param("import jax", marks=pytest.mark.slow),
+        pytest.param("import tinygrad", marks=pytest.mark.slow),
+    ],
+)
+def test_frameworks_in_the_library(said, text) -> None:
+    """All of these are installed with the tests, and compute networks."""
+    pytest.importorskip(text.split()[1].partition(".")[0])
+    for level in ("standard", "off"):
+        assert "was imported" not in said(
+            f"{text}\nraise ValueError('was imported')", isolation=level
+        )
+
+
+FORMULAS = "compare/mistakes/layers.py"
+
+
+def test_the_formulas_of_the_checker_are_not_seen(said, tool) -> None:
+    """The package that runs a homework computes mistakes, and right values beside them."""
+    error = said(f"raise ValueError(len(open({str(ROOT / FORMULAS)!r}).read()))")
+    assert "FileNotFoundError" in error or "loaded compare, by a way around" in error
+    error = said(
+        f"import subprocess\ncommand = ['cat', {str(ROOT / FORMULAS)!r}]\n"
+        "raise ValueError(len(subprocess.run(command, capture_output=True).stdout))"
+    )
+    assert error.endswith("raised ValueError at line 4: 0.")
+
+
+def test_reading_the_formulas_is_seen(said) -> None:
+    error = said(
+        f"try: exec(open({str(ROOT / FORMULAS)!r}).read())\nexcept ImportError: pass",
+        isolation="off",
+    )
+    assert "loaded compare, by a way around the import that was refused" in error
+
+
 def test_another_interpreter_finds_no_torch(said, tool) -> None:
     error = said(
         "import subprocess\n"

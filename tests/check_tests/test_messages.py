@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 from compare.check import messages
-from compare.check.messages import FrameReader, MessageError
+from compare.check.messages import FORBIDDEN, Frame, FrameReader, MessageError, read_name
 from compare.check.return_values import CallResult, ReturnValue, describe
 
 BYTES = 2**20
@@ -203,3 +203,22 @@ def test_a_problem_names_what_was_called() -> None:
     nothing = messages.write_answer(1, CallResult(details={"names": object()}), "f()", BYTES)
     found = messages.read_answer(FrameReader(BYTES).take(nothing)[0], 1, "call")
     assert found.problem == "f() gives a number that is not finite where a setting is expected."
+
+
+def test_a_signalling_nan_becomes_a_quiet_one() -> None:
+    """It would warn wherever it is computed with, beside the verdict."""
+    bits = np.array([0x7FF0DEADBEEF0001, 0x3FF0000000000000], np.uint64)
+    found = sent(CallResult(describe(bits.view(np.float64))))
+    with np.errstate(all="raise"):
+        assert np.isnan(found.value.array + 1.0).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("name", ["torch", "libtorch_cpu.so", "libc10.so.2+cpu"])
+def test_names_of_modules(name) -> None:
+    assert read_name(Frame(FORBIDDEN, json.dumps({"name": name}).encode(), bytearray())) == name
+
+
+@pytest.mark.parametrize("name", ["", "x. It agrees.", "x" * 61, "[red]", "é", 3, None])
+def test_names_that_are_none(name) -> None:
+    with pytest.raises(MessageError):
+        read_name(Frame(FORBIDDEN, json.dumps({"name": name}).encode(), bytearray()))

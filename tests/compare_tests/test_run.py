@@ -430,6 +430,33 @@ def test_a_disk_that_is_full_in_the_middle(tiny, train, tmp_path, monkeypatch):
     assert read_run(out).record.status == "complete"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_disk_that_is_full_at_the_weights(jobs, tiny, train, tmp_path, timeless, monkeypatch):
+    """Rows of trainings of unequal length stay with their labels, whichever ends first."""
+    import errno
+    import os
+
+    from compare.records import atomic
+
+    form = tiny('vary.length={key="training.epochs",values=[3,1]}', "reported=[]")
+    whole = timeless(train(form, tmp_path / "whole", jobs=jobs))
+    out, replace, failed = tmp_path / "r", os.replace, []
+
+    def full(source, target):
+        if "-seed" in os.path.basename(target) and os.path.dirname(target).endswith("weights"):
+            failed.append(target)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        replace(source, target)
+
+    monkeypatch.setattr(atomic.os, "replace", full)
+    assert "No space left on device" in refusal(train, form, out, jobs=jobs)
+    assert failed
+    monkeypatch.undo()
+    read_run(out)  # nothing contradicts anything
+    assert timeless(train(form, out, resume=True, jobs=jobs)) == whole
+
+
 def test_data_without_pictures(tiny, train, tmp_path, monkeypatch):
     import compare.training.run
 

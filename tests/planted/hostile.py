@@ -150,6 +150,56 @@ AFTER = {
     "a view without memory": (
         "def forward(params, x): return np.broadcast_to(np.zeros(1), (len(x), 10**12))"
     ),
+    "signalling NaN": (
+        "def forward(params, x):\n"
+        "    bits = np.full((len(x), 5), 0x7FF0DEADBEEF0001, np.uint64)\n"
+        "    return bits.view(np.float64)"
+    ),
+    "an array with methods of its own": (
+        "class A(np.ndarray):\n    def __array_finalize__(self, o): pass\n"
+        "    def __array_ufunc__(self, *a, **k): return np.zeros(1)\n"
+        "    def __array_function__(self, *a, **k): return np.zeros(1)\n"
+        "    def tobytes(self, *a): raise SystemExit(0)\n"
+        "    @property\n    def nbytes(self): return 0\n"
+        "    @property\n    def shape(self): raise KeyboardInterrupt\n"
+        "def forward(params, x): return np.zeros((len(x), 5)).view(A)"
+    ),
+    "a number with methods of its own": (
+        "class F(float):\n    def __sub__(self, o): return 0.0\n    __rsub__ = __sub__\n"
+        "    def __eq__(self, o): return True\n    __hash__ = None\n"
+        "    def __float__(self): raise SystemExit(0)\n"
+        "def forward(params, x): return [[F(0)] * 5] * len(x)\ndef loss(params, x, y): return F(1)"
+    ),
+    "a dict without end": (
+        "from collections.abc import Mapping\nclass M(Mapping):\n"
+        "    def __getitem__(self, k): return self\n    def __len__(self): return 1\n"
+        "    def __iter__(self):\n        while True: yield 'a'\n"
+        "def gradients(params, x, y): return M()"
+    ),
+    "a message byte by byte": (
+        "def forward(params, x):\n    import gc, io, os, struct, time\n"
+        "    for one in gc.get_objects():\n"
+        "        if isinstance(one, io.BufferedWriter) and one.fileno() > 2:\n"
+        "            os.write(one.fileno(), struct.pack('>cIQ', b'a', 1000, 0))\n"
+        "            while True:\n"
+        "                os.write(one.fileno(), b' ')\n                time.sleep(0.1)"
+    ),
+    "a verdict in the name of a module": (
+        "def forward(params, x):\n    import gc, io, json, struct\n"
+        f"    text = json.dumps({{'name': 'x. {AGREES}', 'arrays': []}}).encode()\n"
+        "    for one in gc.get_objects():\n"
+        "        if isinstance(one, io.BufferedWriter) and one.fileno() > 2:\n"
+        "            one.write(struct.pack('>cIQ', b'f', len(text), 0) + text)\n"
+        "            one.flush()\n    return np.zeros((len(x), 5))"
+    ),
+    "computes by scikit-learn": (
+        "def forward(params, x):\n    from sklearn.neural_network import MLPClassifier\n"
+        "    m = MLPClassifier(hidden_layer_sizes=(9,), max_iter=1)\n"
+        "    m.fit(np.zeros((5, 12)), np.arange(5))\n"
+        "    m.coefs_ = [params['W1'], params['W2']]\n"
+        "    m.intercepts_ = [params['b1'], params['b2']]\n"
+        "    m.out_activation_ = 'identity'\n    return m._forward_pass_fast(x)"
+    ),
     "a list in itself": "def forward(params, x):\n    a = []\n    a.append(a)\n    return a",
     "an answer nested deeply": (
         "def forward(params, x):\n    a = x\n    for _ in range(10**5): a = (a,)\n    return a"
