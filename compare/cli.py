@@ -81,10 +81,6 @@ def main() -> None:
         from compare.check.early_start import begin_by_arguments
 
         begin_by_arguments(sys.argv[1:])
-    if sys.argv[1:2] == ["run"]:
-        from compare.backends.torch_parts import postpone_compiler
-
-        postpone_compiler()
     with using(_language(sys.argv[1:])):
         status = _status()
     sys.exit(status)
@@ -226,7 +222,10 @@ def run(
     yes: Annotated[bool, typer.Option("--yes", help="Start however many trainings there are.")] = False,
 ) -> int:  # fmt: skip
     """Train both backends in lock step, check parity, and report."""
+    from compare.backends.torch_parts import postpone_compiler
     from compare.commands.run import run_command
+
+    postpone_compiler()
 
     return run_command(
         experiment,

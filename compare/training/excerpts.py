@@ -36,6 +36,8 @@ FOLLOWED_ROWS, FOLLOWED_STEPS, MOST_FOLLOWED = 2, 2, 8
 """A step of so many rows shows which lines run, and a second one what a first step does not do; of
 more different models than this none is followed, and every line is shown."""
 
+BLOCKS = ("body", "orelse", "finalbody")
+
 Calls = dict[CodeType, set[frozenset[int]]]
 """Function → the lines that ran, of each of its calls."""
 
@@ -345,11 +347,13 @@ def _without_unused(source: str) -> str:
         for node in ast.walk(definition)
         if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name)
     }
+    blocks = [getattr(node, part, []) for node in ast.walk(definition) for part in BLOCKS]
+    alone = {id(block[0]) for block in blocks if isinstance(block, list) and len(block) == 1}
     for node in ast.walk(definition):
         if not isinstance(node, ast.Assign) or len(node.targets) > 1:
             continue
         kept = _kept_of(node, read)
-        if kept == node.targets[0]:
+        if kept == node.targets[0] or (kept is None and id(node) in alone):
             continue
         rest = [] if kept is None else [" " * node.col_offset + ast.unparse(kept)]
         lines[node.lineno - 1 : _last(node)] = rest

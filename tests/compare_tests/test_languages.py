@@ -49,6 +49,9 @@ def said() -> str:
     found.append((ROOT / "reports" / "templates" / "report.js").read_text(encoding="utf-8"))
     found += [str(tomllib.loads(p.read_text("utf-8"))) for p in ROOT.glob("experiments/*.toml")]
     found.append((ROOT / "reports" / "templates" / "report.html").read_text(encoding="utf-8"))
+    # Notebooks' templates are the same in every language, and their text is looked up.
+    notebooks = (ROOT / "reports" / "templates").glob("*notebook.md.j2")
+    found += [path.read_text(encoding="utf-8") for path in notebooks]
     return " ".join(" ".join(found).replace("\\n", " ").split())
 
 
