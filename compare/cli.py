@@ -226,7 +226,6 @@ def run(
     from compare.commands.run import run_command
 
     postpone_compiler()
-
     return run_command(
         experiment,
         sample=sample,
