@@ -18,7 +18,7 @@ import jinja2
 import pypandoc
 import typst
 
-from compare.analysis.timings import BUSY_LOAD
+from compare.analysis.timings import BUSY_LOAD, LEAST_SHARE
 from compare.languages import ENGLISH, current, translated
 from experiments.errors import InputError
 from reports import text
@@ -156,7 +156,7 @@ def _environment(language: str) -> jinja2.Environment:
     environment.filters |= {**FILTERS, "paragraph": lambda lines: f"{text.one_line(lines)}\n"}
     environment.filters |= {"translated": translated, "particle": with_particle}
     environment.tests |= {"finite": math.isfinite, "nan": math.isnan}
-    environment.globals |= {"say": say, "BUSY_LOAD": BUSY_LOAD}
+    environment.globals |= {"say": say, "BUSY_LOAD": BUSY_LOAD, "LEAST_SHARE": LEAST_SHARE}
     return environment
 
 

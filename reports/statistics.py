@@ -190,6 +190,17 @@ class TrainingStatistics:
         )
 
     @property
+    def had_processor(self) -> float | None:
+        """For which share of its time the training had a core; None where that is not known.
+
+        Of several threads it is not: they wait for each other, too.
+        """
+        threads, record = self.run.record.environment.torch_threads, self.record
+        if record.cpu_s is None or not record.wall_s or threads != 1:
+            return None
+        return min(record.cpu_s / record.wall_s, 1.0)
+
+    @property
     def has_humps(self) -> bool:
         """Whether the times of either backend lie around more than one value."""
         return any(len(found) > 1 for found in self.humps)

@@ -15,6 +15,8 @@ RESAMPLES = 1000
 # Programs that want a core beside ours: one of several threads that has to wait for its core holds
 # up all.
 BUSY_LOAD = 0.5
+# A training of one thread that had a core for less of its time than this was kept waiting.
+LEAST_SHARE = 0.95
 STRETCH = 10
 """Steps that a backend makes in a lock-step training, at most, before the other's turn."""
 # An interval from fewer blocks would say little.

@@ -358,6 +358,8 @@ class TrainingRecord(Record):
         sides: Inputs of activations on different sides of the kink at the end; None where there
             were no test rows.
         wall_s: Seconds that the training took, with all comparisons.
+        cpu_s: Seconds of them that its process had a processor, of all its threads; None in older
+            records.
     """
 
     label: str
@@ -380,6 +382,7 @@ class TrainingRecord(Record):
     parts: list[DistancePart] = Field(default_factory=list)
     sides: SidesApart | None = None
     wall_s: Seconds
+    cpu_s: Seconds | None = None
 
 
 class FailureRecord(Record):

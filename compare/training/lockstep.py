@@ -210,6 +210,12 @@ class LockStep:
         After :meth:`restore`, from there on.
         """
         started = time.perf_counter() - self.record.wall_s
+        processor = time.process_time() - (self.record.cpu_s or 0.0)
+
+        def measure_time() -> None:
+            self.record.wall_s = time.perf_counter() - started
+            self.record.cpu_s = time.process_time() - processor
+
         training = self.experiment.training
         splits = self.splits.map(
             lambda rows: Rows(rows.inputs, self.target_type.targets(rows.targets))
@@ -240,10 +246,10 @@ class LockStep:
                 self._advance(epoch, stretch, held)
                 step = self.record.steps = stretch[-1][0] + 1
                 if self._checkpoints is not None and self._checkpoints.due():
-                    self.record.wall_s = time.perf_counter() - started
+                    measure_time()
                     self._checkpoints.write(step, self.snapshot(epoch, order))
             order = None
-            self.record.wall_s = time.perf_counter() - started
+            measure_time()
             last = step == self.steps or epoch == training.epochs
             if last or epoch % training.evaluate_every == 0:
                 self._evaluate(epoch, held, last)
@@ -253,7 +259,7 @@ class LockStep:
         self._keep_results(held)
         self._explain(held)
         self.record.finished = True
-        self.record.wall_s = time.perf_counter() - started
+        measure_time()
         self.observer.end(self.record)
 
     def _order(self, step: int) -> np.ndarray:

@@ -48,7 +48,7 @@ def outcome(run: LockStep):
         for name, array in state.items()
     }
     predictions = {name: array.tobytes() for name, array in run.log.predictions.items()}
-    record = run.record.model_copy(update={"wall_s": 0.0}).model_dump_json()
+    record = run.record.model_copy(update={"wall_s": 0.0, "cpu_s": 0.0}).model_dump_json()
     return tables, weights, predictions, record
 
 

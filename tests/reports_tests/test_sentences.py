@@ -528,6 +528,12 @@ CASES: list[tuple[str, tuple, str]] = [
     ("load", (None, 2), "not recorded"),
     ("load", (0.3, 2), "was at rest"),
     ("load", (0.9, 2), "**The machine was busy"),
+    (
+        "load",
+        (0.9, 2, 0.991),
+        "had a core of the machine for 99% of its time (load as the run began: 0.9",
+    ),
+    ("load", (None, 2, 0.7), "other work kept the training waiting for 30% of its time."),
 ]
 
 A_SETTING = ("`lr`", "1", "2")
