@@ -272,6 +272,7 @@ def kaiming_normal_(
 
 
 def _array(tensor: Parameter | np.ndarray) -> np.ndarray:
+    """The values of a parameter, or the array itself."""
     values = tensor.data if isinstance(tensor, Parameter) else tensor
     if not isinstance(values, np.ndarray) or values.dtype not in FLOAT_DTYPES:
         raise TypeError(
@@ -294,6 +295,7 @@ def _fans(tensor: Parameter | np.ndarray) -> tuple[int, int]:
 
 
 def _kaiming_std(tensor: Parameter | np.ndarray, a: float, mode: str, nonlinearity: str) -> float:
+    """The standard deviation gain / √fan."""
     modes = ("fan_in", "fan_out")
     if mode.lower() not in modes:
         raise ValueError(f"Mode {mode} not supported, please use one of {list(modes)}")

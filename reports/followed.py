@@ -17,7 +17,9 @@ NEAREST = 20
 """So many comparisons are listed."""
 
 
-_NORMALISED = r"\frac{\left|x\right| + \overline{\left|x\right|}}{\sqrt{\sigma^2+\varepsilon}}"
+_NORMALISED = (
+    r"\frac{\left|x\right| + \operatorname{mean}\left|x\right|}{\sqrt{\sigma^2+\varepsilon}}"
+)
 SIZES = {
     ("Linear", "output"): r"\left|x\right|\,\left|W\right|^{\top} + \left|b\right|",
     ("Linear", "grad_input"): r"\left|\mathrm{d}y\right|\,\left|W\right|",

@@ -10,7 +10,16 @@ from compare.records.tables import ParityRow
 from reports.followed import Followed, nearest
 from reports.network import COMPARISONS, site_of
 from reports.statistics import TrainingStatistics
-from reports.text import code, count, escaped, number, percent, pipe_table, points
+from reports.text import (
+    code,
+    count,
+    escaped,
+    number,
+    percent,
+    pipe_table,
+    points,
+    signed_points,
+)
 from reports.trainings import MOST_SHOWN
 
 MOST_ALONE = MOST_SHOWN
@@ -112,6 +121,7 @@ def gaps_table(trainings: Sequence[TrainingStatistics]) -> str:
         ("largest difference of a batch's loss, and its step", _largest_gap),
         ("evaluations with equal accuracies", _equal_evaluations),
         ("largest difference of the accuracies", _largest_accuracy_gap),
+        ("accuracy on new rows, NumPy − PyTorch (95% interval of paired shares)", _rows_difference),
         ("distance of the weights at the end, relative to their size", _distance),
         (f"inputs of activations on different sides of the kink at the end{on}", _sides),
         (f"test loss at the end, NumPy − PyTorch{on}", _loss_difference),
@@ -146,6 +156,11 @@ def _largest_accuracy_gap(training: TrainingStatistics) -> str:
     if not gaps:
         return "–"
     return points(max(gaps)) if all(map(math.isfinite, gaps)) else "not a number"
+
+
+def _rows_difference(training: TrainingStatistics) -> str:
+    found = training.rows_difference
+    return "–" if found is None else f"{signed_points(found[0])} to {signed_points(found[1])}"
 
 
 def _distance(training: TrainingStatistics) -> str:

@@ -131,6 +131,7 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
             {"settings": figure, **_means(run, figure)} for figure in record.experiment.reported
         ],
         "controls": record.controls,
+        "batch_size": record.experiment.training.batch_size,
         "gaps": "gaps" in tables,
         "within": _within_intervals(record.experiment.reported, trainings),
         "published": _same_set_up(record.experiment.reported),

@@ -202,7 +202,7 @@ def setup(run: Run, trainings: Sequence[TrainingStatistics]) -> str:
         ("precision", _each([settings.dtype for settings in training])),
         ("epochs planned", _each([count(settings.epochs) for settings in training])),
         ("batch size", _batches(run, [settings.batch_size for settings in training])),
-        ("updates made", _updates(trainings) or "none"),
+        ("updates made in each", _updates(trainings) or "none"),
         ("seed" if len(seeds) == 1 else "seeds", joined([str(seed) for seed in seeds])),
         ("order of the rows", "drawn anew for each epoch, the same on both backends"),
     ]
@@ -474,7 +474,7 @@ def exports(found: Sequence[ExportRecord]) -> str:
 
 def ratio_cells(ratio: Ratio) -> tuple[str, str]:
     """The ratio and its interval, for :data:`RATIO_COLUMNS`."""
-    return f"{ratio.value:.2f}", f"{ratio.low:.2f} to {ratio.high:.2f}"
+    return f"{ratio.value:.3f}", f"{ratio.low:.3f} to {ratio.high:.3f}"
 
 
 def distance_parts(trainings: Sequence[TrainingStatistics]) -> str:

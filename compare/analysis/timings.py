@@ -61,8 +61,8 @@ def humps(times: np.ndarray) -> list[float]:
     """Where the times are densest: one place, or several with a valley between them, in seconds.
 
     The density is that of the logarithms, smoothed with Silverman's bandwidth. A place counts if it
-    is a tenth as dense as the densest, and if the density falls to half of it on the way to the
-    next one.
+    is a twenty-fifth as dense as the densest, and if the density falls to half of it on the way to
+    the next one.
 
     Args:
         times: Seconds, of shape (steps,).
@@ -82,7 +82,7 @@ def humps(times: np.ndarray) -> list[float]:
     inner = density[1:-1]
     tops = np.flatnonzero((inner > density[:-2]) & (inner >= density[2:])) + 1
     kept: list[int] = []
-    for top in tops[density[tops] >= density.max() / 10]:
+    for top in tops[density[tops] >= density.max() / 25]:
         if kept:
             valley = density[kept[-1] : top + 1].min()
             if valley > min(density[kept[-1]], density[top]) / 2:

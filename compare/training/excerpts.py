@@ -36,6 +36,9 @@ FOLLOWED_ROWS, FOLLOWED_STEPS, MOST_FOLLOWED = 2, 2, 8
 """A step of so many rows shows which lines run, and a second one what a first step does not do; of
 more different models than this none is followed, and every line is shown."""
 
+LONGEST_LINE = 100
+PURE = {"abs", "bool", "float", "int", "len", "max", "min", "sum"}
+"""Functions that do nothing but compute."""
 BLOCKS = ("body", "orelse", "finalbody")
 
 Calls = dict[CodeType, set[frozenset[int]]]
@@ -136,29 +139,47 @@ def _called_by(shown: Iterable[str], calls: Calls) -> dict[str, str]:
     }
     told = _docstrings(calls, root)
     for name_of_file, text in listed.items():
+        listed[name_of_file] = text = _with_constants(text, root.parent / name_of_file)
         called = _names_called(text) - shown - names
         meanings = {name: told.pop(name) for name in sorted(called) if name in told}
         listed[name_of_file] = _with_meanings(text, meanings)
     return listed
 
 
+def _with_constants(text: str, file: Path) -> str:
+    """Functions of a file, and before them the constants of the file that they read."""
+    names = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+    source = file.read_text(encoding="utf-8")
+    constants = [
+        ast.get_source_segment(source, node) or ""
+        for node in ast.parse(source).body
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and node.targets[0].id in names
+    ]
+    return "\n\n".join(["\n".join(constants), text] if constants else [text])
+
+
 def _docstrings(calls: Calls, root: Path) -> dict[str, str]:
-    """Name → the first line of the docstring, of the functions of a folder that ran."""
+    """Name → the first line of the docstring, its own or inherited, of what ran in a folder."""
+    modules = {getattr(module, "__file__", None): module for module in list(sys.modules.values())}
     found: dict[str, str] = {}
     for code in calls:
-        text = code.co_consts[0] if code.co_consts else None
-        if isinstance(text, str) and root in Path(code.co_filename).parents:
-            found.setdefault(code.co_name, text.strip().partition("\n")[0].replace("``", ""))
+        if root not in Path(code.co_filename).parents:
+            continue
+        function: Any = modules.get(code.co_filename)
+        for part in code.co_qualname.split("."):
+            function = getattr(function, part, None)
+        if text := (inspect.getdoc(function) or "").strip():
+            found.setdefault(code.co_name, text.partition("\n")[0].replace("``", ""))
     return found
 
 
 def _names_called(code: str) -> set[str]:
     """The names of the functions and methods that some code calls."""
-    calls = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
-    return {
-        node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-        for node in calls
-    }
+    called = [node.func for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    own = [f for f in called if not ast.unparse(f).startswith(("np.", "math."))]
+    return {f.attr if isinstance(f, ast.Attribute) else getattr(f, "id", "") for f in own}
 
 
 def _code_in_use(spec: ModelSpec) -> str:
@@ -243,7 +264,24 @@ def excerpt(kind: type, methods: Iterable[str], calls: Calls | None = None) -> s
             left -= len(code.splitlines())
             found.append((inspect.getsourcelines(method)[1], code))
     code = "\n\n".join(code for _, code in sorted(found))
+    code = code if calls is None else _without_unread(code)
     return _with_meanings(code, helpers(kind, code))
+
+
+def _without_unread(code: str) -> str:
+    """Methods without the lines that set an attribute to a constant which none of them reads."""
+    nodes = list(ast.walk(ast.parse(code)))
+    attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
+    read = {node.attr for node in attributes if not isinstance(node.ctx, ast.Store)}
+    unread = {
+        node.lineno
+        for node in nodes
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.targets[0], ast.Attribute)
+        and node.targets[0].attr not in read
+    }
+    return "\n".join(line for n, line in enumerate(code.splitlines(), 1) if n not in unread)
 
 
 def _with_meanings(code: str, meanings: dict[str, str]) -> str:
@@ -323,8 +361,23 @@ def bare(function: Callable[..., Any] | CodeType, calls: Calls | None = None) ->
         if not own:
             return ""
         text.keep_what_ran(definition.body, [{n - first + 1 for n in call} for call in own])
-        return _without_unused(text.code())
-    return text.code()
+        return _short_signature(_without_unused(text.code()))
+    return _short_signature(text.code())
+
+
+def _short_signature(source: str) -> str:
+    """A function whose first line has names and defaults alone, where they fit into one line."""
+    definition = ast.parse(source).body[0]
+    assert isinstance(definition, ast.FunctionDef)
+    begins = min(node.lineno for node in definition.body)
+    arguments = definition.args
+    for argument in ast.walk(arguments):
+        if isinstance(argument, ast.arg):
+            argument.annotation = None
+    line = f"def {definition.name}({_unparsed(arguments)}):"
+    if len(line) > LONGEST_LINE:
+        return source
+    return "\n".join([line, *source.splitlines()[begins - 1 :]])
 
 
 def _without_unused(source: str) -> str:
@@ -355,7 +408,7 @@ def _without_unused(source: str) -> str:
         kept = _kept_of(node, read)
         if kept == node.targets[0] or (kept is None and id(node) in alone):
             continue
-        rest = [] if kept is None else [" " * node.col_offset + ast.unparse(kept)]
+        rest = [] if kept is None else [" " * node.col_offset + _unparsed(kept)]
         lines[node.lineno - 1 : _last(node)] = rest
         return _without_unused("\n".join(lines))
     last = definition.body[-1]
@@ -386,8 +439,15 @@ def _kept_of(node: ast.Assign, read: set[str]) -> ast.AST | None:
     return target
 
 
+def _unparsed(node: ast.AST) -> str:
+    """Code with double quotes, as it is written here."""
+    text = ast.unparse(node)
+    return text if '"' in text else text.replace("'", '"')
+
+
 def _has_call(node: ast.AST) -> bool:
-    return any(isinstance(part, ast.Call) for part in ast.walk(node))
+    calls = [part for part in ast.walk(node) if isinstance(part, ast.Call)]
+    return any(not (isinstance(c.func, ast.Name) and c.func.id in PURE) for c in calls)
 
 
 def _last(node: ast.stmt) -> int:

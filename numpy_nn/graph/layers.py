@@ -296,7 +296,8 @@ class CrossEntropyLoss(Composed, modules.CrossEntropyLoss):
 
     def compose(self, x: Value, target: Any) -> Value:
         """Compute the loss of each sample, and their sum or mean."""
-        target = self._check(x.data, target)
+        self._check(x.data, target)
+        target = np.asarray(target)
         if target.dtype.kind == "f" and target.dtype != x.data.dtype:
             raise TypeError(
                 f"CrossEntropyLoss of numpy_nn.graph expects class probabilities of the input's "

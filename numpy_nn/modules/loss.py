@@ -731,7 +731,8 @@ class CrossEntropyLoss(_Loss):
     @quiet
     def forward(self, input: np.ndarray, target: np.ndarray) -> Any:
         """Compute the loss: a NumPy scalar of the input's dtype, or an array."""
-        target = self._check(input, target)
+        self._check(input, target)
+        target = np.asarray(target)
         self._shape, self._dtype = input.shape, input.dtype
         x = self._scores(input, target)
         shifted = x - x.max(axis=0, initial=-np.inf)  # so that no exp overflows
@@ -747,7 +748,9 @@ class CrossEntropyLoss(_Loss):
             self._at, self._weight_at, self._ignored = _weigh_indices(
                 target.ravel(), x, self.weight, self.ignore_index
             )
-            self._spread = self._smooth_indices(x)
+            self._spread = None
+            if self.label_smoothing != 0:
+                self._spread = self._smooth_indices(x)
             size = self._weight_at.sum()
         if self._spread is None:
             losses = self._weight_at * (log_sum - shifted[self._at])
@@ -785,17 +788,15 @@ class CrossEntropyLoss(_Loss):
         v = q * q.dtype.type(1 - s) + q.dtype.type(s / max(len(q), 1))
         return v if self.weight is None else v * self.weight[:, None]
 
-    def _smooth_indices(self, x: np.ndarray) -> np.ndarray | None:
-        """v for class indices, where labels are smoothed; None where they are not."""
+    def _smooth_indices(self, x: np.ndarray) -> np.ndarray:
+        """v for class indices whose labels are smoothed."""
         s = self.label_smoothing
-        if s == 0:
-            return None
         weight = np.ones(len(x), x.dtype) if self.weight is None else self.weight
         v = np.repeat(weight[:, None] * x.dtype.type(s / len(x)), x.shape[1], axis=1)
         v[self._at] += self._weight_at * x.dtype.type(1 - s)
         return v
 
-    def _check(self, input: np.ndarray, target: Any) -> np.ndarray:
+    def _check(self, input: np.ndarray, target: Any) -> None:
         check_input(self, input)
         _check_target(self, target)
         _check_class_weight(self, self.weight, input)
@@ -809,7 +810,6 @@ class CrossEntropyLoss(_Loss):
             )
         elif self.ignore_index >= 0:
             raise ValueError("ignore_index is not supported for floating point target")
-        return target
 
 
 def _check_target(loss: _Loss, target: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.lines import Line2D
@@ -46,7 +46,7 @@ def draw_curves(run: Run) -> list[Drawing]:
     axes[0, 0].set_ylabel("mean loss (nats)")
     axes[1, 0].set_ylabel("accuracy")
     axes[1, 0].set_ylim(0, 1.02)
-    axes[2, 0].set_ylabel("|NumPy − PyTorch|\nof the loss (nats)")
+    axes[2, 0].set_ylabel("|difference|\nof losses")
     _draw_legend(canvas, axes)
     return [
         Drawing(
@@ -194,7 +194,7 @@ def draw_drift(run: Run) -> list[Drawing]:
             canvas,
             "Relative distance ‖θ − θ₆₄‖ / ‖θ₆₄‖ of the weights from PyTorch's float64 run, for "
             "both backends and for PyTorch replicas that see the same batches with their rows in "
-            "another order. All of them are right; they part by rounding alone. The figure is "
+            "another order. Runs that part by rounding alone lie about as far. The figure is "
             "shown, not judged.",
             "Relative distance of the weights from a float64 run against the training step, on "
             "logarithmic axes: NumPy, PyTorch, and PyTorch replicas.",
@@ -266,6 +266,34 @@ def _drift_line(name: str, replicas: Any) -> dict[str, Any]:
 BINS = 60
 
 
+class TimesHistogram(NamedTuple):
+    """How often a training step took how long.
+
+    Attributes:
+        edges: Of the bins, in milliseconds, in equal steps of their logarithm.
+        shares: Backend → the share of its steps in each bin; the few beyond are in the outermost.
+        medians: Backend → the median, in milliseconds.
+    """
+
+    edges: np.ndarray
+    shares: dict[str, np.ndarray]
+    medians: dict[str, float]
+
+
+def times_histogram(run: Run, training: TrainingRecord) -> TimesHistogram:
+    """The times of both backends in common bins; there has to be a time."""
+    rows = run.timing_of(training)
+    times = {b: 1e3 * np.array([getattr(row, f"{b}_s") for row in rows]) for b in BACKENDS}
+    low, high = np.quantile(np.concatenate(list(times.values())), [0.002, 0.998])
+    edges = np.geomspace(max(low, 1e-6), max(high, 1.01 * low, 2e-6), BINS + 1)
+    inside = {b: np.clip(found, edges[0], edges[-1]) for b, found in times.items()}
+    return TimesHistogram(
+        edges,
+        {b: np.histogram(found, edges)[0] / len(found) for b, found in inside.items()},
+        {b: float(np.median(found)) for b, found in times.items()},
+    )
+
+
 def draw_timing(run: Run) -> list[Drawing]:
     """One panel a training: how often a step took how long, on both backends."""
     trainings = [training for training in shown(run) if run.timing_of(training)]
@@ -273,24 +301,19 @@ def draw_timing(run: Run) -> list[Drawing]:
         return []
     canvas, axes = paper(4.2, 1, len(trainings), sharey="row")
     for axis, training in zip(axes[0], trainings, strict=True):
-        rows = run.timing_of(training)
-        times = {b: 1e3 * np.array([getattr(row, f"{b}_s") for row in rows]) for b in BACKENDS}
-        low, high = np.quantile(np.concatenate(list(times.values())), [0.002, 0.998])
-        bins = np.geomspace(max(low, 1e-6), max(high, 1.01 * low, 1e-6), BINS + 1)
-        for backend, found in times.items():
-            share = np.full(len(found), 1 / len(found))
+        histogram = times_histogram(run, training)
+        for backend, shares in histogram.shares.items():
             filled = backend == "numpy"
-            axis.hist(
-                np.clip(found, bins[0], bins[-1]),
-                bins,
-                weights=share,
-                histtype="stepfilled" if filled else "step",
+            axis.stairs(
+                shares,
+                histogram.edges,
+                fill=filled,
                 color=BACKEND_COLOURS[backend],
                 alpha=0.5 if filled else 1.0,
                 lw=1.2,
                 label=BACKENDS[backend],
             )
-            axis.axvline(np.median(found), color=BACKEND_COLOURS[backend], ls="--", lw=1)
+            axis.axvline(histogram.medians[backend], color=BACKEND_COLOURS[backend], ls="--", lw=1)
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter(FuncFormatter(lambda time, _: f"{time:g}"))
         axis.xaxis.set_minor_formatter(

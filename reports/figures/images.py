@@ -24,7 +24,7 @@ MISTAKE_HEAD = 0.9
 TWO_ROWS = 1
 """So many trainings have two rows of mistakes, more have one."""
 # The cells are wider than high, so that three digits fit.
-CELLS = {"aspect": 0.68, "interpolation": "nearest"}
+CELLS = {"aspect": 0.45, "interpolation": "nearest"}
 SIGNIFICANT_CHANGE = 3.0
 """A difference of so many rows has the full colour, at least."""
 
@@ -178,7 +178,7 @@ def draw_confusion(run: Run) -> list[Drawing]:
         confusion_matrix(targets, run.predictions[predicted_key(b, training)], len(names))
         for b in BACKENDS
     )
-    canvas, axes = paper(4.5, 1, 2)
+    canvas, axes = paper(4.7, 1, 2)
     _draw_matrix(axes[0, 0], numpy, names)
     _draw_change(axes[0, 1], torch - numpy, names)
     axes[0, 0].set_title(f"{label(run, training)}: NumPy")

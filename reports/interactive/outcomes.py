@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from bokeh.models import ColumnDataSource, HBar, LinearColorMapper, Rect, Segment, Text
+from bokeh.models import ColumnDataSource, LinearColorMapper, Quad, Rect, Text
 from bokeh.palettes import Blues256, PuOr11
 
 from compare.analysis.quantities import BACKENDS
-from compare.analysis.timings import spread
 from compare.records.run import Run, predicted_key
+from reports.figures.curves import times_histogram
 from reports.figures.images import confusion_matrix
 from reports.interactive.curves import choose
 from reports.interactive.plots import (
@@ -158,43 +158,38 @@ def _written(number: int, view: str) -> str:
 
 
 def ask_timing(run: Run) -> Interactive | None:
-    """A box of the time a step for each training and backend."""
+    """A row for each training: how often a step took how long, on both backends."""
     timed = [t for t in run.record.trainings if run.timing_of(t)]
     if not timed:
         return None
     chosen = choose(run, timed, coloured=False)
     sides = {"numpy": "ink-0", "torch": "ink-1"}
-    names = [
-        f"{label(run, training)}: {BACKENDS[side]}"
-        for training in chosen.trainings
-        for side in sides
-    ]
-    made = plot(110 + 34 * len(names), "time of one training step (ms)", "")
+    names = [label(run, training) for training in chosen.trainings]
+    made = plot(110 + 90 * len(names), "time of one training step (ms)", "")
     label_rows(made, "left", names, flipped=True)
     for place, training in enumerate(chosen.trainings):
-        rows = run.timing_of(training)
-        for which, (side, ink) in enumerate(sides.items()):
-            times = np.array([getattr(row, f"{side}_s") for row in rows])
-            found = spread(times)
-            values = dict(zip(PERCENTILES, found, strict=True))
-            values |= {"least": float(times.min()), "most": float(times.max())}
+        histogram = times_histogram(run, training)
+        highest = max(float(shares.max()) for shares in histogram.shares.values())
+        for side, ink in sides.items():
+            shares = histogram.shares[side]
             source = ColumnDataSource(
                 {
-                    "y": [2 * place + which],
-                    **{name: small([1e3 * value]) for name, value in values.items()},
-                    "steps": [len(times)],
+                    "left": small(histogram.edges[:-1]),
+                    "right": small(histogram.edges[1:]),
+                    "foot": np.full(len(shares), place + 0.4).tolist(),
+                    "top": small(place + 0.4 - 0.85 * shares / highest),
+                    "share": small(100 * shares),
                 }
             )
-            same = {"training": label(run, training), "backend": BACKENDS[side]}
+            same = {
+                "training": label(run, training),
+                "backend": BACKENDS[side],
+                "median": f"{histogram.medians[side]:.4g} ms",
+            }
             on = chosen.on(training) | {"side": side}
             tags = shown_where(ink, on, fill=ink, same=same)
-            glyphs: list[Any] = [
-                Segment(x0="p5", x1="p95", y0="y", y1="y", line_width=1.5),
-                HBar(y="y", left="p25", right="p75", height=0.5, fill_alpha=0.35, line_width=1.2),
-                HBar(y="y", left="p50", right="p50", height=0.5, line_width=3),
-            ]
-            for glyph, name in zip(glyphs, (ASKED, ASKED, ""), strict=True):
-                made.add_glyph(source, glyph, tags=tags, name=name)
+            bars = Quad(left="left", right="right", bottom="foot", top="top", fill_alpha=0.3)
+            made.add_glyph(source, bars, tags=tags, name=ASKED)
     add_hover(made, TIMES)
     options = [Option(side, BACKENDS[side], True, ink) for side, ink in sides.items()]
     document, root = in_json(made)
@@ -203,22 +198,19 @@ def ask_timing(run: Run) -> Interactive | None:
         [*chosen.controls, Control("side", "backend", options), *_x_scale()],
         document,
         root,
-        "Every training has two boxes, one a backend." + chosen.left_out,
-        "Boxes of the time of a training step for each chosen training and backend.",
+        "Every training has a row with the histograms of both backends." + chosen.left_out,
+        "Histograms of the time of a training step for each chosen training and backend.",
     )
 
 
-PERCENTILES = ("p5", "p25", "p50", "p75", "p95")
 TIMES = {
     "training": "@training",
     "backend": "@backend",
-    "median": "@p50{%.4g} ms",
-    "middle half": "@p25{%.4g} to @p75{%.4g} ms",
-    "5% to 95%": "@p5{%.4g} to @p95{%.4g} ms",
-    "shortest, longest": "@least{%.4g}, @most{%.4g} ms",
-    "steps": "@steps{%d}",
+    "time": "@left{%.4g} to @right{%.4g} ms",
+    "share of the steps": "@share{%.3g}%",
+    "median": "@median",
 }
 
 
 def _x_scale() -> list[Control]:
-    return scales("linear", "linear")[:1]
+    return scales("log", "linear")[:1]

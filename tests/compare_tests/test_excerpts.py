@@ -47,11 +47,7 @@ def check_sum(x: int, y: int) -> None:
 
 def test_docstrings_and_checks_are_left_out() -> None:
     assert bare(checked) == (
-        "def checked(x: int, y: int) -> int:\n"
-        "    z = x + y  # the sum\n"
-        "    if z > 3:\n"
-        "        z = 3\n"
-        "    return z"
+        "def checked(x, y):\n    z = x + y  # the sum\n    if z > 3:\n        z = 3\n    return z"
     )
 
 
@@ -121,7 +117,7 @@ def _seen(arguments: list[tuple[int, bool, int]]) -> str:
 
 def test_what_never_ran_is_left_out_and_what_always_ran_has_no_condition() -> None:
     assert _seen([(20, True, 3), (30, True, 3)]) == (
-        "def branches(x: int, flag: bool, times: int) -> list[int]:\n"
+        "def branches(x, flag, times):\n"
         "    found: list[int] = []\n"
         "    # the usual case\n"
         "    found += [x]\n"
@@ -135,7 +131,7 @@ def test_what_never_ran_is_left_out_and_what_always_ran_has_no_condition() -> No
 
 def test_what_ran_in_some_calls_keeps_its_condition() -> None:
     assert _seen([(1, True, 0), (20, False, 0)]) == (
-        "def branches(x: int, flag: bool, times: int) -> list[int]:\n"
+        "def branches(x, flag, times):\n"
         "    found: list[int] = []\n"
         "    if flag:  # the usual case\n"
         "        found += [x]\n"
@@ -196,4 +192,35 @@ def test_what_stands_behind_a_return_is_left_out() -> None:
     calls: Calls = {}
     with lines_run(calls, (__name__,)):
         leaves_early(3)
-    assert bare(leaves_early, calls) == "def leaves_early(x: int) -> int:\n    return x"
+    assert bare(leaves_early, calls) == "def leaves_early(x):\n    return x"
+
+
+def leaves_values_behind(x, flag):
+    rate, decay = x, [2]
+    wide = len(decay) if flag else 0
+    _noted, _ = note(x), 0
+    view = x
+    view += 1
+    if flag:
+        return wide + rate
+    for _ in range(2):
+        _left, _ = 3, 4
+    return
+
+
+def note(x):
+    return x
+
+
+def test_what_a_branch_that_was_left_out_needed_is_left_out_too() -> None:
+    calls: Calls = {}
+    with lines_run(calls, (__name__,)):
+        leaves_values_behind(1.0, False)
+    assert bare(leaves_values_behind, calls) == (
+        "def leaves_values_behind(x, flag):\n"
+        "    _noted = note(x)\n"
+        "    view = x\n"
+        "    view += 1\n"
+        "    for _ in range(2):\n"
+        "        _left, _ = 3, 4"
+    )

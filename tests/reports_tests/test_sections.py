@@ -115,7 +115,7 @@ def test_the_sections_of_a_homework(make_run: MakeRun) -> None:
         ({"steps": 1}, "| 0 / 1 |"),
         ({"experiment": {"reported": []}}, "names no published figure"),
         ({"sources": {}}, "The code\n"),
-        ({"optimizers": ("SGD",)}, "what else differs is told beneath"),
+        ({"optimizers": ("SGD",)}, "beneath the table says what else differs"),
         ({"record": {"trainings": []}}, "No training was begun"),
     ],
 )
