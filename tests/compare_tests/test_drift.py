@@ -11,7 +11,7 @@ from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.torch_backend import TorchBackend
 from compare.records.tables import APART
 from compare.spec.model import model_spec
-from compare.training.drift import Distance, Replicas, distance_parts, parts_of
+from compare.training.drift import Distance, Replicas, distance_parts, first_step, parts_of
 from compare.training.lockstep import printed_modules
 
 ROWS = 40
@@ -198,3 +198,21 @@ def test_parts_of_a_network(tiny):
     assert found["weights"].loss_difference == pytest.approx(found["nothing"].loss_difference)
     assert abs(found["biases before a batch normalisation"].loss_difference) < 1e-6
     assert whole != 0
+
+
+def test_the_part_that_the_first_step_moves_most(tiny):
+    spec = model_spec(tiny(), "Adam")
+    numpy, reference = NumpyBackend(spec, "float32", 0), TorchBackend(spec, "float64", 0)
+    modules = printed_modules(numpy.model)
+    alike = first_step(numpy, reference, modules)
+    assert alike.distance < 2.0**-24
+    random = np.random.default_rng(0)
+    data = random.random((ROWS, 784), np.float32), random.integers(0, 10, ROWS)
+    for backend in (numpy, reference):
+        backend.train_step(backend.batch(backend.rows(*data), np.arange(ROWS)))
+    found = first_step(numpy, reference, modules)
+    assert found.part == "biases before a batch normalisation"
+    assert found.share > 0.99
+    assert found.distance > 10 * alike.distance
+    apart = np.linalg.norm(numpy.weights() - reference.weights())
+    assert found.distance == pytest.approx(apart / np.linalg.norm(reference.weights()))
