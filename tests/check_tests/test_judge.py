@@ -429,3 +429,34 @@ def test_what_numpy_nn_lacks_costs_the_names_alone(cases):
 def test_invariants_come_with_the_result(cases):
     found = answers_of(cases, loss=lambda v, c: v - 100)
     assert "never negative" in judge(cases, found, ASSIGNMENT).invariants[0]
+
+
+def test_a_named_penalty_is_why_a_loss_is_large(cases):
+    """Without its gradients the loss is larger than its logits allow, and nothing says why."""
+
+    def squares(case: Case) -> float:
+        return sum(float(np.sum(v**2)) for v in case.parameters.values() if v.ndim > 1)
+
+    changed = {
+        "loss": lambda v, c: v + 10 * squares(c),
+        "gradient__0_weight": lambda v, c: v + 20 * c.parameters["0.weight"],
+        "gradient__2_weight": lambda v, c: v + 20 * c.parameters["2.weight"],
+    }
+    result = judge(cases, answers_of(cases, **changed), ASSIGNMENT)
+    assert set(codes(result).values()) == {"l2-penalty"}
+    assert result.invariants == ()
+    alone = answers_of(cases, loss=lambda v, c: v + 1000)
+    assert "more than these logits allow" in judge(cases, alone, ASSIGNMENT).invariants[0]
+
+
+def test_what_overflows_does_not_hide_another_mistake(cases):
+    cases[1] = replace(cases[1], large_logits=True)
+
+    def overflown(value, case):
+        return np.full_like(value, np.nan) if case.large_logits else value
+
+    found = answers_of(cases, loss=overflown, gradient__0_bias=lambda v, c: overflown(0 * v, c))
+    assert codes(judge(cases, found, ASSIGNMENT)) == {
+        "loss/loss": "softmax-overflow",
+        "gradient/0.bias": "missing-bias-gradient",
+    }
