@@ -14,6 +14,7 @@ from compare.check.cases import make_cases
 from compare.check.contract import Assignment
 from compare.check.dropout_layers import dropout_inputs, expect_dropout
 from compare.check.judge import judge
+from compare.check.ratios import constant_ratio
 from compare.check.result import Observed
 from compare.mistakes.case import Case
 from compare.mistakes.search import Network
@@ -460,3 +461,65 @@ def test_what_overflows_does_not_hide_another_mistake(cases):
         "loss/loss": "softmax-overflow",
         "gradient/0.bias": "missing-bias-gradient",
     }
+
+
+FORMULAS = (
+    "2", "0.5", "-1", "-2", "-0.5", "4", "0.25", "N", "1/N", "-N", "-1/N", "N/2", "2/N", "4/N",
+    "1/(2N)", "N²", "1/N²", "C", "1/C", "N·C", "1/(N·C)", "C/2", "2/C", "N·C/2", "2/(N·C)", "-C",
+    "-1/C", "N/C", "C/N",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_a_factor_is_said_by_its_formula(formula):
+    """The formula is computed from its text, with the rows of the batch and the outputs."""
+    python = formula.replace("N²", "N**2").replace("·", "*").replace("2N", "2*N")
+    random = np.random.default_rng(0)
+    cases, answers, factors = [], [], []
+    for rows in (7, 11):
+        right = random.standard_normal((4, 3))
+        expected = {"logits": np.ones((rows, 5)), "gradient/w": right}
+        cases.append(replace(case(expected), inputs=np.zeros((rows, 1))))
+        factors.append(eval(python, {"N": rows, "C": 5}))
+        answers.append(Observed({"gradient/w": right * factors[-1]}))
+    found = constant_ratio("gradient/w", cases, answers)
+    assert (found.formula, found.rows) == (formula, 7)
+    assert found.factor == pytest.approx(factors[0], rel=1e-13)
+    words = judge(cases, answers).checks[0].ratio
+    if formula == "-1":
+        assert words == "the right one with the opposite sign"
+    elif "N" not in formula and "C" not in formula:
+        assert words == f"{formula} times the right one"
+    else:
+        number = f"{factors[0]:.10g}"
+        meaning = {"N": ", the rows of the batch", "1/N": ", for N rows"}.get(formula, "")
+        if "N" in formula and not meaning:
+            meaning = ", for N = 7 rows"
+        meaning += " and C outputs" if "C" in formula else ""
+        assert words == f"{number} times the right one; {number} is {formula}{meaning}"
+
+
+@pytest.mark.parametrize(
+    ("factors", "ratio"),
+    [
+        ((3.7, 3.7), (3.7, "")),
+        ((3.7, 3.8), None),
+        ((1.0, 1.0), None),
+        ((1.0, 3.0), None),
+        ((0.0, 2.0), None),
+        ((2.0, np.nan), None),
+    ],
+)
+def test_a_factor_is_the_same_in_every_case(factors, ratio):
+    right = {"gradient/w": np.array([1.0, -2.0])}
+    cases = [case(right) for _ in factors]
+    answers = [Observed({"gradient/w": f * right["gradient/w"]}) for f in factors]
+    found = constant_ratio("gradient/w", cases, answers)
+    assert (found and (round(found.factor, 12), found.formula)) == ratio
+    noise = case({"gradient/w": np.full(2, 1e-30)}, {"gradient/w": np.ones(2)})
+    other = Observed({"gradient/w": np.array([1e-29, 0.0])})
+    assert constant_ratio("gradient/w", [noise, *cases], [other, *answers]) == found
+    bent = Observed({"gradient/w": np.array([2.0, -4.1])})
+    assert constant_ratio("gradient/w", cases, [bent, bent]) is None
+    assert constant_ratio("gradient/w", [noise], [other]) is None
+    assert constant_ratio("gradient/w", cases, [Observed({}), Observed({})]) is None
