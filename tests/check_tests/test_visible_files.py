@@ -161,3 +161,13 @@ def test_data_beside_a_module_of_a_package(tree) -> None:
 def test_ways_to_import(tree, text) -> None:
     files = {"work/homework.py": text, "work/beside.py": "", "work/other.py": ""}
     assert tree(files) == {"work/homework.py", "work/beside.py"}
+
+
+def test_no_further_than_three_folders_above(tree) -> None:
+    files = {"a/near.py": "", "far.py": ""}
+    for name, text, seen in (
+        ("a/b/c/d/net.py", "from ....near import x\n", {"a/near.py"}),
+        ("a/b/c/d/net.py", "from .....far import x\n", set()),
+        ("a/b/c/d/net.py", "import sys\nsys.path.insert(0, '')\nimport near, far\n", {"a/near.py"}),
+    ):
+        assert tree({**files, name: text}, name) == {name, *seen}
