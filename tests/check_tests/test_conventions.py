@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from planted.in_process import check_in_process
 
-from compare.check.checking import check_homework
+from compare.check.checking import check_homework, function_places
 from compare.check.contract import BatchLayout, ReturnValueError
 from compare.check.reading import Options
 
@@ -415,3 +416,32 @@ def test_another_shape_is_said(layout, returned, shape, sentence):
     with pytest.raises(ReturnValueError) as error:
         BatchLayout(**layout).from_homework(np.zeros(returned), shape, "logits")
     assert str(error.value) == sentence
+
+
+def test_an_update_without_an_optimizer_is_said(check, adam) -> None:
+    assert check(adam).result.notes == (
+        "update was not checked: name its optimizer with --optimizer.",
+    )
+    assert check(adam, optimizer="Adam", settings={"lr": 0.01}).result.notes == ()
+
+
+def test_where_each_quantity_is_computed() -> None:
+    def places(*functions: str, **lines: str) -> dict[str, str]:
+        contract = SimpleNamespace(has=functions.__contains__)
+        layouts = [SimpleNamespace(key="0.weight", name="W1")]
+        return function_places(contract, lines, layouts)  # type: ignore[arg-type]
+
+    found = places("forward", "loss", "gradients", "update", forward="line 3", loss="line 7")
+    assert found["logits"] == found["logits/evaluation"] == "forward, line 3"
+    assert found["loss"] == "loss, line 7"
+    assert found["gradient/0.weight"] == "gradients, for 'W1'"
+    assert found["update/0.weight"] == "update, for 'W1'"
+    assert not any(key.startswith("step") for key in found)
+    both = places("loss_and_gradients", loss_and_gradients="line 9")
+    assert both["loss"] == "loss_and_gradients, line 9"
+    assert both["gradient/0.weight"] == "loss_and_gradients, line 9, for 'W1'"
+    assert "logits" not in both
+    assert places("gradients", "step", step="line 2") == {
+        "gradient/0.weight": "step, line 2, for 'W1'",
+        "step/0.weight": "step, line 2, for 'W1'",
+    }
