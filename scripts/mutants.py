@@ -4,6 +4,7 @@
     python scripts/mutants.py                                   # 20 mutants of each file
     python scripts/mutants.py compare/mistakes                  # of the files of one folder
     python scripts/mutants.py compare/parity/tolerances.py --sample 0    # every mutant of a file
+    python scripts/mutants.py compare/check --sample 0.01       # a hundredth of those of each file
     python scripts/mutants.py --folder mutants                  # to go on there another time
 
 In a folder of before only what has not been killed yet is tried, with the tests as they are now.
@@ -15,6 +16,11 @@ room once and runs them once, noting which functions each test calls. Then every
 of this process, in which those tests run that call its function, the quick ones first, until one
 fails. What no test calls in that process (the code of a homework's own process), and what is called
 when a module is imported, is written into a second copy and tested in a process started anew.
+
+A process that a test starts gets the name of its mutant through its environment, a homework's too;
+nothing is noted of what is called there, so a file that runs in such processes has all of the tests
+that FIRST names asked. mutmut has to be installed in the environment of the project itself: an
+isolated process sees no other.
 
 It prints a table and the changes that survived. What survives, and why that is harmless, stands in
 docs/mutation.md. It needs fork, so it does not run on Windows.
