@@ -4,6 +4,7 @@
     python scripts/mutants.py                                   # 20 mutants of each file
     python scripts/mutants.py compare/mistakes                  # of the files of one folder
     python scripts/mutants.py compare/parity/tolerances.py --sample 0    # every mutant of a file
+    python scripts/mutants.py compare/check --sample 0.01       # a hundredth of those of each file
     python scripts/mutants.py --folder mutants                  # to go on there another time
 
 In a folder of before only what has not been killed yet is tried, with the tests as they are now.
@@ -15,6 +16,11 @@ room once and runs them once, noting which functions each test calls. Then every
 of this process, in which those tests run that call its function, the quick ones first, until one
 fails. What no test calls in that process (the code of a homework's own process), and what is called
 when a module is imported, is written into a second copy and tested in a process started anew.
+
+A process that a test starts gets the name of its mutant through its environment, a homework's too;
+nothing is noted of what is called there, so a file that runs in such processes has all of the tests
+that FIRST names asked. mutmut has to be installed in the environment of the project itself: an
+isolated process sees no other.
 
 It prints a table and the changes that survived. What survives, and why that is harmless, stands in
 docs/mutation.md. It needs fork, so it does not run on Windows.
@@ -65,18 +71,64 @@ ROOMS = {
         ),
         *(f"{CHECK}{name}.py" for name in ("judge", "forward_forms", "dropout_layers")),
     ],
-    "compare/check": ["tests/check_tests"],
+    # But those of other rooms, and of files for which there is nothing to change here.
+    "compare/check": [
+        path.relative_to(ROOT).as_posix()
+        for path in sorted((ROOT / "tests/check_tests").glob("test_*.py"))
+        if path.stem not in ("test_testing", "test_container", "test_docs")
+    ],
 }  # fmt: skip
-# The tests of code that runs in a process of its own.
-PROCESSES = {
-    "compare/check/worker.py": ["sandbox", "isolation"],
-    "compare/check/limits.py": ["sandbox", "isolation"],
-    "compare/check/namespaces.py": ["isolation"],
-    "compare/check/foreign_modules.py": ["isolation", "hostile_homeworks"],
-    "compare/check/reference_process.py": ["reference_process"],
-    "compare/check/grader.py": ["grader"],
-    "compare/check/child_process.py": ["reference_process", "grader"],
+# The tests of a file of `check` that are asked first, beside those with the file's name in theirs.
+FIRST = {
+    "adapters": ["presets", "layer_classes"],
+    "architecture": ["allowed_layers"],
+    "array_names": ["inference"],
+    "cases": ["targets", "tokens", "recurrent"],
+    "checking": ["conventions", "sandbox", "command"],
+    "child_process": ["reference_process", "grader"],
+    "contract": ["conventions", "inference", "step"],
+    "course": ["torch_loss", "folder"],
+    "declared_loss": ["penalties_and_momentum"],
+    "definitions": ["loading_homeworks"],
+    "filled_network": ["filled_networks"],
+    "foreign_modules": ["isolation", "hostile_homeworks"],
+    "function_evaluation": ["whole_network", "conventions"],
+    "golden_parts": ["golden", "broken_golden_files"],
+    "grader": ["grading"],
+    "grading": ["folder"],
+    "homework": ["questions", "conventions", "sandbox"],
+    "isolation": ["control_groups"],
+    "layer_evaluation": ["layer_classes", "presets"],
+    "layer_methods": ["layer_classes", "presets"],
+    "layout_search": ["filled_networks", "inference", "layer_classes"],
+    "limits": ["sandbox", "isolation"],
+    "loading": ["loading_homeworks"],
+    "messages": ["sandbox"],
+    "namespaces": ["isolation"],
+    "network_objects": ["whole_network"],
+    "notebook": ["loading_homeworks"],
+    "option_values": ["command", "torch_loss"],
+    "own_names": ["inference"],
+    "ratios": ["judge", "conventions"],
+    "reading": ["conventions", "inference"],
+    "reference": ["reference_process", "recurrent"],
+    "reference_process": ["early_start"],
+    "result": ["terminal", "conventions", "whole_network"],
+    "return_values": ["messages", "allowed_layers", "sandbox"],
+    "sandbox": ["isolation"],
+    "scoring": ["grading"],
+    "sequences": ["tokens"],
+    "source": ["loading_homeworks"],
+    "specialisation": ["judge"],
+    "step_evaluation": ["step"],
+    "step_reading": ["step"],
+    "visible_files": ["isolation"],
+    "worker": ["sandbox", "isolation"],
 }
+# Files that run in processes which the tests start, where no call is noted: all of their first
+# tests are asked.
+IN_PROCESSES = {"child_process", "foreign_modules", "grader", "limits", "namespaces",
+                "reference_process", "worker"}  # fmt: skip
 
 # What stands at the head of a file with mutants in the place of mutmut's own: a function with
 # mutants calls the version that is wanted, and tells that it was called.
@@ -92,18 +144,19 @@ _mutant_now = _mutant_sys.modules.setdefault(
     _mutant_types.SimpleNamespace(name=_mutant_os.environ.get("MUTANT", ""), calls=None),
 )
 MutantDict = dict
+_mutant_here = "MODULE"  # also where it is run, under the name __main__
 
 
 def _mutmut_mutated(versions, is_classmethod=False):
     def decorate(function):
         def chosen(args):
             original = versions["_mutmut_orig"]
-            where = f"{function.__module__}.{original.__name__}"
+            where = f"{_mutant_here}.{original.__name__}"
             if _mutant_now.calls is not None:
                 _mutant_now.calls.add(where)
             module, _, name = _mutant_now.name.rpartition(".")
             version = original
-            if name and module == function.__module__:
+            if name and module == _mutant_here:
                 version = versions.get(name, original)
             if is_classmethod:
                 return getattr(args[0], version.__name__), args[1:]
@@ -126,6 +179,8 @@ MUTMUT = '[tool.mutmut]\nsource_paths = ["compare"]\n'
 
 # A mutant has this long, and this many times what its tests took before.
 LEAST_S, TIMES = 20.0, 8.0
+# Of the tests that call it those that are not asked first are asked for so long in all.
+MOST_S = 10.0
 WRITTEN_S = 240.0
 # A test that does not end in this time without a mutant is left out.
 LONGEST_S = 40
@@ -148,7 +203,12 @@ def main() -> int:
     parser.add_argument("files", nargs="*", default=list(ROOMS), help="files or folders")
     parser.add_argument("--folder", type=Path, help="where to work; a new one by default")
     parser.add_argument("--jobs", type=int, default=1)
-    parser.add_argument("--sample", type=int, default=20, help="mutants of each file; 0 for all")
+    parser.add_argument(
+        "--sample", type=float, default=20,
+        help="mutants of each file; below 1 such a part of them, rounded up; 0 for all",
+    )  # fmt: skip
+    parser.add_argument("--tests", nargs="*", help="tests to ask instead of those of the room")
+    parser.add_argument("--without", type=Path, help="a file with tests to leave out, one a line")
     parser.add_argument("--seed", type=int, default=0, help="chooses them")
     parser.add_argument("--survivors", action="store_true", help="only print, run nothing")
     options = parser.parse_args()
@@ -157,7 +217,7 @@ def main() -> int:
     for room, tests in ROOMS.items():
         files = [name for name in _files(room) if _wanted(name, options.files)]
         if files and not options.survivors:
-            _run(folder, room, files, tests, options)
+            _run(folder, room, files, options.tests or tests, options)
     _print(folder, options.files)
     return 0
 
@@ -202,6 +262,8 @@ def _run(
     ]
     # Named before they run, so that a table has what was to be tried.
     (place / "plan.json").write_text(json.dumps([one._asdict() for one in mutants]), "utf-8")
+    if options.without:
+        shutil.copy(options.without, place / "without.txt")
     print(f"{room}: {len(mutants)} mutants to run", flush=True)
     if not mutants:
         return
@@ -212,7 +274,7 @@ def _run(
     }
     there = [name for name in tests if (ROOT / name).exists()]
     ended = subprocess.run(
-        [sys.executable, "-m", "pytest", "-n", "0", "-q", "-s", "-p", "mutants", *there,
+        [sys.executable, "-m", "pytest", "-n", "0", "-q", "-s", "-m", "", "-p", "mutants", *there,
          "-p", "no:cacheprovider", "-o", "tmp_path_retention_policy=failed"],
         cwd=place / "forked", env=environment, check=False,
     )  # fmt: skip
@@ -224,7 +286,7 @@ def _run(
             _keep(place, one, *_written(place / "written", one, there))
 
 
-def mutate(place: Path, file: str, sample: int, seed: int) -> list[Mutant]:
+def mutate(place: Path, file: str, sample: float, seed: int) -> list[Mutant]:
     """Put a sample of a file's mutants into the copy of it, and return them in its order."""
     before = Path.cwd()
     (place / ".mutmut").mkdir(exist_ok=True)
@@ -247,11 +309,12 @@ def mutate(place: Path, file: str, sample: int, seed: int) -> list[Mutant]:
     made = making.combine_mutations_to_source(module, [every[i] for i in chosen], *ignored)
     head = templates.trampoline_imports.strip()
     assert head in made.code
-    (place / file).write_text(made.code.replace(head, HEAD), encoding="utf-8")
+    dotted = file.removesuffix(".py").replace("/", ".")
+    code_with_all = made.code.replace(head, HEAD.replace("MODULE", dotted))
+    (place / file).write_text(code_with_all, encoding="utf-8")
     # mutmut counts in each function; functions keep their order in the file.
     order = {key: place for place, key in enumerate(outer)}
     chosen.sort(key=lambda i: order[id(every[i].contained_by_top_level_function)])
-    dotted = file.removesuffix(".py").replace("/", ".")
     found = []
     for number, call in zip(chosen, made.mutant_names, strict=True):
         one = every[number]
@@ -279,8 +342,9 @@ def _functions(cst: Any, module: Any) -> Iterator[tuple[str, Any]]:
                     yield f"{one.name.value}.", method
 
 
-def _size(sample: int, every: list[Any]) -> int:
-    return min(sample or len(every), len(every))
+def _size(sample: float, every: list[Any]) -> int:
+    wanted = math.ceil(sample * len(every)) if sample < 1 else int(sample)
+    return min(wanted or len(every), len(every))
 
 
 def _text(place: Path, name: str) -> Path:
@@ -289,9 +353,7 @@ def _text(place: Path, name: str) -> Path:
 
 def _written(place: Path, one: Mutant, tests: list[str]) -> tuple[str, str]:
     """Write a mutant into a copy and run the tests of its file there, in a process of their own."""
-    stem = Path(one.file).stem
-    named = [f"{CHECK}{name}.py" for name in PROCESSES.get(one.file, ())]
-    named = named or [name for name in tests if stem in name] or tests
+    named = [name for name in tests if _is_first(one, name)] or tests
     original = (place / one.file).read_text(encoding="utf-8")
     (place / one.file).write_text(_text(place.parent, one.name).read_text("utf-8"), "utf-8")
     environment = os.environ | {"PYTHONPATH": str(place), "PYTHONDONTWRITEBYTECODE": "1"}
@@ -312,6 +374,14 @@ def _written(place: Path, one: Mutant, tests: list[str]) -> tuple[str, str]:
         return "survived", ""
     lines = [x for x in out.splitlines() if x.startswith(("FAILED", "ERROR"))]
     return "killed", lines[0].split()[1] if lines else ""
+
+
+def _is_first(one: Mutant, test: str) -> bool:
+    """Whether a test's file is asked first about this mutant."""
+    file = Path(one.file)
+    name = Path(test.partition("::")[0]).stem.removeprefix("test_")
+    own = file.parent.name if file.parent.name == "presets" else file.stem
+    return own in name or (one.file.startswith("compare/check/") and name in FIRST.get(own, ()))
 
 
 def _keep(place: Path, one: Mutant, status: str, by: str) -> None:
@@ -356,6 +426,19 @@ class Fixtures:
             now.calls = before | now.calls
 
 
+def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
+    """Leave out what is slow, but for the tests of the tool that is found second."""
+    without = Path(os.environ["MUTANTS"]) / "without.txt"
+    named = set(without.read_text("utf-8").splitlines()) if without.exists() else set()
+    left = [
+        x for x in items
+        if x.nodeid in named
+        or (x.get_closest_marker("slow") and "[unshare" not in x.nodeid)
+    ]  # fmt: skip
+    config.hook.pytest_deselected(items=left)
+    items[:] = [x for x in items if x not in left]
+
+
 def pytest_configure(config: Any) -> None:
     """Note what is called while shared fixtures are made."""
     fixtures = Fixtures()
@@ -374,23 +457,37 @@ def pytest_runtestloop(session: Any) -> bool:
     imported = set(now.calls)
     calls, seconds = _clean(session, now)
     now.calls = None
+    _end_processes()
+    _forget()
+    gc.collect()
+    gc.freeze()  # so that a fork copies less
     callers = defaultdict(list)
     for item in session.items:
         for name in calls.get(item.nodeid, ()):
             callers[name].append(item)
     mutants = [Mutant(**row) for row in json.loads((place / "plan.json").read_text("utf-8"))]
+    passing = [item for item in session.items if item.nodeid in calls]
+    asked = {}
     for one in mutants:
-        if not callers[_original(one)]:
+        found = callers[_original(one)]
+        if one.file.startswith("compare/check/") and (
+            not found or Path(one.file).stem in IN_PROCESSES
+        ):
+            more = [item for item in passing if _is_first(one, item.nodeid)]
+            found = [*found, *(item for item in more if item not in found)]
+        asked[one.name] = _bounded(one, _ordered(found, seconds), seconds)
+        if not found:
             _keep(place, one, "written out", "")
     running: dict[int, tuple[Mutant, float, Path]] = {}
     killers: dict[str, list[Mutant]] = defaultdict(list)
-    waiting = [one for one in mutants if callers[_original(one)]]
-    waiting.sort(key=lambda one: sum(seconds[i.nodeid] for i in callers[_original(one)]))
+    waiting = [one for one in mutants if asked[one.name]]
+    # So that what is done when it is interrupted is a sample as well.
+    random.Random(0).shuffle(waiting)
     done = 0
     while waiting or running:
         while waiting and len(running) < jobs:
             one = waiting.pop(0)
-            items = _ordered(callers[_original(one)], seconds)
+            items = asked[one.name]
             note = place / f"killer-{done % 1000}-{len(running)}-{len(waiting)}"
             pid = _fork(session, one, items, note)
             limit = LEAST_S + TIMES * sum(seconds[i.nodeid] for i in items)
@@ -487,6 +584,33 @@ def _ordered(items: list[Any], seconds: dict[str, float]) -> list[Any]:
     )  # fmt: skip
 
 
+def _bounded(one: Mutant, items: list[Any], seconds: dict[str, float]) -> list[Any]:
+    """The tests that are asked first, and of the others one of each module in turn, for a time."""
+    first = [item for item in items if _is_first(one, item.nodeid)]
+    ranks: Counter[str] = Counter()
+    others = []
+    for item in items:
+        if not _is_first(one, item.nodeid):
+            module = item.nodeid.partition("::")[0]
+            others.append((ranks[module], len(others), item))
+            ranks[module] += 1
+    left, kept = MOST_S, []
+    for _, _, item in sorted(others, key=lambda one: one[:2]):
+        left -= seconds[item.nodeid]
+        if left > 0:
+            kept.append(item)
+    return [*first, *kept]
+
+
+def _end_processes() -> None:
+    """End PyTorch's process, which tests share, and forget its answers: a fork asks anew."""
+    module = sys.modules.get("compare.check.reference_process")
+    if module is not None:
+        module._process.close()
+        for answers in (module._answers, module.own_answers):
+            answers._kept.clear()
+
+
 def _failing_in_a_fork(
     session: Any, place: Path, items: list[Any], seconds: dict[str, float]
 ) -> list[str]:
@@ -520,6 +644,9 @@ def _fork(
         folder.mkdir(exist_ok=True)
         session.config._tmp_path_factory._basetemp = folder
         sys.modules["_mutant_now"].name = os.environ["MUTANT"] = one.call
+        if "compare.check.sandbox" in sys.modules:  # whose processes see no more than this
+            sys.modules["compare.check.sandbox"].ENVIRONMENT["MUTANT"] = one.call
+        _end_processes()
         _forget()
         status = 0
         from _pytest.runner import runtestprotocol

@@ -71,6 +71,10 @@ FORGED = {
     "no tree": None,
     "a list": [layer()],
     "more keys": layer(code="print()"),
+    "no layer that is appended": layer("Sequential", then=[["append", [layer("os")], {}]]),
+    "no layer of the second that is": layer(
+        "Sequential", then=[["append", [layer()], {}], ["append", [layer("Sequential", 3)], {}]]
+    ),
     "no arguments": {"make": "ReLU"},
     "arguments as text": {"make": "ReLU", "args": "ab", "kwargs": {}},
     "other methods": layer("ReLU", then=[["apply", ["os.system"], {}]]),

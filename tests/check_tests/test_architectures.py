@@ -7,7 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from compare.check.architecture import RecordedArchitecture, load_architecture, record_architecture
+from compare.check.architecture import (
+    RecordedArchitecture,
+    first_difference,
+    load_architecture,
+    record_architecture,
+)
 from compare.check.cases import make_cases, rows_near_kinks
 from compare.check.contract import Assignment
 from compare.check.reference import Reference
@@ -102,3 +107,41 @@ def test_a_name_that_is_nearly_an_optimizers(nncompare, write):
     ended = nncompare("check", file, "--optimizer", "RMSPro")
     assert ended.status == 2
     assert "did you mean RMSprop?" in ended.out + ended.err
+
+
+def test_the_first_layer_that_differs():
+    """Also of layers that numpy_nn lacks, by what was written."""
+
+    def recorded(*layers) -> RecordedArchitecture:
+        tree = record_architecture(lambda nn: nn.Sequential(*(layer(nn) for layer in layers)))
+        return RecordedArchitecture(tree, "net")
+
+    def linear(nn):
+        return nn.Linear(2, 3)
+
+    def named(nn):
+        return nn.Linear(in_features=2, out_features=3)
+
+    def relu(nn):
+        return nn.ReLU()
+
+    def lacking(nn):
+        return nn.CELU(0.5)
+
+    def wider(nn):
+        return nn.Linear(2, 4)
+
+    assert first_difference(recorded(linear, relu), recorded(named, relu)) is None
+    for more in ((), (lacking,)):
+        assert first_difference(recorded(*more, linear), recorded(*more, linear)) is None
+        found = first_difference(recorded(*more, linear, relu), recorded(*more, linear))
+        assert found is not None
+        assert "ReLU" in found[0]
+        assert found[1] == "nothing"
+        found = first_difference(recorded(*more, linear), recorded(*more, linear, relu))
+        assert found is not None
+        assert found[0] == "nothing"
+        found = first_difference(recorded(*more, linear, relu), recorded(*more, wider, lacking))
+        assert found is not None
+        assert ["3" in found[0], "4" in found[1]] == [True, True]
+    assert first_difference(recorded(lacking, linear), recorded(lacking, named)) is not None

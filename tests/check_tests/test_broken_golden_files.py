@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from compare.check.golden import golden_bytes, read_golden
+from compare.check.golden_parts import DamagedError, read_assignment, read_cases
 from experiments.errors import InputError
 
 SETTINGS = {
@@ -281,3 +282,174 @@ def test_folders_and_devices(tmp_path):
     assert is_refused(tmp_path)
     if Path("/dev/zero").exists():
         assert is_refused(Path("/dev/zero"))
+
+
+def put(name: str, change: Callable[[np.ndarray], np.ndarray]) -> Callable[[dict, dict], None]:
+    """Replace an array by what a function makes of it."""
+    return lambda header, arrays: arrays.update({name: np.array(change(arrays[name].copy()))})
+
+
+def say(key: str, value: Any, case: int | None = None) -> Callable[[dict, dict], None]:
+    """Put another value into the description, or into that of a case."""
+    return lambda header, arrays: (header if case is None else header["cases"][case]).update(
+        {key: value}
+    )
+
+
+def drop(name: str) -> Callable[[dict, dict], None]:
+    return lambda header, arrays: arrays.pop(name)
+
+
+def add(name: str, array: Any) -> Callable[[dict, dict], None]:
+    return lambda header, arrays: arrays.update({name: np.asarray(array)})
+
+
+def with_one(array: np.ndarray, value: float) -> np.ndarray:
+    array.reshape(-1)[-1] = value
+    return array
+
+
+# The first case is of functions, with updates; the second of layers, each alone.
+BROKEN = {
+    "its description should have architecture, cases, loss, network, optimizer, schema, settings "
+    "and no more": [say("more", 1)],
+    "its architecture should be a name": [
+        say("architecture", ""), say("architecture", "a" * 1001), say("architecture", "a\n"),
+        say("architecture", 3),
+    ],
+    "its loss should be one of cross_entropy": [say("loss", "nll"), say("loss", ["mse"])],
+    "its optimizer should be a name or nothing": [
+        say("optimizer", "a b"), say("optimizer", "x" * 61), say("optimizer", "é"),
+    ],
+    "its settings should be names and numbers": [
+        say("settings", {"a b": 1}), say("settings", {"lr": "1"}), say("settings", {"lr": 10**10}),
+        say("settings", {"lr": [[1]]}), say("settings", {"lr": [1] * 11}), say("settings", [1]),
+        say("settings", {f"a{i}": 1 for i in range(31)}),
+    ],
+    "it should have 1 to 100 cases": [say("cases", []), say("cases", {})],
+    "case 1 should have parameters, layers, evaluation, steps, training_steps, large_logits, "
+    "other_size": [say("more", True, 1)],
+    "parameters of case 0 has a value that it cannot have": [
+        say("parameters", True, 0), say("parameters", -1, 0), say("parameters", 10, 0),
+    ],
+    "steps of case 0 has a value that it cannot have": [say("steps", 101, 0)],
+    "large_logits of case 1 has a value that it cannot have": [say("large_logits", 1, 1)],
+    "case0/inputs has values that are no finite numbers": [
+        put("case0/inputs", lambda a: with_one(a, np.nan)),
+    ],
+    "case0/inputs is missing": [drop("case0/inputs")],
+    "case1/targets is missing": [drop("case1/targets")],
+    "case0/evaluation is missing": [say("evaluation", True, 0)],
+    "parameters9/0.weight belongs to nothing": [add("parameters9/0.weight", np.ones(2))],
+    "its sets of parameters should have the same names and shapes": [
+        drop("parameters1/0.weight"), put("parameters1/0.bias", lambda a: a[1:]),
+    ],
+    "its network has no parameter 4.weight": [
+        lambda header, arrays: [
+            add(f"parameters{i}/4.weight", np.ones(2))(header, arrays) for i in range(3)
+        ],
+    ],
+    "its parameter 0.bias should be of float64": [
+        put("parameters0/0.bias", lambda a: a.astype(np.float32)),
+    ],
+    "its first case alone should have updates, where it has an optimizer": [
+        say("optimizer", None),
+    ],
+    "case1 is of layers, which have no updates and one mode": [say("training_steps", 1, 1)],
+    "case0/expected/loss is missing": [drop("case0/expected/loss")],
+    "case0/sizes/gradient/0.bias is missing": [drop("case0/sizes/gradient/0.bias")],
+    "case0/expected/more belongs to nothing": [add("case0/expected/more", 1.0)],
+    "case0/step1/0.bias is missing": [drop("case0/step1/0.bias")],
+    "case0/expected/logits should have the shape (6, 5) and the type float64, but has (6, 5) and "
+    "float32": [put("case0/expected/logits", lambda a: a.astype(np.float32))],
+    "case0/step0/2.bias should have the shape (5,) and the type float64, but has (4,) and "
+    "float64": [put("case0/step0/2.bias", lambda a: a[1:])],
+    "case0/expected32/loss should have the shape () and the type float32, but has () and float64":
+        [put("case0/expected32/loss", lambda a: a.astype(np.float64))],
+    "case0/sizes/gradient/0.bias should have the shape (9,) and the type float32": [
+        put("case0/sizes/gradient/0.bias", lambda a: np.ones(8, np.float32)),
+    ],
+    "case0/inputs should be rows of float64, or of int64 for tokens": [
+        put("case0/inputs", lambda a: a.astype(np.float32)), put("case0/inputs", lambda a: a[:0]),
+    ],
+    "case0/inputs has tokens that its network does not know": [
+        put("case0/inputs", lambda a: np.abs(a).astype(np.int64)),
+    ],
+    "case0/targets should have the shape (6,) and the type int64": [
+        put("case0/targets", lambda a: a.astype(np.float64)), put("case0/targets", lambda a: a[1:]),
+    ],
+    "case0/targets should be classes of its logits": [
+        put("case0/targets", lambda a: with_one(a, 5)),
+        put("case0/targets", lambda a: with_one(a, -1)),
+    ],
+    "case0/sizes/loss would let wrong values agree": [
+        put("case0/sizes/loss", lambda a: np.float32(1e9)),
+        put("case0/sizes/loss", lambda a: np.float32(-1)),
+    ],
+    "case0/expected32/loss is far from the values of float64": [
+        put("case0/expected32/loss", lambda a: a + np.float32(1)),
+    ],
+    "case1/given/chained should be true or false": [
+        drop("case1/given/chained"), put("case1/given/chained", lambda a: a.astype(np.int64)),
+        put("case1/given/chained", lambda a: a.reshape(1)),
+    ],
+    "case1/given should have an input and a grad_output of each layer": [
+        drop("case1/given/input/1"), drop("case1/given/grad_output/0"),
+    ],
+    "case1/given/more belongs to nothing": [add("case1/given/more", 1.0)],
+    "case1/given of layer 1 should be of float64": [
+        put("case1/given/input/1", lambda a: a.astype(np.float32)),
+        put("case1/given/grad_output/1", lambda a: a.astype(np.float32)),
+    ],
+    "case1/expected/gradient/2.input is missing": [drop("case1/expected/gradient/2.input")],
+    "case1/expected/activation/1 should have the shape (6, 9) and the type float64": [
+        put("case1/expected/activation/1", lambda a: a[:, 1:]),
+    ],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def parts(golden) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What the golden file describes and holds."""
+    return parts_of(golden)
+
+
+def read_changed(parts, change: Callable[[dict, dict], None]) -> None:
+    """Read the parts with a change, as those of a file whose digest is right."""
+    header, arrays = json.loads(json.dumps(parts[0])), dict(parts[1])
+    change(header, arrays)
+    read_cases(header, read_assignment(header), arrays)
+
+
+@pytest.mark.parametrize("words", BROKEN)
+def test_the_sentence_names_the_part(parts, words):
+    for change in BROKEN[words]:
+        with pytest.raises(DamagedError) as error:
+            read_changed(parts, change)
+        assert words in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        say("architecture", "a" * 1000),
+        say("settings", {"lr": 0.1, "betas": [0.9] * 10, "nesterov": True, "a": None, "b": 10**9}),
+        put("case0/sizes/gradient/0.bias", lambda a: a.max()),
+        put("case0/targets", lambda a: with_one(a, 0)),
+        put("case0/expected32/loss", lambda a: a * np.float32(1 + 1e-4)),
+        say("large_logits", True, 0),
+    ],
+)
+def test_what_may_be_so(parts, change):
+    """The bounds themselves: one size for all, settings of every kind, a long name."""
+    read_changed(parts, change)
+
+
+def test_a_broken_part_is_said_of_the_file(broken, golden):
+    header, arrays = parts_of(golden)
+    drop("case0/inputs")(header, arrays)
+    path = broken(golden_bytes(header, arrays))
+    assert is_refused(path) == (
+        f"{path} is a golden file that was altered or damaged: case0/inputs is missing; make it "
+        "again with nncompare golden."
+    )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from planted.in_process import check_in_process
 
-from compare.check.checking import check_homework
+from compare.check.checking import check_homework, function_places
+from compare.check.contract import BatchLayout, ReturnValueError
 from compare.check.reading import Options
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -353,3 +357,91 @@ def test_example_with_a_mistake() -> None:
 def test_a_mapping_has_four_lines() -> None:
     lines = (EXAMPLES / "two_layer_net_mapping.py").read_text(encoding="utf-8").splitlines()
     assert sum(bool(line.strip()) and not line.startswith("#") for line in lines) == 4
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("last", [False, True])
+def test_a_batch_in_the_layout_of_a_homework_and_back(axis, last):
+    """Numbers of all axes differ, so that no two can be taken for each other."""
+    layout = BatchLayout(axis=axis, channels_last=last)
+    random = np.random.default_rng(0)
+    images = random.standard_normal((4, 3, 6, 5))
+    for n, c, h, w in ((0, 0, 0, 0), (3, 2, 5, 4)):
+        place = [h, w, c] if last else [c, h, w]
+        place.insert(axis, n)
+        assert layout.to_homework(images)[tuple(place)] == images[n, c, h, w]
+    for rows in (images, images[:, :, 0, 0], images[:, 0, 0, 0]):
+        there = layout.to_homework(rows)
+        assert not np.shares_memory(there, rows)
+        assert there.flags.c_contiguous
+        back = layout.from_homework(there, rows.shape, "x")
+        np.testing.assert_array_equal(back, rows, strict=True)
+        assert back.flags.c_contiguous
+    assert layout.from_homework(np.arange(4), (4, 1), "x").shape == (4, 1)
+    one_hot = replace(layout, one_hot=True).labels_to_homework(np.array([2, 0]), 3)
+    expected = np.array([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
+    np.testing.assert_array_equal(one_hot, expected.T if axis else expected)
+    kept = layout.labels_to_homework(np.array([2, 0]), 3)
+    np.testing.assert_array_equal(kept, [2, 0])
+
+
+def test_one_image_has_no_axis_for_the_batch():
+    layout = BatchLayout(one_sample=True, channels_last=True)
+    image = np.random.default_rng(0).standard_normal((1, 3, 6, 5))
+    there = layout.to_homework(image)
+    assert there.shape == (6, 5, 3)
+    assert there[4, 2, 1] == image[0, 1, 4, 2]
+    np.testing.assert_array_equal(layout.from_homework(there, image.shape, "x"), image)
+    assert layout.to_homework(image[:, :, 0, 0]).shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("layout", "returned", "shape", "sentence"),
+    [
+        ({}, (3, 4), (4, 3),
+         "logits has the shape (3, 4), but expected (4, 3), (N, classes); if your batch is the "
+         "columns, write BATCH_AXIS = 1."),
+        ({"axis": 1}, (4, 3), (4, 3),
+         "logits has the shape (4, 3), but expected (3, 4), (classes, N); it is transposed."),
+        ({}, (4, 6, 5, 3), (4, 3, 6, 5),
+         "logits has the shape (4, 6, 5, 3), but expected (4, 3, 6, 5); if the channels of your "
+         "images come last, write CHANNELS_LAST = True."),
+        ({"channels_last": True}, (4, 3, 6, 5), (4, 3, 6, 5),
+         "logits has the shape (4, 3, 6, 5), but expected (4, 6, 5, 3)."),
+        ({}, (4, 2), (4, 3), "logits has the shape (4, 2), but expected (4, 3), (N, classes)."),
+        ({}, (3,), (4, 1), "logits has the shape (3,), but expected (4, 1), (N, classes)."),
+    ],
+)  # fmt: skip
+def test_another_shape_is_said(layout, returned, shape, sentence):
+    with pytest.raises(ReturnValueError) as error:
+        BatchLayout(**layout).from_homework(np.zeros(returned), shape, "logits")
+    assert str(error.value) == sentence
+
+
+def test_an_update_without_an_optimizer_is_said(check, adam) -> None:
+    assert check(adam).result.notes == (
+        "update was not checked: name its optimizer with --optimizer.",
+    )
+    assert check(adam, optimizer="Adam", settings={"lr": 0.01}).result.notes == ()
+
+
+def test_where_each_quantity_is_computed() -> None:
+    def places(*functions: str, **lines: str) -> dict[str, str]:
+        contract = SimpleNamespace(has=functions.__contains__)
+        layouts = [SimpleNamespace(key="0.weight", name="W1")]
+        return function_places(contract, lines, layouts)  # type: ignore[arg-type]
+
+    found = places("forward", "loss", "gradients", "update", forward="line 3", loss="line 7")
+    assert found["logits"] == found["logits/evaluation"] == "forward, line 3"
+    assert found["loss"] == "loss, line 7"
+    assert found["gradient/0.weight"] == "gradients, for 'W1'"
+    assert found["update/0.weight"] == "update, for 'W1'"
+    assert not any(key.startswith("step") for key in found)
+    both = places("loss_and_gradients", loss_and_gradients="line 9")
+    assert both["loss"] == "loss_and_gradients, line 9"
+    assert both["gradient/0.weight"] == "loss_and_gradients, line 9, for 'W1'"
+    assert "logits" not in both
+    assert places("gradients", "step", step="line 2") == {
+        "gradient/0.weight": "step, line 2, for 'W1'",
+        "step/0.weight": "step, line 2, for 'W1'",
+    }

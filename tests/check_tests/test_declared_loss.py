@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -108,6 +110,56 @@ def test_the_values_are_those_of_autograd():
         np.testing.assert_allclose(
             found.expected[f"gradient/{name}"], parameter.grad.numpy(), rtol=1e-12
         )
+
+
+@pytest.mark.parametrize("layers", [False, True])
+def test_what_follows_the_loss(layers):
+    """Of layers the loss alone: their output gradients are drawn."""
+
+    def net(nn):
+        return nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3))
+
+    case = make_cases(Assignment("net", net, "mse"), functions=not layers, layers=layers)[0]
+    found = with_reduction(case, "mse", "half sum")
+    factor = case.inputs.shape[0] * 3 / 2
+    assert found.loss_factor == factor
+    loss = {"loss", "gradient/logits"}
+    gradients = {key for key in case.expected if key.startswith("gradient/")}
+    scaled = (loss if layers else {"loss", *gradients}) & set(case.expected)
+    assert len(scaled) == (2 if layers else 5)
+    for before, after in (
+        (case.expected, found.expected),
+        (case.sizes, found.sizes),
+        (case.expected32, found.expected32),
+    ):
+        assert list(after) == list(before)
+        for key, value in before.items():
+            wanted = value * factor if key in scaled else value
+            assert np.array_equal(after[key], wanted), key
+
+
+def test_sizes_of_a_penalty():
+    """What is summed to make a loss or a gradient has the penalty's part as well."""
+
+    def net(nn):
+        return nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3))
+
+    case = make_cases(Assignment("net", net, "mse"))[0]
+    found = with_weight_decay(case, 0.1)
+    assert (found.weight_decay, case.weight_decay) == (0.1, 0.0)
+    weights = {key: value for key, value in case.parameters.items() if key.endswith("weight")}
+    assert len(weights) == 2
+    for key, value in weights.items():
+        wanted = case.sizes[f"gradient/{key}"] + 0.1 * np.abs(value)
+        np.testing.assert_allclose(found.sizes[f"gradient/{key}"], wanted, rtol=1e-14)
+    squares = sum(np.sum(value**2) for value in weights.values())
+    np.testing.assert_allclose(found.sizes["loss"], case.sizes["loss"] + 0.05 * squares)
+    for key in ("gradient/0.bias", "logits"):
+        assert np.array_equal(
+            found.sizes[key], np.broadcast_to(case.sizes[key], found.sizes[key].shape)
+        )
+    without = {key: value for key, value in case.sizes.items() if key != "loss"}
+    assert "loss" not in with_weight_decay(replace(case, sizes=without), 0.1).sizes
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from compare.check.child_process import ChildTimeoutError
 from compare.check.grader import Grader
 from compare.check.grading import (
     COLUMNS,
@@ -70,6 +71,30 @@ def test_a_grader_that_dies_costs_one_line(write, options, monkeypatch):
         assert grader._child._process.pid != first
     finally:
         grader.close()
+
+
+def test_a_silent_grader_is_ended(write, options, monkeypatch):
+    """After four times the limit of a homework and a quarter of an hour."""
+    waited = []
+
+    class Silent:
+        def __init__(self, module: str) -> None:
+            assert module == "compare.check.grader"
+
+        def send(self, message: object) -> None:
+            pass
+
+        def receive(self, timeout_s: float) -> object:
+            waited.append(timeout_s)
+            raise ChildTimeoutError
+
+        def close(self) -> None:
+            waited.append("closed")
+
+    monkeypatch.setattr("compare.check.grader.ChildProcess", Silent)
+    found = Grader(options).check(write())
+    assert (found.status, waited) == (2, [980.0, "closed"])
+    assert found.result.error == "The process that checked it had not finished after 980 s."
 
 
 def test_the_others_are_graded_when_one_kills_its_parent(command_line, write, tmp_path):

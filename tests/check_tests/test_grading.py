@@ -412,3 +412,26 @@ def test_the_command_line_goes_before_the_course_file(
     homework = write(adam, OFFSET)
     ended = nncompare("check", homework, "--course", tmp_path / "course.toml", *arguments)
     assert ended.status == status
+
+
+BOTH = (
+    "def gradients(params, x, y):",
+    "def loss_and_gradients(params, x, y):\n"
+    "    return loss_alone(params, x, y), derivatives(params, x, y)\n\n\n"
+    "def derivatives(params, x, y):",
+)
+
+
+@pytest.mark.parametrize(
+    ("required", "missing"),
+    [
+        (("loss", "gradients"), ""),
+        (("forward", "loss_and_gradients"), ""),
+        (("update",), "homework.py defines no update(params, grads, state), which is asked for."),
+        (("hidden",), "homework.py defines no hidden(params), which is asked for."),
+    ],
+)
+def test_one_function_may_give_loss_and_gradients(check, required, missing) -> None:
+    outcome = check(BOTH, ("def loss(", "def loss_alone("), required=required)
+    assert (outcome.result.error or "") == missing
+    assert outcome.status == (2 if missing else 0), outcome.result

@@ -6,6 +6,7 @@ import itertools
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 from planted.homeworks import NAMED, UNNAMED
 from planted.in_process import check_in_process
@@ -14,7 +15,7 @@ from compare.check.array_names import assign_names, kind_of
 from compare.check.checking import load_homework
 from compare.check.contract import COLUMN, ROW, Contract
 from compare.check.homework import Homework
-from compare.check.inference import Inference
+from compare.check.inference import Inference, _forms
 from compare.check.reading import Options, read_homework
 from experiments.errors import InputError
 
@@ -485,3 +486,22 @@ def test_no_layout_is_hinted_at_for_a_mistake(check) -> None:
     outcome = check(("np.maximum(", "np.minimum("), text=DECLARED)
     assert outcome.status == 1
     assert not [note for note in outcome.result.notes if note.startswith("Everything agrees")]
+
+
+def test_forms_of_a_kernel():
+    """Every order of the axes that fits, those of images with channels last first."""
+    shape = (3, 2, 5, 4)  # out, in, rows, columns
+    for order in itertools.permutations(range(4)):
+        found = _forms(shape, tuple(np.zeros(shape).transpose(order).shape))
+        known = f".transpose({', '.join(map(str, order))})"
+        assert found == (("", known) if order == (0, 1, 2, 3) else (known,))
+    same = _forms((3, 3, 3, 3), (3, 3, 3, 3))
+    assert same[:4] == ("", ".transpose(1, 2, 3, 0)", ".transpose(2, 3, 1, 0)",
+                        ".transpose(0, 1, 2, 3)")  # fmt: skip
+    assert len(same) == 25
+    assert _forms(shape, (3, 40)) == (".reshape(3, -1)",)
+    assert _forms(shape, (40, 3)) == (".reshape(3, -1).T",)
+    assert _forms(shape, (7,)) == _forms(shape, (7, 7))
+    assert len(_forms(shape, (7,))) == 27
+    assert _forms((3,), (3, 1, 1)) == (".reshape(3, 1, 1)",)
+    assert _forms(shape, None) == ("",)

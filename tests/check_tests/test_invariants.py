@@ -11,6 +11,7 @@ from compare.check.contract import Assignment
 from compare.check.invariants import violated_invariants
 from compare.check.result import Observed
 from compare.mistakes.case import Case
+from compare.parity.tolerances import INVARIANT
 from experiments.architectures import softmax_mlp
 
 SIZES = (4, 3, 5)
@@ -182,6 +183,16 @@ def test_sums_are_relative(case, scale):
     assert "A row" in said(case, **{"gradient/logits": rows + scale * 1e-3})
     assert said(case, **{"gradient/2.bias": np.zeros(5)}) == ""
     assert said(case, **{"gradient/logits": np.zeros((6, 5))}) == ""
+
+
+def test_rounding_of_large_gradients_is_allowed(case):
+    """In units of what was summed: a sum of thousands is not 0 to the last digit."""
+    large = 1000 * np.array([0.5, -0.2, -0.3, 0.0, 0.0])
+    large[0] += 0.5 * INVARIANT * np.abs(large).sum()
+    assert said(case, **{"gradient/2.bias": large}) == ""
+    rows = np.tile(large, (6, 1)) - 0.3 * INVARIANT * np.abs(large).sum() / 5
+    rows[:, 0] -= rows.sum(axis=1) - 0.5 * INVARIANT * np.abs(large).max()
+    assert said(case, **{"gradient/logits": rows}) == ""
 
 
 def test_each_offence_is_named_once_and_all_are_named(case):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import replace
 
@@ -13,9 +14,27 @@ from compare.check.architecture import RecordedArchitecture, record_architecture
 from compare.check.cases import make_cases
 from compare.check.contract import Assignment
 from compare.check.dropout_layers import dropout_inputs, expect_dropout
+from compare.check.isolation import Isolation
 from compare.check.judge import judge
-from compare.check.result import Observed
-from compare.mistakes.case import Case
+from compare.check.ratios import constant_ratio
+from compare.check.result import (
+    UNFINISHED_SEARCH,
+    Check,
+    Observed,
+    Outcome,
+    Result,
+    as_json,
+    as_text,
+    check_title,
+    distance,
+    divergence_sentence,
+    mistake_sentences,
+    table_as_text,
+    verdict_line,
+    verdict_word,
+    where,
+)
+from compare.mistakes.case import Case, Diagnosis
 from compare.mistakes.search import Network
 from compare.parity.tolerances import FLOOR_ULP, HOMEWORK, UNIT_ROUNDOFF, K
 
@@ -429,3 +448,240 @@ def test_what_numpy_nn_lacks_costs_the_names_alone(cases):
 def test_invariants_come_with_the_result(cases):
     found = answers_of(cases, loss=lambda v, c: v - 100)
     assert "never negative" in judge(cases, found, ASSIGNMENT).invariants[0]
+
+
+def test_a_named_penalty_is_why_a_loss_is_large(cases):
+    """Without its gradients the loss is larger than its logits allow, and nothing says why."""
+
+    def squares(case: Case) -> float:
+        return sum(float(np.sum(v**2)) for v in case.parameters.values() if v.ndim > 1)
+
+    changed = {
+        "loss": lambda v, c: v + 10 * squares(c),
+        "gradient__0_weight": lambda v, c: v + 20 * c.parameters["0.weight"],
+        "gradient__2_weight": lambda v, c: v + 20 * c.parameters["2.weight"],
+    }
+    result = judge(cases, answers_of(cases, **changed), ASSIGNMENT)
+    assert set(codes(result).values()) == {"l2-penalty"}
+    assert result.invariants == ()
+    alone = answers_of(cases, loss=lambda v, c: v + 1000)
+    assert "more than these logits allow" in judge(cases, alone, ASSIGNMENT).invariants[0]
+
+
+def test_what_overflows_does_not_hide_another_mistake(cases):
+    cases[1] = replace(cases[1], large_logits=True)
+
+    def overflown(value, case):
+        return np.full_like(value, np.nan) if case.large_logits else value
+
+    found = answers_of(cases, loss=overflown, gradient__0_bias=lambda v, c: overflown(0 * v, c))
+    assert codes(judge(cases, found, ASSIGNMENT)) == {
+        "loss/loss": "softmax-overflow",
+        "gradient/0.bias": "missing-bias-gradient",
+    }
+
+
+FORMULAS = (
+    "2", "0.5", "-1", "-2", "-0.5", "4", "0.25", "N", "1/N", "-N", "-1/N", "N/2", "2/N", "4/N",
+    "1/(2N)", "N²", "1/N²", "C", "1/C", "N·C", "1/(N·C)", "C/2", "2/C", "N·C/2", "2/(N·C)", "-C",
+    "-1/C", "N/C", "C/N",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("formula", FORMULAS)
+def test_a_factor_is_said_by_its_formula(formula):
+    """The formula is computed from its text, with the rows of the batch and the outputs."""
+    python = formula.replace("N²", "N**2").replace("·", "*").replace("2N", "2*N")
+    random = np.random.default_rng(0)
+    cases, answers, factors = [], [], []
+    for rows in (7, 11):
+        right = random.standard_normal((4, 3))
+        expected = {"logits": np.ones((rows, 5)), "gradient/w": right}
+        cases.append(replace(case(expected), inputs=np.zeros((rows, 1))))
+        factors.append(eval(python, {"N": rows, "C": 5}))
+        answers.append(Observed({"gradient/w": right * factors[-1]}))
+    found = constant_ratio("gradient/w", cases, answers)
+    assert (found.formula, found.rows) == (formula, 7)
+    assert found.factor == pytest.approx(factors[0], rel=1e-13)
+    words = judge(cases, answers).checks[0].ratio
+    if formula == "-1":
+        assert words == "the right one with the opposite sign"
+    elif "N" not in formula and "C" not in formula:
+        assert words == f"{formula} times the right one"
+    else:
+        number = f"{factors[0]:.10g}"
+        meaning = {"N": ", the rows of the batch", "1/N": ", for N rows"}.get(formula, "")
+        if "N" in formula and not meaning:
+            meaning = ", for N = 7 rows"
+        meaning += " and C outputs" if "C" in formula else ""
+        assert words == f"{number} times the right one; {number} is {formula}{meaning}"
+
+
+@pytest.mark.parametrize(
+    ("factors", "ratio"),
+    [
+        ((3.7, 3.7), (3.7, "")),
+        ((3.7, 3.8), None),
+        ((1.0, 1.0), None),
+        ((1.0, 3.0), None),
+        ((0.0, 2.0), None),
+        ((2.0, np.nan), None),
+    ],
+)
+def test_a_factor_is_the_same_in_every_case(factors, ratio):
+    right = {"gradient/w": np.array([1.0, -2.0])}
+    cases = [case(right) for _ in factors]
+    answers = [Observed({"gradient/w": f * right["gradient/w"]}) for f in factors]
+    found = constant_ratio("gradient/w", cases, answers)
+    assert (found and (round(found.factor, 12), found.formula)) == ratio
+    noise = case({"gradient/w": np.full(2, 1e-30)}, {"gradient/w": np.ones(2)})
+    other = Observed({"gradient/w": np.array([1e-29, 0.0])})
+    assert constant_ratio("gradient/w", [noise, *cases], [other, *answers]) == found
+    bent = Observed({"gradient/w": np.array([2.0, -4.1])})
+    assert constant_ratio("gradient/w", cases, [bent, bent]) is None
+    assert constant_ratio("gradient/w", [noise], [other]) is None
+    assert constant_ratio("gradient/w", cases, [Observed({}), Observed({})]) is None
+
+
+# ---------------------------------------------------------------------- in words
+
+FLIP = Diagnosis("sign-flip", "the sign is the other one")
+EPSILON = Diagnosis("epsilon-in-root", "ε stands inside the root.")
+RIGHT_LOSS = Check("loss", "loss", True, 1e-12, 1e-9)
+
+
+def wrong(quantity: str, name: str = "", **more) -> Check:
+    values = {"worst": (3, 17), "found_there": -0.1, "expected_there": 0.5, **more}
+    return Check(quantity, name or quantity, False, 0.25, 1e-9, **values)
+
+
+def outcome_of(*checks: Check, **more) -> Outcome:
+    return Outcome("hw.py", Result(checks, **more))
+
+
+def test_a_result_in_words():
+    first = wrong("gradient", "4.weight", diagnosis=FLIP, ratio="2 times the right one", own="dW2")
+    found = outcome_of(RIGHT_LOSS, first, invariants=("It holds not.",), notes=("So it is.",))
+    assert as_text(found).splitlines() == [
+        "hw.py differs from PyTorch in 1 of 2 checks, first in the gradient of 4.weight.",
+        "It holds not.",
+        "",
+        "First divergence: the gradient of 4.weight, worst at element [3, 17]",
+        "  expected  0.5",
+        "  found     -0.1",
+        "  relative error 2.50e-01; allowed 1.0e-09; the smallest tolerance that would pass is "
+        "2.50e-01",
+        "  In your code: dW2.",
+        "Every element of it is exactly 2 times the right one.",
+        "Mistake: sign-flip. The sign is the other one. (Seen in the gradient of 4.weight.)",
+        "Note: So it is.",
+    ]
+    assert table_as_text(found).splitlines() == [
+        "loss                  agrees     1.0e-12   1.0e-09",
+        "gradient of 4.weight  DIFFERS    2.5e-01   1.0e-09",
+    ]
+    assert divergence_sentence(first) == (
+        "Gradient of 4.weight, at element [3, 17]: expected 0.5, found -0.1; relative error "
+        "2.50e-01; allowed 1.0e-09; the smallest tolerance that would pass is 2.50e-01. Every "
+        "element of it is exactly 2 times the right one."
+    )
+    tree = json.loads(as_json(found.result, 7, Isolation("standard", "unshare")))
+    assert (tree["schema"], tree["passed"], tree["error"], tree["seed"]) == (1, False, None, 7)
+    assert tree["first_divergence"] == {"quantity": "gradient", "name": "4.weight"}
+    assert tree["isolation"] == {"level": "standard", "tool": "unshare"}
+    assert tree["checks"][1] == {
+        "quantity": "gradient", "name": "4.weight", "passed": False, "relative_error": 0.25,
+        "tolerance": 1e-9, "accepted": False,
+        "diagnosis": {"code": "sign-flip", "explanation": "the sign is the other one"},
+    }  # fmt: skip
+    right = json.loads(as_json(Result((RIGHT_LOSS,)), None, None))
+    assert (right["passed"], right["first_divergence"], "isolation" in right) == (True, None, False)
+    off = json.loads(as_json(Result((RIGHT_LOSS,)), None, Isolation("off")))
+    assert off["isolation"] == {"level": "off", "tool": None}
+
+
+def test_verdicts_in_words():
+    flipped = wrong("gradient", "a", diagnosis=FLIP)
+    accepted = replace(flipped, accepted=True)
+    unnamed = wrong("logits")
+    assert verdict_line(outcome_of(RIGHT_LOSS)) == "hw.py agrees with PyTorch in all 1 check."
+    assert verdict_line(outcome_of(RIGHT_LOSS, RIGHT_LOSS)).endswith("in all 2 checks.")
+    assert verdict_line(outcome_of(RIGHT_LOSS, accepted)) == (
+        "hw.py agrees with PyTorch in 1 of 2 checks, the rest is accepted (sign-flip)."
+    )
+    assert verdict_line(outcome_of(unnamed, accepted)) == (
+        "hw.py differs from PyTorch in 1 of 2 checks, first in the logits; 1 accepted (sign-flip)."
+    )
+    assert verdict_line(outcome_of(error="no.")) == "hw.py could not be checked: no."
+    assert [outcome_of(*c).status for c in ((RIGHT_LOSS,), (accepted,), (flipped,), ())] == [
+        0, 0, 1, 2,
+    ]  # fmt: skip
+    assert outcome_of(RIGHT_LOSS, error="no.").status == 2
+    assert [verdict_word(c) for c in (RIGHT_LOSS, accepted, flipped)] == [
+        "agrees", "accepted", "differs",
+    ]  # fmt: skip
+    both = Result((flipped, wrong("gradient", "b", diagnosis=EPSILON)))
+    assert both.accepting(["sign-flip"]).accepted == ("sign-flip",)
+    assert [c.accepted for c in both.accepting(["sign-flip"]).checks] == [True, False]
+    assert Result((unnamed,)).accepting(["sign-flip"]).checks == (unnamed,)
+
+
+def test_mistakes_in_words():
+    gradients = [wrong("gradient", k, diagnosis=FLIP, ratio="r") for k in "abcde"]
+    assert mistake_sentences(outcome_of(*gradients)) == [
+        "Every gradient is exactly r.",
+        "Mistake: sign-flip. The sign is the other one. (Seen in the gradient of a, gradient of b, "
+        "gradient of c and 2 more.)",
+    ]
+    assert mistake_sentences(outcome_of(*gradients[:4]))[1].endswith("gradient of d.)")
+    other = replace(gradients[1], ratio="s")
+    assert mistake_sentences(outcome_of(gradients[0], other))[0].startswith("Every element of it")
+    assert mistake_sentences(outcome_of(wrong("loss"), *gradients)) == [
+        "Mistake: none of the known mistakes gives exactly the loss.",
+        mistake_sentences(outcome_of(*gradients))[1],
+    ]
+    assert mistake_sentences(outcome_of(wrong("loss"))) == [
+        "Mistake: none of the known mistakes gives exactly these values."
+    ]
+    assert mistake_sentences(outcome_of(wrong("loss"), notes=(UNFINISHED_SEARCH,))) == [
+        "Mistake: none of the known mistakes that were tried gives exactly these values."
+    ]
+    root = wrong("update", "a", diagnosis=EPSILON, accepted=True)
+    assert mistake_sentences(outcome_of(root)) == [
+        "Accepted: epsilon-in-root. ε stands inside the root. (Seen in the update of a.)"
+    ]
+    assert mistake_sentences(outcome_of(RIGHT_LOSS)) == []
+
+
+@pytest.mark.parametrize(
+    ("quantity", "name", "title"),
+    [
+        ("logits", "logits", "logits"),
+        ("probabilities", "probabilities", "probabilities"),
+        ("log_probabilities", "evaluation", "logarithms of the probabilities in evaluation mode"),
+        ("activation", "3", "output of layer 3"),
+        ("activation", "3.kept", "share of values kept by layer 3"),
+        ("activation", "3.evaluation", "output of layer 3 in evaluation mode"),
+        ("activation", "network", "output of layer of the whole network"),
+        ("gradient", "network/0.weight", "gradient of 0.weight in the whole network"),
+        ("gradient", "logits", "gradient of the logits"),
+        ("gradient", "0.input", "gradient of the input of layer 0"),
+        ("gradient", "0.weight", "gradient of 0.weight"),
+        ("buffer", "1.running_mean", "running statistic 1.running_mean"),
+        ("step", "0.bias", "training steps of 0.bias"),
+    ],
+)
+def test_quantities_in_words(quantity, name, title):
+    assert check_title(Check(quantity, name, True, 0.0, 0.0)) == title
+
+
+def test_distances_in_words():
+    nan = wrong("loss", worst=(), found_there=np.nan)
+    far = replace(nan, relative_error=math.inf)
+    assert distance(far) == ("relative error: not finite; allowed 1.0e-09; no tolerance would pass")
+    assert distance(replace(far, found_there=1.0)) == (
+        "relative error: infinite, as only zeros are summed there; no tolerance would pass"
+    )
+    assert where(far) == "its value"
+    huge = json.loads(as_json(Result((far,))))["checks"][0]["relative_error"]
+    assert huge == np.finfo(np.float64).max

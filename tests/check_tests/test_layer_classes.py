@@ -6,6 +6,7 @@ import pytest
 
 from compare.check.grading import grade
 from compare.check.layer_evaluation import match_layers
+from compare.check.layer_methods import in_order
 
 LAYERS = """
 import numpy as np
@@ -209,3 +210,23 @@ LEAVES = [("0", "Conv2d"), ("1", "ReLU"), ("2", "Flatten"), ("3", "Linear"), ("4
 def test_which_layer_stands_for_which_modules(names, classes, modules) -> None:
     found = match_layers(names, classes.split(), LEAVES)
     assert " ".join("-".join(match.modules) for match in found) == modules
+
+
+@pytest.mark.parametrize(
+    ("function", "swapped"),
+    [
+        (lambda y_true, y_pred: None, True),
+        (lambda targets, outputs: None, True),
+        (lambda labels, logits, epsilon=1e-12: None, True),
+        (lambda y_pred, y_true: None, False),
+        (lambda x, t: None, False),
+        (lambda a, b: None, False),
+        (lambda y, b: None, False),
+        (lambda x: None, False),
+        (lambda: None, False),
+    ],
+)
+def test_arguments_in_the_order_of_their_names(function, swapped):
+    assert in_order(function, "predictions", "targets") == (
+        ("targets", "predictions") if swapped else ("predictions", "targets")
+    )

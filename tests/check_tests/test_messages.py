@@ -222,3 +222,70 @@ def test_names_of_modules(name) -> None:
 def test_names_that_are_none(name) -> None:
     with pytest.raises(MessageError):
         read_name(Frame(FORBIDDEN, json.dumps({"name": name}).encode(), bytearray()))
+
+
+def test_nesting_up_to_the_bound_arrives() -> None:
+    def nested(depth: int) -> object:
+        return [nested(depth - 1)] if depth else "x"
+
+    # The text itself, its details and their constants are around it.
+    within = {"constants": {"A": nested(messages.MOST_DEPTH - 3)}}
+    assert sent(CallResult(details=within)).details == within
+    beyond = {"constants": {"A": nested(messages.MOST_DEPTH - 2)}}
+    with pytest.raises(MessageError):
+        sent(CallResult(details=beyond))
+
+
+def test_details_arrive_as_they_were_sent() -> None:
+    details = {
+        "readable": True,
+        "constants": {"REDUCTION": "mean", "WEIGHT_DECAY": 0.5, "SIZES": [1, None, {"a": False}]},
+        "functions": ["forward", "loss"],
+        "places": [{"W": "0.weight"}, {}],
+        "notes": ["one.", "two."],
+        "shapes": {"x": [2, 3], "y": []},
+        "forward_only": [0, 2],
+        "loss": "Loss",
+        "left_out": None,
+    }
+    assert sent(CallResult(details=details)).details == details
+    assert sent(CallResult(details={"places": {"W": "a"}})).details == {"places": {"W": "a"}}
+
+
+@pytest.mark.parametrize(
+    "details", [{"forward_only": [-1]}, {"forward_only": [True]}, {"shapes": {"x": [1.0]}},
+                {"readable": 1}, {"names": "ab"}, {"names": [1]}, {"unheard": 1}],
+)  # fmt: skip
+def test_details_of_another_type_are_refused(details) -> None:
+    with pytest.raises(MessageError):
+        sent(CallResult(details=details))
+
+
+def test_values_are_described_four_levels_deep() -> None:
+    def nested(make, depth: int) -> object:
+        return make(nested(make, depth - 1)) if depth else np.ones(2)
+
+    def kinds(value: ReturnValue) -> list[str]:
+        return [value.kind, *(kind for item in value.items.values() for kind in kinds(item))]
+
+    for make, kind in ((lambda x: (x,), "tuple"), (lambda x: {"a": x}, "dict")):
+        assert kinds(describe(nested(make, 4))) == [kind] * 4 + ["array"]
+        assert kinds(describe(nested(make, 5))) == [kind] * 4 + ["other"]
+    assert (
+        describe(nested(lambda x: (x,), 5)).items["0"].items["0"].items["0"].items["0"].type_name
+        == "tuple"
+    )
+
+
+def test_long_tuples_and_odd_objects_are_named() -> None:
+    assert len(describe((None,) * 1000).items) == 1000
+    long = describe((None,) * 1001)
+    assert (long.kind, long.in_words()) == ("other", "a value of type tuple")
+    assert describe(object()).in_words() == "a value of type object"
+    assert describe(np.array(["a"])).in_words() == "a value of type ndarray of <U1"
+    assert describe({}).in_words() == "a dict with nothing in it"
+    assert describe({"W": None, 1: None}).in_words() == "a dict with 'W', '1'"
+    assert describe((1.0, None)).in_words() == "a tuple of 2"
+    assert describe([[1, 2], [3]]).in_words() == "a list of 2"
+    assert describe([[1, 2], [3, 4]]).in_words() == "an array of shape (2, 2)"
+    assert describe(3.0).in_words() == "a value of type float"

@@ -11,7 +11,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from compare.check import reference_process
 from compare.check.architecture import RecordedArchitecture, record_architecture
+from compare.check.child_process import ChildEndedError, ChildProcess
 from compare.check.contract import Assignment
 from compare.check.reading import Options
 from compare.check.reference_process import (
@@ -22,6 +24,7 @@ from compare.check.reference_process import (
     ReferenceProcess,
     answer,
 )
+from compare.mistakes.case import Case
 from experiments.errors import InputError
 
 
@@ -98,6 +101,41 @@ def test_a_process_that_is_killed_is_one_sentence_and_another_is_started(process
     assert process.ask(Question(assignment(small)))
 
 
+@pytest.fixture
+def ending(tmp_path, monkeypatch):
+    """What is said of a process of our own that runs some lines and ends."""
+
+    def run(text: str) -> str:
+        (tmp_path / "one_that_ends.py").write_text(text, encoding="utf-8")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        child = ChildProcess("one_that_ends")
+        try:
+            with pytest.raises(ChildEndedError) as error:
+                child.receive(60.0)
+        finally:
+            child.close()
+        return str(error.value)
+
+    return run
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("raise SystemExit(3)", "it ended with status 3"),
+        ("print()", "it ended with status 0"),
+        ("import sys\nsys.exit('first\\nno room\\x1b[2J\\n \\n')",
+         "it ended with status 1: no room[2J"),
+        ("raise SystemExit('x' * 300)", f"it ended with status 1: {'x' * 200}"),
+        ("import os\nos.kill(os.getpid(), 15)", "it ended with SIGTERM"),
+        ("import os\nos.kill(os.getpid(), 40)", "it ended with signal 40"),
+    ],
+)  # fmt: skip
+def test_how_a_process_ended(ending, text, said):
+    assert ending(text) == said
+
+
 class Counting:
     """Answers with nothing, and counts how often it is asked."""
 
@@ -124,6 +162,27 @@ def test_the_answers_for_a_few_networks_are_kept():
     kept.ask(replace(questions[-1], seed=1))
     kept.ask(replace(questions[-1], layers=True))
     assert source.count == len(questions) + 2
+
+
+def test_large_answers_push_out_the_others(monkeypatch):
+    """Beyond a number of bytes those of the last network alone are kept."""
+
+    class Large(Counting):
+        def ask(self, question: Question) -> list:
+            super().ask(question)
+            zeros = {"x": np.zeros(100)}
+            return [Case({}, np.zeros(1), np.zeros(1), zeros, zeros, expected32=zeros, given=zeros)]
+
+    questions = [
+        Question(assignment(lambda nn, n=n: nn.Sequential(nn.Linear(n, 2)))) for n in (2, 3)
+    ]
+    for bytes_, asked in ((2 * 3200, 2), (2 * 3200 - 1, 4)):
+        monkeypatch.setattr(reference_process, "MOST_BYTES", bytes_)
+        source = Large()
+        kept = KeptAnswers(source)
+        for question in (*questions, *questions):
+            kept.ask(question)
+        assert source.count == asked
 
 
 def test_functions_of_one_address_are_not_taken_for_each_other():

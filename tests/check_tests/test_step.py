@@ -20,7 +20,7 @@ from compare.check.reference import Reference
 from compare.check.result import Outcome, as_json, as_text
 from compare.check.scoring import marks
 from compare.check.step_evaluation import STEPS, plain_rate, with_read_off
-from compare.check.step_reference import with_steps
+from compare.check.step_reference import _largest_output, with_steps
 from compare.testing import assert_parity
 from experiments.errors import InputError
 
@@ -648,3 +648,26 @@ def test_functions_that_are_defined_already():
     assert_parity(**settings, settings={"lr": 0.1})
     with pytest.raises(AssertionError, match="the gradient of 0"):
         assert_parity(**settings, settings={"lr": 0.2})
+
+
+def test_the_output_that_may_grow_is_that_of_the_last_linear():
+    """What it gives is followed from step to step; without one, what the loss gets."""
+
+    def without(nn):
+        return nn.Sequential(nn.Conv1d(2, 3, 2), nn.Flatten(), nn.Tanh())
+
+    for architecture, shape in ((net, (4, 6)), (without, (4, 2, 3))):
+        reference = Reference(Assignment("net", architecture, "mse"))
+        x = 9 * np.random.default_rng(0).standard_normal(shape)
+        model = architecture(torch.nn).double()
+        state = {k: 3 * v for k, v in reference.exact.state().model.items()}
+        model.load_state_dict({k: torch.tensor(v) for k, v in state.items()})
+        linear = [name for name, m in model.named_modules() if isinstance(m, torch.nn.Linear)]
+        inner = torch.tensor(x)
+        for name, module in model.named_children():
+            inner = module(inner)
+            if name in linear[-1:]:
+                break
+        step = reference.step(reference.exact, state, x, np.zeros(inner.shape))
+        largest = inner.abs().max().item()
+        assert _largest_output(reference, step) == pytest.approx(largest)

@@ -110,3 +110,64 @@ def test_links_out_of_the_folder_never(tree, tmp_path) -> None:
 @pytest.mark.parametrize("text", ["def f(:", "\x00", "(" * 5000])
 def test_what_cannot_be_read_is_seen_alone(tree, text) -> None:
     assert tree({"work/homework.py": text}) == {"work/homework.py"}
+
+
+def test_a_package_around_it_shows_its_initialiser_alone(tree) -> None:
+    """The folder holds the homework, and who knows what else; its __init__.py runs on import."""
+    text = "import sys\nsys.path.append('../..')\nimport pack\n"
+    files = {"pack/__init__.py": "", "pack/other.py": "", "pack/work/net.py": text}
+    assert tree(files, "pack/work/net.py") == {"pack/work/net.py", "pack/__init__.py"}
+    files["pack/work/net.py"] = text.replace("import pack", "import pack.other")
+    assert tree(files, "pack/work/net.py") == {
+        "pack/work/net.py", "pack/__init__.py", "pack/other.py"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "first", ["'..'", "'a' * 3 + '\\n'", "'/etc'", "'other.py'", "'gone'", "3"]
+)
+def test_a_text_that_names_nothing_is_passed_over(tree, first) -> None:
+    text = f"names = [{first}, 'data.npz']\n"
+    files = {"work/homework.py": text, "work/data.npz": "", "work/other.py": ""}
+    assert tree(files) == {"work/homework.py", "work/data.npz"}
+    files["work/homework.py"] = text.replace("data.npz", "x" * 201)
+    assert tree(files) == {"work/homework.py"}
+
+
+def test_data_beside_a_module_of_a_package(tree) -> None:
+    """A text is a path from the homework's folder or from the module's own."""
+    files = {
+        "work/homework.py": "import pack.load",
+        "work/pack/load.py": "open('../../secret.txt'), open('digits.csv'), open('pack/more.csv')",
+        "work/pack/digits.csv": "",
+        "work/pack/more.csv": "",
+        "secret.txt": "",
+    }
+    found = tree(files)
+    assert found >= {"work/pack/digits.csv", "work/pack/more.csv"}
+    assert "secret.txt" not in found
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import importlib\nimportlib.import_module('beside')",
+        "__import__('beside')",
+        "from importlib import import_module\nimport_module('.beside', __package__)",
+        "from . import beside",
+        "import numpy, beside as b",
+    ],
+)
+def test_ways_to_import(tree, text) -> None:
+    files = {"work/homework.py": text, "work/beside.py": "", "work/other.py": ""}
+    assert tree(files) == {"work/homework.py", "work/beside.py"}
+
+
+def test_no_further_than_three_folders_above(tree) -> None:
+    files = {"a/near.py": "", "far.py": ""}
+    for name, text, seen in (
+        ("a/b/c/d/net.py", "from ....near import x\n", {"a/near.py"}),
+        ("a/b/c/d/net.py", "from .....far import x\n", set()),
+        ("a/b/c/d/net.py", "import sys\nsys.path.insert(0, '')\nimport near, far\n", {"a/near.py"}),
+    ):
+        assert tree({**files, name: text}, name) == {name, *seen}
