@@ -194,9 +194,8 @@ def plan_replicas(settings: ParitySettings, steps: int) -> ReplicaPlan:
         settings: Of the experiment.
         steps: Of the training.
     """
-    count, asked = settings.replicas, settings.replica_steps
-    followed = asked
-    if asked is None:
+    count, followed = settings.replicas, settings.replica_steps
+    if followed is None:
         afforded = REPLICA_SHARE / (1 - REPLICA_SHARE) * steps
         if count is None:
             count = REPLICAS if afforded / _replica_steps(REPLICAS) >= SHORT else 1
