@@ -21,6 +21,7 @@ NAMES = [
     "make_mnist_sample.py",
     "mutants.py",
     "results.py",
+    "run_cost.py",
 ]
 
 

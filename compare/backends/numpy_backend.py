@@ -10,6 +10,7 @@ import numpy as np
 
 import numpy_nn
 from compare.backends.protocol import (
+    IMAGES_TOGETHER,
     Arrays,
     Call,
     Evaluation,
@@ -22,9 +23,6 @@ from compare.backends.protocol import (
     set_scheduled_hyperparameters,
 )
 from compare.spec.model import ModelSpec
-
-IMAGES_TOGETHER = 125
-"""In an evaluation: convolutions of 1,000 images take 1.1 to 2.3 times as long a row."""
 
 
 class NumpyBackend:

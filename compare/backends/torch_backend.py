@@ -11,6 +11,7 @@ import torch
 
 import torch_nn
 from compare.backends.protocol import (
+    IMAGES_TOGETHER,
     Arrays,
     Call,
     Evaluation,
@@ -205,11 +206,17 @@ class TorchBackend:
         with torch.no_grad():
             for start in range(0, len(targets), batch_size):
                 part = slice(start, start + batch_size)
-                logits = self.model(self._cast(inputs[part]))
+                logits = self._evaluated(self._cast(inputs[part]))
                 total += self.loss(logits, self._cast(targets[part])).item() * len(logits)
                 outputs.append(_array(logits))
         self.model.train()
         return Evaluation(total / len(targets), np.concatenate(outputs))
+
+    def _evaluated(self, inputs: torch.Tensor) -> torch.Tensor:
+        """The network's output; images go through it a few at a time, which the cache holds."""
+        if inputs.ndim < 3 or len(inputs) <= IMAGES_TOGETHER:
+            return self.model(inputs)
+        return torch.cat([self.model(some) for some in inputs.split(IMAGES_TOGETHER)])
 
     def logits(self, inputs: np.ndarray) -> np.ndarray:
         self.model.eval()

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from compare.spec.experiment import Configuration
 from compare.spec.loading import load_experiment
 from compare.spec.model import model_spec
 from compare.training.data import Rows, Splits
-from compare.training.lockstep import EVALUATED_ROWS, LockStep, batches
+from compare.training.lockstep import EVALUATED_ROWS, LockStep, batches, total_steps
 
 EXPERIMENT = "mnist_bn_mlp"
 CASES = ((EXPERIMENT, "SGD"), (EXPERIMENT, "Adam"), ("mnist_cnn", "Adam"))
@@ -78,23 +79,38 @@ class _SilentObserver:
         return lambda *args, **kwargs: None
 
 
-def plain_epochs(configuration: Configuration, splits: Splits, name: str) -> Iterator[Any]:
-    """Train on one backend alone, an epoch at a time; gives the backend."""
+def plain_epochs(
+    configuration: Configuration,
+    splits: Splits,
+    name: str,
+    max_steps: int | None = None,
+    seed: int = 0,
+) -> Iterator[Any]:
+    """Train on one backend alone, an epoch at a time; gives the backend.
+
+    Evaluations are those of a run: large training sets on their first rows before the end.
+    """
     training = configuration.experiment.training
     spec = model_spec(configuration.experiment, configuration.optimizer)
     make: Any = NumpyBackend if name == "numpy" else TorchBackend
-    backend = make(spec, training.dtype, 0)
+    backend = make(spec, training.dtype, seed)
+    rows, size = training.evaluate_rows, len(splits.train.targets)
+    left = total_steps(configuration.experiment, size, max_steps)
     held = {split: backend.rows(*rows) for split, rows in splits.named().items()}
-    first = {"train": EVALUATED_ROWS}
-    for split, rows in held.items():
-        backend.evaluate(rows, first.get(split))
+    first = {"train": EVALUATED_ROWS if rows is None else rows}
+    for split, data in held.items():
+        backend.evaluate(data, first.get(split, rows))
     for epoch in range(1, training.epochs + 1):
         order = backend.permutation(len(splits.train.targets))
-        for indices in batches(order, training.batch_size):
+        for indices in islice(batches(order, training.batch_size), left):
             backend.train_step(backend.batch(held["train"], indices))
-        for split, rows in held.items():
-            backend.evaluate(rows, None if epoch == training.epochs else first.get(split))
+            left -= 1
+        last = not left or epoch == training.epochs
+        for split, data in held.items() if last or epoch % training.evaluate_every == 0 else ():
+            backend.evaluate(data, rows if last else first.get(split, rows))
         yield backend
+        if not left:
+            break
 
 
 @cache

@@ -1,10 +1,12 @@
-"""Which steps of a training are certified, decided before its first step.
+"""What is looked at beside a training, decided before its first step.
 
-By default so many that they are estimated to cost at most a fifth of the training's time. The
-estimate counts what a step does: the multiplications of its matrix products, the values that pass
-through its modules, its modules and its weights. No clock has a part in it, so that the same
-command certifies the same steps again, in whatever process, and a training that is resumed goes on
-as it began.
+By default so many steps are certified that they are estimated to cost at most a fifth of the
+training's time; replicas follow it for at most a twentieth of it, and what explains its end (parts
+exchanged, steps made once more) takes at most another. The estimate of a certified step counts what
+it does: the multiplications of its matrix products, the values that pass through its modules, its
+modules and its weights; replicas and steps made once more are counted in plain steps. No clock has
+a part in it, so that the same command looks at the same steps again, in whatever process, and a
+training that is resumed goes on as it began.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ import numpy as np
 
 from compare.backends.protocol import Referee
 from compare.parity.rows import LARGE, ROWS
-from compare.records.run import CertifiedPlan
+from compare.records.run import CertifiedPlan, ReplicaPlan
 from compare.spec.experiment import ParitySettings
 
 SHARE = 0.2
@@ -25,6 +27,31 @@ SHARE = 0.2
 
 FIRST, MORE = 20, 10
 """By default at most so many of the first steps, and so many spread over the others."""
+
+REPLICA_SHARE = 0.05
+"""Of the time of a training, what its replicas may take by default."""
+
+REPLICAS, REPLICA_STEPS = 2, 100
+"""By default at most so many replicas, which follow at most so many steps."""
+
+SHORT, LEAST = 10, 3
+"""Where two replicas cannot follow this many steps one does; and it follows the least number."""
+
+# A step of the float64 run, and of a replica with its rows in other order, in PyTorch's own.
+# Processor times of PyTorch's step in float64 over that in float32: bn_mlp 1.7, cnn 2.4.
+REFERENCE, REPLICA = 2.0, 1.1
+
+EXPLAINED_SHARE = 0.05
+"""Of the time of a training, what explaining its end may take: parts exchanged, steps once more."""
+
+PARTS_SHARE = 1 / 3
+"""Of that, what evaluating the test rows takes; the rest is for making steps once more."""
+
+MOST_TEST_ROWS, LEAST_TEST_ROWS = 1000, 100
+
+# Forward passes of one backend over the test rows, where every part is exchanged; such a pass is
+# about a third of a step.
+PASSES, PASS = 10, 1 / 3
 
 # Seconds of one core for a multiplication of a product in float32; and for the two kinds of step
 # how many of these, and seconds for a value of an activation, a call of a module and a weight.
@@ -155,3 +182,67 @@ def plan_steps(settings: ParitySettings, work: Work, rows: int, steps: int) -> P
         rule=chosen, planned=len(found), plain_steps=cost, few_rows=few, steps=found
     )
     return Plan(frozenset(found), record)
+
+
+def plan_replicas(settings: ParitySettings, steps: int) -> ReplicaPlan:
+    """Decide how many replicas follow a training, and for how many steps.
+
+    What the experiment says of either stays. By default two follow it for at most 100 steps; where
+    a twentieth of its time is not enough for ten steps, one does.
+
+    Args:
+        settings: Of the experiment.
+        steps: Of the training.
+    """
+    count, followed = settings.replicas, settings.replica_steps
+    if followed is None:
+        afforded = REPLICA_SHARE / (1 - REPLICA_SHARE) * steps
+        if count is None:
+            count = REPLICAS if afforded / _replica_steps(REPLICAS) >= SHORT else 1
+        followed = min(int(afforded / _replica_steps(count)), REPLICA_STEPS)
+        # After ten steps the distances are measured at each tenth: what goes beyond shows nothing.
+        followed = max(followed // 10 * 10 if followed > SHORT else followed, LEAST)
+    elif count is None:
+        count = REPLICAS
+    followed = min(followed, steps) if count else 0
+    return ReplicaPlan(
+        rule="auto" if settings.replica_steps is None and settings.replicas != 0 else "file",
+        count=count if followed else 0,
+        steps=followed,
+        plain_steps=2 * _replica_steps(count) if followed else 0.0,
+    )
+
+
+def _replica_steps(count: int) -> float:
+    """What a step of so many replicas and their reference costs, in steps of both backends."""
+    return (REFERENCE + REPLICA * count) / 2
+
+
+class Explanation(NamedTuple):
+    """What may be done after a training to explain what lies apart.
+
+    Attributes:
+        rows: How many test rows are evaluated.
+        replayed: How many steps of both backends may be made once more.
+    """
+
+    rows: int
+    replayed: float
+
+    def early(self, replayed: int) -> float:
+        """How many steps NumPy and the float64 run may make once more, after those of both."""
+        return (self.replayed - replayed) / ((1 + REFERENCE) / 2)
+
+
+def plan_explanation(rows: int, steps: int) -> Explanation:
+    """Decide how much is done to explain the end of a training.
+
+    Args:
+        rows: Of a batch.
+        steps: Of the training.
+    """
+    afforded = EXPLAINED_SHARE / (1 - EXPLAINED_SHARE) * steps
+    row = PASSES * PASS / 2 / rows
+    looked_at = int(PARTS_SHARE * afforded / row)
+    looked_at = max(LEAST_TEST_ROWS, min(looked_at, MOST_TEST_ROWS))
+    return Explanation(looked_at, afforded - looked_at * row)

@@ -151,6 +151,23 @@ class CertifiedPlan(Record):
     steps: list[Count] = Field(default_factory=list)
 
 
+class ReplicaPlan(Record):
+    """How many replicas follow a training, and for how many steps, decided before its first.
+
+    Attributes:
+        rule: Why so many: ``file`` as the experiment says, ``auto`` so that they take a twentieth
+            of the time.
+        count: How many; the float64 run comes on top. 0 for none at all.
+        steps: How many steps they follow.
+        plain_steps: What a step of all of them is estimated to cost, in steps of one backend.
+    """
+
+    rule: Literal["file", "auto"]
+    count: Count
+    steps: Count
+    plain_steps: Annotated[float, Field(ge=0)]
+
+
 class KinkCount(Record):
     """Places where NumPy's float32 and the float64 referee lie on different sides of a kink."""
 
@@ -225,6 +242,7 @@ class Growth(Record):
         first, last: The steps after which it was measured, one after the other.
         before, after: The distance there, relative to the size of PyTorch's weights.
         replayed: How many steps between were made once more; 0 where they could not be.
+        too_dear: Whether they were not because that would have cost too much of the run's time.
         step: The one at which it grew most; None where none was made once more.
         step_before, step_after: The distance before and after that step.
         sides, inputs: How many inputs of activations with a kink at 0 lay on different sides in
@@ -239,6 +257,7 @@ class Growth(Record):
     before: float
     after: float
     replayed: Count = 0
+    too_dear: bool = False
     step: Count | None = None
     step_before: float = 0.0
     step_after: float = 0.0
@@ -346,6 +365,7 @@ class TrainingRecord(Record):
         initial: The comparison at step 0.
         kinks: Where the two precisions fall on different sides of a kink, at certified steps.
         planned: Which steps were to be certified and why; None in older records.
+        replicas: How many followed it, how far and why; None in older records.
         evaluated: How many rows of the training set were evaluated before the end, if not all.
         modules: Name → the module as it prints itself, for the modules that hold no others.
         mistake: The named mistake behind the first divergence, where there is one.
@@ -372,6 +392,7 @@ class TrainingRecord(Record):
     initial: Initial
     kinks: list[KinkCount]
     planned: CertifiedPlan | None = None
+    replicas: ReplicaPlan | None = None
     evaluated: Count | None = None
     modules: dict[str, str] = Field(default_factory=dict)
     mistake: NamedMistake | None = None

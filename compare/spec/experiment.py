@@ -160,15 +160,17 @@ class ParitySettings(Settings):
             alone.
         every: After those, each step whose number is a multiple of this; if ``first_steps`` is
             given alone about ten more, spread over the training.
-        replicas: Extra PyTorch trainings that differ from the main one in rounding alone.
-        replica_steps: How many steps the replicas and their reference run.
+        replicas: Extra PyTorch trainings that differ from the main one in rounding alone; by
+            default two, or one where two would follow fewer than ten steps.
+        replica_steps: How many steps the replicas and their reference run; by default as many as
+            take a twentieth of the time, at most 100.
     """
 
     certify: str | int | None = None
     first_steps: Annotated[int, Field(ge=1)] | None = None
     every: Annotated[int, Field(ge=1)] | None = None
-    replicas: Annotated[int, Field(ge=0, le=8)] = 2
-    replica_steps: Annotated[int, Field(ge=0)] = 100
+    replicas: Annotated[int, Field(ge=0, le=8)] | None = None
+    replica_steps: Annotated[int, Field(ge=0)] | None = None
 
     @field_validator("certify")
     @classmethod

@@ -262,16 +262,25 @@ class Distance:
         self._batches = []
         return [DriftRow(label, seed, step, APART, distance)]
 
-    def explain(self, numpy: Backend, torch: Backend, held: Held) -> None:
+    def explain(
+        self, numpy: Backend, torch: Backend, held: Held, most: float = float("inf")
+    ) -> int:
         """Make the steps of the largest growth once more, and look where activations lie.
 
         Args:
             numpy, torch: The backends, whose states are lost.
             held: Backend → split → its rows.
+            most: More steps than this are not made.
+
+        Returns:
+            How many were made.
         """
         if self.growth is None or self._window is None:
-            return
+            return 0
         states, batches = self._window
+        if len(batches) > most:
+            self.growth = self.growth.model_copy(update={"too_dear": True})
+            return 0
         for backend, state in zip((numpy, torch), states, strict=True):
             backend.load(state)
         before = self.growth.before
@@ -299,6 +308,7 @@ class Distance:
             before = after
         update = {"replayed": len(batches), "elsewhere": elsewhere}
         self.growth = self.growth.model_copy(update=update)
+        return len(batches)
 
 
 def _state_trees(states: tuple[State, State] | None) -> list[dict[str, Any]] | None:

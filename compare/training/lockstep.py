@@ -21,7 +21,7 @@ from compare.backends.protocol import Arrays
 from compare.backends.torch_backend import TorchBackend
 from compare.parity.certificate import certify
 from compare.parity.comparison import Comparison, Follower, References, compare_initial
-from compare.parity.plan import plan_steps, work_of
+from compare.parity.plan import plan_explanation, plan_replicas, plan_steps, work_of
 from compare.records.run import FailureRecord, NamedMistake, TrainingRecord
 from compare.records.tables import GradientRow, HistoryRow, ParityRow, TimingRow, TrainingLog
 from compare.spec.experiment import Configuration, Experiment
@@ -160,11 +160,13 @@ class LockStep:
         work = work_of(self.references.torch64, splits.train.inputs[:2])
         batch_size = min(experiment.training.batch_size, len(splits.train.targets))
         self._plan = plan_steps(parity, work, batch_size, self.steps)
+        planned = plan_replicas(parity, self.steps)
+        self._explanation = plan_explanation(batch_size, self.steps)
         self.schedule = Schedule(model_spec, experiment.training, len(splits.train.targets))
         self.replicas = Replicas(
             model_spec,
-            parity.replicas,
-            min(parity.replica_steps, self.steps),
+            planned.count,
+            planned.steps,
             dtype,
             seed,
             self.schedule,
@@ -177,6 +179,7 @@ class LockStep:
         self._diverged = False
         self._follower = Follower()
         self._turns = 0
+        self._test_outputs: dict[str, np.ndarray] = {}
         self.record = TrainingRecord(
             label=label,
             variant=configuration.variant,
@@ -188,6 +191,7 @@ class LockStep:
             initial=initial,
             kinks=[],
             planned=self._plan.record,
+            replicas=planned,
             evaluated=self._share_of_training_set(),
             modules=printed_modules(self.numpy.model),
             wall_s=0.0,
@@ -256,7 +260,7 @@ class LockStep:
             yield
             if step == self.steps:
                 break
-        self._keep_results(held)
+        self._keep_results()
         self._explain(held)
         self.record.finished = True
         measure_time()
@@ -474,12 +478,15 @@ class LockStep:
                     ),
                 )
                 self.observer.epoch(backend.name, epoch, split, result.loss, accuracy)
+                if last and split == "test":
+                    self._test_outputs[backend.name] = result.outputs
 
-    def _keep_results(self, held: dict[str, Any]) -> None:
+    def _keep_results(self) -> None:
+        """Keep the weights and what the last evaluation said of the test rows."""
         for backend in self.backends:
             self.log.weights[backend.name] = backend.state().model
-            if self.splits.test is not None:
-                outputs = backend.evaluate(held[backend.name]["test"], self._evaluated_rows).outputs
+            outputs = self._test_outputs.get(backend.name)
+            if outputs is not None:
                 predicted = self.target_type.predicted_classes(outputs).astype(np.int32)
                 self.log.predictions[backend.name] = predicted
                 confidences = self.target_type.confidences
@@ -493,17 +500,18 @@ class LockStep:
             test = None
             if self.splits.test is not None:
                 test = {name: rows["test"] for name, rows in held.items()}
-            rows = min(1000, self._evaluated_rows or 1000)
+            rows = min(self._explanation.rows, self._evaluated_rows or self._explanation.rows)
             if self.splits.test is not None:
                 inputs = self.splits.test.inputs[:rows]
                 self.record.sides = sides_apart(self.numpy, self.torch, inputs)
             self.record.parts = distance_parts(
                 self.numpy, self.torch, self.record.modules, test, rows
             )
-        self._distance.explain(self.numpy, self.torch, held)
+        replayed = self._distance.explain(self.numpy, self.torch, held, self._explanation.replayed)
         self.record.growth = self._distance.growth
         if self.replicas.reference is not None:
-            self._early.explain(self.numpy, self.replicas.reference, held)
+            most = self._explanation.early(replayed)
+            self._early.explain(self.numpy, self.replicas.reference, held, most)
             self.record.early_growth = self._early.growth
         self.numpy.load(states[0])
         self.torch.load(states[1])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from compare.records.tables import TrainingLog
+from compare.spec.experiment import ParitySettings
 from compare.spec.model import model_spec
 from compare.training import checkpoints
 from compare.training.checkpoints import LEAST_S, SHARE, CheckpointPlan, Checkpoints, identity_of
@@ -93,6 +94,24 @@ def test_goes_on_from_every_checkpoint(tiny, tmp_path, monkeypatch, case):
     for snapshot in snapshots[:: 1 + len(snapshots) // 8]:
         run = lockstep(form, label, inputs, None)
         run.restore(snapshot)
+        assert outcome(run) == expected
+
+
+@pytest.mark.slow
+def test_replicas_by_cost_go_on_from_every_checkpoint(tiny, tmp_path, monkeypatch):
+    parity = {"parity": ParitySettings(first_steps=1, every=1000)}
+    form = tiny("training.epochs=40").model_copy(update=parity)
+    expected = outcome(lockstep(form, "SGD", (784,), None))
+    monkeypatch.setattr(checkpoints, "KEPT", 1000)
+    store = Checkpoints(CheckpointPlan(tmp_path / "c" / "x", 0.0), "i")
+    outcome(lockstep(form, "SGD", (784,), store))
+    snapshots = list(store.read())
+    followed = [s for s in snapshots if s["replicas"] is not None]
+    assert followed
+    for snapshot in (followed[0], snapshots[0], snapshots[-1]):
+        run = lockstep(form, "SGD", (784,), None)
+        run.restore(snapshot)
+        assert run.replicas.steps == 4  # of 120
         assert outcome(run) == expected
 
 

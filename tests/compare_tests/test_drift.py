@@ -137,7 +137,7 @@ class Counting:
             self.values = self.values + (1e-3 if jumps else 1e-8)
 
 
-def counted(steps=40, replays=True):
+def counted(steps=40, replays=True, most=np.inf):
     distance = Distance(steps, 4, replays, lambda step: (step + 1) % 4 == 0)
     backends = Counting("numpy", -1), Counting("torch", 1)
     held = {backend.name: {"train": np.arange(steps)} for backend in backends}
@@ -146,7 +146,8 @@ def counted(steps=40, replays=True):
         for backend in backends:
             backend.train_step([step])
         rows += distance.follow("SGD", 3, [(step, np.array([step]))], *backends)
-    distance.explain(*backends, held)
+    made = distance.explain(*backends, held, most)
+    assert made == (0 if distance.growth is None else distance.growth.replayed)
     return rows, distance.growth, backends
 
 
@@ -167,6 +168,13 @@ def test_what_draws_random_numbers_is_not_made_once_more():
     _, growth, _ = counted(replays=False)
     assert (growth.first, growth.last) == (12, 16)
     assert (growth.replayed, growth.step) == (0, None)
+
+
+@pytest.mark.parametrize(("most", "made"), [(3, 0), (4, 4)])
+def test_what_costs_too_much_is_not_made_once_more(most, made):
+    _, growth, _ = counted(most=most)
+    assert (growth.first, growth.last) == (12, 16)
+    assert (growth.replayed, growth.too_dear) == (made, made == 0)
 
 
 def test_steady_growth_is_no_place():

@@ -13,9 +13,11 @@ import torch
 import numpy_nn
 from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.torch_backend import TorchBackend
-from compare.records.tables import TrainingLog
+from compare.records.tables import APART, TrainingLog
+from compare.spec.experiment import ParitySettings
 from compare.spec.model import model_spec
 from compare.training.data import Rows, Splits
+from compare.training.drift import Distance
 from compare.training.lockstep import LockStep, batches, total_steps
 
 
@@ -515,3 +517,27 @@ def test_lengths_of_the_gradients(tiny, lockstep):
             expected = np.sqrt(np.sum(np.asarray(p.grad, np.float64) ** 2))
             assert last[name] == pytest.approx(expected, rel=1e-12)
     assert "gradients" not in {t for t, r in trained(lockstep(tiny())).log.rows.items() if r}
+
+
+def test_what_is_predicted_is_what_the_last_weights_say(tiny, lockstep):
+    run = trained(lockstep(tiny("epochs=3")))
+    for backend in run.backends:
+        said = backend.evaluate(backend.rows(*run.splits.test)).outputs.argmax(axis=1)
+        np.testing.assert_array_equal(run.log.predictions[backend.name], said)
+
+
+def test_a_short_training_has_few_replica_steps_and_few_steps_made_once_more(
+    tiny, lockstep, monkeypatch
+):
+    made = []
+    monkeypatch.setattr(Distance, "explain", lambda *arguments: made.append(arguments[-1]) or 2)
+    parity = ParitySettings(first_steps=1, every=1000)
+    run = trained(lockstep(tiny("epochs=20").model_copy(update={"parity": parity})))
+    plan = run.record.replicas
+    assert (plan.rule, plan.count, plan.steps) == ("auto", 1, 3)  # of 60
+    drift = [(r.run, r.step) for r in run.log.rows["drift"] if r.run != APART]
+    names = ("numpy", "torch", "rows reversed")
+    assert sorted(drift) == sorted((name, step) for name in names for step in (1, 2, 3))
+    assert run._explanation.rows == 100  # of which there are 30
+    assert run.record.sides.rows == 30
+    assert made == [run._explanation.replayed, run._explanation.early(2)]

@@ -9,7 +9,16 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import torch_nn
 from compare.backends.torch_backend import TorchBackend
-from compare.parity.plan import SHARE, Work, affordable_steps, plan_steps, spread, work_of
+from compare.parity.plan import (
+    SHARE,
+    Work,
+    affordable_steps,
+    plan_explanation,
+    plan_replicas,
+    plan_steps,
+    spread,
+    work_of,
+)
 from compare.spec.experiment import ParitySettings
 from compare.spec.model import ModelSpec
 from experiments.architectures import bn_mlp, cnn, deep_convnet, softmax_mlp
@@ -116,3 +125,60 @@ def test_looking_up_a_row_multiplies_nothing():
     assert work.multiplications == 12 * 5
     assert work.values == 3 + 12 + 12
     assert work.weights == 7 * 4 + 12 * 5 + 5
+
+
+# ---- Replicas, and what is made once more
+
+SHARED = 0.05 / 0.95
+
+
+def follow(steps: int, **settings: object) -> tuple[int, int, str]:
+    found = plan_replicas(ParitySettings(**settings), steps)
+    return found.count, found.steps, found.rule
+
+
+def in_both(count: int) -> float:
+    """Steps of both backends for one of the replicas and a float64 run, which takes two."""
+    return (2 + 1.1 * count) / 2
+
+
+@pytest.mark.parametrize("steps", [60, 90, 300, 401, 500, 1407, 3000])
+def test_replicas_take_a_twentieth_of_the_time(steps):
+    count, followed, _ = follow(steps)
+    assert 3 <= followed <= 100
+    assert followed == 3 or followed * in_both(count) <= SHARED * steps
+    more = followed + (1 if followed < 10 else 10)
+    assert more > 100 or more * in_both(count) > SHARED * steps
+
+
+def test_long_trainings_keep_their_two_replicas_and_hundred_steps():
+    assert follow(6000) == (2, 100, "auto")
+    assert follow(10**6) == (2, 100, "auto")
+
+
+def test_where_two_replicas_follow_less_than_ten_steps_one_does():
+    assert follow(300) == (1, 10, "auto")
+    assert follow(90) == (1, 3, "auto")
+    assert follow(2) == (1, 2, "auto")
+    assert follow(400) == (2, 10, "auto")
+
+
+def test_what_the_file_says_of_replicas_stays():
+    assert follow(20, replicas=8, replica_steps=100) == (8, 20, "file")
+    assert follow(20, replica_steps=15) == (2, 15, "file")
+    assert follow(6000, replicas=8) == (8, 50, "auto")
+    assert follow(6000, replicas=0) == follow(6000, replica_steps=0) == (0, 0, "file")
+
+
+@pytest.mark.parametrize("rows", [8, 100, 128, 1000])
+@pytest.mark.parametrize("steps", [1, 90, 300, 1407, 10**5])
+def test_explaining_the_end_takes_a_twentieth_of_the_time(rows, steps):
+    found = plan_explanation(rows, steps)
+    assert 100 <= found.rows <= 1000
+    # Ten forward passes of one backend, a third of a step each.
+    passes = found.rows / rows * 10 / 3 / 2
+    assert passes + found.replayed == pytest.approx(SHARED * steps)
+    assert found.rows in (100, 1000) or passes == pytest.approx(SHARED * steps / 3, rel=0.02)
+    # What is left when the steps of both were made once more goes to those of the float64 run.
+    if found.replayed >= 4:
+        assert 4 + 1.5 * found.early(4) == pytest.approx(found.replayed)

@@ -19,6 +19,7 @@ from compare.records.run import (
     FollowedValue,
     Growth,
     NamedMistake,
+    ReplicaPlan,
 )
 from compare.records.tables import ParityRow
 from compare.spec.report import Claim, ReportedValue
@@ -168,6 +169,19 @@ CASES: list[tuple[str, tuple, str]] = [
     ("loss_change", ("NumPy", math.nan, 1.0), "not a finite number at the start"),
     ("growth", (None,), "grew steadily"),
     ("growth", (Growth(first=60, last=120, before=1e-8, after=3e-6),), "300-fold"),
+    (
+        "growth",
+        (Growth(first=60, last=70, before=1e-8, after=3e-6, too_dear=True),),
+        "of their size. The steps between were not made once more, to see at which of them it did",
+    ),
+    ("replicas", (None,), ""),
+    ("replicas", (ReplicaPlan(rule="file", count=1, steps=50, plain_steps=3.1),), ""),
+    ("replicas", (ReplicaPlan(rule="auto", count=0, steps=0, plain_steps=0.0),), ""),
+    (
+        "replicas",
+        (ReplicaPlan(rule="auto", count=1, steps=10, plain_steps=3.1),),
+        "run and 1 replica follow a training for as many steps, at most 100, as are estimated",
+    ),
     ("growth", (GROWTH,), "No input of an activation lies on two sides"),
     (
         "growth",
