@@ -178,7 +178,7 @@ def draw_confusion(run: Run) -> list[Drawing]:
         confusion_matrix(targets, run.predictions[predicted_key(b, training)], len(names))
         for b in BACKENDS
     )
-    canvas, axes = paper(4.7, 1, 2)
+    canvas, axes = paper(4.3, 1, 2)
     _draw_matrix(axes[0, 0], numpy, names)
     _draw_change(axes[0, 1], torch - numpy, names)
     axes[0, 0].set_title(f"{label(run, training)}: NumPy")
