@@ -67,7 +67,7 @@ class Parameter:
             ValueError: if its shape or dtype is not that of the parameter.
         """
         self._check_grad(value)
-        if self._grad is None:
+        if self._grad is None:  # the first since zero_grad; others are added to it
             self._grad = value
         else:
             self._grad += value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 import sys
 import tempfile
 import zipfile
@@ -38,6 +39,7 @@ USUAL = FORMATS[:3]
 
 TEMPLATES = Path(__file__).parent / "templates"
 SENTENCES = ("sentences.md.j2", "limits_sentences.md.j2", "runs_sentences.md.j2")
+FUNCTION_SPACE = '<mspace width="0.17em"></mspace>'
 MATH_FONT = Path(__file__).parent / "fonts" / "report-math.woff"
 
 Target = Literal["reader", "pandoc"]
@@ -216,6 +218,9 @@ def html_document(
             "--syntax-highlighting=pygments",
         )
     if "<math" in page:
+        # Browsers leave no room between the name of a function and what it is applied to.
+        page = re.sub(r"<mo>\u2061</mo>", "<mo>\u2061</mo>" + FUNCTION_SPACE, page)
+        page = re.sub(r"(<munder><mi>m(?:ax|in)</mi>.*?</munder>)", rf"\1{FUNCTION_SPACE}", page)
         page = page.replace("</style>", f"{_math_font()}\n</style>", 1)
     return assembled(page, interactive)
 

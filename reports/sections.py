@@ -133,7 +133,9 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
         "controls": record.controls,
         "batch_size": record.experiment.training.batch_size,
         "gaps": "gaps" in tables,
-        "within": _within_intervals(record.experiment.reported, trainings),
+        "few_rows": max(
+            (t.record.planned.few_rows or 0 for t in trainings if t.record.planned), default=0
+        ),
         "published": _same_set_up(record.experiment.reported),
     }
 
@@ -149,19 +151,6 @@ def _listings(record: RunRecord) -> dict[str, str]:
         return record.sources
     called = "\n\n".join(f"# ---- {file}\n\n{code}" for file, code in record.called.items())
     return {**_architectures(record), "numpy_nn": called}
-
-
-def _within_intervals(
-    reported: Iterable[ReportedValue], trainings: Sequence[TrainingStatistics]
-) -> tuple[list[float], list[float]]:
-    """Reported test accuracies within the interval of NumPy's of the same label, and outside."""
-    shares = {training.record.label: training.test_share for training in trainings}
-    found: tuple[list[float], list[float]] = ([], [])
-    for figure in reported:
-        share = shares.get(figure.label)
-        if figure.quantity == "test accuracy" and not figure.epoch and share is not None:
-            found[not share.low <= figure.value <= share.high].append(figure.value)
-    return found
 
 
 def _same_set_up(reported: Iterable[ReportedValue]) -> list[list[ReportedValue]]:

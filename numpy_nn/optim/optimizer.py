@@ -364,7 +364,8 @@ def gradient(group: dict[str, Any], chunk: Chunk) -> np.ndarray:
     p, g = chunk.param(), chunk.grad()
     if group["maximize"]:
         g = np.negative(g, out=chunk.scratch(0))
-    if (decay := group.get("weight_decay", 0)) != 0:
+    decay = group.get("weight_decay", 0)
+    if decay != 0:
         if group.get("decoupled_weight_decay", False):
             p *= 1 - group["lr"] * decay
         else:

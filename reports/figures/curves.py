@@ -315,11 +315,11 @@ def draw_timing(run: Run) -> list[Drawing]:
             )
             axis.axvline(histogram.medians[backend], color=BACKEND_COLOURS[backend], ls="--", lw=1)
         axis.set_xscale("log")
+        low, high = histogram.edges[0], histogram.edges[-1]
+        places = [m * 10.0**k for k in range(-6, 7) for m in (1, 1.5, 2, 3, 4, 5, 7)]
+        axis.set_xticks([place for place in places if low <= place <= high])
         axis.xaxis.set_major_formatter(FuncFormatter(lambda time, _: f"{time:g}"))
-        axis.xaxis.set_minor_formatter(
-            FuncFormatter(lambda time, _: f"{time:g}" if f"{time:e}"[0] in "235" else "")
-        )
-        axis.tick_params(axis="x", which="minor", labelsize=6.0)
+        axis.minorticks_off()
         axis.set_title(heading(run, training))
         axis.set_xlabel("time of one training step (ms)")
     axes[0, 0].set_ylabel("share of the steps")

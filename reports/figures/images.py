@@ -24,7 +24,7 @@ MISTAKE_HEAD = 0.9
 TWO_ROWS = 1
 """So many trainings have two rows of mistakes, more have one."""
 # The cells are wider than high, so that three digits fit.
-CELLS = {"aspect": 0.45, "interpolation": "nearest"}
+CELLS = {"aspect": "auto", "interpolation": "nearest"}
 SIGNIFICANT_CHANGE = 3.0
 """A difference of so many rows has the full colour, at least."""
 

@@ -104,7 +104,7 @@ def test_the_sections_of_a_homework(make_run: MakeRun) -> None:
         ({"loss": lambda step: math.nan}, "is not a finite number at the end"),
         ({"loss": lambda step: 1.0 + step}, "did not fall"),
         ({"wrong": (0, 0), "optimizers": ("SGD",)}, "classifies all 40 test rows rightly"),
-        ({"pictures": False}, "most often it takes even for odd"),
+        ({"pictures": False}, "most often a true even is called odd"),
         ({"weights": False}, "`Linear(4, 3)`"),
         ({"modules": {}}, "### Initialisation"),
         ({"finished": False}, "All 83 comparisons pass."),
