@@ -59,7 +59,7 @@ CNN = (
 )
 JOBS = (MLP[0], (*MLP[1], "training.seeds=[0,1]"), ("--jobs", "2"))
 RUNS = {"MLP": MLP, "CNN with dropout": CNN, "--jobs 2": JOBS}
-TIMES = re.compile(rb'"(created|command|wall_s|load|commit)": .+')
+TIMES = re.compile(rb'"(created|command|wall_s|cpu_s|load|commit)": .+')
 ENDED_S, ORPHAN_S = 300.0, 20.0
 
 

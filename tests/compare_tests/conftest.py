@@ -125,7 +125,7 @@ def timeless() -> Callable[[Path], dict[str, bytes]]:
             if f.is_file() and f.name != "timing.csv" and f.parent.name != "report"
         }
         text = found["run.json"].decode()
-        for key in ("created", "command", "wall_s", "load"):
+        for key in ("created", "command", "wall_s", "cpu_s", "load"):
             text = re.sub(rf'"{key}": .+', f'"{key}"', text)
         return {**found, "run.json": text.encode()}
 
