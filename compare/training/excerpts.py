@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import linecache
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -149,10 +150,11 @@ def _called_by(shown: Iterable[str], calls: Calls) -> dict[str, str]:
 def _with_constants(text: str, file: Path) -> str:
     """Functions of a file, and before them the constants of the file that they read."""
     names = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
-    source = file.read_text(encoding="utf-8")
+    source = "".join(linecache.getlines(str(file)))  # as it was read for its functions
+    body = ast.parse(source).body
     constants = [
         ast.get_source_segment(source, node) or ""
-        for node in ast.parse(source).body
+        for node in body
         if isinstance(node, ast.Assign)
         and isinstance(node.targets[0], ast.Name)
         and node.targets[0].id in names
