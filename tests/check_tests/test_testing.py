@@ -122,6 +122,7 @@ def test_what_makes_no_sense() -> None:
         assert_parity(3, abs, inputs=[1])
 
 
+@pytest.mark.slow  # it starts pytest several times
 def test_plugin(write, golden, tmp_path) -> None:
     write(("dz / len(y)", "dz"), name="wrong.py")
     write(name="right.py")

@@ -214,6 +214,7 @@ def test_the_usual_folder_is_beside_the_first(tmp_path: Path) -> None:
     assert usual_folder(folders) == tmp_path / "comparison-a-and-2-more"
 
 
+@pytest.mark.slow  # every format, twice
 def test_documents_are_written_and_the_same_again(
     make_run: MakeRun, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
