@@ -286,6 +286,7 @@ class Control(Record):
 
     Attributes:
         part: The class of the layer, loss or optimizer.
+        rows: How many rows they were tried on.
         tried: How many mistakes, one at a time.
         noticed: With how many of them a comparison failed.
         missed: The codes of the others.
@@ -295,6 +296,7 @@ class Control(Record):
     """
 
     part: str
+    rows: Count
     tried: Count
     noticed: Count
     missed: list[str] = Field(default_factory=list)

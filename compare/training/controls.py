@@ -93,7 +93,7 @@ def _control(
 ) -> Control | None:
     """Put each mistake of one class in; None where the catalogue has none for it."""
     stages = [_stage(step, place, references) for step in steps]
-    control = Control(part=part, tried=0, noticed=0)
+    control = Control(part=part, rows=len(steps[0].targets), tried=0, noticed=0)
     least = np.inf
     for candidate in RecordedStage(steps[0], references, place).candidates([], []):
         try:

@@ -237,8 +237,11 @@ def test_as_many_layers_as_are_allowed():
 
 
 def test_a_method_that_adds_by_name():
-    require_network(sequential(RELU, then=[["add_module", ["a_1", RELU], {}]]))
-    require_network(sequential({"ordered": [["a", RELU], ["b", RELU]]}))
+    added = sequential(RELU, then=[["add_module", ["a_1", RELU], {}]])
+    ordered = sequential({"ordered": [["a", RELU], ["b", RELU]]})
+    for tree in (added, ordered):
+        require_network(tree)
+        assert [kind for _, kind in RecordedArchitecture(tree, "net").leaves()] == ["ReLU", "ReLU"]
 
 
 def inside(depth: int) -> dict:

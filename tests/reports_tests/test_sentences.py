@@ -97,8 +97,12 @@ EARLY = Growth(
     first=10, last=20, before=1e-7, after=1e-6, replayed=10, step=18,
     step_before=1e-7, step_after=9e-7, sides=1, inputs=48_000, module="8", numpy=-1e-7, torch=2e-7,
 )  # fmt: skip
-CONTROL = Control(part="Linear", tried=13, noticed=13, least="missing-bias", over_bound=158.0)
-UNNOTICED = Control(part="Adam", tried=10, noticed=8, missed=["late", "late"], least="early")
+CONTROL = Control(
+    part="Linear", rows=8, tried=13, noticed=13, least="missing-bias", over_bound=158.0
+)
+UNNOTICED = Control(
+    part="Adam", rows=8, tried=10, noticed=8, missed=["late", "late"], least="early"
+)
 
 
 CASES: list[tuple[str, tuple, str]] = [
