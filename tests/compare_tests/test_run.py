@@ -479,3 +479,19 @@ def test_a_training_that_runs_away(tiny, train, tmp_path):
     losses = [r.value for r in run.history if r.label == "SGD" and r.split == "test"]
     assert np.isnan(losses).any()
     assert all(r.passed for r in run.parity if r.label == "Adam")
+
+
+def test_a_run_records_what_its_check_notices_and_where_the_first_step_parts(
+    finished, tiny, train, tmp_path, monkeypatch
+):
+    record = read_run_record(finished)
+    assert record.controls == []  # a run so short is a trial
+    for training in record.trainings:
+        assert training.first_step is not None
+        assert training.cpu_s > 0
+    assert record.trainings[1].first_step.part == "biases before a batch normalisation"
+    monkeypatch.setattr("compare.training.run.FEWEST_STEPS", 1)
+    run = train(tiny("training.epochs=1"), tmp_path / "run", max_steps=1)
+    controls = {control.part: control for control in read_run_record(run).controls}
+    assert {"Linear", "CrossEntropyLoss", "SGD", "Adam"} <= set(controls)
+    assert all(control.rows == 8 and control.noticed > 0 for control in controls.values())
