@@ -9,6 +9,9 @@ from typing import NamedTuple
 from compare.records.run import RunRecord
 from compare.records.tables import ParityRow
 
+NOT_STEPS = ("schedule/", "evaluation/", "whole/evaluation/")
+"""What the sites begin with where something else than a training step was compared."""
+
 
 class Verdict(NamedTuple):
     """The verdict on one training.
@@ -42,7 +45,7 @@ def verdict(rows: Sequence[ParityRow]) -> Verdict:
         failed=len(failures),
         first_divergence=failures[0] if failures else None,
         worst=max(ratios, default=0.0),
-        steps=tuple(sorted({r.step for r in rows if not r.site.startswith("schedule/")})),
+        steps=tuple(sorted({r.step for r in rows if not r.site.startswith(NOT_STEPS)})),
     )
 
 

@@ -137,6 +137,31 @@ class NumpyBackend:
         )
 
     @np.errstate(all="ignore")
+    def record_evaluation(
+        self,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        noise: Arrays | None = None,
+        seed: int = 0,
+    ) -> list[Call]:
+        assert noise is None, "only the referee takes noise"
+        self.model.eval()
+        with _recording(self.model, self.loss) as calls:
+            self.loss(self.model(_cast(inputs, self.dtype)), _cast(targets, self.dtype))
+        self.model.train()
+        _put_rows_first(calls)
+        return calls
+
+    @np.errstate(all="ignore")
+    def evaluation_stage(self, name: str, state: Arrays, x: np.ndarray) -> np.ndarray:
+        module = self.model.get_submodule(name)
+        module.load_state_dict(State(state).astype(self.dtype).model)
+        module.eval()
+        output = np.array(module(_cast(x, self.dtype)))
+        module.train()
+        return output
+
+    @np.errstate(all="ignore")
     def logits(self, inputs: np.ndarray) -> np.ndarray:
         self.model.eval()
         logits = self.model(inputs.astype(self.dtype))

@@ -242,6 +242,24 @@ class Backend(Protocol):
     def evaluate(self, rows: Any, first: int | None = None, batch_size: int = 1000) -> Evaluation:
         """Evaluate the network on the first so many rows, or on all, in evaluation mode."""
 
+    def record_evaluation(
+        self,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        noise: Arrays | None = None,
+        seed: int = 0,
+    ) -> list[Call]:
+        """Every call of a pass in evaluation mode; the loss is the last. There are no gradients.
+
+        Args:
+            inputs, targets: The rows.
+            noise: Module name → largest random change of its output.
+            seed: For the noise.
+        """
+
+    def evaluation_stage(self, name: str, state: Arrays, x: np.ndarray) -> np.ndarray:
+        """Run one module alone, in evaluation mode, from the given state; return its output."""
+
     def logits(self, inputs: np.ndarray) -> np.ndarray:
         """The network's output in evaluation mode."""
 

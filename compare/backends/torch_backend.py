@@ -218,6 +218,49 @@ class TorchBackend:
             return self.model(inputs)
         return torch.cat([self.model(some) for some in inputs.split(IMAGES_TOGETHER)])
 
+    def record_evaluation(
+        self,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        noise: Arrays | None = None,
+        seed: int = 0,
+    ) -> list[Call]:
+        random = np.random.default_rng(seed)
+        calls: list[Call] = []
+
+        def leave(name: str, module: torch.nn.Module, args: tuple, output: torch.Tensor) -> Any:
+            if noise is not None:
+                drawn = noise[name] * random.uniform(-1.0, 1.0, noise[name].shape)
+                output = _changed(output, self._tensor(drawn), type(module).__name__)
+            copied = copy_once(args[0].numpy(), calls[-1].output if calls else None)
+            calls.append(Call(name, type(module).__name__, copied, _array(output)))
+            return output
+
+        hooks = [
+            module.register_forward_hook(lambda m, args, y, n=name: leave(n, m, args, y))
+            for name, module in self._leaves()
+        ]
+        self.model.eval()
+        try:
+            with torch.no_grad():
+                logits = self.model(self._tensor(inputs))
+                loss = self.loss(logits, self._tensor(targets))
+        finally:
+            self.model.train()
+            for hook in hooks:
+                hook.remove()
+        calls.append(Call("loss", type(self.loss).__name__, _array(logits), _array(loss)))
+        return calls
+
+    def evaluation_stage(self, name: str, state: Arrays, x: np.ndarray) -> np.ndarray:
+        module = self.model.get_submodule(name)
+        self._take(module, state)
+        module.eval()
+        with torch.no_grad():
+            output = _array(module(self._tensor(x)))
+        module.train()
+        return output
+
     def logits(self, inputs: np.ndarray) -> np.ndarray:
         self.model.eval()
         with torch.no_grad():

@@ -232,7 +232,10 @@ def certify_whole(
         return [missing]
     # A step of a large network takes gigabytes: each is let go as soon as it can be.
     exact = _recorded_sites(torch)
-    apart = {site: _distance(value, exact[site]) for site, value in _recorded_sites(numpy).items()}
+    apart = {
+        site: largest_difference(value, exact[site])
+        for site, value in _recorded_sites(numpy).items()
+    }
     del numpy
     for call in torch.calls:
         call.mask = step.masks.get(call.name)
@@ -244,7 +247,7 @@ def certify_whole(
         if call.grad_output is not None
     }
     noise = {name: (NOISE * s.output, NOISE * s.grad_input) for name, s in sizes.items()}
-    largest = {site: _largest(size) for site, size in step_sites(sizes).items()}
+    largest = {site: largest_size(size) for site, size in step_sites(sizes).items()}
     del sizes
     moved = _recorded_sites(replayed(noise))
     del noise
@@ -258,7 +261,7 @@ def certify_whole(
             continue
         with np.errstate(invalid="ignore"):
             change = np.abs(moved[site] - exact[site]) / NOISE
-        whole = max(size + _largest(change), tolerances.SMALLEST_NORMAL["float64"])
+        whole = max(size + largest_size(change), tolerances.SMALLEST_NORMAL["float64"])
         found.append(Comparison("float64", f"whole/{site}", apart[site] / whole, 0.0, bound))
     return found
 
@@ -271,14 +274,15 @@ def _recorded_sites(step: RecordedStep) -> Arrays:
     return step_sites({call.name: recorded_stage(call, step) for call in step.calls})
 
 
-def _distance(value: np.ndarray, exact: np.ndarray) -> float:
+def largest_difference(value: np.ndarray, exact: np.ndarray) -> float:
     """The largest |value − exact|; what overflowed in both counts as equal."""
     if (lost := tolerances.overflowed_alike(value, exact)).any():
         value, exact = np.where(lost, 0.0, value), np.where(lost, 0.0, exact)
     return tolerances.whole_error(value, exact, 1.0)
 
 
-def _largest(sizes: np.ndarray) -> float:
+def largest_size(sizes: np.ndarray) -> float:
+    """The largest finite one."""
     return float(np.max(sizes, initial=0.0, where=np.isfinite(sizes)))
 
 

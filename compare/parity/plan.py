@@ -229,9 +229,17 @@ class Explanation(NamedTuple):
     rows: int
     replayed: float
 
-    def early(self, replayed: int) -> float:
+    def early(self, replayed: float) -> float:
         """How many steps NumPy and the float64 run may make once more, after those of both."""
         return (self.replayed - replayed) / ((1 + REFERENCE) / 2)
+
+    def both(self, early: int) -> float:
+        """To how many steps of both backends those of NumPy and the float64 run come."""
+        return early * (1 + REFERENCE) / 2
+
+    def handed(self, replayed: float) -> float:
+        """How many steps NumPy and PyTorch twice may make once more, after those of both."""
+        return (self.replayed - replayed) / 1.5
 
 
 def plan_explanation(rows: int, steps: int) -> Explanation:

@@ -53,7 +53,7 @@ def module_sizes(
         )
     if np.issubdtype(x.dtype, np.floating):  # and not the row numbers of an Embedding
         x = x.astype(np.float64)
-    if MODULES[kind] is _multilinear:
+    if sums_products(kind):
         return _multilinear(referee, name, state, x, dy.astype(np.float64), input_too)
     return MODULES[kind](referee, name, state, x, dy.astype(np.float64))
 
@@ -73,6 +73,11 @@ def _multilinear(
     absolute = {key: np.abs(value) for key, value in state.items()}
     stage = referee.stage(name, absolute, np.abs(x), np.abs(dy), input_too)
     return Stage(np.abs(stage.output), np.abs(stage.grad_input), stage.gradients, stage.buffers)
+
+
+def sums_products(kind: str) -> bool:
+    """Whether a module of this class sums products, so that absolute values give the sizes."""
+    return MODULES.get(kind) is _multilinear
 
 
 def _selection(referee: Referee, name: str, state: Arrays, x: np.ndarray, dy: np.ndarray) -> Stage:

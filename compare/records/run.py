@@ -281,6 +281,27 @@ class Growth(Record):
         return self.step_after / self.step_before >= self.factor**0.5
 
 
+class Handover(Record):
+    """Some of the last steps of a training, made once more by PyTorch from NumPy's state.
+
+    Attributes:
+        first, last: After which step they began, and after which they end.
+        before, after: How far the two backends are apart there, relative to the weights of PyTorch.
+        handed: How far NumPy is, at the end, from PyTorch as it went on from NumPy's state.
+        fewest, most, inputs: In how few and how many inputs of activations with a kink at 0 the
+            two backends lay on different sides in one of these steps, and of how many.
+    """
+
+    first: Count
+    last: Count
+    before: float
+    after: float
+    handed: float
+    fewest: Count = 0
+    most: Count = 0
+    inputs: Count = 0
+
+
 class Control(Record):
     """Known mistakes that were put into a network of the run on purpose, before it began.
 
@@ -369,11 +390,14 @@ class TrainingRecord(Record):
         planned: Which steps were to be certified and why; None in older records.
         replicas: How many followed it, how far and why; None in older records.
         evaluated: How many rows of the training set were evaluated before the end, if not all.
+        evaluation_rows: On how many rows evaluation mode was certified at the end; None where it
+            was not, as in older records.
         modules: Name → the module as it prints itself, for the modules that hold no others.
         mistake: The named mistake behind the first divergence, where there is one.
         followed: The number of the first comparison that fails, or else of the passing float32
             comparison nearest to its bound; None in older records.
         growth: Where the two backends parted most quickly; None where they parted steadily.
+        handover: What PyTorch made of NumPy's state near the end; None where it was not tried.
         first_step: How far NumPy is from the float64 run after the first step; None without one.
         early_growth: Where NumPy and the float64 run parted most quickly, while they were followed.
         parts: What lies apart at the end.
@@ -396,10 +420,12 @@ class TrainingRecord(Record):
     planned: CertifiedPlan | None = None
     replicas: ReplicaPlan | None = None
     evaluated: Count | None = None
+    evaluation_rows: Count | None = None
     modules: dict[str, str] = Field(default_factory=dict)
     mistake: NamedMistake | None = None
     followed: FollowedValue | None = None
     growth: Growth | None = None
+    handover: Handover | None = None
     first_step: FirstStep | None = None
     early_growth: Growth | None = None
     parts: list[DistancePart] = Field(default_factory=list)

@@ -8,7 +8,8 @@ once more, to see at which of them it does and whether an activation lay on two 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from compare.records.run import (
     DistancePart,
     FirstStep,
     Growth,
+    Handover,
     SidesApart,
 )
 from compare.records.tables import APART, DriftRow
@@ -203,37 +205,32 @@ class Distance:
         self._batches: Batches = []
         self._last: tuple[int, float, tuple[State, State] | None] | None = None
         self._window: tuple[tuple[State, State], Batches] | None = None
+        self._latest: tuple[tuple[State, State], Batches] | None = None
         self.growth: Growth | None = None
 
     def snapshot(self) -> dict[str, Any]:
         """What :meth:`restore` needs."""
-        last = window = None
+        last = None
         if self._last is not None:
             step, distance, states = self._last
             last = {"step": step, "distance": distance, "states": _state_trees(states)}
-        if self._window is not None:
-            states, batches = self._window
-            window = {"states": _state_trees(states), "batches": batches}
         return {
             "batches": self._batches,
             "last": last,
-            "window": window,
+            "window": _window_tree(self._window),
+            "latest": _window_tree(self._latest),
             "growth": None if self.growth is None else self.growth.model_dump_json(),
         }
 
     def restore(self, snapshot: dict[str, Any]) -> None:
         """Go on from a snapshot."""
-        growth, last, window = (snapshot[name] for name in ("growth", "last", "window"))
+        growth, last = snapshot["growth"], snapshot["last"]
         self._batches = [(step, indices) for step, indices in snapshot["batches"]]
         self.growth = None if growth is None else Growth.model_validate_json(growth)
-        self._last = self._window = None
+        self._last = None
         if last is not None:
             self._last = last["step"], last["distance"], _states(last["states"])
-        if window is not None:
-            states = _states(window["states"])
-            assert states is not None
-            batches = [(step, indices) for step, indices in window["batches"]]
-            self._window = states, batches
+        self._window, self._latest = _window(snapshot["window"]), _window(snapshot["latest"])
 
     def follow(
         self, label: str, seed: int, stretch: Batches, numpy: Backend, torch: Backend
@@ -257,6 +254,7 @@ class Distance:
             if np.isfinite(grown) and grown > least:
                 self.growth = Growth(first=before, last=step, before=smaller, after=distance)
                 self._window = None if states is None else (states, self._batches)
+            self._latest = None if states is None else (states, self._batches)
         states = (numpy.state(), torch.state()) if self._replays else None
         self._last = step, distance, states
         self._batches = []
@@ -288,10 +286,8 @@ class Distance:
         for step, indices in batches:
             sides = _Sides()
             for backend in (numpy, torch):
-                removals = sides.watch(backend)
-                backend.train_step(backend.batch(held[backend.name]["train"], indices))
-                for remove in removals:
-                    remove()
+                with sides.watching(backend):
+                    backend.train_step(backend.batch(held[backend.name]["train"], indices))
             after = _distance(numpy, torch)
             grown = after / before if before > 0 else 0.0
             if grown > steepest:
@@ -309,6 +305,62 @@ class Distance:
         update = {"replayed": len(batches), "elsewhere": elsewhere}
         self.growth = self.growth.model_copy(update=update)
         return len(batches)
+
+    def hand_over(self, numpy: Backend, torch: Backend, held: Held, most: float) -> Handover | None:
+        """Make the steps before the last measurement once more, PyTorch from NumPy's state too.
+
+        Both then begin at the same place, and what lies between them at the end is what rounding
+        has made in these steps alone.
+
+        Args:
+            numpy, torch: The backends, whose states are lost.
+            held: Backend → split → its rows.
+            most: More steps than this are not made.
+
+        Returns:
+            What was found; None where nothing was kept or the steps are too many.
+        """
+        if self._latest is None or len(self._latest[1]) > most:
+            return None
+        states, batches = self._latest
+        for backend, state in zip((numpy, torch), states, strict=True):
+            backend.load(state)
+        before = _distance(numpy, torch)
+        counts = []
+        inputs = 0
+        for _, indices in batches:
+            sides = _Sides()
+            for backend in (numpy, torch):
+                with sides.watching(backend):
+                    backend.train_step(backend.batch(held[backend.name]["train"], indices))
+            inputs = sides.found()["inputs"]
+            counts.append(sides.count)
+        after = _distance(numpy, torch)
+        torch.load(states[0])
+        for _, indices in batches:
+            torch.train_step(torch.batch(held[torch.name]["train"], indices))
+        return Handover(
+            first=batches[0][0],
+            last=batches[-1][0] + 1,
+            before=before,
+            after=after,
+            handed=_distance(numpy, torch),
+            fewest=min(counts),
+            most=max(counts),
+            inputs=inputs,
+        )
+
+
+def _window_tree(window: tuple[tuple[State, State], Batches] | None) -> dict[str, Any] | None:
+    return None if window is None else {"states": _state_trees(window[0]), "batches": window[1]}
+
+
+def _window(tree: dict[str, Any] | None) -> tuple[tuple[State, State], Batches] | None:
+    if tree is None:
+        return None
+    states = _states(tree["states"])
+    assert states is not None
+    return states, [(step, indices) for step, indices in tree["batches"]]
 
 
 def _state_trees(states: tuple[State, State] | None) -> list[dict[str, Any]] | None:
@@ -338,8 +390,9 @@ class _Sides:
         self._inputs: dict[str, dict[str, list[np.ndarray]]] = {}
         self.count = 0
 
-    def watch(self, backend: Backend) -> list[Callable[[], None]]:
-        """Put hooks in place; returns what takes them away."""
+    @contextmanager
+    def watching(self, backend: Backend) -> Iterator[None]:
+        """While this lasts, keep what goes into the activations of a backend."""
         kept: dict[str, list[np.ndarray]] = {}
         self._inputs[backend.name] = kept
         removals = []
@@ -352,7 +405,11 @@ class _Sides:
                     kept.setdefault(name, []).append(np.array(array))
 
                 removals.append(module.register_forward_pre_hook(keep).remove)
-        return removals
+        try:
+            yield
+        finally:
+            for remove in removals:
+                remove()
 
     def found(self) -> dict[str, Any]:
         """How many inputs lie on different sides, of how many, and the first of them."""
@@ -378,10 +435,8 @@ def sides_apart(numpy: Backend, torch: Backend, inputs: np.ndarray) -> SidesApar
     """
     sides = _Sides()
     for backend in (numpy, torch):
-        removals = sides.watch(backend)
-        backend.logits(inputs)
-        for remove in removals:
-            remove()
+        with sides.watching(backend):
+            backend.logits(inputs)
     found = sides.found()
     return SidesApart(sides=found["sides"], inputs=found["inputs"], rows=len(inputs))
 

@@ -1,7 +1,7 @@
 """The few lines of code that compute a formula: forward and backward, or an optimizer's update.
 
-What no step of the run came through is left out: a layer's code covers every option that it has,
-and a reader of one run wants to see the formula that was computed there.
+What no step of the run and no evaluation came through is left out: a layer's code covers every
+option that it has, and a reader of one run wants to see the formula that was computed there.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ INITIALISATION = "initialisation"
 MOST_LINES = 32
 """So many lines of a class are shown; what does not fit is left to the listing of the file."""
 FOLLOWED_ROWS, FOLLOWED_STEPS, MOST_FOLLOWED = 2, 2, 8
-"""A step of so many rows shows which lines run, and a second one what a first step does not do; of
+"""A step of so many rows shows which lines run, a second one what a first step does not do, and an
+evaluation what is different there; of
 more different models than this none is followed, and every line is shown."""
 
 LONGEST_LINE = 100
@@ -206,7 +207,7 @@ def _any(value: Any) -> bool:
 
 
 def _follow(backend: NumpyBackend, inputs: np.ndarray, targets: np.ndarray, calls: Calls) -> bool:
-    """Make steps and note the lines that run; whether they could be made.
+    """Make steps and an evaluation, and note the lines that run; whether they could be made.
 
     A network on which a step fails says why when its training begins.
     """
@@ -216,6 +217,7 @@ def _follow(backend: NumpyBackend, inputs: np.ndarray, targets: np.ndarray, call
             for _ in range(FOLLOWED_STEPS):
                 batch = backend.batch(rows, np.arange(len(rows[1])))
                 backend._step(batch, backend.model.backward_parameters)
+            backend.logits(inputs[:FOLLOWED_ROWS])
     except Exception:
         return False
     return True

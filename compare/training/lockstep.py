@@ -21,6 +21,7 @@ from compare.backends.protocol import Arrays
 from compare.backends.torch_backend import TorchBackend
 from compare.parity.certificate import certify
 from compare.parity.comparison import Comparison, Follower, References, compare_initial
+from compare.parity.evaluation import ROWS, certify_evaluation
 from compare.parity.plan import plan_explanation, plan_replicas, plan_steps, work_of
 from compare.records.run import FailureRecord, NamedMistake, TrainingRecord
 from compare.records.tables import GradientRow, HistoryRow, ParityRow, TimingRow, TrainingLog
@@ -261,6 +262,7 @@ class LockStep:
             if step == self.steps:
                 break
         self._keep_results()
+        self._certify_evaluation(splits)
         self._explain(held)
         self.record.finished = True
         measure_time()
@@ -493,6 +495,18 @@ class LockStep:
                 if confidences is not None:
                     self.log.confidences[backend.name] = confidences(outputs).astype(np.float32)
 
+    def _certify_evaluation(self, splits: Splits) -> None:
+        """Judge the network in evaluation mode as it is at the end, on test rows if there are."""
+        rows = splits.train if splits.test is None else splits.test
+        inputs, targets = rows.inputs[:ROWS], rows.targets[:ROWS]
+        calls = self.numpy.record_evaluation(inputs, targets)
+        state, step = self.numpy.state(), self.record.steps
+        found = certify_evaluation(calls, state, inputs, targets, self.references, seed=step)
+        self._add_parity(
+            [ParityRow(self.label, self.seed, step, *c, passed=c.passed) for c in found]
+        )
+        self.record.evaluation_rows = len(targets)
+
     def _explain(self, held: dict[str, Any]) -> None:
         """Look at what lies apart, and put the backends back into their states."""
         states = self.numpy.state(), self.torch.state()
@@ -507,12 +521,17 @@ class LockStep:
             self.record.parts = distance_parts(
                 self.numpy, self.torch, self.record.modules, test, rows
             )
-        replayed = self._distance.explain(self.numpy, self.torch, held, self._explanation.replayed)
+        replayed: float = self._distance.explain(
+            self.numpy, self.torch, held, self._explanation.replayed
+        )
         self.record.growth = self._distance.growth
         if self.replicas.reference is not None:
             most = self._explanation.early(replayed)
-            self._early.explain(self.numpy, self.replicas.reference, held, most)
+            early = self._early.explain(self.numpy, self.replicas.reference, held, most)
+            replayed += self._explanation.both(early)
             self.record.early_growth = self._early.growth
+        most = self._explanation.handed(replayed)
+        self.record.handover = self._distance.hand_over(self.numpy, self.torch, held, most)
         self.numpy.load(states[0])
         self.torch.load(states[1])
 

@@ -17,7 +17,7 @@ from compare.backends.protocol import copy_once, rows_first
 from compare.backends.torch_backend import TorchBackend
 from compare.mistakes.mistake import Mistake, as_instance
 from compare.parity import tolerances
-from compare.parity.certificate import _largest, certify
+from compare.parity.certificate import certify, largest_size
 from compare.parity.comparison import (
     Comparison,
     References,
@@ -729,8 +729,8 @@ def test_the_longest_sum(shape, weights, terms):
 
 
 def test_infinite_sizes_excuse_nothing():
-    assert _largest(np.array([0.25, np.inf, np.nan, 0.5])) == 0.5
-    assert _largest(np.zeros(0)) == 0
+    assert largest_size(np.array([0.25, np.inf, np.nan, 0.5])) == 0.5
+    assert largest_size(np.zeros(0)) == 0
 
 
 def test_below_the_normal_numbers_float32_has_no_relative_accuracy():

@@ -224,3 +224,55 @@ def test_the_part_that_the_first_step_moves_most(tiny):
     assert found.distance > 10 * alike.distance
     apart = np.linalg.norm(numpy.weights() - reference.weights())
     assert found.distance == pytest.approx(apart / np.linalg.norm(reference.weights()))
+
+
+def handed_over(steps, most=np.inf, replays=True):
+    distance = Distance(steps, 4, replays, lambda step: (step + 1) % 4 == 0)
+    backends = Counting("numpy", -1), Counting("torch", 1)
+    held = {backend.name: {"train": np.arange(steps)} for backend in backends}
+    for step in range(steps):
+        for backend in backends:
+            backend.train_step([step])
+        distance.follow("SGD", 3, [(step, np.array([step]))], *backends)
+    return distance.hand_over(*backends, held, most)
+
+
+def test_the_last_steps_once_more_from_the_state_of_numpy():
+    """NumPy's steps alone move its weights: what PyTorch makes of its state stays where it was."""
+    found = handed_over(40)
+    assert (found.first, found.last, found.inputs) == (36, 40, 3)
+    assert found.before == pytest.approx(1e-3 + 35e-8, rel=1e-9)
+    assert found.after == pytest.approx(1e-3 + 39e-8, rel=1e-9)
+    assert found.handed == pytest.approx(4e-8 / (1 + 1e-3 + 35e-8), rel=1e-6)
+    assert (found.fewest, found.most) == (0, 0)
+
+
+def test_the_sides_of_the_last_steps_are_counted():
+    found = handed_over(16)
+    assert (found.first, found.last, found.fewest, found.most) == (12, 16, 0, 1)
+    assert found.handed == pytest.approx((1e-3 + 3e-8) / (1 + 12e-8), rel=1e-9)
+
+
+@pytest.mark.parametrize("arguments", [{"most": 3}, {"replays": False}])
+def test_nothing_is_handed_over_that_costs_too_much_or_cannot_be_made_again(arguments):
+    assert handed_over(40, **arguments) is None
+
+
+def test_pytorch_makes_the_same_of_the_state_of_numpy(tiny):
+    """From one state the two make the same steps to rounding, though they are far apart."""
+    spec = model_spec(tiny("optimizers.SGD.lr=0.1"), "SGD")
+    backends = NumpyBackend(spec, "float32", 3), TorchBackend(spec, "float32", 4)
+    random = np.random.default_rng(0)
+    data = random.random((ROWS, 784), np.float32), random.integers(0, 10, ROWS)
+    held = {backend.name: {"train": backend.rows(*data)} for backend in backends}
+    distance = Distance(6, 10, True, lambda step: (step + 1) % 3 == 0)
+    for step in range(6):
+        indices = random.permutation(ROWS)[:10]
+        for backend in backends:
+            backend.train_step(backend.batch(held[backend.name]["train"], indices))
+        distance.follow("SGD", 3, [(step, indices)], *backends)
+    apart = distance._last[1]
+    found = distance.hand_over(*backends, held, 3)
+    assert found.after == apart > 0.1
+    assert found.handed < 1e-6
+    assert 0 < found.fewest <= found.most < found.inputs
