@@ -84,12 +84,13 @@ def markdown(values: dict[str, Any], target: Target, template: str = "report.md.
         """Where a figure that has no picture stands in the HTML."""
         return f"```{{=html}}\n{place_of(name)}\n```" if target == "pandoc" else ""
 
-    def table(name: str, caption: str) -> str:
-        if name not in values["tables"]:
+    def table(name: str, caption: str, body: str = "") -> str:
+        """A table of the values, or the one that is given, with its number and caption."""
+        if not body and name not in values["tables"]:
             return ""
         number = numbers.setdefault(name, len(numbers) + 1)
         caption = f"**{translated(f'Table {number}')}.** {text.one_line(caption)}"
-        body = text.translated_table(values["tables"][name], f"table {name}")
+        body = body.strip() or text.translated_table(values["tables"][name], f"table {name}")
         return f"{body}\n\n: {caption}" if target == "pandoc" else f"{caption}\n\n{body}"
 
     def see(*names: str) -> str:

@@ -21,6 +21,7 @@ COMPARISONS = {
     "float32": "float32, each stage alone",
     "float64": "float64, each stage alone",
     "whole": "float64, the whole step",
+    "evaluation": "evaluation mode",
 }
 """Kind of comparison → its name in tables and figures."""
 
@@ -29,7 +30,7 @@ class Site(NamedTuple):
     """The name of a place where values are compared, taken apart.
 
     Attributes:
-        kind: The kind of comparison: ``float32``, ``float64`` or ``whole``.
+        kind: The kind of comparison: ``float32``, ``float64``, ``whole`` or ``evaluation``.
         part: ``forward``, ``gradient`` and so on.
         module: The module that it belongs to, or an empty text.
         name: The rest of its name.
@@ -48,6 +49,7 @@ def site_of(row: ParityRow) -> Site:
     if words[0] == "whole":
         kind, words = "whole", words[1:]
     part, name = words[0], "/".join(words[1:])
+    kind = "evaluation" if part == "evaluation" else kind
     module = words[1] if len(words) > 1 else ""
     if part in ("initial", "buffer", "gradient", "update", "optimizer"):
         module = module.rpartition(".")[0]

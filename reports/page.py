@@ -64,11 +64,12 @@ def assembled(page: str, interactive: Sequence[Interactive] = ()) -> bytes:
     page = page.replace("<caption>", "<caption><span>").replace("</caption>", "</span></caption>")
     page = re.sub(
         r'<math display="block".*?</math>',
-        lambda found: f'<span class="formula" tabindex="0">{found[0]}</span>',
+        lambda found: f'<span class="formula" {more}>{found[0]}</span>',
         page,
         flags=re.DOTALL,
     )
     page = re.sub(r"<pre\b(?=[^>]*><code)", f"<pre {more}", page)
+    page = re.sub(r"<figure\b([^>]*)>(?=\s*<(?:img|svg))", rf"<figure\1 {more}>", page)
     scripts = [_own_script(current())]
     for figure in interactive:
         page, found = _with_figure(page, figure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 
 from compare.records.run import Control, Run
@@ -27,9 +28,10 @@ MOST_ALONE = MOST_SHOWN
 
 WHAT = {
     "start": "every starting weight and buffer",
-    "float32": "each layer, the loss and the update alone, from the same values",
-    "float64": "the same in double precision, with random output gradients",
-    "whole": "all layers and gradients of a step from end to end",
+    "float32": "every layer, the loss and the update",
+    "float64": "the same, under random output gradients",
+    "whole": "all of a step from end to end",
+    "evaluation": "every layer and the loss, after the last step",
 }
 """Kind of comparison → what is compared."""
 
@@ -103,13 +105,21 @@ def controls_table(controls: Sequence[Control]) -> str:
             code(control.part),
             count(control.tried),
             count(control.noticed),
-            code(control.least) if control.least else "–",
+            _least(control),
             "–" if control.over_bound is None else number(control.over_bound, 2),
         )
         for control in controls
     ]
     columns = ("put into", "mistakes", "noticed", "least", "times its bound")
     return pipe_table(columns, rows, "lrrlr")
+
+
+def _least(control: Control) -> str:
+    """The code of a mistake, and in words what is wrong: the first part of its explanation."""
+    if not control.least:
+        return "–"
+    what = re.split(r"[:;,]", control.explanation, maxsplit=1)[0]
+    return f"{code(control.least)}: {escaped(what)}" if what else code(control.least)
 
 
 def gaps_table(trainings: Sequence[TrainingStatistics]) -> str:
@@ -119,7 +129,6 @@ def gaps_table(trainings: Sequence[TrainingStatistics]) -> str:
     cells: list[tuple[str, Callable[[TrainingStatistics], str]]] = [
         ("batches with losses equal to the bit", _equal_batches),
         ("largest difference of a batch's loss, and its step", _largest_gap),
-        ("evaluations with equal accuracies", _equal_evaluations),
         ("largest difference of the accuracies", _largest_accuracy_gap),
         ("accuracy on new rows, NumPy − PyTorch (95% interval of paired shares)", _rows_difference),
         ("distance of the weights at the end, relative to their size", _distance),
@@ -146,11 +155,6 @@ def _largest_gap(training: TrainingStatistics) -> str:
     return f"{number(gap.largest)}; {count(gap.step)}" if gap.largest else "0"
 
 
-def _equal_evaluations(training: TrainingStatistics) -> str:
-    gaps = training.accuracy_gaps
-    return f"{count(gaps.count(0))} / {count(len(gaps))}" if gaps else "–"
-
-
 def _largest_accuracy_gap(training: TrainingStatistics) -> str:
     gaps = training.accuracy_gaps
     if not gaps:
@@ -160,7 +164,11 @@ def _largest_accuracy_gap(training: TrainingStatistics) -> str:
 
 def _rows_difference(training: TrainingStatistics) -> str:
     found = training.rows_difference
-    return "–" if found is None else f"{signed_points(found[0])} to {signed_points(found[1])}"
+    if found is None:
+        return "–"
+    low, high = map(signed_points, found)
+    number_alone = re.sub(r"\D+$", "", low)
+    return f"{number_alone} to {high}"
 
 
 def _distance(training: TrainingStatistics) -> str:

@@ -39,6 +39,9 @@ REFERENCES = {
     "lecun": "Y. LeCun, L. Bottou, Y. Bengio and P. Haffner. Gradient-based learning applied to "
     "document recognition. Proceedings of the IEEE 86(11), 1998, 2278–2324. "
     "<https://doi.org/10.1109/5.726791>",
+    "simard": "P. Y. Simard, D. Steinkraus and J. C. Platt. Best practices for convolutional "
+    "neural networks applied to visual document analysis. ICDAR 2003, 958–963. "
+    "<https://doi.org/10.1109/ICDAR.2003.1227801>",
     "mcnemar": "Q. McNemar. Note on the sampling error of the difference between correlated "
     "proportions or percentages. Psychometrika 12(2), 1947, 153–157. "
     "<https://doi.org/10.1007/BF02295996>",

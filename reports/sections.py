@@ -136,6 +136,7 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
         "few_rows": max(
             (t.record.planned.few_rows or 0 for t in trainings if t.record.planned), default=0
         ),
+        "evaluation_rows": max((t.record.evaluation_rows or 0 for t in trainings), default=0),
         "published": _same_set_up(record.experiment.reported),
     }
 

@@ -31,6 +31,7 @@ PARTS = {
     "gradient": "gradients",
     "update": "update",
     "optimizer": "optimizer state",
+    "evaluation": "evaluation",
 }
 LEAST = 1e-6
 FAILURE, NOT_COMPARED = "#D7191C", "#e4e4e4"

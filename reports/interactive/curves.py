@@ -210,9 +210,15 @@ def _curves(
         document,
         root,
         "Above is the chosen quantity, and beneath it how far the losses of the two backends are "
-        f"apart; {colours}, and thin lines are single batches. Circles are the training set, "
-        "triangles the validation set, squares the test set. Logarithmic axes leave out what is "
-        "0." + said + left_out,
+        f"apart; {colours}, and thin lines are single batches. "
+        + (
+            "Circles are the training set, triangles the validation set, squares the test set."
+            if "validation" in splits
+            else "Circles are the training set, squares the test set."
+        )
+        + " Logarithmic axes leave out what is 0."
+        + said
+        + left_out,
         "Curves of the chosen quantity against the epoch, for each chosen training and backend, "
         "and beneath them the difference of the two backends' losses.",
     )

@@ -19,6 +19,7 @@ from reports_tests.synthetic_run import Rendered
 from compare.records.run import read_run
 from reports import page, report
 from reports.documents import html_document
+from reports.page import assembled
 
 MakeRun = Callable[..., Path]
 
@@ -157,7 +158,8 @@ def test_captions_and_formulas_have_frames_of_their_own() -> None:
     assert '<div class="table" data-more="scroll →" tabindex="0"><table>' in html
     assert "<caption><span>A caption</span></caption>" in html
     assert re.search(
-        r'<span class="formula" tabindex="0"><math display="block".*</math></span>', html
+        r'<span class="formula" data-more=".*?" tabindex="0"><math display="block".*</math></span>',
+        html,
     )
 
 
@@ -181,3 +183,10 @@ def test_another_process_makes_the_same_bytes(rendered_run: Rendered) -> None:
     blocks = done.stdout.split('<div class="interactive"')[1:]
     assert len(blocks) == 5
     assert all(block.strip() in rendered_run.html for block in blocks)
+
+
+def test_a_picture_says_where_more_of_it_is() -> None:
+    page = '<figure id="figure-a">\n<img src="x" /></figure><figure id="b"><div></div></figure>'
+    found = assembled(page).decode()
+    assert '<figure id="figure-a" data-more="scroll →" tabindex="0">' in found
+    assert '<figure id="b"><div>' in found

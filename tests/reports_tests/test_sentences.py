@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,6 +19,7 @@ from compare.records.run import (
     FirstStep,
     FollowedValue,
     Growth,
+    Handover,
     NamedMistake,
     ReplicaPlan,
 )
@@ -44,6 +46,10 @@ GROWTH = Growth(
     first=60, last=120, before=1e-8, after=3e-6, replayed=60, step=83, step_before=1e-8,
     step_after=2e-6, inputs=48_000,
 )  # fmt: skip
+HANDED = Handover(
+    first=5940, last=6000, before=0.021, after=0.022, handed=2e-5, fewest=400, most=900,
+    inputs=48_000,
+)  # fmt: skip
 SOURCED = FIGURE.model_copy(update={"source": "A book", "differs": "the seed"})
 PART = ["used a sample"]
 
@@ -53,6 +59,11 @@ def plan(rule: str, steps: list[int], few_rows: int | None = None) -> CertifiedP
     return CertifiedPlan.model_validate(
         {"rule": rule, "planned": 3, "plain_steps": 12.3, "steps": steps, "few_rows": few_rows}
     )
+
+
+def trained(label: str, largest: float) -> SimpleNamespace:
+    """A training's name and the largest difference of its losses."""
+    return SimpleNamespace(label=label, loss_gap=SimpleNamespace(largest=largest))
 
 
 def part(name: str, difference: float) -> DistancePart:
@@ -190,7 +201,8 @@ CASES: list[tuple[str, tuple, str]] = [
     (
         "growth",
         (GROWTH.model_copy(update={"sides": 1, "module": "5", "numpy": -1e-9, "torch": 2e-9}),),
-        "There 1 of 48,000 inputs of activations lies on one side of the kink in NumPy",
+        "most at step 83: their distance grows from 10⁻⁸ to 2.00 × 10⁻⁶ of their size. There 1 of "
+        "48,000 inputs of activations lies on one side of the kink in NumPy",
     ),
     (
         "growth",
@@ -200,8 +212,23 @@ CASES: list[tuple[str, tuple, str]] = [
     (
         "growth",
         (GROWTH.model_copy(update={"sides": 1, "elsewhere": 4}),),
-        "The other steps together have 4 such inputs.",
+        "the 60 steps between steps 60 and 120 once more, over which the distance grew "
+        "300-fold; the others together have 4 such inputs.",
     ),
+    ("handover", (None,), ""),
+    ("handover", (HANDED,), "made the 60 steps up to step 6,000 once more from NumPy's state"),
+    ("handover", (HANDED,), "what rounding adds in these is 0.1% of it."),
+    ("handover", (HANDED,), "In each of them 400 to 900 of 48,000 inputs of activations"),
+    (
+        "handover",
+        (HANDED.model_copy(update={"handed": 0.01}),),
+        "So much of their distance is made anew in these steps.",
+    ),
+    ("evaluation_mode", (None,), ""),
+    ("evaluation_mode", (100,), "evaluation mode was compared as well, on 100 rows: the output"),
+    ("limit_of_settings", ([],), ""),
+    ("limit_of_settings", ([1],), "none was tuned."),
+    ("limit_of_the_check", (8, 100), "at the end of a training alone, on 100 rows."),
     ("growth", (GROWTH.model_copy(update={"step_after": 3e-8}),), "no step has half of it."),
     ("parts", (None, False, "", 1.0, None, None, None), ""),
     (
@@ -331,9 +358,9 @@ CASES: list[tuple[str, tuple, str]] = [
     ("different_predictions", (0, 1000), "the same class for all 1,000 test rows"),
     ("different_predictions", (3, 1000), "different classes for 3 of 1,000 test rows"),
     ("different_predictions", (0, 0), "No test prediction"),
-    ("generalisation", (0.99, 0.95), "4.00 points above"),
-    ("generalisation", (0.95, 0.95), "not above"),
-    ("generalisation", (0.90, 0.95), "not above"),
+    ("generalisation", (0.99, 0.95), "4.00 points more than on"),
+    ("generalisation", (0.95, 0.95), "no more than on"),
+    ("generalisation", (0.90, 0.95), "no more than on"),
     ("generalisation", (math.nan, 0.95), "not a number"),
     (
         "compared_accuracies",
@@ -483,6 +510,12 @@ CASES: list[tuple[str, tuple, str]] = [
     ("equalities", ([],), ""),
     ("curves", ([1e-4, 2e-4],), "larger than 2.00 × 10⁻⁴."),
     ("curves", ([math.nan],), "cannot be subtracted"),
+    ("curves", ([1e-4, math.nan], [trained("SGD", 1e-4), trained("B", math.nan)]), "no batch is"),
+    (
+        "curves",
+        ([1e-4, 2e-4], [trained("SGD", 1e-4), trained("Adam", 2e-4)]),
+        "On any one batch it is at most 10⁻⁴ with SGD and 2.00 × 10⁻⁴ with Adam.",
+    ),
     ("limits_in_a_line", ([0], PART, 5, 600), "there is one seed, so nothing is known of others"),
     ("limits_in_a_line", ([0, 1], [], 1, 600), "are 2 seeds, and 1 of 600 steps was certified."),
     ("scaling", ("mnist", 3, (0.0, 1.0)), "divided by 255 and not centred; the training inputs"),
