@@ -16,8 +16,8 @@ matrices for each of a plain step's 3, and 21 more on the few rows. Modules that
 as ReLU and pooling do, are not run again for the sizes of their values, and where nothing is
 rounded PyTorch's float32 values stand for the referee's, which are the same.
 
-When every certified step of a run is faithful, the run is a training as specified, computed in
-float32, however far it has drifted from another one.
+A certified step that is faithful is the step that was specified, computed in float32. Where every
+step of a run was certified so is the run, however far it has drifted from another one.
 """
 
 from __future__ import annotations
