@@ -54,7 +54,7 @@ APPLICATION = (
 SHORT_TABLE = 14
 """A table of so many rows stays on one page."""
 LISTING = '<w:pStyle w:val="SourceCode" />'
-LONG_LISTING = 45
+LONG_LISTING = 36
 """A listing of more lines may go on over pages; a shorter one stays on one."""
 PICTURE_CM = WIDTH_CM - 0.5
 """A picture keeps some room to the margins."""
@@ -129,6 +129,10 @@ def _laid_out(document: str) -> str:
         r"<m:r><m:t>(\s{2,})</m:t></m:r>",
         r'<m:r><m:rPr><m:nor/></m:rPr><m:t xml:space="preserve">\1</m:t></m:r>',
         document,
+    )
+    # The d of a derivative stays upright in LibreOffice as well, which heeds no style of letters.
+    document = re.sub(
+        r'<m:rPr><m:sty m:val="p" ?/></m:rPr>(<m:t>d</m:t>)', r"<m:rPr><m:nor/></m:rPr>\1", document
     )
     document = _with_whole_listings(document)
     return re.sub(r"<w:tbl>.*?</w:tbl>", lambda found: _table(found[0]), document, flags=re.DOTALL)

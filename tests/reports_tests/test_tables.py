@@ -7,6 +7,10 @@ import math
 import pytest
 
 from compare.analysis.intervals import Equality, Interval, equivalence_test
+from compare.records.run import Control
+from compare.records.tables import ParityRow
+from reports.network import site_of
+from reports.parity_tables import controls_table, parity_table
 from reports.tables import claim_interval, claim_value, equality_answer
 from reports.text import pipe_table
 
@@ -48,3 +52,33 @@ def test_intervals_of_a_claim() -> None:
 def test_answers_of_equality(differences: list[float], expected: str) -> None:
     test = equivalence_test(differences, 0.01)
     assert equality_answer(Equality("SGD", differences, test, "there is only one")) == expected
+
+
+@pytest.mark.parametrize(
+    ("explanation", "expected"),
+    [
+        ("the bias is not added: y = x Wᵀ + b", "`missing`: the bias is not added"),
+        ("ε is 1, outside the root; it is 2", "`missing`: ε is 1"),
+        ("m is not corrected", "`missing`: m is not corrected"),
+        ("", "`missing`"),
+    ],
+)
+def test_a_mistake_is_told_in_words(explanation: str, expected: str) -> None:
+    found = Control(
+        part="Linear", rows=8, tried=2, noticed=2, least="missing", explanation=explanation,
+        over_bound=160.0,
+    )  # fmt: skip
+    assert f"| {expected} | 160 |" in controls_table([found])
+    nothing = Control(part="Linear", rows=8, tried=2, noticed=0)
+    assert controls_table([nothing]).splitlines()[-1] == "| `Linear` | 2 | 0 | – | – |"
+
+
+def test_sites_of_evaluation_are_a_kind_of_their_own() -> None:
+    row = ParityRow("SGD", 0, 9, "float32", "evaluation/1/output", 1e-7, 1e-7, 1e-6, True)
+    assert site_of(row) == ("evaluation", "evaluation", "1", "1/output")
+    whole = row._replace(dtype="float64", site="whole/evaluation/loss/output")
+    assert site_of(whole) == ("evaluation", "evaluation", "loss", "loss/output")
+    made = parity_table({"SGD": [row, whole]}, what="training")
+    assert made.splitlines()[2:] == [
+        "| SGD | evaluation mode | 2 | 0 | 10.0% | 9 | `evaluation/1/output` |"
+    ]
