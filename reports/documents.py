@@ -265,6 +265,8 @@ def pdf_document(content: str, figures: Sequence[Figure], title: str) -> bytes:
     )
     # Pandoc's writer centres tables and drops what stands for a picture unseen.
     source = source.replace("align(center)[#table(", "align(left)[#table(")
+    # A sentence stays with the formula that it leads to.
+    source = re.sub(r"(?m)^([^\s#=+$/<-].*)\n\n(?=\$ )", _sticky, source)
     for figure in figures:
         picture = f'image("figures/{figure.name}.svg"'
         source = source.replace(picture, f'{picture}, alt: "{_typst_string(figure.alt)}"')
@@ -346,6 +348,12 @@ def _pandoc(
         return pypandoc.convert_text(
             body, to, format="markdown", extra_args=arguments, outputfile=outputfile
         )
+
+
+def _sticky(found: re.Match[str]) -> str:
+    """A paragraph of typst that stays on the page of what follows it."""
+    text = found[1]
+    return f"#block(sticky: true)[{text}]\n\n" if text.count("[") == text.count("]") else found[0]
 
 
 def _typst_string(string: str) -> str:

@@ -129,7 +129,7 @@ def gaps_table(trainings: Sequence[TrainingStatistics]) -> str:
     cells: list[tuple[str, Callable[[TrainingStatistics], str]]] = [
         ("batches with losses equal to the bit", _equal_batches),
         ("largest difference of a batch's loss, and its step", _largest_gap),
-        ("largest difference of the accuracies", _largest_accuracy_gap),
+        ("largest difference of the accuracies in an evaluation", _largest_accuracy_gap),
         ("accuracy on new rows, NumPy − PyTorch (95% interval of paired shares)", _rows_difference),
         ("distance of the weights at the end, relative to their size", _distance),
         (f"inputs of activations on different sides of the kink at the end{on}", _sides),

@@ -244,7 +244,7 @@ def comparison_values(runs: Sequence[NamedRun], author: str = "") -> dict[str, A
                 "folder": one.folder,
                 "name": one.record.name,
                 "date": day(one.record.created),
-                "command": listing_of(one.record.command, one.record.commit),
+                "command": listing_of(one.record.command, one.record.commit, one.record.repository),
                 "all": totals(one.run, one.trainings),
                 "wrong": [training for training in one.trainings if training.verdict.failed],
                 "load": one.record.environment.load,

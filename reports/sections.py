@@ -84,7 +84,7 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
         "name": code(record.name),
         "date": day(record.created),
         "task": escaped(translated(" ".join(task.split()))),
-        "command": listing_of(record.command, record.commit),
+        "command": listing_of(record.command, record.commit, record.repository),
         "sources": [(name, without_docstrings(text)) for name, text in _listings(record).items()],
         "data": record.data,
         "rows": _rows(run),
@@ -212,11 +212,14 @@ def without_docstrings(source: str) -> str:
     return re.sub(r"\n{3,}", "\n\n\n", "\n".join(lines)).strip("\n")
 
 
-def listing_of(command: str, commit: str | None) -> str:
+def listing_of(command: str, commit: str | None, repository: str | None = None) -> str:
     """How the program is installed at a commit, and the command of a run, as a listing."""
+    clone = ["# in a clone of the project's repository"]
+    if repository:
+        clone = [f"git clone {repository}", f"cd {repository.rpartition('/')[2]}"]
     checkout = [f"git checkout {commit.removesuffix('-dirty')}"] if commit else []
     lines = [
-        "# in a clone of the project's repository",
+        *clone,
         *checkout,
         INSTALL,
         command_line(command) or "(not recorded)",

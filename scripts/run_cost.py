@@ -33,7 +33,7 @@ PARTS = {
     "before the first step": ("compare.training.run", ("excerpts_of", "controls_of", "dry_run")),
     "certificates": ("compare.training.lockstep", ("certify",)),
     "evaluations": ("compare.training.lockstep", ("LockStep._evaluate",)),
-    "replicas": ("compare.training.drift", ("Replicas.follow",)),
+    "replicas": ("compare.training.replicas", ("Replicas.follow",)),
     "distances": ("compare.training.drift", ("Distance.follow",)),
     "explanation": ("compare.training.lockstep", ("LockStep._explain",)),
     "checkpoints": ("compare.training.checkpoints", ("Checkpoints.write",)),

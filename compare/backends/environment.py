@@ -110,12 +110,33 @@ def versions_line() -> str:
 
 def own_commit() -> str | None:
     """The commit of the checkout that this package runs from, if it is one."""
+    return _of_checkout("describe", "--always", "--dirty", "--abbrev=12")
+
+
+def own_repository() -> str | None:
+    """The public address that the checkout was cloned from, ``https://…``, without a password.
+
+    A folder of this machine, or an address of another kind, is none.
+    """
+    return repository_address(_of_checkout("remote", "get-url", "origin") or "")
+
+
+def repository_address(remote: str) -> str | None:
+    """What git calls a remote as an address for a browser: None where it has none."""
+    from compare.records.validation import REPOSITORY
+
+    remote = re.sub(r"^(?:ssh://)?git@([\w.-]+)[:/](?!\d+/)", r"https://\1/", remote)
+    remote = re.sub(r"^https://[^/@]*@", "https://", remote).removesuffix("/").removesuffix(".git")
+    return remote if len(remote) <= 200 and re.fullmatch(REPOSITORY, remote) else None
+
+
+def _of_checkout(*arguments: str) -> str | None:
+    """What git says of the checkout that this package runs from, if it is one."""
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return None
     # Without its lock, which a killed run would leave behind.
-    git = ["git", "--no-optional-locks", "-C", str(folder)]
-    command = [*git, "describe", "--always", "--dirty", "--abbrev=12"]
+    command = ["git", "--no-optional-locks", "-C", str(folder), *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):

@@ -12,6 +12,7 @@ from compare.backends.environment import (
     default_threads,
     describe_environment,
     own_commit,
+    own_repository,
     set_threads,
 )
 from compare.demos import activation_histograms, optimizer_paths
@@ -66,6 +67,7 @@ def run_demo(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=command,
         commit=own_commit(),
+        repository=own_repository(),
         sample=False,
         max_steps=max_steps,
         experiment=settings,

@@ -49,6 +49,7 @@ from compare.records.validation import (
     Commit,
     Count,
     Finite,
+    Repository,
     Seconds,
     Seed,
     Time,
@@ -250,6 +251,8 @@ class Growth(Record):
         elsewhere: How many did in the other steps together.
         module: The activation of the first of them.
         numpy, torch: The input itself, on both backends.
+        same_side: The distance after that step where PyTorch takes NumPy's value for these inputs;
+            None where that was not tried.
     """
 
     first: Count
@@ -267,6 +270,7 @@ class Growth(Record):
     module: str = ""
     numpy: float = 0.0
     torch: float = 0.0
+    same_side: float | None = None
 
     @property
     def factor(self) -> float:
@@ -279,6 +283,22 @@ class Growth(Record):
         if self.step is None or self.step_before <= 0:
             return False
         return self.step_after / self.step_before >= self.factor**0.5
+
+
+class Opening(Record):
+    """The first steps of a training, made once more to see when activations lie on two sides.
+
+    Attributes:
+        steps: How many were made.
+        step: The first in which an input of an activation with a kink at 0 lay on one side in
+            NumPy and on the other in PyTorch; None where none did in any of them.
+        last, inputs: In how many inputs the two differed so in the last of them, and of how many.
+    """
+
+    steps: Count
+    step: Count | None = None
+    last: Count = 0
+    inputs: Count = 0
 
 
 class Handover(Record):
@@ -341,6 +361,7 @@ class SidesApart(Record):
 
 
 WEIGHTS, RUNNING = "weights", "running statistics"
+CANCELLED = "biases before a batch normalisation"
 TOGETHER = f"{WEIGHTS} and {RUNNING}"
 """Names of parts of a network that the report tells apart."""
 
@@ -397,6 +418,7 @@ class TrainingRecord(Record):
         followed: The number of the first comparison that fails, or else of the passing float32
             comparison nearest to its bound; None in older records.
         growth: Where the two backends parted most quickly; None where they parted steadily.
+        opening: When the sides of activations first differed; None where that was not looked for.
         handover: What PyTorch made of NumPy's state near the end; None where it was not tried.
         first_step: How far NumPy is from the float64 run after the first step; None without one.
         early_growth: Where NumPy and the float64 run parted most quickly, while they were followed.
@@ -425,6 +447,7 @@ class TrainingRecord(Record):
     mistake: NamedMistake | None = None
     followed: FollowedValue | None = None
     growth: Growth | None = None
+    opening: Opening | None = None
     handover: Handover | None = None
     first_step: FirstStep | None = None
     early_growth: Growth | None = None
@@ -454,8 +477,9 @@ class RunRecord(Record):
     """The content of run.json.
 
     ``sources`` has whole files, ``excerpts`` class → the few lines that compute it, ``called``
-    file → what these call in it, ``controls`` what the comparisons say of known mistakes; older
-    records have none of these.
+    file → what these call in it, ``controls`` what the comparisons say of known mistakes,
+    ``repository`` the address that the code was cloned from, if it is public; older records have
+    none of these.
     """
 
     schema_version: int = Field(alias="schema")
@@ -464,6 +488,7 @@ class RunRecord(Record):
     created: Time
     command: str
     commit: Commit | None
+    repository: Repository | None = None
     sample: bool
     max_steps: Count | None
     experiment: Experiment

@@ -31,6 +31,10 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 Commit = Annotated[str, Field(pattern=r"^[0-9A-Za-z]{1,64}(-dirty)?$")]
 """The report has it in a command that a reader copies."""
 
+REPOSITORY = r"^https://[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9_][A-Za-z0-9_.~+-]*)+$"
+Repository = Annotated[str, Field(pattern=REPOSITORY, max_length=200)]
+"""So has it this one: an address without a password, whose parts are no options of a command."""
+
 
 def _is_time(text: str) -> str:
     datetime.fromisoformat(text)

@@ -1,9 +1,9 @@
-"""How far the two backends drift apart, and how far right runs do by rounding alone.
+"""How far the two backends drift apart along a training, and why.
 
 Two trainings that are both right drift apart: rounding differs, Adam turns noise into steps, an
-activation changes its sign. The distance proves nothing about either; it is drawn beside that of
-PyTorch runs which are the same training by construction. Where it grows most, the steps are made
-once more, to see at which of them it does and whether an activation lay on two sides there.
+activation changes its sign. The distance proves nothing about either. Where it grows most, at the
+beginning and near the end, steps are made once more: to see at which of them it grows, whether
+activations lay on two sides there, and what PyTorch makes of NumPy's state.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import numpy as np
 
 from compare.analysis.timings import STRETCH
 from compare.backends import Backend, State
-from compare.backends.protocol import Arrays
 from compare.backends.torch_backend import TorchBackend
 from compare.parity.sizes import KINKED_AT_ZERO
 from compare.records.run import (
+    CANCELLED,
     RUNNING,
     TOGETHER,
     WEIGHTS,
@@ -27,152 +27,19 @@ from compare.records.run import (
     FirstStep,
     Growth,
     Handover,
+    Opening,
     SidesApart,
 )
 from compare.records.tables import APART, DriftRow
-from compare.spec.model import ModelSpec
-from compare.training.schedule import Schedule, scheduler_position, set_scheduler_position
-
-
-class Replicas:
-    """PyTorch runs of the same training: a float64 reference, and some with rows in other order.
-
-    The rows of each batch are the same; their order inside the batch, which only changes the
-    order of summation, is reversed in the first replica and random in the others.
-
-    Args:
-        model_spec: What to build.
-        count: How many replicas; the reference comes on top.
-        steps: How many steps they follow; 0 for no replicas at all.
-        dtype: The precision of the replicas.
-        seed: For the random orders.
-        schedule: The schedule of their learning rate.
-
-    Attributes:
-        reference: The run in float64; None where there is none.
-    """
-
-    def __init__(
-        self,
-        model_spec: ModelSpec,
-        count: int,
-        steps: int,
-        dtype: str,
-        seed: int,
-        schedule: Schedule | None = None,
-    ) -> None:
-        self.steps = steps if count else 0
-        self._seed = seed
-        self.reference: Backend | None = None
-        self._replicas: list[TorchBackend] = []
-        if self.steps:
-            self.reference = TorchBackend(model_spec, "float64")
-            self._replicas = [TorchBackend(model_spec, dtype) for _ in range(count)]
-        self._random = [np.random.default_rng([seed, number]) for number in range(count)]
-        self._rows: Any = None
-        self._schedule = schedule
-        self._schedulers: dict[int, Any] = {}
-
-    def start(self, state: State, rows: Any) -> None:
-        """Begin from the state of the main run, on its rows."""
-        self._rows = rows
-        for backend in (self.reference, *self._replicas):
-            if backend is not None:
-                backend.load(state)
-                if self._schedule is not None:
-                    self._schedulers[id(backend)] = self._schedule.scheduler(backend)
-
-    def snapshot(self, step: int) -> dict[str, Any] | None:
-        """What :meth:`restore` needs after so many steps; None when the replicas' are over."""
-        if step >= self.steps:
-            return None
-        assert self.reference is not None
-        backends = (self.reference, *self._replicas)
-        schedulers = [self._schedulers.get(id(backend)) for backend in backends]
-        return {
-            "backends": [backend.snapshot() for backend in backends],
-            "schedulers": [s if s is None else scheduler_position(s) for s in schedulers],
-            "random": [random.bit_generator.state for random in self._random],
-        }
-
-    def restore(self, snapshot: dict[str, Any] | None) -> None:
-        """Go on from a snapshot, after :meth:`start`."""
-        if snapshot is None:
-            return
-        assert self.reference is not None
-        backends = (self.reference, *self._replicas)
-        for backend, state, position in zip(
-            backends, snapshot["backends"], snapshot["schedulers"], strict=True
-        ):
-            backend.restore(state)
-            if position is not None:
-                set_scheduler_position(self._schedulers[id(backend)], position)
-        for random, state in zip(self._random, snapshot["random"], strict=True):
-            random.bit_generator.state = state
-
-    def _train_step(self, backend: Backend, step: int, indices: np.ndarray) -> None:
-        backend.train_step(backend.batch(self._rows, indices))
-        if self._schedule is not None and self._schedule.due(step):
-            self._schedulers[id(backend)].step()
-
-    def measured(self, step: int) -> bool:
-        """Whether the runs are measured after a step: after 1 to 10 steps and each tenth."""
-        done = step + 1
-        return done <= self.steps and (done <= 10 or done % 10 == 0)
-
-    def follow(
-        self,
-        label: str,
-        steps: Sequence[tuple[int, np.ndarray]],
-        masks: Sequence[Arrays],
-        numpy: Backend,
-        torch: Backend,
-    ) -> list[DriftRow]:
-        """Make steps on all replicas; measure all runs if they are measured after the last one.
-
-        Args:
-            label: The training's label.
-            steps: The number of each step and the rows of its batch.
-            masks: The masks of dropout of each step.
-            numpy: The NumPy backend after the last of them.
-            torch: The PyTorch backend.
-        """
-        if self.reference is None:
-            return []
-        followed = [
-            (step, indices, mask)
-            for (step, indices), mask in zip(steps, masks, strict=True)
-            if step < self.steps
-        ]
-        for step, indices, mask in followed:
-            self.reference.give_masks(mask)
-            self._train_step(self.reference, step, indices)
-        for number, replica in enumerate(self._replicas):
-            for step, indices, mask in followed:
-                places = np.arange(len(indices))
-                places = places[::-1] if number == 0 else self._random[number].permutation(places)
-                replica.give_masks({name: values[places] for name, values in mask.items()})
-                self._train_step(replica, step, indices[places])
-        last = steps[-1][0]
-        if not self.measured(last):
-            return []
-        exact = self.reference.weights()
-        names = ["rows reversed", *(f"rows shuffled {n}" for n in range(1, len(self._replicas)))]
-        runs = {"numpy": numpy, "torch": torch, **dict(zip(names, self._replicas, strict=True))}
-        size = np.linalg.norm(exact)
-        return [
-            DriftRow(
-                label, self._seed, last + 1, name, float(np.linalg.norm(b.weights() - exact) / size)
-            )
-            for name, b in runs.items()
-        ]
-
 
 POINTS, POINTS_OF_LARGE = 100, 20
 """In how many places of a training the distance is measured; fewer of large networks."""
 
 LARGE = 1_000_000
 """Of networks with more parameters no states are kept, and no step is made once more."""
+
+FEWEST_OPENING = 5
+"""Fewer of the first steps say little of when activations first lie on two sides."""
 
 LEAST_GROWTH = 5.0
 """What grows less from one measurement to the next has grown steadily."""
@@ -206,7 +73,13 @@ class Distance:
         self._last: tuple[int, float, tuple[State, State] | None] | None = None
         self._window: tuple[tuple[State, State], Batches] | None = None
         self._latest: tuple[tuple[State, State], Batches] | None = None
+        self._opening: tuple[tuple[State, State], Batches] | None = None
         self.growth: Growth | None = None
+
+    def begin(self, numpy: Backend, torch: Backend) -> None:
+        """Keep the states before the first step, where steps can be made once more."""
+        if self._replays:
+            self._opening = (numpy.state(), torch.state()), []
 
     def snapshot(self) -> dict[str, Any]:
         """What :meth:`restore` needs."""
@@ -219,6 +92,7 @@ class Distance:
             "last": last,
             "window": _window_tree(self._window),
             "latest": _window_tree(self._latest),
+            "opening": _window_tree(self._opening),
             "growth": None if self.growth is None else self.growth.model_dump_json(),
         }
 
@@ -231,6 +105,7 @@ class Distance:
         if last is not None:
             self._last = last["step"], last["distance"], _states(last["states"])
         self._window, self._latest = _window(snapshot["window"]), _window(snapshot["latest"])
+        self._opening = _window(snapshot["opening"])
 
     def follow(
         self, label: str, seed: int, stretch: Batches, numpy: Backend, torch: Backend
@@ -243,6 +118,8 @@ class Distance:
             numpy, torch: The backends after them.
         """
         self._batches += stretch
+        if self._last is None and self._opening is not None:
+            self._opening = self._opening[0], [*self._opening[1], *stretch]
         if not self.measured(stretch[-1][0]):
             return []
         step = stretch[-1][0] + 1
@@ -283,7 +160,9 @@ class Distance:
             backend.load(state)
         before = self.growth.before
         steepest, elsewhere = 0.0, 0
+        steepest_step: tuple[tuple[State, State], np.ndarray] | None = None
         for step, indices in batches:
+            begun = numpy.state(), torch.state()
             sides = _Sides()
             for backend in (numpy, torch):
                 with sides.watching(backend):
@@ -293,7 +172,7 @@ class Distance:
             if grown > steepest:
                 if self.growth.step is not None:
                     elsewhere += self.growth.sides
-                steepest = grown
+                steepest, steepest_step = grown, (begun, indices)
                 self.growth = self.growth.model_copy(
                     update={
                         "step": step, "step_before": before, "step_after": after, **sides.found(),
@@ -302,9 +181,41 @@ class Distance:
             else:
                 elsewhere += sides.count
             before = after
-        update = {"replayed": len(batches), "elsewhere": elsewhere}
+        update: dict[str, Any] = {"replayed": len(batches), "elsewhere": elsewhere}
+        if steepest_step is not None and self.growth.sides:
+            update["same_side"] = _on_the_same_side(numpy, torch, held, *steepest_step)
         self.growth = self.growth.model_copy(update=update)
         return len(batches)
+
+    def open(self, numpy: Backend, torch: Backend, held: Held, most: float) -> Opening | None:
+        """Make the first steps once more, and look when activations first lie on two sides.
+
+        Args:
+            numpy, torch: The backends, whose states are lost.
+            held: Backend → split → its rows.
+            most: No more steps than this are made; none if they would be fewer than
+                :data:`FEWEST_OPENING`.
+        """
+        if self._opening is None:
+            return None
+        states, batches = self._opening
+        batches = batches[: int(min(most, len(batches)))]
+        if len(batches) < FEWEST_OPENING:
+            return None
+        for backend, state in zip((numpy, torch), states, strict=True):
+            backend.load(state)
+        first, sides = None, _Sides()
+        for step, indices in batches:
+            sides = _Sides()
+            for backend in (numpy, torch):
+                with sides.watching(backend):
+                    backend.train_step(backend.batch(held[backend.name]["train"], indices))
+            sides.found()
+            if sides.count and first is None:
+                first = step
+        return Opening(
+            steps=len(batches), step=first, last=sides.count, inputs=sides.found()["inputs"]
+        )
 
     def hand_over(self, numpy: Backend, torch: Backend, held: Held, most: float) -> Handover | None:
         """Make the steps before the last measurement once more, PyTorch from NumPy's state too.
@@ -414,7 +325,7 @@ class _Sides:
     def found(self) -> dict[str, Any]:
         """How many inputs lie on different sides, of how many, and the first of them."""
         first: dict[str, Any] = {"module": "", "numpy": 0.0, "torch": 0.0}
-        inputs = 0
+        self.count = inputs = 0
         for name, arrays in self._inputs["numpy"].items():
             for x, y in zip(arrays, self._inputs["torch"].get(name, []), strict=False):
                 inputs += x.size
@@ -424,6 +335,49 @@ class _Sides:
                     first = {"module": name, "numpy": float(x[place]), "torch": float(y[place])}
                 self.count += len(other)
         return {"sides": self.count, "inputs": inputs, **first}
+
+    def of_numpy_where_they_differ(self) -> dict[str, np.ndarray] | None:
+        """Module → PyTorch's inputs, with NumPy's where the two lie on different sides.
+
+        None where a module is called several times in a step.
+        """
+        given = {}
+        for name, arrays in self._inputs["numpy"].items():
+            others = self._inputs["torch"].get(name, [])
+            if not len(arrays) == len(others) == 1:
+                return None
+            x, y = arrays[0], others[0]
+            given[name] = np.where((x > 0) != (y > 0), x, y)
+        return given
+
+
+def _on_the_same_side(
+    numpy: Backend,
+    torch: Backend,
+    held: Held,
+    states: tuple[State, State],
+    indices: np.ndarray,
+) -> float | None:
+    """The distance after a step in which PyTorch takes NumPy's value where the sides differ.
+
+    Args:
+        numpy, torch: The backends, whose states are lost.
+        held: Backend → split → its rows.
+        states: Those before the step.
+        indices: The rows of its batch.
+    """
+    sides = _Sides()
+    for backend, state in zip((numpy, torch), states, strict=True):
+        backend.load(state)
+        with sides.watching(backend):
+            backend.train_step(backend.batch(held[backend.name]["train"], indices))
+    given = sides.of_numpy_where_they_differ()
+    if given is None or not isinstance(torch, TorchBackend):
+        return None
+    torch.load(states[1])
+    batch = torch.batch(held[torch.name]["train"], indices)
+    torch.replay(batch, given, kink_width=float("inf"))
+    return _distance(numpy, torch)
 
 
 def sides_apart(numpy: Backend, torch: Backend, inputs: np.ndarray) -> SidesApart:
@@ -444,7 +398,6 @@ def sides_apart(numpy: Backend, torch: Backend, inputs: np.ndarray) -> SidesApar
 # ---- Which part of the networks lies apart
 
 BIASES = "other biases"
-CANCELLED = "biases before a batch normalisation"
 AFFINE = "scales and shifts of normalisations"
 NOTHING = "nothing"
 PARTS = (WEIGHTS, CANCELLED, BIASES, AFFINE, RUNNING)

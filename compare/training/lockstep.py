@@ -32,11 +32,11 @@ from compare.training.data import Rows, Splits
 from compare.training.drift import (
     LARGE,
     Distance,
-    Replicas,
     distance_parts,
     first_step,
     sides_apart,
 )
+from compare.training.replicas import Replicas
 from compare.training.schedule import (
     Hyperparameters,
     Schedule,
@@ -233,6 +233,7 @@ class LockStep:
         self.observer.begin(self.label, self.seed, self.steps)
         step, first, order = self.record.steps, 1, None
         if self._restored is None:
+            self._distance.begin(self.numpy, self.torch)
             self._evaluate(0, held)
         else:
             first, order = self._restored["epoch"], self._restored["order"]
@@ -531,7 +532,13 @@ class LockStep:
             replayed += self._explanation.both(early)
             self.record.early_growth = self._early.growth
         most = self._explanation.handed(replayed)
-        self.record.handover = self._distance.hand_over(self.numpy, self.torch, held, most)
+        handover = self._distance.hand_over(self.numpy, self.torch, held, most)
+        if handover is not None:
+            replayed += 1.5 * (handover.last - handover.first)
+        self.record.handover = handover
+        if self.record.growth is None:
+            most = self._explanation.replayed - replayed
+            self.record.opening = self._distance.open(self.numpy, self.torch, held, most)
         self.numpy.load(states[0])
         self.torch.load(states[1])
 

@@ -18,6 +18,7 @@ import numpy_nn
 from compare.backends.environment import (
     describe_environment,
     own_commit,
+    own_repository,
     set_threads,
     shared_threads,
 )
@@ -166,6 +167,7 @@ def _run(
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             command=command,
             commit=own_commit(),
+            repository=own_repository(),
             sample=sample,
             max_steps=max_steps,
             experiment=experiment,

@@ -132,3 +132,25 @@ def test_another_system(monkeypatch):
 )  # fmt: skip
 def test_blas_of_torch(config, expected):
     assert environment._torch_blas(config) == expected
+
+
+@pytest.mark.parametrize(
+    ("remote", "expected"),
+    [
+        ("https://example.org/me/net.git", "https://example.org/me/net"),
+        ("https://example.org:8443/me/net/", "https://example.org:8443/me/net"),
+        ("https://me:secret@example.org/me/net.git", "https://example.org/me/net"),
+        ("git@example.org:me/net.git", "https://example.org/me/net"),
+        ("ssh://git@example.org/me/net.git", "https://example.org/me/net"),
+        ("ssh://git@example.org:2222/me/net.git", None),
+        ("/srv/git/net.git", None),
+        ("file:///srv/git/net.git", None),
+        ("http://example.org/me/net", None),
+        ("https://example.org/me/net`; rm -rf .`", None),
+        ("https://example.org/--upload-pack=x/net", None),
+        ("https://example.org/" + 200 * "a", None),
+        ("", None),
+    ],
+)
+def test_the_address_of_the_repository_has_no_password_and_no_folder(remote, expected):
+    assert environment.repository_address(remote) == expected

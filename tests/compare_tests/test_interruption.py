@@ -30,6 +30,8 @@ number, where = int(sys.argv.pop(1)), sys.argv.pop(1)
 from compare.records import atomic, directory as run_directory
 from compare.training import lockstep
 from compare.cli import main
+if number == signal.SIGHUP:
+    signal.signal(number, signal.SIG_DFL)  # also where these tests run under nohup
 hit = lambda: os.kill(os.getpid(), number)
 if where == "step":
     step = lockstep.LockStep._step

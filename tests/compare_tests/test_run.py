@@ -94,6 +94,7 @@ def test_the_words_in_the_tables(finished):
     assert rows[0]["site"] == "initial/0.weight"
     assert {r["site"].split("/")[0] for r in rows} == {
         "initial", "forward", "buffer", "gradient", "backward", "update", "optimizer", "whole",
+        "evaluation",
     }  # fmt: skip
 
 

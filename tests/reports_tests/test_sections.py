@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 
 from compare.records.run import FollowedValue, Run, read_run
 from compare.spec.report import ReportSettings
-from reports.sections import without_docstrings
+from reports.sections import listing_of, without_docstrings
 from reports.tables import MOST_ROWS
 from reports.trainings import MOST_SHOWN, ranked, shown
 
@@ -352,3 +352,15 @@ def test_listings_have_no_docstrings() -> None:
     only = 'class A(Exception):\n    """Nothing else."""'
     assert without_docstrings(only) == only
     assert without_docstrings("no python here (") == "no python here ("
+
+
+def test_the_repository_is_cloned_from_its_address() -> None:
+    found = listing_of("nncompare run x", "0123abc", "https://example.org/me/net")
+    lines = found.splitlines()[1:-1]
+    assert lines[:3] == [
+        "git clone https://example.org/me/net",
+        "cd net",
+        "git checkout 0123abc",
+    ]
+    assert lines[-1] == "nncompare run x"
+    assert "# in a clone of the project's repository" in listing_of("nncompare run x", None)
