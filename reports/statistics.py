@@ -303,6 +303,11 @@ class TrainingStatistics:
         return difference, counts, least.name, left, None, None
 
     @property
+    def loss_apart(self) -> float:
+        """How far the test losses are apart at the end; 0 where that was not measured."""
+        return abs(self.explained[0] or 0.0)
+
+    @property
     def at_the_end(self) -> dict[str, float] | None:
         """The shares of the squared distance of the biases before a normalisation, and the weights.
 

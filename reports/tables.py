@@ -204,7 +204,6 @@ def setup(run: Run, trainings: Sequence[TrainingStatistics]) -> str:
         ("batch size", _batches(run, [settings.batch_size for settings in training])),
         ("updates made in each", _updates(trainings) or "none"),
         ("seed" if len(seeds) == 1 else "seeds", joined([str(seed) for seed in seeds])),
-        ("order of the rows", "drawn anew for each epoch, the same on both backends"),
     ]
     if any(settings.steps for settings in training):
         rows.insert(6, ("steps at most", _each([_limit(settings.steps) for settings in training])))

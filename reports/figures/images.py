@@ -83,8 +83,7 @@ def draw_mistakes(run: Run) -> list[Drawing]:
             gallery(rows, titles, head=MISTAKE_HEAD),
             "Test pictures that a backend gets wrong: the true class, and what NumPy (N) and "
             f"PyTorch (P) take it for{percentages}. Those on which the two disagree come first "
-            "and have a frame; then the order is that of the test set. At most "
-            f"{lines * COLUMNS} of a training are shown.",
+            "and have a frame; then the order is that of the test set.",
             "Rows of misclassified test pictures with their true and predicted classes.",
         )
     ]
@@ -192,9 +191,8 @@ def draw_confusion(run: Run) -> list[Drawing]:
             "confusion",
             canvas,
             f"Confusion matrices on the test set with {label(run, training)}{best}, in test rows. "
-            "Left: NumPy's; the darker a cell, the larger its share of its true class, and what "
-            "lies off the diagonal is wrong. Right: how many rows more (orange) or fewer (blue) "
-            "PyTorch has in each cell; an empty cell is the same on both."
+            "Left: NumPy's; the darker a cell, the larger its share of its true class. Right: how "
+            "many rows more (orange) or fewer (blue) PyTorch has; an empty cell is the same on both."
             + _left_out(run, [training]),
             "A confusion matrix of NumPy, and beside it the difference to that of PyTorch.",
         )

@@ -7,11 +7,19 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from compare.backends import State
 from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.torch_backend import TorchBackend
 from compare.records.tables import APART
 from compare.spec.model import model_spec
-from compare.training.drift import Distance, distance_parts, first_step, parts_of
+from compare.training.drift import (
+    Distance,
+    _distance,
+    _on_the_same_side,
+    distance_parts,
+    first_step,
+    parts_of,
+)
 from compare.training.lockstep import printed_modules
 
 ROWS = 40
@@ -199,3 +207,60 @@ def test_pytorch_makes_the_same_of_the_state_of_numpy(tiny):
     assert found.after == apart > 0.1
     assert found.handed < 1e-6
     assert 0 < found.fewest <= found.most < found.inputs
+
+
+def opened(steps=16, most=np.inf, replays=True):
+    distance = Distance(steps, 4, replays, lambda step: (step + 1) % 15 == 0)
+    backends = Counting("numpy", -1), Counting("torch", 1)
+    distance.begin(*backends)
+    held = {backend.name: {"train": np.arange(steps)} for backend in backends}
+    for step in range(steps):
+        for backend in backends:
+            backend.train_step([step])
+        distance.follow("SGD", 3, [(step, np.array([step]))], *backends)
+    return distance.open(*backends, held, most)
+
+
+def test_the_first_step_with_an_activation_on_two_sides():
+    found = opened()
+    assert (found.steps, found.step, found.last, found.inputs) == (15, 13, 0, 3)
+    found = opened(most=14.5)
+    assert (found.steps, found.step, found.last, found.inputs) == (14, 13, 1, 3)
+    found = opened(most=13)
+    assert (found.steps, found.step, found.last) == (13, None, 0)
+
+
+@pytest.mark.parametrize("arguments", [{"most": 4.9}, {"replays": False}])
+def test_the_first_steps_are_not_made_once_more_for_nothing(arguments):
+    assert opened(**arguments) is None
+
+
+def test_a_step_on_the_same_side_as_numpy(tiny):
+    """PyTorch's input of one activation is moved over its kink: its gradient is another there.
+
+    With NumPy's value there, the step parts the two by no more than that move did.
+    """
+    spec = model_spec(tiny("optimizers.SGD.lr=0.1"), "SGD")
+    numpy, torch = NumpyBackend(spec, "float32", 3), TorchBackend(spec, "float32", 3)
+    random = np.random.default_rng(1)
+    data = random.random((ROWS, 784), np.float32), random.integers(0, 10, ROWS)
+    held = {b.name: {"train": b.rows(*data)} for b in (numpy, torch)}
+    indices = np.arange(10)
+    step = numpy.record_step(numpy.batch(held["numpy"]["train"], indices), update=False)
+    call = next(call for call in step.calls if "ReLU" in call.kind)
+    row, channel = np.unravel_index(np.abs(call.input).argmin(), call.input.shape)
+    state = step.before
+    moved = {name: value.copy() for name, value in state.model.items()}
+    moved["1.bias"][channel] -= 1.5 * call.input[row, channel]
+    states = state, State(moved)
+
+    apart = []
+    for backend, own in zip((numpy, torch), states, strict=True):
+        backend.load(own)
+    apart.append(_distance(numpy, torch))
+    for backend in (numpy, torch):
+        backend.train_step(backend.batch(held[backend.name]["train"], indices))
+    apart.append(_distance(numpy, torch))
+    same = _on_the_same_side(numpy, torch, held, states, indices)
+    assert apart[1] > 2 * apart[0]
+    assert same < apart[0] + 0.2 * (apart[1] - apart[0])

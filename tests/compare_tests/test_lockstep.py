@@ -11,6 +11,7 @@ import pytest
 import torch
 
 import numpy_nn
+from compare.analysis.verdict import verdict
 from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.torch_backend import TorchBackend
 from compare.records.tables import APART, TrainingLog
@@ -259,7 +260,10 @@ def test_certifying_changes_nothing_of_the_training(tiny, lockstep):
 
 def test_certified_steps(tiny, lockstep):
     run = trained(lockstep(tiny("parity.first_steps=2", "parity.every=4")))
-    assert sorted({r.step for r in run.log.rows["parity"]}) == [0, 1, 4]
+    rows = run.log.rows["parity"]
+    assert sorted({r.step for r in rows if "evaluation/" not in r.site}) == [0, 1, 4]
+    assert {r.step for r in rows if "evaluation/" in r.site} == {6}
+    assert run.record.evaluation_rows == len(run.splits.test.targets)
     assert [k.step for k in run.record.kinks] == [0, 1, 4]
     assert run.record.parity_rows == len(run.log.rows["parity"])
     assert all(r.passed for r in run.log.rows["parity"])
@@ -308,7 +312,7 @@ def test_by_default_about_ten_more_steps_are_certified(tiny, lockstep):
     form = tiny("batch_size=2", "epochs=40", "first_steps=1", "replicas=0")
     form = form.model_copy(update={"parity": form.parity.model_copy(update={"every": None})})
     run = trained(lockstep(form, n=10))  # 200 steps
-    assert sorted({r.step for r in run.log.rows["parity"]}) == list(range(0, 200, 20))
+    assert verdict(run.log.rows["parity"]).steps == tuple(range(0, 200, 20))
 
 
 @pytest.mark.parametrize("scheme", ["kaiming_normal", "xavier_normal", "normal"])
