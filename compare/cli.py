@@ -6,7 +6,9 @@ so that ``--help`` is quick and a report needs no PyTorch.
 
 from __future__ import annotations
 
+import atexit
 import copy
+import gc
 import os
 import signal
 import sys
@@ -79,6 +81,7 @@ def main() -> None:
     """Run the command line; bad input ends with one sentence and status 2, Ctrl-C with 130."""
     _end_like_ctrl_c()
     _make_printable()
+    atexit.register(gc.freeze)  # all that is left is not looked through before the process ends
     if sys.argv[1:2] == ["check"]:  # reading the options takes a tenth of a second
         from compare.check.early_start import begin_by_arguments
 
@@ -140,7 +143,9 @@ def _plain_check() -> typer.core.TyperCommand | None:
     values = plain_values(check, sys.argv[2:])
     if values is None:
         return None
-    return typer.core.TyperCommand("check", callback=partial(check, **values), add_help_option=False)
+    return typer.core.TyperCommand(
+        "check", callback=partial(check, **values), add_help_option=False
+    )
 
 
 def _with_the_command(names: Sequence[str]) -> typer.Typer:
