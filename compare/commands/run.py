@@ -102,6 +102,10 @@ def run_command(
 
     from compare.console.progress import observer, show_paths, waiting
 
+    if jobs is not None and min(jobs, len(settings.trainings)) > 1:
+        from compare.training import fork_server
+
+        fork_server.begin()  # it loads PyTorch while this process does
     with waiting(translated("Loading PyTorch", "terminal")):
         from compare.console.summary import show_summary
         from compare.records.directory import RunDirectory, new_folder

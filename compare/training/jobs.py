@@ -220,7 +220,7 @@ def perform(
 def _train(job: TrainingJob, observer: Observer, splits: Splits | None) -> Iterator[TrainingResult]:
     _check_code(job)
     set_threads(job.threads)
-    lockstep = _lockstep(job, observer, _read(job) if splits is None else splits)
+    lockstep = _lockstep(job, observer, read_data(job.data, job.folder) if splits is None else splits)
     result = TrainingResult(lockstep.record, lockstep.log)
     yield result
     # PyTorch says nothing of an overflow; on both backends the losses show it.
@@ -317,15 +317,23 @@ def failure_record(key: Key, error: BaseException) -> FailureRecord:
 # The data, in a process that reads it for itself.
 
 
-def _read(job: TrainingJob) -> Splits:
-    source = job.data
+def read_data(source: DataSource, folder: Path) -> Splits:
+    """The data of trainings, read here once.
+
+    Args:
+        source: Where it is.
+        folder: The folder of the experiment's file.
+
+    Raises:
+        InputError: It is not here, or is other data.
+    """
     if source.variable:
         os.environ.setdefault(VARIABLE, source.variable)
     return _read_once(
         source.settings.model_dump_json(),
         source.sample,
         source.data_dir,
-        job.folder,
+        folder,
         tuple(source.digests.items()),
     )
 
