@@ -11,7 +11,6 @@ which it reads what to do. When the other end closes, it ends, and its forks end
 
 from __future__ import annotations
 
-import atexit
 import gc
 import os
 import signal
@@ -21,8 +20,9 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle, send_handle
 from pathlib import Path
@@ -51,26 +51,25 @@ def can_fork() -> bool:
     return sys.platform == "linux"
 
 
-def begin() -> None:
-    """Start a server now, for the first who calls :func:`begun_or_new`."""
-    if can_fork() and not _begun:
+@contextmanager
+def early_start() -> Iterator[None]:
+    """Start a server now, for the first who calls :func:`begun_or_new`; end it if nobody does."""
+    if can_fork():
         _begun.append(ForkServer())
-        atexit.register(end_begun)
+    try:
+        yield
+    finally:
+        while _begun:
+            _begun.pop().close()
 
 
 def begun_or_new() -> ForkServer:
-    """The server that :func:`begin` started, or a new one."""
+    """The server that :func:`early_start` started, or a new one."""
     return _begun.pop() if _begun else ForkServer()
 
 
-def end_begun() -> None:
-    """End the server of :func:`begin` if nobody has taken it."""
-    while _begun:
-        _begun.pop().close()
-
-
 def read_ahead(source: DataSource, folder: Path) -> None:
-    """Have the server of :func:`begin` read the data, while the run prepares the trainings."""
+    """Have the server of :func:`early_start` read the data, while the run prepares all else."""
     for server in _begun:
         server.read(source, folder.expanduser().absolute())
 
@@ -210,9 +209,6 @@ def main(descriptor: int) -> None:
     from compare.backends.torch_parts import postpone_compiler
 
     postpone_compiler()
-    import compare.parity.certificate
-    import compare.training.controls
-    import compare.training.jobs
     from compare.training.jobs import read_data
 
     gc.collect()

@@ -220,7 +220,9 @@ def perform(
 def _train(job: TrainingJob, observer: Observer, splits: Splits | None) -> Iterator[TrainingResult]:
     _check_code(job)
     set_threads(job.threads)
-    lockstep = _lockstep(job, observer, read_data(job.data, job.folder) if splits is None else splits)
+    lockstep = _lockstep(
+        job, observer, read_data(job.data, job.folder) if splits is None else splits
+    )
     result = TrainingResult(lockstep.record, lockstep.log)
     yield result
     # PyTorch says nothing of an overflow; on both backends the losses show it.

@@ -32,7 +32,6 @@ from compare.training.checkpoints import CheckpointPlan
 from compare.training.controls import FEWEST_STEPS, ROWS, controls_of
 from compare.training.data import Rows, Splits, laid_out, load_splits, pictures_of
 from compare.training.excerpts import FollowedModel, excerpts_of
-from compare.training.fork_server import read_ahead
 from compare.training.jobs import LARGE, JobResult, data_source, run_serially, training_jobs
 from compare.training.lockstep import Observer, batches, total_steps
 from compare.training.schedule import Schedule
@@ -134,7 +133,10 @@ def _run(
             experiment.data, sample=sample, data_dir=data_dir, folder=folder
         )
         source = data_source(experiment.data, sample, data_dir, data.digests)
-        read_ahead(source, folder)
+        if jobs > 1:
+            from compare.training.fork_server import read_ahead
+
+            read_ahead(source, folder)
         trainings = len(experiment.trainings)
         suit, dropped = 1, 0
         for configuration in _distinct(experiment.configurations):
