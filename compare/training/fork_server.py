@@ -20,13 +20,13 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle, send_handle
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
     from compare.training.jobs import DataSource, RemoteResult, TrainingJob
@@ -149,7 +149,11 @@ class ForkedProcess:
         self._ended = False
 
     def submit(
-        self, function: Any, job: TrainingJob, meter: tuple[Path, int]
+        self,
+        function: Callable[..., RemoteResult],
+        job: TrainingJob,
+        *,
+        meter: tuple[Path, int],
     ) -> Future[RemoteResult]:
         """Have a training performed.
 
@@ -182,8 +186,8 @@ class ForkedProcess:
             self._connection.close()
         future.set_result(remote)
 
-    def shutdown(self, kill_workers: bool = True) -> None:
-        """End it, whatever it does."""
+    def shutdown(self, *, kill_workers: bool = True) -> None:
+        """End it, whatever it does; it is never waited for, as an executor may be."""
         if not self._ended:
             with suppress(OSError):  # until the server is asked how it ended, the number is its own
                 os.kill(self._pid, signal.SIGKILL)

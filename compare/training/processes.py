@@ -14,7 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
@@ -24,7 +24,6 @@ from compare.records.run import FailureRecord
 from compare.training.fork_server import (
     POLL_S,
     THREADS,
-    ForkedProcess,
     ProcessEndedError,
     begun_or_new,
     can_fork,
@@ -39,8 +38,24 @@ from compare.training.jobs import (
 )
 from compare.training.lockstep import Observer
 
-Process = ForkedProcess | ProcessPoolExecutor
 DEATHS = (ProcessEndedError, BrokenProcessPool)
+
+
+class Process(Protocol):
+    """Performs one job at a time: a fork, or an executor of one process."""
+
+    def submit(
+        self,
+        function: Callable[..., RemoteResult],
+        job: TrainingJob,
+        /,
+        *,
+        meter: tuple[Path, int],
+    ) -> Future[RemoteResult]:
+        """Have a job performed; raises one of :data:`DEATHS` if the process has ended."""
+
+    def shutdown(self, *, kill_workers: bool) -> None:
+        """End the process, whatever it does."""
 
 
 class ProcessDeath(NamedTuple):

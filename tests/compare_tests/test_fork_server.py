@@ -51,11 +51,11 @@ def test_a_fork_shares_the_data_and_begins_without_threads(tiny, tmp_path, meter
         tasks = list(Path(f"/proc/{server._process.pid}/task").iterdir())
         assert len(tasks) == 1  # a fork with threads would wait for locks that nobody opens
         (tmp_path / "own.npz").unlink()
-        found = process.submit(perform_remotely, job, meter).result(60).result
+        found = process.submit(perform_remotely, job, meter=meter).result(60).result
         assert isinstance(found, TrainingResult), found
         other = ForkServer()
         try:
-            lost = other.fork(1).submit(perform_remotely, job, meter).result(60).result
+            lost = other.fork(1).submit(perform_remotely, job, meter=meter).result(60).result
         finally:
             other.close()
         assert isinstance(lost, FailureRecord)
@@ -73,21 +73,21 @@ def test_what_is_killed(tiny, tmp_path, meter):
         idle, busy = server.fork(1), server.fork(1)
         os.kill(idle._pid, signal.SIGKILL)
         with pytest.raises(ProcessEndedError, match=r"\(exit status SIGKILL\(-9\)\)"):
-            idle.submit(perform_remotely, job, meter).result(60)
-        future = busy.submit(perform_remotely, job._replace(max_steps=None), meter)
+            idle.submit(perform_remotely, job, meter=meter).result(60)
+        future = busy.submit(perform_remotely, job._replace(max_steps=None), meter=meter)
         os.kill(busy._pid, signal.SIGSTOP)
         server._process.kill()
         server._process.wait()
         again = server.fork(1)  # by a new server
         assert isinstance(
-            again.submit(perform_remotely, job, meter).result(60).result, TrainingResult
+            again.submit(perform_remotely, job, meter=meter).result(60).result, TrainingResult
         )
         os.kill(busy._pid, signal.SIGCONT)  # nobody else ends it
         with pytest.raises(ProcessEndedError, match=r"^$"):
             future.result(30)
         again.shutdown()
         with pytest.raises(ProcessEndedError):
-            again.submit(perform_remotely, job, meter).result(30)
+            again.submit(perform_remotely, job, meter=meter).result(30)
     finally:
         server.close()
 
