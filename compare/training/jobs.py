@@ -8,10 +8,10 @@ last byte, and a training that ends in an error costs only itself.
 
 Another process reads the data itself, once, as the run did, and keeps it for the jobs that follow.
 Forks share what the process that they come from has read
-(:mod:`compare.training.fork_server`); any other takes a few seconds and its own copy (190 MB for full
-MNIST), be it beside this one or on another machine, which no memory map reaches. The digests tell
-whether it is the same data; versions and a digest of the user's own architecture tell whether it is
-the same code.
+(:mod:`compare.training.fork_server`). Any other takes a few seconds and its own copy (190 MB for
+full MNIST), be it beside this one or on another machine, which no memory map reaches. The digests
+tell whether it is the same data; versions and a digest of the user's own architecture tell whether
+it is the same code.
 """
 
 from __future__ import annotations
