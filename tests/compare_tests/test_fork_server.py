@@ -69,8 +69,8 @@ def test_a_fork_shares_the_data_and_begins_without_threads(tiny, tmp_path, meter
 def test_what_is_killed(tiny, tmp_path, meter):
     job = job_of(tiny("epochs=1", "parity.replicas=0"), ROOT)
     server = ForkServer()
+    idle, busy = server.fork(1), server.fork(1)
     try:
-        idle, busy = server.fork(1), server.fork(1)
         os.kill(idle._pid, signal.SIGKILL)
         with pytest.raises(ProcessEndedError, match=r"\(exit status SIGKILL\(-9\)\)"):
             idle.submit(perform_remotely, job, meter=meter).result(60)
@@ -89,6 +89,7 @@ def test_what_is_killed(tiny, tmp_path, meter):
         with pytest.raises(ProcessEndedError):
             again.submit(perform_remotely, job, meter=meter).result(30)
     finally:
+        busy.shutdown()  # also while it is stopped
         server.close()
 
 
