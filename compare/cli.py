@@ -6,10 +6,14 @@ so that ``--help`` is quick and a report needs no PyTorch.
 
 from __future__ import annotations
 
+import atexit
+import copy
+import gc
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Annotated
@@ -77,6 +81,7 @@ def main() -> None:
     """Run the command line; bad input ends with one sentence and status 2, Ctrl-C with 130."""
     _end_like_ctrl_c()
     _make_printable()
+    atexit.register(gc.freeze)  # all that is left is not looked through before the process ends
     if sys.argv[1:2] == ["check"]:  # reading the options takes a tenth of a second
         from compare.check.early_start import begin_by_arguments
 
@@ -120,13 +125,41 @@ def _status() -> int:
 
 def _called() -> object:
     """What the command returns; its help is translated only where it is to be."""
-    if current() == ENGLISH:
-        return app(prog_name="nncompare", standalone_mode=False)
-    from compare.console.help import translate_help
+    quick = _plain_check() if sys.argv[1:2] == ["check"] else None
+    if quick is not None:
+        return quick(args=[], prog_name="nncompare", standalone_mode=False)
+    command = typer.main.get_command(_with_the_command(sys.argv[1:2]))
+    if current() != ENGLISH:
+        from compare.console.help import translate_help
 
-    command = typer.main.get_command(app)
-    translate_help(command)
+        translate_help(command)
     return command(prog_name="nncompare", standalone_mode=False)
+
+
+def _plain_check() -> typer.core.TyperCommand | None:
+    """The check that a plain command line asks for, without words that are still to be read."""
+    from compare.console.plain_options import plain_values
+
+    values = plain_values(check, sys.argv[2:])
+    if values is None:
+        return None
+    return typer.core.TyperCommand(
+        "check", callback=partial(check, **values), add_help_option=False
+    )
+
+
+def _with_the_command(names: Sequence[str]) -> typer.Typer:
+    """The program with the one command that is asked for: making them all takes a while."""
+    asked = copy.copy(app)
+    asked.registered_commands = [
+        one for one in app.registered_commands if _name_of(one) in names
+    ] or app.registered_commands
+    return asked
+
+
+def _name_of(command: typer.models.CommandInfo) -> str:
+    assert command.callback is not None
+    return command.name or typer.main.get_command_name(command.callback.__name__)
 
 
 def _refusal(error: OSError) -> str:

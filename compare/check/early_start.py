@@ -8,6 +8,7 @@ the other two load while this one does.
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -78,7 +79,8 @@ def early_start(
             # What separates processes here is tried while the rest is imported.
             trial = threading.Thread(target=_try_isolation, args=(isolation or STANDARD,))
             trial.start()
-            import compare.check.sandbox  # noqa: F401
+            with _one_blas_thread():
+                import compare.check.sandbox  # noqa: F401
 
             trial.join()
             _start_sandbox(file, timeout_s, memory_mb, isolation, allow_import, readable, others)
@@ -88,6 +90,25 @@ def early_start(
 def _try_isolation(level: str) -> None:
     with suppress(InputError):  # the check says so
         find_isolation(level)
+
+
+@contextmanager
+def _one_blas_thread() -> Iterator[None]:
+    """Have NumPy's BLAS start no threads if it is loaded now.
+
+    They would spin for some 50 ms, on the cores where processes start. Where a check computes with
+    large matrices it says how many threads these get (``blas_threads`` of
+    :mod:`compare.backends.environment`).
+    """
+    name = "OPENBLAS_NUM_THREADS"
+    if name in os.environ:
+        yield
+        return
+    os.environ[name] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[name]
 
 
 def _start_sandbox(

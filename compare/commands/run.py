@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,41 +103,44 @@ def run_command(
 
     from compare.console.progress import observer, show_paths, waiting
 
-    with waiting(translated("Loading PyTorch", "terminal")):
-        from compare.console.summary import show_summary
-        from compare.records.directory import RunDirectory, new_folder
-        from compare.records.run import read_run
-        from compare.training.run import run_experiment
+    with _early_processes(min(jobs or 1, len(settings.trainings))):
+        with waiting(translated("Loading PyTorch", "terminal")):
+            from compare.console.summary import show_summary
+            from compare.records.directory import RunDirectory, new_folder
+            from compare.records.run import read_run
+            from compare.training.run import run_experiment
 
-    directory = RunDirectory(out or new_folder(name), resume=resume)
-    try:
-        with observer(settings, elsewhere=dask is not None or jobs not in (None, 1)) as watching:
-            record = run_experiment(
-                name,
-                settings,
-                directory,
-                watching,
-                folder=Path(experiment).parent,
-                data_dir=data_dir,
-                sample=sample,
-                max_steps=max_steps,
-                threads=threads,
-                jobs=jobs or 1,
-                dask=dask,
-                checkpoint_every=checkpoint_every,
-                command=command,
-            )
-    except KeyboardInterrupt:
-        if (directory.path / "run.json").exists():
-            print(
-                "nncompare:",
-                _said(
-                    f"what was recorded is kept in {directory.path} and marked incomplete; the "
-                    f"same command with {_resume(directory)} goes on with it"
-                ),
-                file=sys.stderr,
-            )
-        raise
+        directory = RunDirectory(out or new_folder(name), resume=resume)
+        try:
+            with observer(
+                settings, elsewhere=dask is not None or jobs not in (None, 1)
+            ) as watching:
+                record = run_experiment(
+                    name,
+                    settings,
+                    directory,
+                    watching,
+                    folder=Path(experiment).parent,
+                    data_dir=data_dir,
+                    sample=sample,
+                    max_steps=max_steps,
+                    threads=threads,
+                    jobs=jobs or 1,
+                    dask=dask,
+                    checkpoint_every=checkpoint_every,
+                    command=command,
+                )
+        except KeyboardInterrupt:
+            if (directory.path / "run.json").exists():
+                print(
+                    "nncompare:",
+                    _said(
+                        f"what was recorded is kept in {directory.path} and marked incomplete; the "
+                        f"same command with {_resume(directory)} goes on with it"
+                    ),
+                    file=sys.stderr,
+                )
+            raise
     passed = False
     if record.trainings:
         paths = _report(directory.path, language=language)
@@ -145,6 +149,15 @@ def run_command(
     if record.failures:
         _show_failures(record, directory)
     return 0 if passed and record.status == "complete" else 1
+
+
+def _early_processes(count: int) -> AbstractContextManager[None]:
+    """Have the process that others are forked from load PyTorch while this one does."""
+    if count < 2:
+        return nullcontext()
+    from compare.training.fork_server import early_start
+
+    return early_start()
 
 
 def _certified(text: str) -> str:

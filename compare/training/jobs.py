@@ -7,10 +7,11 @@ here, :func:`compare.training.processes.run_in_processes`, and
 last byte, and a training that ends in an error costs only itself.
 
 Another process reads the data itself, once, as the run did, and keeps it for the jobs that follow.
-That takes each process a few seconds and its own copy (190 MB for full MNIST, where PyTorch makes
-another one anyway), and is the same for a process beside this one and for one on another machine,
-which no memory map reaches. The digests tell whether it is the same data; versions and a digest of
-the user's own architecture tell whether it is the same code.
+Forks share what the process that they come from has read
+(:mod:`compare.training.fork_server`). Any other takes a few seconds and its own copy (190 MB for
+full MNIST), be it beside this one or on another machine, which no memory map reaches. The digests
+tell whether it is the same data; versions and a digest of the user's own architecture tell whether
+it is the same code.
 """
 
 from __future__ import annotations
@@ -220,7 +221,9 @@ def perform(
 def _train(job: TrainingJob, observer: Observer, splits: Splits | None) -> Iterator[TrainingResult]:
     _check_code(job)
     set_threads(job.threads)
-    lockstep = _lockstep(job, observer, _read(job) if splits is None else splits)
+    lockstep = _lockstep(
+        job, observer, read_data(job.data, job.folder) if splits is None else splits
+    )
     result = TrainingResult(lockstep.record, lockstep.log)
     yield result
     # PyTorch says nothing of an overflow; on both backends the losses show it.
@@ -317,15 +320,23 @@ def failure_record(key: Key, error: BaseException) -> FailureRecord:
 # The data, in a process that reads it for itself.
 
 
-def _read(job: TrainingJob) -> Splits:
-    source = job.data
+def read_data(source: DataSource, folder: Path) -> Splits:
+    """The data of trainings, read here once.
+
+    Args:
+        source: Where it is.
+        folder: The folder of the experiment's file.
+
+    Raises:
+        InputError: It is not here, or is other data.
+    """
     if source.variable:
         os.environ.setdefault(VARIABLE, source.variable)
     return _read_once(
         source.settings.model_dump_json(),
         source.sample,
         source.data_dir,
-        job.folder,
+        folder,
         tuple(source.digests.items()),
     )
 

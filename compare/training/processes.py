@@ -7,19 +7,28 @@ import re
 import signal
 import tempfile
 import threading
-import time
 import warnings
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
 
 from compare.backends.torch_parts import postpone_compiler
 from compare.records.run import FailureRecord
+from compare.training.fork_server import (
+    POLL_S,
+    THREADS,
+    ProcessEndedError,
+    begun_or_new,
+    can_fork,
+    exit_after,
+)
 from compare.training.jobs import (
     JobResult,
     RemoteResult,
@@ -29,8 +38,24 @@ from compare.training.jobs import (
 )
 from compare.training.lockstep import Observer
 
-POLL_S = 0.5
-"""A wait without an end cannot be interrupted on Windows."""
+DEATHS = (ProcessEndedError, BrokenProcessPool)
+
+
+class Process(Protocol):
+    """Performs one job at a time: a fork, or an executor of one process."""
+
+    def submit(
+        self,
+        function: Callable[..., RemoteResult],
+        job: TrainingJob,
+        /,
+        *,
+        meter: tuple[Path, int],
+    ) -> Future[RemoteResult]:
+        """Have a job performed; raises one of :data:`DEATHS` if the process has ended."""
+
+    def shutdown(self, *, kill_workers: bool) -> None:
+        """End the process, whatever it does."""
 
 
 class ProcessDeath(NamedTuple):
@@ -79,13 +104,22 @@ def _results(
 ) -> Iterator[tuple[TrainingJob, RemoteResult | ProcessDeath]]:
     """Have the jobs performed, each process one at a time.
 
-    Each process is an executor of its own. Loky gives up all that an executor holds when one of
-    its processes dies, and does not say which job killed it; here it is the only one.
+    Processes are forks of one that has loaded everything, where a fork is safe. Elsewhere each is
+    an executor of its own: loky gives up all that an executor holds when one of its processes dies,
+    and does not say which job killed it; here it is the only one.
     """
+    if not jobs:
+        return
+    with _starter(jobs) as start:
+        yield from _performed(jobs, min(processes, len(jobs)), observer, start)
+
+
+def _performed(
+    jobs: Sequence[TrainingJob], processes: int, observer: Observer, start: Callable[[], Process]
+) -> Iterator[tuple[TrainingJob, RemoteResult | ProcessDeath]]:
     waiting = deque(jobs)
-    threads = max((job.threads for job in jobs), default=1)
-    free = [_process(threads) for _ in range(min(processes, len(jobs)))]
-    running: dict[Future, tuple[TrainingJob, ProcessPoolExecutor]] = {}
+    free = [start() for _ in range(processes)]
+    running: dict[Future, tuple[TrainingJob, Process]] = {}
     places: dict[Future, int] = {}  # in the file of the meters
     meters = _Meters(len(jobs))
     results: list[tuple[TrainingJob, RemoteResult | ProcessDeath]] = []
@@ -96,9 +130,9 @@ def _results(
                 try:
                     meter = (meters.path, len(jobs) - len(waiting))
                     future = process.submit(perform_remotely, waiting[0], meter=meter)
-                except BrokenProcessPool:  # it died while it had nothing to do
+                except DEATHS:  # it died while it had nothing to do
                     process.shutdown(kill_workers=True)
-                    free.append(_process(threads))
+                    free.append(start())
                     continue
                 places[future] = meter[1]
                 running[future] = (waiting.popleft(), process)
@@ -113,9 +147,9 @@ def _results(
                 job, process = running.pop(future)
                 try:
                     results.append((job, future.result()))
-                except BrokenProcessPool as error:
+                except DEATHS as error:
                     process.shutdown(kill_workers=True)
-                    process = _process(threads)
+                    process = start()
                     results.append((job, ProcessDeath(_exit_status(error))))
                 free.append(process)
         yield from results
@@ -147,10 +181,24 @@ class _Meters:
         self._folder.cleanup()
 
 
-def _process(threads: int) -> ProcessPoolExecutor:
-    """A process that starts with its first job. Libraries read these variables on loading."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    env = dict.fromkeys(names, str(threads))
+@contextmanager
+def _starter(jobs: Sequence[TrainingJob]) -> Iterator[Callable[[], Process]]:
+    """What starts a process for some of these jobs."""
+    threads = max(job.threads for job in jobs)
+    if not can_fork():
+        yield partial(_new_process, threads)
+        return
+    server = begun_or_new()
+    try:
+        server.read(jobs[0].data, jobs[0].folder)
+        yield partial(server.fork, threads)
+    finally:
+        server.close()
+
+
+def _new_process(threads: int) -> ProcessPoolExecutor:
+    """A process that starts with its first job, and loads all that it needs itself."""
+    env = dict.fromkeys(THREADS, str(threads))
     return ProcessPoolExecutor(1, initializer=_start, initargs=(os.getpid(),), env=env)
 
 
@@ -158,16 +206,12 @@ def _start(run: int) -> None:
     """Have this process end with the run, also where the run is killed and cannot end it."""
     # A terminal sends Ctrl-C to this process as well: the run decides what becomes of it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_exit_after, args=(run,), daemon=True).start()
+    threading.Thread(target=exit_after, args=(run,), daemon=True).start()
     postpone_compiler()
 
 
-def _exit_after(run: int) -> None:
-    while os.getppid() == run:
-        time.sleep(POLL_S)
-    os._exit(1)
-
-
 def _exit_status(error: BaseException) -> str:
+    if isinstance(error, ProcessEndedError):
+        return str(error)
     found = re.search(r"exit codes of the workers are \{(.+)\}", str(error))
     return f" (exit status {found[1]})" if found else f" ({type(error).__name__})"

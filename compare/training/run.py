@@ -133,6 +133,11 @@ def _run(
         splits, data, pictures = load_splits(
             experiment.data, sample=sample, data_dir=data_dir, folder=folder
         )
+        source = data_source(experiment.data, sample, data_dir, data.digests)
+        if jobs > 1:
+            from compare.training.fork_server import read_ahead
+
+            read_ahead(source, folder)
         trainings = len(experiment.trainings)
         suit, dropped = 1, 0
         for configuration in _distinct(experiment.configurations):
@@ -193,7 +198,6 @@ def _run(
                 return record
         directory.write(record)
         finished = {(training.label, training.seed) for training in record.trainings}
-        source = data_source(experiment.data, sample, data_dir, data.digests)
         plan = CheckpointPlan(directory.checkpoints, checkpoint_every)
         to_do = [
             job

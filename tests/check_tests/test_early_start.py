@@ -44,6 +44,27 @@ def test_a_check_starts_with_little():
     assert loaded("import compare.check.early_start", "numpy", "torch", "typer") == []
 
 
+@pytest.mark.parametrize("named", [None, "2"])
+def test_numpy_starts_no_threads_for_a_check(named, tmp_path):
+    """Unless they are asked for; what is started after it gets the environment as it was."""
+    program = f"""
+        import os
+        from pathlib import Path
+        from threadpoolctl import threadpool_info
+
+        os.environ.pop("OPENBLAS_NUM_THREADS", None)
+        if {named!r}:
+            os.environ["OPENBLAS_NUM_THREADS"] = {named!r}
+        from compare.check.early_start import early_start
+
+        with early_start(Path({str(HOMEWORK)!r}), torch=False, isolation="off"):
+            counts = {{one["num_threads"] for one in threadpool_info()}}
+        assert counts <= {{int({named!r} or 1)}}, counts  # none where it is no OpenBLAS
+        assert os.environ.get("OPENBLAS_NUM_THREADS") == {named!r}
+    """
+    assert loaded(program, "numpy") == ["numpy"]
+
+
 @pytest.mark.slow  # it loads PyTorch
 def test_the_reference_loads_no_compiler():
     program = """
