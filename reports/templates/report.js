@@ -146,8 +146,10 @@
     // The page's colours.
     paint() {
       if (!this.plot) return;
-      const [ink, soft, line] = ["ink", "soft", "line"].map(colour);
+      const [ink, soft, line, paper] = ["ink", "soft", "line", "paper"].map(colour);
       for (const plot of this.plots) {
+        // Where nothing is filled, Bokeh draws the lines painted last once more with the outline.
+        if (plot.background_fill_color !== "white") plot.background_fill_color = paper;
         for (const axis of [...plot.left, ...plot.below]) {
           if (axis.type === "ColorBar")
             axis.setv({ title_text_color: soft, major_label_text_color: soft });
