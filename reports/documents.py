@@ -99,7 +99,13 @@ def markdown(values: dict[str, Any], target: Target, template: str = "report.md.
         if not found:
             return ""
         several = "s" if len(found) > 1 else ""
-        return " " + translated(f"See Figure{several} {text.joined(found)}.")
+        sentence = translated(f"See Figure{several} {text.joined(found)}.")
+        if target == "pandoc":
+            places = {
+                str(values["figures"][n].number): anchor(n) for n in names if n in values["figures"]
+            }
+            sentence = re.sub(r"\d+", lambda m: f"[{m[0]}](#{places[m[0]]})", sentence)
+        return f" {sentence}"
 
     told: set[str] = set()
 
@@ -267,7 +273,7 @@ def pdf_document(content: str, figures: Sequence[Figure], title: str) -> bytes:
     # Pandoc's writer centres tables and drops what stands for a picture unseen.
     source = source.replace("align(center)[#table(", "align(left)[#table(")
     # A sentence stays with the formula that it leads to.
-    source = re.sub(r"(?m)^([^\s#=+$/<-].*)\n\n(?=\$ )", _sticky, source)
+    source = re.sub(r"(?m)^((?:#emph\[|[^\s#=+$/<-]).*)\n\n(?=\$ )", _sticky, source)
     for figure in figures:
         picture = f'image("figures/{figure.name}.svg"'
         source = source.replace(picture, f'{picture}, alt: "{_typst_string(figure.alt)}"')

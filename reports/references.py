@@ -45,6 +45,9 @@ REFERENCES = {
     "mcnemar": "Q. McNemar. Note on the sampling error of the difference between correlated "
     "proportions or percentages. Psychometrika 12(2), 1947, 153–157. "
     "<https://doi.org/10.1007/BF02295996>",
+    "agresti": "A. Agresti and Y. Min. Simple improved confidence intervals for comparing matched "
+    "proportions. Statistics in Medicine 24(5), 2005, 729–740. "
+    "<https://doi.org/10.1002/sim.1781>",
     "wilson": "E. B. Wilson. Probable inference, the law of succession, and statistical "
     "inference. Journal of the American Statistical Association 22(158), 1927, 209–212. "
     "<https://doi.org/10.1080/01621459.1927.10502953>",

@@ -214,7 +214,7 @@ def without_docstrings(source: str) -> str:
 
 def listing_of(command: str, commit: str | None, repository: str | None = None) -> str:
     """How the program is installed at a commit, and the command of a run, as a listing."""
-    clone = ["# in a clone of the project's repository"]
+    clone = ["# in a clone of the project's repository, of which no public address was recorded"]
     if repository:
         clone = [f"git clone {repository}", f"cd {repository.rpartition('/')[2]}"]
     checkout = [f"git checkout {commit.removesuffix('-dirty')}"] if commit else []

@@ -31,6 +31,7 @@ from compare.analysis.timings import humps
 from compare.analysis.verdict import Verdict, verdict
 from compare.records.run import (
     CANCELLED,
+    RUNNING,
     TOGETHER,
     WEIGHTS,
     DistancePart,
@@ -275,6 +276,7 @@ class TrainingStatistics:
         float,
         DistancePart | None,
         DistancePart | None,
+        DistancePart | None,
     ]:
         """The difference of the test losses, and the part of the network that explains most of it.
 
@@ -282,11 +284,13 @@ class TrainingStatistics:
             The difference; whether it is more than what rounding makes of the loss; the part with
             which the two come nearest; how far they then are, as a share of the difference; and, if
             there are two parts that move the difference in opposite directions by more than itself,
-            the one that makes it smallest and the one that makes it largest.
+            the one that makes it smallest, the one that makes it largest, and both together where
+            that was measured.
         """
         if not self.record.parts or self.record.parts[0].loss_difference is None:
-            return None, False, "", 1.0, None, None
+            return None, False, "", 1.0, None, None, None
         (whole, *parts) = self.record.parts
+        together = next((part for part in parts if part.name == TOGETHER), None)
         parts = [part for part in parts if part.name != TOGETHER]
         difference = whole.loss_difference or 0.0
         loss = self.final("numpy", "test loss") or 0.0
@@ -299,8 +303,9 @@ class TrainingStatistics:
         left = abs(moved(least)) / abs(difference) if difference else 1.0
         low, high = min(parts, key=moved, default=whole), max(parts, key=moved, default=whole)
         if moved(low) < difference - abs(difference) and moved(high) > difference + abs(difference):
-            return difference, counts, least.name, left, low, high
-        return difference, counts, least.name, left, None, None
+            both = together if {low.name, high.name} == {WEIGHTS, RUNNING} else None
+            return difference, counts, least.name, left, low, high, both
+        return difference, counts, least.name, left, None, None, None
 
     @property
     def loss_apart(self) -> float:
@@ -309,15 +314,17 @@ class TrainingStatistics:
 
     @property
     def at_the_end(self) -> dict[str, float] | None:
-        """The shares of the squared distance of the biases before a normalisation, and the weights.
+        """The shares of the biases before a normalisation, and of the weights, at the end.
 
-        None where the first step did not move these biases most.
+        Of the squared distance between all that is trained; None where the first step did not move
+        these biases most.
         """
         shares = {part.name: part.share for part in self.record.parts}
         first = self.record.first_step
         if first is None or first.part != CANCELLED or not {CANCELLED, WEIGHTS} <= set(shares):
             return None
-        return {"biases": shares[CANCELLED], "weights": shares[WEIGHTS]}
+        trained = 1.0 - shares.get(RUNNING, 0.0)
+        return {"biases": shares[CANCELLED] / trained, "weights": shares[WEIGHTS] / trained}
 
     @cached_property
     def drift(self) -> Drift | None:

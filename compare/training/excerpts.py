@@ -39,7 +39,7 @@ evaluation what is different there; of
 more different models than this none is followed, and every line is shown."""
 
 LONGEST_LINE = 100
-PURE = {"abs", "bool", "float", "int", "len", "max", "min", "sum"}
+PURE = {"abs", "bool", "float", "get", "int", "len", "max", "min", "sum"}
 """Functions that do nothing but compute."""
 BLOCKS = ("body", "orelse", "finalbody")
 
@@ -451,7 +451,14 @@ def _unparsed(node: ast.AST) -> str:
 
 def _has_call(node: ast.AST) -> bool:
     calls = [part for part in ast.walk(node) if isinstance(part, ast.Call)]
-    return any(not (isinstance(c.func, ast.Name) and c.func.id in PURE) for c in calls)
+    return any(_name_called(c.func) not in PURE for c in calls)
+
+
+def _name_called(function: ast.expr) -> str:
+    """``max`` of ``max(…)``, and ``get`` of ``anything.get(…)``."""
+    if isinstance(function, ast.Attribute):
+        return "get" if function.attr == "get" else ""
+    return function.id if isinstance(function, ast.Name) else ""
 
 
 def _last(node: ast.stmt) -> int:

@@ -361,11 +361,12 @@ def gradient(group: dict[str, Any], chunk: Chunk) -> np.ndarray:
 
     It uses the scratch 0 and, for a moment, 2.
     """
-    p, g = chunk.param(), chunk.grad()
+    g = chunk.grad()
     if group["maximize"]:
         g = np.negative(g, out=chunk.scratch(0))
     decay = group.get("weight_decay", 0)
     if decay != 0:
+        p = chunk.param()
         if group.get("decoupled_weight_decay", False):
             p *= 1 - group["lr"] * decay
         else:

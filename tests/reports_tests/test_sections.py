@@ -339,7 +339,7 @@ def test_induction_needs_every_step(make_run: MakeRun) -> None:
 
 def test_one_seed_says_nothing_of_optimizers_and_several_do(make_run: MakeRun) -> None:
     one = text_of(make_run("one"))
-    assert "which optimizer is better from other seeds or at other learning rates" in one
+    assert "and not of other seeds or learning rates" in one
     assert "McNemar" in one
     several = text_of(make_run("several", seeds=(0, 1)))
     assert "Over 2 seeds SGD's accuracy less Adam's is +2.50 points on average" in several
