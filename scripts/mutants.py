@@ -12,10 +12,11 @@ In a folder of before only what has not been killed yet is tried, with the tests
 The mutants are those of mutmut (https://mutmut.readthedocs.io); they are run here, since most of
 them then take a fraction of a second. What git lists is copied into the folder, and each function
 with mutants becomes one that asks which of its versions is wanted. Pytest collects the tests of a
-room once and runs them once, noting which functions each test calls. Then every mutant is one fork
-of this process, in which those tests run that reach the changed statement, those of its own file
-and the quick ones first, until one fails. What no test calls in that process (the code of a homework's own process), and what is called
-when a module is imported, is written into a second copy and tested in a process started anew.
+room once and runs them once, noting which functions and lines each test runs. Then every mutant is
+one fork of this process, in which those tests run that reach the changed statement, those of its
+own file and the quick ones first, until one fails. What no test calls in that process (the code of a
+homework's own process), and what is called when a module is imported, is written into a second copy
+and tested in a process started anew.
 
 A process that a test starts gets the name of its mutant through its environment, a homework's too;
 nothing is noted of what is called there, so a file that runs in such processes has all of the tests
@@ -97,7 +98,7 @@ FIRST = {
     "function_evaluation": ["whole_network", "conventions"],
     "golden_parts": ["golden", "broken_golden_files"],
     "grader": ["grading"],
-    "grading": ["folder"],
+    "grading": ["folder", "result"],
     "homework": ["questions", "conventions", "sandbox"],
     "isolation": ["control_groups"],
     "layer_evaluation": ["layer_classes", "presets"],
@@ -118,7 +119,7 @@ FIRST = {
     "result": ["terminal", "conventions", "whole_network"],
     "return_values": ["messages", "allowed_layers", "sandbox"],
     "sandbox": ["isolation"],
-    "scoring": ["grading"],
+    "scoring": ["grading", "result"],
     "sequences": ["tokens"],
     "source": ["loading_homeworks"],
     "specialisation": ["judge"],

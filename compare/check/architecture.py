@@ -152,7 +152,8 @@ class RecordedArchitecture:
         except ForbiddenLayerError as error:
             from experiments.errors import InputError  # homeworks' processes do without
 
-            raise InputError(f"{name} is no network that can be compared: {error}.") from None
+            end = "" if str(error).endswith("?") else "."
+            raise InputError(f"{name} is no network that can be compared: {error}{end}") from None
         self.tree = tree
         self.__name__ = name
 

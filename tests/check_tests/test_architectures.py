@@ -106,7 +106,11 @@ def test_a_name_that_is_nearly_an_optimizers(nncompare, write):
     file = write(text=f"ARCHITECTURE = 'softmax_mlp'\n{text}")
     ended = nncompare("check", file, "--optimizer", "RMSPro")
     assert ended.status == 2
-    assert "did you mean RMSprop?" in ended.out + ended.err
+    assert ended.out + ended.err == (
+        "homework.py could not be checked: --optimizer RMSPro: PyTorch has no such "
+        "optimizer; expected SGD, Adam, AdamW or another of torch.optim; did you mean "
+        "RMSprop?\n"
+    )
 
 
 def test_the_first_layer_that_differs():
