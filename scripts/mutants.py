@@ -14,9 +14,9 @@ them then take a fraction of a second. What git lists is copied into the folder,
 with mutants becomes one that asks which of its versions is wanted. Pytest collects the tests of a
 room once and runs them once, noting which functions and lines each test runs. Then every mutant is
 one fork of this process, in which those tests run that reach the changed statement, those of its
-own file and the quick ones first, until one fails. What no test calls in that process (the code of a
-homework's own process), and what is called when a module is imported, is written into a second copy
-and tested in a process started anew.
+own file and the quick ones first, until one fails. What no test calls in that process (the code of
+a homework's own process), and what is called when a module is imported, is written into a second
+copy and tested in a process started anew.
 
 A process that a test starts gets the name of its mutant through its environment, a homework's too;
 nothing is noted of what is called there, so a file that runs in such processes has all of the tests

@@ -183,7 +183,7 @@ def test_many_more_trees(tree):
             "nn.Linaer(3, 2)",
             "architecture(nn) raised ForbiddenLayerError at line 9: nn.Linaer "
             "is none of the layers of torch.nn that a network may be made of "
-            "here; did you mean nn.Linear?.",
+            "here; did you mean nn.Linear?",
         ),
         (
             "nn.Sequential(nn.ReLU().apply(print))",
