@@ -123,8 +123,8 @@ FIRST = {
     "sequences": ["tokens"],
     "source": ["loading_homeworks"],
     "specialisation": ["judge"],
-    "step_evaluation": ["step"],
-    "step_reading": ["step"],
+    "step_evaluation": ["step", "function_evaluation"],
+    "step_reading": ["step", "function_evaluation"],
     "visible_files": ["isolation"],
     "worker": ["sandbox", "isolation"],
 }
