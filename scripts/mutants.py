@@ -100,6 +100,7 @@ FIRST = {
     "grader": ["grading"],
     "grading": ["folder", "result"],
     "homework": ["questions", "conventions", "sandbox"],
+    "inference": ["layout_search"],
     "isolation": ["control_groups"],
     "layer_evaluation": ["layer_classes", "layer_methods", "presets"],
     "layer_classes": ["layer_methods"],
