@@ -136,7 +136,10 @@ def test_small_parts_of_the_search() -> None:
     assert embedding_tables(tokens) == {"0.weight"}
 
 
-QUESTION = "a.py runs in more than one way of reading its arrays and agrees with PyTorch in none: write {}."
+QUESTION = (
+    "a.py runs in more than one way of reading its arrays and agrees with PyTorch in none: write "
+    "{}."
+)
 
 
 @pytest.mark.parametrize(
