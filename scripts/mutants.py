@@ -85,7 +85,7 @@ ROOMS = {
 FIRST = {
     "adapters": ["presets", "layer_classes"],
     "architecture": ["allowed_layers"],
-    "array_names": ["inference"],
+    "array_names": ["filled_network", "inference"],
     "cases": ["targets", "tokens", "recurrent"],
     "checking": ["conventions", "sandbox", "command"],
     "child_process": ["reference_process", "grader"],
