@@ -6,6 +6,7 @@
     python scripts/mutants.py compare/parity/tolerances.py --sample 0    # every mutant of a file
     python scripts/mutants.py compare/check --sample 0.01       # a hundredth of those of each file
     python scripts/mutants.py --folder mutants                  # to go on there another time
+    python scripts/mutants.py --folder mutants --slow           # with the tests that are slow, too
 
 In a folder of before only what has not been killed yet is tried, with the tests as they are now.
 
@@ -216,6 +217,7 @@ def main() -> int:
     )  # fmt: skip
     parser.add_argument("--tests", nargs="*", help="tests to ask instead of those of the room")
     parser.add_argument("--without", type=Path, help="a file with tests to leave out, one a line")
+    parser.add_argument("--slow", action="store_true", help="ask what is marked slow, too")
     parser.add_argument("--seed", type=int, default=0, help="chooses them")
     parser.add_argument("--survivors", action="store_true", help="only print, run nothing")
     options = parser.parse_args()
@@ -277,6 +279,7 @@ def _run(
     environment = os.environ | {
         "MUTANTS": str(place),
         "MUTANTS_JOBS": str(options.jobs),
+        "MUTANTS_SLOW": "1" if options.slow else "",
         "PYTHONPATH": os.pathsep.join([str(place / "forked"), str(ROOT / "scripts")]),
     }
     there = [name for name in tests if (ROOT / name).exists()]
@@ -470,13 +473,14 @@ class Fixtures:
 
 
 def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
-    """Leave out what is slow, but for the tests of the tool that is found second."""
+    """Leave out what is slow, unless it is asked for; not the tests of the tool found second."""
     without = Path(os.environ["MUTANTS"]) / "without.txt"
     named = set(without.read_text("utf-8").splitlines()) if without.exists() else set()
+    slow = bool(os.environ["MUTANTS_SLOW"])
     left = [
         x for x in items
         if x.nodeid in named
-        or (x.get_closest_marker("slow") and "[unshare" not in x.nodeid)
+        or (x.get_closest_marker("slow") and not slow and "[unshare" not in x.nodeid)
     ]  # fmt: skip
     config.hook.pytest_deselected(items=left)
     items[:] = [x for x in items if x not in left]
