@@ -131,7 +131,6 @@ def test_what_is_computed_in_float32(values, sizes, single) -> None:
     right = {"loss": [0.1], "logits": [0.3, 0.7]}
     one = case(right, None if sizes is None else dict.fromkeys(right, sizes))
     observed = Observed({key: np.asarray(value, float) for key, value in values.items()})
-    assert float32_quantities(["loss", "logits"], [one], [observed]) >= single - {"logits"} or sizes
     found = float32_quantities(["loss", "logits"], [one], [observed])
     if values["logits"].__len__() == 1:
         single = {"loss", "logits"}  # of another shape: no evidence against it
