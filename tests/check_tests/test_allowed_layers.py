@@ -346,7 +346,7 @@ SENTENCES = [
      "append should be called with one layer to add"),
     (layer("Sequential", then=[["append", [layer("ReLU")], {"a": 1}]]),
      "append should be called with one layer to add"),
-    (layer("ReLU", then=[["double", [1], {}]]), "double should be called with one layer to add"),
+    (layer("ReLU", then=[["double", [1], {}]]), "double should be called without arguments"),
     (layer("Sequential", then=[["add_module", ["a b", layer("ReLU")], {}]]),
      "'a b' cannot name a layer: expected letters, digits and underscores"),
     (inside(MOST_LAYERS), "the network is nested more than 30 deep"),

@@ -384,3 +384,15 @@ def test_the_hint_at_one_sample_is_for_code_that_takes_one(check) -> None:
     )
     assert hint in one.result.notes
     assert hint not in check(("    return {", "    return [], {")).result.notes
+
+
+def test_a_divergence_says_where_it_is_in_the_homework(check, right) -> None:
+    lines = right.splitlines()
+    forward, loss, gradients = (
+        f"{name}, line {next(n for n, x in enumerate(lines, 1) if x.startswith(f'def {name}('))}"
+        for name in ("forward", "loss", "gradients")
+    )
+    outcome = check(("dz / len(y)", "dz"))
+    assert [one.own for one in outcome.result.checks] == [
+        forward, loss, *(f"{gradients}, for {name!r}" for name in ("W2", "b2", "W1", "b1"))
+    ]  # fmt: skip

@@ -399,3 +399,47 @@ def test_a_process_that_does_not_start(homework) -> None:
         with pytest.raises(ProcessEndedError) as error:
             one._wait_until_ready()
         assert str(error.value) == f"No process could be started for the homework: {words}."
+
+
+@pytest.mark.parametrize(
+    ("left_s", "action", "details", "limit_s"),
+    [
+        (9.0, "call", {}, 8.75), (0.2, "call", {}, 0.05), (9.0, "load", {}, 2.75),
+        (9.0, "load", {"definitions_only": True}, 8.75),
+    ],
+)  # fmt: skip
+def test_the_time_that_a_request_has(homework, left_s, action, details, limit_s) -> None:
+    one, sent = box(homework), []
+    one._left_s, one._ready, one._loaded, one._disturbed = left_s, True, {}, False
+    one._send = lambda data: sent.append(read_request(io.BytesIO(data)))  # type: ignore[method-assign]
+    one._next_frame = lambda limit: None  # type: ignore[method-assign]
+    one._reason = lambda subject, limit, taken: f"{subject} {limit:g}"  # type: ignore[method-assign]
+    with pytest.raises(ProcessEndedError) as error:
+        one.request(action, description="f(x)", **details)
+    assert (
+        str(error.value) == f"f(x) {left_s / 3 if action == 'load' and not details else left_s:g}"
+    )
+    ((tree, _),) = sent
+    assert {k: v for k, v in tree.items() if k not in ("arrays", "names")} == {
+        "number": 1, "action": action, "description": "f(x)", "details": details,
+        "limit_s": pytest.approx(limit_s),
+    }  # fmt: skip
+
+
+def test_a_module_that_was_loaded_another_way(homework) -> None:
+    one = box(homework)
+    one._ready, one._disturbed = True, False
+    one._send = lambda data: None  # type: ignore[method-assign]
+    one._next_frame = lambda limit: None  # type: ignore[method-assign]
+    one._kill = lambda: None  # type: ignore[method-assign]
+    one._loaded = {"torch": None, "jax": None}
+    with pytest.raises(ProcessEndedError) as error:
+        one.request("call")
+    assert str(error.value) == (
+        "call loaded torch and jax, by a way around the import that was refused: a homework is to "
+        "compute by itself; --allow-import allows it."
+    )
+    one._loaded, one._disturbed = {}, True
+    with pytest.raises(ProcessEndedError) as error:
+        one.request("call", description="f(x)")
+    assert str(error.value) == "f(x) disturbed the process that it runs in."

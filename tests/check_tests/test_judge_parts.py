@@ -335,3 +335,20 @@ def test_pytorchs_dropout_for_the_masks_that_were_drawn() -> None:
     np.testing.assert_array_equal(kept.given["mask/2"], mask)
     np.testing.assert_array_equal(kept.given["grad_output/2"], dy)
     assert expect_dropout([one], [Observed({"activation/2": Z})], {"2": 0.4}) == [one]
+
+
+def test_an_overflow_in_float32_is_judged_by_its_rule() -> None:
+    usual, large = case({"loss": [0.1]}), case({"loss": [0.1]}, large_logits=True)
+    away = [0.1 * (1 + 2e-9)]  # more than float64 may be away, and less than float32
+    observed = [seen(loss=away), seen(loss=[np.inf])]
+    first = _check("loss", [usual, large], observed, True)
+    (found,) = _with_overflow((first,), [usual, large], observed, frozenset({"loss"}))
+    assert found.diagnosis is OVERFLOW
+    (found,) = _with_overflow((first,), [usual, large], observed, frozenset())
+    assert found.diagnosis is None
+
+
+def test_two_dropouts_of_one_input_get_other_arrays() -> None:
+    given = {f"input/{name}": np.ones((2, 5)) for name in ("1", "2")}
+    one = case({}, given=given)
+    assert not np.array_equal(dropout_inputs(one, "1").x, dropout_inputs(one, "2").x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 from pathlib import Path
 
 import pytest
@@ -304,3 +305,39 @@ def test_a_grader_that_is_interrupted_is_closed(child) -> None:
     with pytest.raises(KeyboardInterrupt):
         Grader(Options()).check(Path("a.py"))
     assert child.made[0].closed
+
+
+def test_what_a_graders_process_does(monkeypatch) -> None:
+    """It checks what arrives, hides what the grader says, and lets no error end it."""
+    arrived: queue.SimpleQueue = queue.SimpleQueue()
+    for message in (Options(others=(Path("c.py"),), seed=4), (Path("a.py"), (Path("b.py"),)),
+                    (Path("x/d.py"), ()), (Path("e.py"), ())):  # fmt: skip
+        arrived.put(message)
+    sent, asked = [], []
+    loss = "an instructor's function"
+    outcomes = [
+        Outcome("a.py", Result(), Assignment("net", print, torch_loss=loss)),  # type: ignore[arg-type]
+        ValueError("odd"), SystemExit(),
+    ]  # fmt: skip
+
+    def check_homework(file, options) -> Outcome:
+        asked.append((file, options))
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(grader, "serve", lambda: (arrived, "answers"))
+    monkeypatch.setattr(grader, "write_message", lambda *told: sent.append(told))
+    monkeypatch.setattr(grader.signal, "signal", lambda *_: None)
+    monkeypatch.setattr("compare.check.checking.check_homework", check_homework)
+    with pytest.raises(SystemExit):
+        grader.main()
+    assert sent == [
+        ("answers", Outcome("a.py", Result(), Assignment("net", print))),
+        ("answers", Outcome("d.py", Result(error="ValueError: odd."))),
+    ]
+    (first, options), (_, other), _ = asked
+    assert (first, options.others) == (Path("a.py"), (Path("c.py"), Path("b.py")))
+    assert (options.seed, other.others) == (4, (Path("c.py"),))
+    assert options.answers is not None
