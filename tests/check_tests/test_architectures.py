@@ -224,6 +224,7 @@ def test_layers_by_name() -> None:
         (lambda nn: nn.Linear(3, "x"), 1),
         (lambda nn: nn.Sequential(nn.ReLU()), 1),
         (lambda nn: nn.Linear(3, -4), 1),
+        (lambda nn: nn.Linear(3, 0), 1),
     ],
 )
 def test_how_many_outputs_there_are(make, outputs) -> None:

@@ -26,6 +26,7 @@ from compare.check.isolation import (
     find_isolation,
 )
 from compare.check.messages import read_request
+from compare.check.return_values import CallResult
 from compare.check.sandbox import ENVIRONMENT, ROOT, THREADS, ProcessEndedError, Sandbox
 from experiments.errors import InputError
 
@@ -443,3 +444,17 @@ def test_a_module_that_was_loaded_another_way(homework) -> None:
     with pytest.raises(ProcessEndedError) as error:
         one.request("call", description="f(x)")
     assert str(error.value) == "f(x) disturbed the process that it runs in."
+
+
+def test_a_declaration_with_a_problem_ends_the_check(homework, monkeypatch) -> None:
+    one = box(homework)
+    one._ready, one._disturbed = True, False
+    one._send = lambda data: None  # type: ignore[method-assign]
+    one._next_frame = lambda limit: "a frame"  # type: ignore[method-assign]
+    answer = CallResult(problem="It broke.")
+    asked = []
+    monkeypatch.setattr(boxing.messages, "read_answer", lambda *a: asked.append(a) or answer)
+    assert one.request("call") is answer
+    with pytest.raises(ProcessEndedError, match=r"^It broke\.$"):
+        one.request("declaration")
+    assert asked == [("a frame", 1, "call"), ("a frame", 2, "declaration")]

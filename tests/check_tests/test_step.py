@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,9 @@ from compare.check.reference import Reference
 from compare.check.result import Outcome, as_json, as_text
 from compare.check.scoring import marks
 from compare.check.step_evaluation import STEPS, plain_rate, with_read_off
-from compare.check.step_reference import _largest_output, with_steps
+from compare.check.step_reference import _largest_output, _noise, with_steps
+from compare.mistakes.case import Case
+from compare.parity.tolerances import STEP_NOISE
 from compare.testing import assert_parity
 from experiments.errors import InputError
 
@@ -710,3 +713,17 @@ def test_the_output_that_may_grow_is_that_of_the_last_linear():
         step = reference.step(reference.exact, state, x, np.zeros(inner.shape))
         largest = inner.abs().max().item()
         assert _largest_output(reference, step) == pytest.approx(largest)
+
+
+def test_how_far_the_gradients_of_a_right_homework_may_be():
+    """So much of the size of each, of a penalty on weights too; not on biases."""
+    size, bias = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array(5.0)
+    reference = SimpleNamespace(
+        sizes=lambda step, targets: {"gradient/W": size, "gradient/b": bias}
+    )
+    step = SimpleNamespace(gradients={"W": np.ones((2, 2)), "b": np.ones(2)})
+    weights = {"W": np.array([[-1.0, 2.0], [0.0, 1.0]]), "b": np.ones(2)}
+    case = Case(weights, np.ones((3, 2)), np.zeros(3), {}, {}, loss_factor=-3.0, weight_decay=0.5)
+    found = _noise(reference, step, case)
+    np.testing.assert_allclose(found["W"], STEP_NOISE * (3 * size + 0.5 * np.abs(weights["W"])))
+    np.testing.assert_allclose(found["b"], STEP_NOISE * np.array([15.0, 15.0]))

@@ -355,6 +355,12 @@ def test_the_command_a_course_and_golden_files(losses, tmp_path, nncompare):
     assert nncompare("check", homework, "--loss", loss, "--targets", "classes").status == 0
     assert nncompare("check", homework, "--loss", loss, "--targets", "labels").status == 2
     course = tmp_path / "course.toml"
+    course.write_text('targets = "images"\n')
+    with pytest.raises(InputError) as error:
+        read_course(course)
+    assert str(error.value) == (
+        f"{course}: targets expects one of classes, values, binary, but got 'images'."
+    )
     course.write_text('loss = "losses.py:smoothed"\ntargets = "classes"\n')
     assert nncompare("check", homework, "--course", course).status == 0
     assert read_course(course).targets == "classes"
