@@ -152,8 +152,7 @@ class RecordedArchitecture:
         except ForbiddenLayerError as error:
             from experiments.errors import InputError  # homeworks' processes do without
 
-            problem = f"{name} is no network that can be compared: {_ended(error)}"
-            raise InputError(problem) from None
+            raise InputError(f"{name} is no network that can be compared: {error}.") from None
         self.tree = tree
         self.__name__ = name
 
@@ -279,13 +278,7 @@ def load_architecture(name: str) -> RecordedArchitecture:
     try:
         return RecordedArchitecture(record_architecture(function), name)
     except Exception as error:
-        raise InputError(f"The architecture {name} could not be read: {_ended(error)}") from None
-
-
-def _ended(error: Exception) -> str:
-    """The message of an error as the end of a sentence."""
-    text = str(error)
-    return text if text.endswith("?") else f"{text}."
+        raise InputError(f"The architecture {name} could not be read: {error}.") from None
 
 
 def first_difference(

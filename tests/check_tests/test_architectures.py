@@ -314,14 +314,3 @@ def test_where_two_networks_differ_first(one, other, difference) -> None:
 )
 def test_how_many_numbers_a_layer_may_have(make, numbers) -> None:
     assert most_numbers(record_architecture(make)) == numbers
-
-
-def test_a_name_that_is_no_layer_in_a_file(tmp_path) -> None:
-    file = tmp_path / "net.py"
-    file.write_text("def net(nn):\n    return nn.Linaer(3, 2)\n")
-    with pytest.raises(InputError) as error:
-        load_architecture(f"{file}:net")
-    assert str(error.value) == (
-        f"The architecture {file}:net could not be read: nn.Linaer is none of the layers of "
-        "torch.nn that a network may be made of here; did you mean nn.Linear?"
-    )
