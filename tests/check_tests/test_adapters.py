@@ -189,6 +189,12 @@ def test_the_offset_of_a_loss_is_taken_out() -> None:
 
     assert loss_without_offset(Needs()).backward() == 3
 
+    class Nothing(Taught):
+        def backward(self):
+            return 5
+
+    assert loss_without_offset(Nothing()).backward() == 5
+
     class Wrong(Taught):
         def forward(self, x, t):
             return super().forward(x, t) * (1 + 1e-9)

@@ -278,6 +278,8 @@ def test_sizes_are_bound_by_the_largest_value(key, most, where) -> None:
             update_gradients=({"0.weight": parts["step"]},),
         )  # fmt: skip
 
+    empty = replace(case(4 * most), given={"input/0": np.zeros((0, 2)), "input/1": large})
+    _require_sizes("c", empty)
     _require_sizes("c", case(4 * most))
     _require_sizes("c", case(0.0))
     words = f"c/sizes/{key} would let wrong values agree"

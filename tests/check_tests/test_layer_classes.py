@@ -227,6 +227,7 @@ def test_which_layer_stands_for_which_modules(names, classes, modules) -> None:
     [
         (lambda y_true, y_pred: None, True),
         (lambda targets, outputs: None, True),
+        (lambda target_output, z: None, True),
         (lambda labels, logits, epsilon=1e-12: None, True),
         (lambda y_pred, y_true: None, False),
         (lambda x, t: None, False),

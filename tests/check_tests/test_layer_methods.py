@@ -200,6 +200,15 @@ def test_a_row_of_layers() -> None:
     assert inside.summary()["classes"] == ["Affine + Relu", "Relu"]
 
 
+def test_layers_in_a_row_have_the_names_that_are_said() -> None:
+    own = layer("Own", up=lambda self, x: 2 * x, forward=lambda self, x: x,
+                down=lambda self, dy: 3 * dy)  # fmt: skip
+    names = {"forward": "up", "backward": "down"}
+    (row,) = LayerObjects([[own, Relu()]], methods=names).layers
+    np.testing.assert_array_equal(row.forward(X), np.maximum(2 * X, 0))
+    np.testing.assert_array_equal(row.backward(X), 3 * X * (X > 0))
+
+
 def test_one_layer_alone() -> None:
     objects = LayerObjects([Affine(np.arange(9).reshape(3, 3), 1.0)])
     dy = np.ones((2, 3))
