@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -264,7 +265,7 @@ def test_what_is_no_python_2() -> None:
     assert python_2_sign(odd, "x") is None
 
 
-def test_folders_of_packages(tmp_path) -> None:
+def test_folders_of_packages(tmp_path, monkeypatch) -> None:
     inner = tmp_path / "a" / "b" / "c"
     inner.mkdir(parents=True)
     file = inner / "hw.py"
@@ -278,4 +279,6 @@ def test_folders_of_packages(tmp_path) -> None:
     dots = {"import a": 0, "from a import b": 0, "from . import a\nfrom ...b import c": 3}
     assert {code: _dots(ast.parse(code)) for code in dots} == dots
     assert _free("hw_free") == "hw_free"
-    assert _free("numpy") == "_numpy"
+    for taken in ("hw_taken", "_hw_taken"):
+        monkeypatch.setitem(sys.modules, taken, ast)
+    assert _free("hw_taken") == "__hw_taken"
