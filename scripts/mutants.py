@@ -6,16 +6,18 @@
     python scripts/mutants.py compare/parity/tolerances.py --sample 0    # every mutant of a file
     python scripts/mutants.py compare/check --sample 0.01       # a hundredth of those of each file
     python scripts/mutants.py --folder mutants                  # to go on there another time
+    python scripts/mutants.py --folder mutants --slow           # with the tests that are slow, too
 
 In a folder of before only what has not been killed yet is tried, with the tests as they are now.
 
 The mutants are those of mutmut (https://mutmut.readthedocs.io); they are run here, since most of
 them then take a fraction of a second. What git lists is copied into the folder, and each function
 with mutants becomes one that asks which of its versions is wanted. Pytest collects the tests of a
-room once and runs them once, noting which functions each test calls. Then every mutant is one fork
-of this process, in which those tests run that call its function, the quick ones first, until one
-fails. What no test calls in that process (the code of a homework's own process), and what is called
-when a module is imported, is written into a second copy and tested in a process started anew.
+room once and runs them once, noting which functions and lines each test runs. Then every mutant is
+one fork of this process, in which those tests run that reach the changed statement, those of its
+own file and the quick ones first, until one fails. What no test calls in that process (the code of
+a homework's own process), and what is called when a module is imported, is written into a second
+copy and tested in a process started anew.
 
 A process that a test starts gets the name of its mutant through its environment, a homework's too;
 nothing is noted of what is called there, so a file that runs in such processes has all of the tests
@@ -29,6 +31,7 @@ docs/mutation.md. It needs fork, so it does not run on Windows.
 from __future__ import annotations
 
 import argparse
+import ast
 import difflib
 import gc
 import importlib
@@ -44,6 +47,7 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from functools import _lru_cache_wrapper
+from itertools import zip_longest
 from pathlib import Path
 from tempfile import mkdtemp
 from types import SimpleNamespace
@@ -82,7 +86,7 @@ ROOMS = {
 FIRST = {
     "adapters": ["presets", "layer_classes"],
     "architecture": ["allowed_layers"],
-    "array_names": ["inference"],
+    "array_names": ["filled_network", "inference"],
     "cases": ["targets", "tokens", "recurrent"],
     "checking": ["conventions", "sandbox", "command"],
     "child_process": ["reference_process", "grader"],
@@ -90,38 +94,42 @@ FIRST = {
     "course": ["torch_loss", "folder"],
     "declared_loss": ["penalties_and_momentum"],
     "definitions": ["loading_homeworks"],
+    "dropout_layers": ["judge_parts"],
     "filled_network": ["filled_networks"],
     "foreign_modules": ["isolation", "hostile_homeworks"],
+    "forward_forms": ["judge_parts"],
     "function_evaluation": ["whole_network", "conventions"],
     "golden_parts": ["golden", "broken_golden_files"],
-    "grader": ["grading"],
-    "grading": ["folder"],
+    "grader": ["grading", "submissions"],
+    "grading": ["folder", "result", "submissions"],
     "homework": ["questions", "conventions", "sandbox"],
+    "inference": ["layout_search"],
     "isolation": ["control_groups"],
-    "layer_evaluation": ["layer_classes", "presets"],
+    "layer_evaluation": ["layer_classes", "layer_methods", "presets"],
+    "layer_classes": ["layer_methods"],
     "layer_methods": ["layer_classes", "presets"],
     "layout_search": ["filled_networks", "inference", "layer_classes"],
     "limits": ["sandbox", "isolation"],
     "loading": ["loading_homeworks"],
     "messages": ["sandbox"],
     "namespaces": ["isolation"],
-    "network_objects": ["whole_network"],
+    "network_objects": ["course_code"],
     "notebook": ["loading_homeworks"],
     "option_values": ["command", "torch_loss"],
     "own_names": ["inference"],
-    "ratios": ["judge", "conventions"],
+    "ratios": ["cases", "judge", "conventions"],
     "reading": ["conventions", "inference"],
     "reference": ["reference_process", "recurrent"],
     "reference_process": ["early_start"],
     "result": ["terminal", "conventions", "whole_network"],
     "return_values": ["messages", "allowed_layers", "sandbox"],
     "sandbox": ["isolation"],
-    "scoring": ["grading"],
-    "sequences": ["tokens"],
+    "scoring": ["grading", "result"],
+    "sequences": ["cases", "tokens"],
     "source": ["loading_homeworks"],
-    "specialisation": ["judge"],
-    "step_evaluation": ["step"],
-    "step_reading": ["step"],
+    "specialisation": ["course_code"],
+    "step_evaluation": ["step", "function_evaluation"],
+    "step_reading": ["step", "function_evaluation"],
     "visible_files": ["isolation"],
     "worker": ["sandbox", "isolation"],
 }
@@ -179,8 +187,8 @@ MUTMUT = '[tool.mutmut]\nsource_paths = ["compare"]\n'
 
 # A mutant has this long, and this many times what its tests took before.
 LEAST_S, TIMES = 20.0, 8.0
-# Of the tests that call it those that are not asked first are asked for so long in all.
-MOST_S = 10.0
+# The tests of its own file are asked for so long in all, and then the others that reach it.
+FIRST_S, MOST_S = 60.0, 40.0
 WRITTEN_S = 240.0
 # A test that does not end in this time without a mutant is left out.
 LONGEST_S = 40
@@ -195,6 +203,8 @@ class Mutant(NamedTuple):
     call: str
     function: str
     changed: str
+    first: int = 0  # the lines of the statement, from that of its function, which is 0
+    last: int = 0
 
 
 def main() -> int:
@@ -209,6 +219,7 @@ def main() -> int:
     )  # fmt: skip
     parser.add_argument("--tests", nargs="*", help="tests to ask instead of those of the room")
     parser.add_argument("--without", type=Path, help="a file with tests to leave out, one a line")
+    parser.add_argument("--slow", action="store_true", help="ask what is marked slow, too")
     parser.add_argument("--seed", type=int, default=0, help="chooses them")
     parser.add_argument("--survivors", action="store_true", help="only print, run nothing")
     options = parser.parse_args()
@@ -270,6 +281,7 @@ def _run(
     environment = os.environ | {
         "MUTANTS": str(place),
         "MUTANTS_JOBS": str(options.jobs),
+        "MUTANTS_SLOW": "1" if options.slow else "",
         "PYTHONPATH": os.pathsep.join([str(place / "forked"), str(ROOT / "scripts")]),
     }
     there = [name for name in tests if (ROOT / name).exists()]
@@ -328,8 +340,40 @@ def mutate(place: Path, file: str, sample: float, seed: int) -> list[Mutant]:
         _text(place.parent, name).write_text(text, encoding="utf-8")
         lines = difflib.unified_diff(code.splitlines(), text.splitlines(), lineterm="", n=0)
         changed = [x for x in lines if x[:1] in "+-" and x[:3] not in ("+++", "---")]
-        found.append(Mutant(file, name, f"{dotted}.{call}", function, "\n".join(changed)))
+        lines = _statement(code, function, changed_line(code, text))
+        found.append(Mutant(file, name, f"{dotted}.{call}", function, "\n".join(changed), *lines))
     return found
+
+
+def changed_line(before: str, after: str) -> int:
+    """The first line that differs, counted from 1."""
+    pairs = zip_longest(before.splitlines(), after.splitlines())
+    return next(number for number, (a, b) in enumerate(pairs, start=1) if a != b)
+
+
+def _statement(code: str, function: str, line: int) -> tuple[int, int]:
+    """The lines of the statement at a line, or of its head, counted from that of its function."""
+    found = next(one for name, one in _definitions(code) if name == function
+                 and one.lineno <= line <= (one.end_lineno or 0))  # fmt: skip
+    first, last = found.lineno, found.body[0].lineno - 1
+    for one in ast.walk(found):
+        if isinstance(one, ast.stmt) and one is not found and one.lineno <= line:
+            body = getattr(one, "body", None)
+            end = max(one.lineno, body[0].lineno - 1) if body else one.end_lineno or 0
+            if line <= end and one.lineno >= first:
+                first, last = one.lineno, end
+    return first - found.lineno, last - found.lineno
+
+
+def _definitions(code: str) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
+    """The functions of a file and the methods of its classes, by the names that they have here."""
+    for one in ast.parse(code).body:
+        if isinstance(one, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield one.name, one
+        elif isinstance(one, ast.ClassDef):
+            for method in one.body:
+                if isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef):
+                    yield f"{one.name}.{method.name}", method
 
 
 def _functions(cst: Any, module: Any) -> Iterator[tuple[str, Any]]:
@@ -411,6 +455,8 @@ class Fixtures:
 
     def __init__(self) -> None:
         self.calls: dict[int, set[str]] = defaultdict(set)
+        self.now = ""  # the test that runs
+        self.lines: Any = None
 
     def pytest_fixture_setup(self, fixturedef: Any) -> Iterator[None]:
         """Note the calls of a fixture apart from those of the test that asked for it first."""
@@ -419,21 +465,24 @@ class Fixtures:
             yield
             return
         before, now.calls = now.calls, set()
+        self.lines.switch_context(str(id(fixturedef)))
         try:
             yield
         finally:
+            self.lines.switch_context(self.now)
             self.calls[id(fixturedef)] |= now.calls
             now.calls = before | now.calls
 
 
 def pytest_collection_modifyitems(config: Any, items: list[Any]) -> None:
-    """Leave out what is slow, but for the tests of the tool that is found second."""
+    """Leave out what is slow, unless it is asked for; not the tests of the tool found second."""
     without = Path(os.environ["MUTANTS"]) / "without.txt"
     named = set(without.read_text("utf-8").splitlines()) if without.exists() else set()
+    slow = bool(os.environ["MUTANTS_SLOW"])
     left = [
         x for x in items
         if x.nodeid in named
-        or (x.get_closest_marker("slow") and "[unshare" not in x.nodeid)
+        or (x.get_closest_marker("slow") and not slow and "[unshare" not in x.nodeid)
     ]  # fmt: skip
     config.hook.pytest_deselected(items=left)
     items[:] = [x for x in items if x not in left]
@@ -455,7 +504,8 @@ def pytest_runtestloop(session: Any) -> bool:
     place, jobs = Path(os.environ["MUTANTS"]), int(os.environ["MUTANTS_JOBS"])
     now = sys.modules["_mutant_now"]
     imported = set(now.calls)
-    calls, seconds = _clean(session, now)
+    mutants = [Mutant(**row) for row in json.loads((place / "plan.json").read_text("utf-8"))]
+    calls, seconds, reached = _clean(session, now, place / "forked", mutants)
     now.calls = None
     _end_processes()
     _forget()
@@ -465,17 +515,18 @@ def pytest_runtestloop(session: Any) -> bool:
     for item in session.items:
         for name in calls.get(item.nodeid, ()):
             callers[name].append(item)
-    mutants = [Mutant(**row) for row in json.loads((place / "plan.json").read_text("utf-8"))]
     passing = [item for item in session.items if item.nodeid in calls]
     asked = {}
     for one in mutants:
         found = callers[_original(one)]
+        # A statement that is run when the function is made (a default) is reached by no test.
+        found = [item for item in found if item.nodeid in reached[one.name]] or found
         if one.file.startswith("compare/check/") and (
             not found or Path(one.file).stem in IN_PROCESSES
         ):
             more = [item for item in passing if _is_first(one, item.nodeid)]
             found = [*found, *(item for item in more if item not in found)]
-        asked[one.name] = _bounded(one, _ordered(found, seconds), seconds)
+        asked[one.name] = _bounded(one, found, seconds)
         if not found:
             _keep(place, one, "written out", "")
     running: dict[int, tuple[Mutant, float, Path]] = {}
@@ -513,8 +564,11 @@ def pytest_runtestloop(session: Any) -> bool:
                 print(f"{done} done, {len(waiting)} wait: {kind} {one.name}", flush=True)
             if kind == "killed":
                 killers[by].append(one)
-    items = [item for item in session.items if item.nodeid in killers]
-    for nodeid in _failing_in_a_fork(session, place, items, seconds):
+    items = sorted(
+        (item for item in session.items if item.nodeid in killers),
+        key=lambda item: seconds[item.nodeid],
+    )
+    for nodeid in _failing_in_a_fork(session, place, items):
         print("fails in a fork without a mutant:", nodeid, flush=True)
         for one in killers[nodeid]:
             _keep(place, one, "killed by a test that fails without it", nodeid)
@@ -525,16 +579,28 @@ def _original(one: Mutant) -> str:
     return one.call.rpartition("__mutmut_")[0] + "__mutmut_orig"
 
 
-def _clean(session: Any, now: Any) -> tuple[dict[str, set[str]], dict[str, float]]:
-    """What each test calls, and how long it takes; tests that fail in the copy are left out."""
+def _clean(
+    session: Any, now: Any, copy: Path, mutants: list[Mutant]
+) -> tuple[dict[str, set[str]], dict[str, float], dict[str, set[str]]]:
+    """What each test calls, how long it takes, and which tests reach the statement of a mutant.
+
+    Tests that fail in the copy are left out.
+    """
+    import coverage
     from _pytest.runner import runtestprotocol
 
     calls, seconds, failed = {}, {}, []
-    fixtures = session.config.shared_fixtures.calls
+    fixtures = session.config.shared_fixtures
     shared = {}
     items = session.items
+    files = {str(copy / one.file) for one in mutants}
+    lines = coverage.Coverage(data_file=None, config_file=False, include=sorted(files))
+    fixtures.lines = lines
+    lines.start()
     for item, after in zip(items, [*items[1:], None], strict=True):
         _forget()
+        lines.switch_context(item.nodeid)
+        fixtures.now = item.nodeid
         now.calls, start = set(), time.perf_counter()
         signal.signal(signal.SIGALRM, _too_long)
         signal.alarm(LONGEST_S)
@@ -549,10 +615,36 @@ def _clean(session: Any, now: Any) -> tuple[dict[str, set[str]], dict[str, float
             shared[item.nodeid] = [
                 id(one) for many in item._fixtureinfo.name2fixturedefs.values() for one in many
             ]
+    lines.stop()
     for nodeid, called in calls.items():
-        called.update(*(fixtures[one] for one in shared[nodeid] if one in fixtures))
+        called.update(*(fixtures.calls[one] for one in shared[nodeid] if one in fixtures.calls))
     print(f"{len(calls)} tests in {sum(seconds.values()):.0f} s, {len(failed)} fail", flush=True)
-    return calls, seconds
+    users = defaultdict(set)
+    for nodeid, ids in shared.items():
+        for one in ids:
+            users[str(one)].add(nodeid)
+    return calls, seconds, _reached(lines.get_data(), copy, mutants, users)
+
+
+def _reached(
+    data: Any, copy: Path, mutants: list[Mutant], users: dict[str, set[str]]
+) -> dict[str, set[str]]:
+    """The tests that ran a line of the statement of each mutant, also in fixtures they share."""
+    found = {}
+    starts: dict[str, int] = {}
+    contexts: dict[str, dict[int, list[str]]] = {}
+    for one in mutants:
+        if one.file not in contexts:
+            contexts[one.file] = data.contexts_by_lineno(str(copy / one.file))
+            dotted = one.file.removesuffix(".py").replace("/", ".")
+            for name, made in _definitions((copy / one.file).read_text("utf-8")):
+                starts[f"{dotted}.{name.rpartition('.')[2]}"] = made.lineno
+        start = starts[_original(one)]
+        names: set[str] = set()
+        for line in range(start + one.first, start + one.last + 1):
+            names.update(contexts[one.file].get(line, ()))
+        found[one.name] = names.union(*(users[name] for name in names if name in users))
+    return found
 
 
 def _too_long(number: int, frame: Any) -> None:
@@ -572,34 +664,31 @@ def _forget(known: list[Any] = [], loaded: list[int] = [0]) -> None:  # noqa: B0
         one.cache_clear()
 
 
-def _ordered(items: list[Any], seconds: dict[str, float]) -> list[Any]:
-    """Quick modules first, and quick tests first in a module."""
-    sums: dict[str, float] = defaultdict(float)
-    for item in items:
-        sums[item.nodeid.partition("::")[0]] += seconds[item.nodeid]
-    return sorted(
-        items,
-        key=lambda one: (sums[one.nodeid.partition("::")[0]], one.nodeid.partition("::")[0],
-                         seconds[one.nodeid]),
-    )  # fmt: skip
-
-
 def _bounded(one: Mutant, items: list[Any], seconds: dict[str, float]) -> list[Any]:
-    """The tests that are asked first, and of the others one of each module in turn, for a time."""
-    first = [item for item in items if _is_first(one, item.nodeid)]
+    """The tests of its own file, and as many of the others as there is time for; quick ones first.
+
+    Of the others one of each module in turn: two tests of a module often notice the same.
+    """
+    quick_first = sorted(items, key=lambda item: seconds[item.nodeid])
+    kept = [item for item in quick_first if _is_first(one, item.nodeid)]
+    left_first, left = FIRST_S, MOST_S
+    own, kept = kept, []
+    for item in own:
+        left_first -= seconds[item.nodeid]
+        if left_first > 0:
+            kept.append(item)
     ranks: Counter[str] = Counter()
     others = []
-    for item in items:
-        if not _is_first(one, item.nodeid):
+    for item in quick_first:
+        if item not in own:
             module = item.nodeid.partition("::")[0]
-            others.append((ranks[module], len(others), item))
+            others.append((ranks[module], seconds[item.nodeid], len(others), item))
             ranks[module] += 1
-    left, kept = MOST_S, []
-    for _, _, item in sorted(others, key=lambda one: one[:2]):
+    for *_, item in sorted(others, key=lambda one: one[:3]):
         left -= seconds[item.nodeid]
         if left > 0:
             kept.append(item)
-    return [*first, *kept]
+    return kept
 
 
 def _end_processes() -> None:
@@ -611,14 +700,12 @@ def _end_processes() -> None:
             answers._kept.clear()
 
 
-def _failing_in_a_fork(
-    session: Any, place: Path, items: list[Any], seconds: dict[str, float]
-) -> list[str]:
+def _failing_in_a_fork(session: Any, place: Path, items: list[Any]) -> list[str]:
     """The tests that fail in the order and the process that mutants have, without a mutant."""
     note = place / "failing"
     note.unlink(missing_ok=True)
     nothing = Mutant("", "", "", "", "")
-    os.waitpid(_fork(session, nothing, _ordered(items, seconds), note, to_the_end=True), 0)
+    os.waitpid(_fork(session, nothing, items, note, to_the_end=True), 0)
     shutil.rmtree(f"{note}.tmp", ignore_errors=True)
     return note.read_text("utf-8").split("\n")[:-1] if note.exists() else []
 

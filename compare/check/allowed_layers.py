@@ -141,7 +141,9 @@ class _Count:
                 )
         takes_layer = METHODS[method] > 0
         if len(args) != METHODS[method] or more or (takes_layer and not _is_layer(args[-1])):
-            raise ForbiddenLayerError(f"{method} should be called with one layer to add")
+            if takes_layer:
+                raise ForbiddenLayerError(f"{method} should be called with one layer to add")
+            raise ForbiddenLayerError(f"{method} should be called without arguments")
         if takes_layer and name not in CONTAINERS:
             raise ForbiddenLayerError(f"nn.{name}(…) holds no layers, so {method} adds none to it")
         if method == "add_module":

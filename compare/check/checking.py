@@ -311,7 +311,7 @@ def _runs_for_one_row(read: HomeworkRead, functions: FunctionEvaluation) -> bool
             functions = replace(functions, contract=alone)
             for name in ("forward", "loss", "gradients", "loss_and_gradients"):
                 if contract.has(name):
-                    functions.returned(name, one)
+                    functions.value(name, one)
             return True
         layers = LayerEvaluation(
             read.homework,

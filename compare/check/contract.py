@@ -381,7 +381,7 @@ def array_layouts(
         layout = ArrayLayout.parse(name, text)
         if layout.key not in keys:
             near = difflib.get_close_matches(layout.key, keys, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f"; did you mean {near[0]!r}?" if near else "."
             raise InputError(
                 f"{file}: PARAMETERS[{name!r}] is {text!r}, but the network has only "
                 f"{', '.join(keys)}{hint}"

@@ -315,7 +315,7 @@ def as_gradescope(outcome: Outcome, scoring: Scoring = EQUAL) -> str:
                 "score": 0.0,
                 "max_score": points,
                 "status": "failed",
-                "output": outcome.result.error or "",
+                "output": outcome.result.error,
                 "visibility": "visible",
             }
         ]

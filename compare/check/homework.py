@@ -427,7 +427,8 @@ def error_sentence(
     message = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in message)
     if len(message) > MESSAGE_CHARACTERS:
         message = f"{message[: MESSAGE_CHARACTERS - 1]}…"
-    return f"{subject} raised {type(error).__name__}{where}{': ' if message else ''}{message}."
+    end = "" if message.endswith((".", "?", "!")) else "."
+    return f"{subject} raised {type(error).__name__}{where}{': ' if message else ''}{message}{end}"
 
 
 def _syntax_sentence(error: SyntaxError, file: Path | None, source: Source | None) -> str:

@@ -155,10 +155,8 @@ class StepAsGradients:
         """Put gradients in the place of new parameters; running statistics count as changed."""
         value = result.value
         if value.kind != "dict":
-            given = "None" if value.kind == "none" else value.in_words()
-            hint = "; is a return missing?" if value.kind == "none" else ""
-            result.problem = f"step returned {given}, but expected a dict of params{hint}"
-            result.problem += "" if hint else "."
+            end = "; is a return missing?" if value.kind == "none" else "."
+            result.problem = f"step returned {value.in_words()}, but expected a dict of params{end}"
             return
         names = [key.removeprefix("params/") for key in arrays if key.startswith("params/")]
         found = {name: value.items[name].array for name in names if name in value.items}

@@ -165,13 +165,48 @@ def test_many_more_trees(tree):
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        ("nn.functional.torch.os.system('touch stolen')", "nn.functional.torch is no layer"),
-        ("nn.functional('x')", "nn.functional is none of the layers"),
-        ("nn.Linaer(3, 2)", "did you mean nn.Linear?"),
-        ("nn.Sequential(nn.ReLU().apply(print))", "cannot be an argument"),
-        ("nn.Sequential(nn.ReLU().register_module('x', nn.ReLU()))", "may be followed by append"),
-        ("(_ for _ in ()).throw(SystemExit(0))", "called sys.exit(0)"),
-        ("__import__('os')._exit(0)", "ended the process with exit status 0"),
+        (
+            "nn.functional.torch.os.system('touch stolen')",
+            "architecture(nn) raised "
+            "ForbiddenLayerError at line 9: "
+            "nn.functional.torch is no layer: a "
+            "network may be made of layers of "
+            "torch.nn alone.",
+        ),
+        (
+            "nn.functional('x')",
+            "architecture(nn) raised ForbiddenLayerError at line 9: "
+            "nn.functional is none of the layers of torch.nn that a network "
+            "may be made of here; did you mean nn.Sequential?",
+        ),
+        (
+            "nn.Linaer(3, 2)",
+            "architecture(nn) raised ForbiddenLayerError at line 9: nn.Linaer "
+            "is none of the layers of torch.nn that a network may be made of "
+            "here; did you mean nn.Linear?",
+        ),
+        (
+            "nn.Sequential(nn.ReLU().apply(print))",
+            "architecture(nn) raised TypeError: "
+            "<built-in function print> cannot be an "
+            "argument of a layer here.",
+        ),
+        (
+            "nn.Sequential(nn.ReLU().register_module('x', nn.ReLU()))",
+            "architecture(nn) raised "
+            "ForbiddenLayerError: nn.ReLU(…) may "
+            "be followed by append, add_module, "
+            "double, float, train, but has "
+            "'register_module'.",
+        ),
+        (
+            "(_ for _ in ()).throw(SystemExit(0))",
+            "architecture(nn) called sys.exit(0) at line 9: it should return its result instead.",
+        ),
+        (
+            "__import__('os')._exit(0)",
+            "architecture(nn) ended the process with exit status 0: it should return its result.",
+        ),
     ],
 )
 def test_what_architecture_may_not_do(check_in_sandbox, tmp_path, body, sentence):
@@ -179,7 +214,7 @@ def test_what_architecture_may_not_do(check_in_sandbox, tmp_path, body, sentence
     old = "nn.Sequential(nn.Linear(12, 9), nn.ReLU(), nn.Linear(9, 5))"
     outcome = check_in_sandbox((old, body))
     assert (outcome.status, os.getpid()) == (2, ours)
-    assert sentence in (outcome.result.error or "")
+    assert (outcome.result.error or "") == sentence
     assert not (tmp_path / "stolen").exists()
 
 
@@ -213,7 +248,10 @@ def test_a_homework_names_an_optimizer_alone(check, adam):
     with_name = ("import numpy as np", 'import numpy as np\nOPTIMIZER = "lr_scheduler"')
     outcome = check(adam, with_name)
     assert outcome.status == 2
-    assert "PyTorch has no such optimizer" in (outcome.result.error or "")
+    assert (outcome.result.error or "") == (
+        "--optimizer lr_scheduler: PyTorch has no such optimizer; expected SGD, Adam, AdamW "
+        "or another of torch.optim."
+    )
 
 
 def test_recording_refuses_what_reading_refuses():
@@ -308,7 +346,7 @@ SENTENCES = [
      "append should be called with one layer to add"),
     (layer("Sequential", then=[["append", [layer("ReLU")], {"a": 1}]]),
      "append should be called with one layer to add"),
-    (layer("ReLU", then=[["double", [1], {}]]), "double should be called with one layer to add"),
+    (layer("ReLU", then=[["double", [1], {}]]), "double should be called without arguments"),
     (layer("Sequential", then=[["add_module", ["a b", layer("ReLU")], {}]]),
      "'a b' cannot name a layer: expected letters, digits and underscores"),
     (inside(MOST_LAYERS), "the network is nested more than 30 deep"),

@@ -136,28 +136,51 @@ def test_arguments_that_do_not_fit(nncompare, write, arguments, sentence) -> Non
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--require", "forward,update"], "defines no update(params, grads, state)"),
-        (["--optimizer", "SGD", "--set", "lr=0.1"], "defines no update(params, grads, state)"),
-        (["--architecture", "nothing"], "There is no architecture 'nothing'"),
+        (
+            ["--require", "forward,update"],
+            "homework.py could not be checked: homework.py "
+            "defines no update(params, grads, state), which is "
+            "asked for.",
+        ),
+        (
+            ["--optimizer", "SGD", "--set", "lr=0.1"],
+            "homework.py could not be checked: "
+            "homework.py defines no update(params, "
+            "grads, state), which is asked for.",
+        ),
+        (
+            ["--architecture", "nothing"],
+            "homework.py could not be checked: There is no "
+            "architecture 'nothing': expected one of bn_mlp, "
+            "softmax_mlp, mlp, cnn, simple_convnet, deep_convnet, "
+            "vgg16, covertype_dnn, pass_fail_mlp, or "
+            "FILE.py:FUNCTION.",
+        ),
     ],
 )
 def test_homeworks_that_do_not_fit(nncompare, write, arguments, sentence) -> None:
     ended = nncompare("check", write(), *arguments)
     assert ended.status == 2
-    assert sentence in ended.out.splitlines()[0]
+    assert ended.out.splitlines()[0] == sentence
 
 
 def test_a_mapping_file_that_does_not_exist(command_line, write) -> None:
     ended = command_line("check", write(), "--mapping", "nowhere.py")
     assert ended.status == 2
-    assert "the mapping file does not exist" in ended.out.splitlines()[0]
+    assert ended.out.splitlines()[0] == (
+        "homework.py could not be checked: nowhere.py: the mapping file does not exist; "
+        "expected a Python file."
+    )
 
 
 def test_an_unknown_optimizer(nncompare, write) -> None:
     code = "def update(params, grads, state):\n    return params\n\n\ndef hidden"
     ended = nncompare("check", write(("def hidden", code)), "--optimizer", "Sdg")
     assert ended.status == 2
-    assert "PyTorch has no such optimizer" in ended.out
+    assert ended.out == (
+        "homework.py could not be checked: --optimizer Sdg: PyTorch has no such optimizer; "
+        "expected SGD, Adam, AdamW or another of torch.optim.\n"
+    )
 
 
 def test_no_such_file(command_line, tmp_path) -> None:

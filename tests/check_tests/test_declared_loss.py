@@ -165,10 +165,26 @@ def test_sizes_of_a_penalty():
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("REDUCTION = 'total'", "REDUCTION should be 'mean' or 'rows' or 'sum' or 'half mean'"),
-        ("WEIGHT_DECAY = -1", "WEIGHT_DECAY should be a number such as 0.01"),
-        ("WEIGHT_DECAY = 'l2'", "but is 'l2'"),
-        ("WEIGHT_DECAY = float('nan')", "but is nan"),
+        (
+            "REDUCTION = 'total'",
+            "homework.py: REDUCTION should be 'mean' or 'rows' or 'sum' or "
+            "'half mean' or 'half rows' or 'half sum', but is 'total'.",
+        ),
+        (
+            "WEIGHT_DECAY = -1",
+            "homework.py: WEIGHT_DECAY should be a number such as 0.01, the "
+            "λ of ½ λ ΣW² in the loss, but is -1.",
+        ),
+        (
+            "WEIGHT_DECAY = 'l2'",
+            "homework.py: WEIGHT_DECAY should be a number such as 0.01, "
+            "the λ of ½ λ ΣW² in the loss, but is 'l2'.",
+        ),
+        (
+            "WEIGHT_DECAY = float('nan')",
+            "homework.py: WEIGHT_DECAY should be a number such as "
+            "0.01, the λ of ½ λ ΣW² in the loss, but is nan.",
+        ),
     ],
 )
 def test_what_cannot_be_declared(line, sentence, tmp_path):
@@ -176,5 +192,5 @@ def test_what_cannot_be_declared(line, sentence, tmp_path):
     file.write_text(f"{line}\n" + homework("mse", "mean", functions=True, declared=False))
     outcome = check_in_process(file)
     assert outcome.status == 2
-    assert sentence in outcome.result.error
+    assert outcome.result.error == sentence
     assert InputError

@@ -161,7 +161,11 @@ def test_the_older_convention_is_told_from_a_forgotten_factor(check) -> None:
     failed = [c for c in outcome.result.checks if not c.passed]
     assert [c.name for c in failed] == ["2", "2.evaluation", "2.input"]
     assert {c.diagnosis.code for c in failed} == {"unscaled-dropout"}
-    assert "evaluation multiplies by it instead" in failed[0].diagnosis.explanation
+    assert failed[0].diagnosis.explanation == (
+        "the values that are kept are not divided by 1 − p = 0.7; evaluation multiplies by "
+        "it instead. The two ways have the same mean, but PyTorch's is the other one: y = x "
+        "m / (1 − p) in training, and y = x in evaluation"
+    )
 
 
 def test_the_same_mask_twice_is_noted(check) -> None:
@@ -176,15 +180,30 @@ def test_the_same_mask_twice_is_noted(check) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ((BACK, "return (dout * self.mask).T"), "what backward of Dropout (2) returned has the"),
-        ((BACK, "dout * self.mask"), "Dropout.backward returned None"),
-        (("np.random.rand(*x.shape)", "np.random.rand(3, 4, 5)"), "Dropout (2) raised ValueError"),
+        (
+            (BACK, "return (dout * self.mask).T"),
+            "what backward of Dropout (2) returned has the "
+            "shape (12, 834), but expected (834, 12); if "
+            "your batch is the columns, write BATCH_AXIS = "
+            "1.",
+        ),
+        (
+            (BACK, "dout * self.mask"),
+            "Dropout (2) raised TypeError: Dropout.backward returned "
+            "None, and the layer has no .dinputs; is a return missing?",
+        ),
+        (
+            ("np.random.rand(*x.shape)", "np.random.rand(3, 4, 5)"),
+            "Dropout (2) raised ValueError at line "
+            "36: operands could not be broadcast "
+            "together with shapes (834,12) (3,4,5).",
+        ),
     ],
 )
 def test_one_clear_sentence(check, change, sentence) -> None:
     outcome = check(change, text=RIGHT)
     assert outcome.status == 2
-    assert sentence in outcome.result.error
+    assert outcome.result.error == sentence
 
 
 def test_with_a_golden_file(tmp_path, write, check) -> None:

@@ -298,7 +298,13 @@ def test_other_names_of_the_methods(check) -> None:
     text = UPDATING.replace("forward_propagation", "go").replace("backward_propagation", "come")
     outcome = check(text=text)
     assert outcome.status == 2
-    assert "each layer needs forward(x) and backward(dout)" in as_text(outcome)
+    assert as_text(outcome) == (
+        "homework.py could not be checked: network() raised TypeError: each layer needs "
+        "forward(x) and backward(dout), but FC has no forward.\nNote: Read as: batch in "
+        "rows; layers[0].weights is 0.weight.T, layers[0].bias is 0.bias[None, :], "
+        "layers[1].weights is 1.weight.T, layers[1].bias is 1.bias[None, :]. Its functions "
+        "run in none of the ways that were tried."
+    )
     outcome = check(text=text + 'METHODS = {"forward": "go", "backward": "come"}\n')
     assert outcome.status == 0, as_text(outcome)
 
@@ -457,7 +463,13 @@ def test_functions_get_the_object_and_its_gradients_are_read(check) -> None:
 def test_gradients_that_the_object_does_not_keep(check) -> None:
     outcome = check(("self.dW2, self.db2", "self.first, self.second"), text=OBJECT)
     assert outcome.status == 2
-    assert "the network keeps no gradient of W2 under dW2" in as_text(outcome)
+    assert as_text(outcome) == (
+        "homework.py could not be checked: gradients(params, x, y) raised AttributeError: "
+        "the network keeps no gradient of W2 under dW2, d_W2, grad_W2, W2_grad or the like: "
+        "return a dict of gradients with the keys of PARAMETERS.\nNote: Read as: batch in "
+        "rows, labels as class numbers; W1 is 0.weight.T, b1 is 0.bias[None, :], W2 is "
+        "2.weight.T, b2 is 2.bias[None, :]."
+    )
 
 
 FIT = (
@@ -563,7 +575,10 @@ def test_an_autograd_engine_of_numbers(check) -> None:
     assert outcome.status == 0, as_text(outcome)
     assert keys(outcome) >= {"logits", "loss", "gradient/0.weight", "gradient/2.bias"}
     (note,) = (n for n in outcome.result.notes if n.startswith("Read as"))
-    assert "layers[0][:].w[:].data is 0.weight" in note
+    assert note == (
+        "Read as: batch in rows; layers[0][:].w[:].data is 0.weight, layers[0][:].b.data is "
+        "0.bias, layers[1][:].w[:].data is 2.weight, layers[1][:].b.data is 2.bias."
+    )
     outcome = check(("parent.grad += number", "parent.grad = number"), text=ENGINE)
     assert outcome.status == 1  # a number used twice loses a part
 

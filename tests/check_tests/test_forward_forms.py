@@ -105,7 +105,10 @@ def test_the_logarithms_of_probabilities_are_right(check):
     found = check(*changes)
     assert found.status == 0
     assert compared(found)[0] == "log_probabilities"
-    assert "log-softmax of PyTorch's logits" in " ".join(found.result.notes)
+    assert " ".join(found.result.notes) == (
+        "forward returns logarithms of probabilities, so they are compared with log-softmax "
+        "of PyTorch's logits."
+    )
     half = check(*changes, ("return z - np.log", "return z - 0.5 * np.log"))
     assert half.result.first_divergence.key == "logits"
 

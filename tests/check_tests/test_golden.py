@@ -61,7 +61,10 @@ def test_without_torch_and_without_golden_file(write, tmp_path, monkeypatch) -> 
     ended = without_torch("check", write())
     assert ended.returncode == 2
     assert "Traceback" not in ended.stderr
-    assert "PyTorch is not installed" in ended.stdout + ended.stderr
+    assert ended.stdout + ended.stderr == (
+        "homework.py could not be checked: PyTorch is not installed (No module named "
+        "'torch'): check with --golden FILE, made by nncompare golden where it is.\n"
+    )
 
 
 def test_same_checks_as_with_torch(check, golden) -> None:
@@ -86,30 +89,55 @@ def test_golden_command(nncompare, write, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (("LOSS =", 'LOSS = "mse"  #'), "The golden file has the loss cross_entropy"),
+        (
+            ("LOSS =", 'LOSS = "mse"  #'),
+            "The golden file has the loss cross_entropy, but "
+            "homework.py is to be checked with mse.",
+        ),
         (
             ("nn.Linear(9, 5)", "nn.Linear(9, 4)"),
             "The golden file was made for net, but architecture(nn) of homework.py is another "
             "network: it has layer 2, Linear(in_features=9, out_features=4, bias=True) where the "
             "file has layer 2, Linear(in_features=9, out_features=5, bias=True).",
         ),
-        (("nn.ReLU(), nn.Linear(9, 5)", "nn.ReLU()"), "it has nothing where the file has layer 2"),
-        (("nn.ReLU()", "nn.Tanh()"), "it has layer 1, Tanh() where the file has layer 1, ReLU()"),
-        (("nn.ReLU()", "nn.Mish()"), "it has layer 1, Mish() where the file has layer 1, ReLU()"),
+        (
+            ("nn.ReLU(), nn.Linear(9, 5)", "nn.ReLU()"),
+            "The golden file was made for net, but "
+            "architecture(nn) of homework.py is "
+            "another network: it has nothing where "
+            "the file has layer 2, "
+            "Linear(in_features=9, out_features=5, "
+            "bias=True).",
+        ),
+        (
+            ("nn.ReLU()", "nn.Tanh()"),
+            "The golden file was made for net, but architecture(nn) "
+            "of homework.py is another network: it has layer 1, "
+            "Tanh() where the file has layer 1, ReLU().",
+        ),
+        (
+            ("nn.ReLU()", "nn.Mish()"),
+            "The golden file was made for net, but architecture(nn) "
+            "of homework.py is another network: it has layer 1, "
+            "Mish() where the file has layer 1, ReLU().",
+        ),
         (
             ("nn.Linear(9, 5))", "nn.Linear(9, 5), nn.Dropout(0.5))"),
-            "it has layer 3, Dropout(p=0.5) where the file has nothing.",
+            "The golden file was made for net, but architecture(nn) of homework.py is another "
+            "network: it has layer 3, Dropout(p=0.5) where the file has nothing.",
         ),
         (
             ("def architecture(nn):", 'ARCHITECTURE = "bn_mlp"\ndef other(nn):'),
-            "was made for net, but bn_mlp is another network",
+            "The golden file was made for net, but bn_mlp is another network: it has layer 0, "
+            "Linear(in_features=784, out_features=256, bias=True) where the file has layer 0, "
+            "Linear(in_features=12, out_features=9, bias=True).",
         ),
     ],
 )
 def test_another_homework_than_it_was_made_for(check, golden, change, sentence) -> None:
     outcome = check(change, golden=read_golden(golden))
     assert outcome.status == 2
-    assert sentence in outcome.result.error
+    assert outcome.result.error == sentence
 
 
 @pytest.mark.parametrize(

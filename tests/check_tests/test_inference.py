@@ -195,7 +195,10 @@ def test_a_layout_hides_no_mistake(change, first, check):
     outcome = check(change, text=written(0, False, ".T", ""))
     assert outcome.status == 1
     assert outcome.result.first_divergence.key == first
-    assert "W2 is 2.weight.T," in outcome.result.notes[0]
+    assert outcome.result.notes[0] == (
+        "Read as: batch in rows, labels as class numbers; W1 is 0.weight.T, b1 is 0.bias, "
+        "W2 is 2.weight.T, b2 is 2.bias, W3 is 4.weight.T, b3 is 4.bias."
+    )
 
 
 ONE_LAYER = """
@@ -243,7 +246,7 @@ def test_right_code_is_never_asked(check):
                               'x @ params["W"] + params["b"]')  # fmt: skip
     outcome = check(text=right)
     assert outcome.status == 0
-    assert "W is 0.weight.T" in outcome.result.notes[0]
+    assert outcome.result.notes[0] == "Read as: batch in rows; W is 0.weight.T, b is 0.bias."
 
 
 def test_names_that_say_nothing_are_asked_for(check):
@@ -317,8 +320,15 @@ def test_a_homework_that_runs_in_no_way(check):
     """Its own error is what is read; the note says that the layout is not known."""
     text = written(0, False, ".T", "").replace("np.maximum(IN(x)", "np.maximum(nothing(x)")
     result = check(text=text).result
-    assert "raised NameError" in str(result.error)
-    assert result.notes[0].endswith("Its functions run in none of the ways that were tried.")
+    assert (
+        str(result.error)
+        == "forward(params, x) raised NameError at line 20: name 'nothing' is not defined."
+    )
+    assert result.notes[0] == (
+        "Read as: batch in rows, labels as class numbers; W1 is 0.weight, b1 is 0.bias, W2 "
+        "is 2.weight, b2 is 2.bias, W3 is 4.weight, b3 is 4.bias. Its functions run in none "
+        "of the ways that were tried."
+    )
 
 
 def stripped(text: str) -> str:
@@ -408,7 +418,16 @@ def test_init_writes_what_check_reads(write, tmp_path, command_line):
 def test_init_says_what_differs(write, command_line):
     text = written(0, False, "", "", MISTAKES[0]).replace("def architecture", "def net")
     ended = command_line("init", write(text=text))
-    assert (ended.status, "does not say which network it is" in ended.err) == (2, True)
+    assert (
+        ended.status,
+        ended.err
+        == (
+            "nncompare: homework.py does not say which network it is: write "
+            'ARCHITECTURE = "softmax_mlp" into it (nncompare list names the '
+            "others), or def architecture(nn): return nn.Sequential(…), or pass "
+            "--architecture.\n"
+        ),
+    ) == (2, True)
     (net := write(text=text, name="net.py")).write_text(
         "def net(nn):\n    return nn.Sequential(nn.Linear(12, 9), nn.ReLU(), nn.Linear(9, 9), "
         "nn.ReLU(), nn.Linear(9, 4))\n"
@@ -428,8 +447,9 @@ def test_init_needs_functions_or_layers(command_line, write):
     )
     ended = command_line("init", write(text=text))
     assert ended.status == 2
-    assert (
-        "defines none of forward, loss, gradients, loss_and_gradients, step, network" in ended.err
+    assert ended.err == (
+        "nncompare: homework.py defines none of forward, loss, gradients, loss_and_gradients, "
+        "step, network: of other code it cannot be found out how its arrays are meant.\n"
     )
 
 

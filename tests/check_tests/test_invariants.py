@@ -70,7 +70,11 @@ def test_a_softmax_over_the_whole_batch(case):
     z = case.expected["logits"]
     p = np.exp(z) / np.exp(z).sum()
     loss = -np.log(p[np.arange(6), case.targets]).mean()
-    assert "more than these logits allow" in said(case, logits=z, loss=loss)
+    assert said(case, logits=z, loss=loss) == (
+        "The loss of 6 rows is 3.499, more than these logits allow: each row costs at most "
+        "ln 5 and the distance of its logit from the largest of its row, on average 2.293. "
+        "Are the rows normalised one by one?"
+    )
 
 
 @pytest.mark.parametrize(
@@ -90,9 +94,15 @@ def test_a_squared_error_may_be_what_it_likes(case):
 def test_gradients_whose_rows_do_not_sum_to_zero(case):
     answer = Observed({"gradient/2.bias": np.array([0.1, 0.2, 0.0, 0.0, 0.0])})
     found = violated_invariants([case], [answer], Assignment("net", small))
-    assert "gradient of 2.bias sums to 0.3" in found[0]
+    assert found[0] == (
+        "The gradient of 2.bias sums to 0.3 over the classes: it must be 0, as "
+        "probabilities and target both sum to 1 in each row."
+    )
     answer = Observed({"gradient/logits": np.ones((6, 5))})
-    assert "sums to 5" in violated_invariants([case], [answer], Assignment("net", small))[0]
+    assert violated_invariants([case], [answer], Assignment("net", small))[0] == (
+        "A row of the gradient by the logits sums to 5: it must be 0, as probabilities and "
+        "target both sum to 1 in each row."
+    )
 
 
 def test_a_bias_before_a_normalisation(case):
@@ -102,7 +112,10 @@ def test_a_bias_before_a_normalisation(case):
         "gradient/0.bias": np.array([0.0, 0.2, 0.0]),
     }
     found = violated_invariants([case], [Observed(values)], Assignment("net", normalised))
-    assert "0.bias is up to 0.2: it must be 0" in found[0]
+    assert found[0] == (
+        "The gradient of 0.bias is up to 0.2: it must be 0, as the batch normalisation "
+        "after it takes any constant away again."
+    )
     values["gradient/0.bias"] = np.array([1e-17, 0.0, 0.0])
     assert violated_invariants([case], [Observed(values)], Assignment("net", normalised)) == ()
 
@@ -140,7 +153,10 @@ def test_logits_that_sum_to_one_are_no_probabilities_if_some_are_negative(case):
 def test_probabilities_with_zeros_in_them(case, classes):
     p = np.zeros((6, classes))
     p[:, 0] = 1
-    assert "these are probabilities" in said(case, logits=p)
+    assert said(case, logits=p) == (
+        "forward returns numbers that sum to 1 in each row: these are probabilities, and "
+        "logits are expected, before the softmax."
+    )
     p[0, 0] = 1.001
     assert "probabilities, and logits" not in said(case, logits=p)
 
@@ -162,7 +178,11 @@ def test_the_bound_is_that_of_equal_logits(case):
     most = float(np.log(5))
     assert said(case, logits=z, loss=most) == ""
     assert said(case, logits=z, loss=most + 1e-6) == ""
-    assert "more than these logits allow" in said(case, logits=z, loss=most + 1e-3)
+    assert said(case, logits=z, loss=most + 1e-3) == (
+        "The loss of 6 rows is 1.61, more than these logits allow: each row costs at most "
+        "ln 5 and the distance of its logit from the largest of its row, on average 1.609. "
+        "Are the rows normalised one by one?"
+    )
 
 
 def test_the_bound_is_taken_row_by_row(case):
@@ -170,7 +190,11 @@ def test_the_bound_is_taken_row_by_row(case):
     rows = np.arange(6)
     most = float(np.mean(z.max(axis=1) - z[rows, case.targets]) + np.log(5))
     assert said(case, logits=z, loss=0.999 * most) == ""
-    assert "allow" in said(case, logits=z, loss=1.001 * most)
+    assert said(case, logits=z, loss=1.001 * most) == (
+        "The loss of 6 rows is 2.295, more than these logits allow: each row costs at most "
+        "ln 5 and the distance of its logit from the largest of its row, on average 2.293. "
+        "Are the rows normalised one by one?"
+    )
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
@@ -219,8 +243,14 @@ def test_only_biases_right_before_a_normalisation_are_looked_at(case):
         return violated_invariants([case], [Observed(values)], Assignment("net", two_norms))
 
     assert found(_0=np.ones(3)) == ()
-    assert "2.bias is up to 0.001" in found(_2=np.array([0.0, 1e-3, 0.0]))[0]
-    assert "4.bias is up to 1" in found(_4=np.ones(3))[0]
+    assert found(_2=np.array([0.0, 1e-3, 0.0]))[0] == (
+        "The gradient of 2.bias is up to 0.001: it must be 0, as the batch normalisation "
+        "after it takes any constant away again."
+    )
+    assert found(_4=np.ones(3))[0] == (
+        "The gradient of 4.bias is up to 1: it must be 0, as the batch normalisation after "
+        "it takes any constant away again."
+    )
     assert len(found(_2=np.ones(3), _4=np.ones(3))) == 2
     assert found(_2=np.full(3, 1e-9)) == ()
 
@@ -252,12 +282,15 @@ def test_layers_asked_alone_have_gradients_of_their_own(case):
     alone = replace(alone, expected={"logits": 10 * z})
     assert violated_invariants([alone], [Observed(values)], Assignment("net", normalised)) == ()
     rows = {**values, "gradient/logits": np.ones((6, 5))}
-    assert (
-        "A row" in violated_invariants([alone], [Observed(rows)], Assignment("net", normalised))[0]
+    assert violated_invariants([alone], [Observed(rows)], Assignment("net", normalised))[0] == (
+        "A row of the gradient by the logits sums to 5: it must be 0, as probabilities and "
+        "target both sum to 1 in each row."
     )
     large = {**values, "loss": values["loss"] + 100}
-    assert (
-        "allow" in violated_invariants([alone], [Observed(large)], Assignment("net", normalised))[0]
+    assert violated_invariants([alone], [Observed(large)], Assignment("net", normalised))[0] == (
+        "The loss of 6 rows is 106.9, more than these logits allow: each row costs at most ln "
+        "5 and the distance of its logit from the largest of its row, on average 8.445. Are "
+        "the rows normalised one by one?"
     )
 
 

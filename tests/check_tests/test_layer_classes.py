@@ -169,27 +169,37 @@ def test_a_penalty_in_the_gradients_alone_is_named(check, change, places, words)
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (("self.dW = ", "self.nabla = "), "Affine keeps no gradient of its weight under dW, dw"),
+        (("self.dW = ", "self.nabla = "), "Affine (0) raised AttributeError: Affine keeps no "
+                                          "gradient of its weight under dW, dw, dgamma, "
+                                          "dweight or the like: name the attribute in "
+                                          "ATTRIBUTES."),
         (("        return dout @ self.W.T", "        dout @ self.W.T"),
-         "Affine.backward returned None, and the layer has no .dinputs; is a return missing?"),
+         "Affine (0) raised TypeError: Affine.backward returned None, and the layer has no "
+         ".dinputs; is a return missing?"),
         (("def backward(self, dout):\n        return dout * self.mask", "pass"),
-         "each layer needs forward(x) and backward(dout), but Relu has no backward"),
+         "network(params) raised TypeError: each layer needs forward(x) and backward(dout), "
+         "but Relu has no backward."),
         (("self.x.T @ dout", "dout.T @ self.x"),
-         "the gradient of 'W1' (0.weight) in Affine (0) has the shape (9, 12), but expected"),
+         "the gradient of 'W1' (0.weight) in Affine (0) has the shape (9, 12), but expected "
+         "(12, 9); it is transposed."),
         (("return dout * self.mask", "return (dout * self.mask).T"),
-         "what backward of Relu (1) returned"),
+         "what backward of Relu (1) returned has the shape (9, 6), but expected (6, 9); if "
+         "your batch is the columns, write BATCH_AXIS = 1."),
         (("return dout * self.mask", "return 1 / 0"),
-         "Relu (1) raised ZeroDivisionError at line 18"),
+         "Relu (1) raised ZeroDivisionError at line 18: division by zero."),
         (("Relu(), ", ""), "network(params) made 2 layers"),
-        ((LIST, "None"), "network(params) should return a list of layers"),
-        (("]).mean()", "])"), "forward of SoftmaxWithLoss returned an array of shape"),
+        ((LIST, "None"), "network(params) raised TypeError: network(params) should return a "
+                         "list of layers, or (layers, loss layer), or an object with .layers, "
+                         "but returned NoneType."),
+        (("]).mean()", "])"), "forward of SoftmaxWithLoss returned an array of shape (6,), but "
+                              "expected one number, the loss of the batch."),
     ],
 )  # fmt: skip
 def test_one_clear_sentence(check, change, sentence) -> None:
     outcome = check(change, text=LAYERS)
     assert outcome.status == 2 or sentence.startswith("network(params) made 2")
     if outcome.status == 2:
-        assert sentence in outcome.result.error
+        assert outcome.result.error == sentence
 
 
 LEAVES = [("0", "Conv2d"), ("1", "ReLU"), ("2", "Flatten"), ("3", "Linear"), ("4", "Dropout"),
@@ -217,6 +227,7 @@ def test_which_layer_stands_for_which_modules(names, classes, modules) -> None:
     [
         (lambda y_true, y_pred: None, True),
         (lambda targets, outputs: None, True),
+        (lambda target_output, z: None, True),
         (lambda labels, logits, epsilon=1e-12: None, True),
         (lambda y_pred, y_true: None, False),
         (lambda x, t: None, False),

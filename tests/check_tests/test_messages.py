@@ -289,3 +289,148 @@ def test_long_tuples_and_odd_objects_are_named() -> None:
     assert describe([[1, 2], [3]]).in_words() == "a list of 2"
     assert describe([[1, 2], [3, 4]]).in_words() == "an array of shape (2, 2)"
     assert describe(3.0).in_words() == "a value of type float"
+
+
+NONE = {"kind": "none", "type": "NoneType"}
+ANSWERED = {"number": 3, "problem": None, "value": NONE, "changed": [], "warnings": [],
+            "details": {}}  # fmt: skip
+
+
+def answered(arrays=(), kind: bytes = messages.ANSWER, action: str = "call", **more) -> str:
+    """Why an answer is refused; nothing where it is read."""
+    data = messages.frame(kind, {**ANSWERED, **more}, list(arrays))
+    (found,) = messages.FrameReader(10**6).take(data)
+    try:
+        messages.read_answer(found, 3, action)
+    except messages.MessageError as error:
+        return str(error)
+    return ""
+
+
+def nested(depth: int, kind: str = "list"):
+    """A value that is nested so deep."""
+    found = {"kind": "tuple", "type": "tuple"} if kind == "value" else []
+    for _ in range(depth):
+        if kind == "value":
+            found = {"kind": "tuple", "type": "tuple", "items": [["0", found]]}
+        else:
+            found = {"a": found} if kind == "dict" else [found]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        ({}, ""),
+        ({"number": 4}, "an answer that was not asked for"),
+        ({"kind": messages.READY}, "an answer that was not asked for"),
+        ({"problem": 3}, "no text where some is expected"),
+        ({"value": []}, "no object where one is expected"),
+        ({"value": {"kind": "odd", "type": "x"}}, "a value of no kind"),
+        ({"value": {"kind": "array", "type": "x"}}, "a value of no kind"),
+        ({"value": {"kind": "none", "type": "x", "array": 0}}, "a value of no kind"),
+        ({"value": {"kind": "array", "type": "x", "array": 1}, "arrays": [np.ones(1)]},
+         "an array that is not there"),
+        ({"value": {"kind": "array", "type": "x", "array": -1}, "arrays": [np.ones(1)]},
+         "no count where one is expected"),
+        ({"value": {"kind": "array", "type": "x", "array": 0}, "arrays": [np.ones(1)]}, ""),
+        ({"value": {"kind": "none"}}, "another form than an answer has"),
+        ({"changed": {}}, "no list where one is expected"),
+        ({"changed": [["x"]]}, "no pair where one is expected"),
+        ({"changed": [[3, NONE]]}, "no text where some is expected"),
+        ({"warnings": "x"}, "no list where one is expected"),
+        ({"warnings": [None]}, "no text where some is expected"),
+        ({"details": []}, "no object where one is expected"),
+        ({"details": {"odd": 1}}, "details that do not exist"),
+        ({"value": nested(messages.MOST_DEPTH, "value")}, "nested too deep"),
+        ({"details": {"tree": nested(messages.MOST_DEPTH - 2)}}, ""),
+        ({"details": {"tree": nested(messages.MOST_DEPTH - 1)}}, "nested too deep"),
+        ({"details": {"tree": nested(messages.MOST_DEPTH - 1, "dict")}}, "nested too deep"),
+        ({"action": "architecture"}, "no tree"),
+        ({"action": "architecture", "details": {"tree": None}}, ""),
+        ({"action": "architecture", "problem": "why"}, ""),
+        ({"action": "declaration"}, "no constants"),
+        ({"action": "network"}, "no names"),
+    ],
+)  # fmt: skip
+def test_why_an_answer_is_refused(more, why) -> None:
+    assert answered(**more) == why
+
+
+# What each detail may be, and what it may not be and why.
+LINE = "no text where some is expected"
+DETAILS = {
+    **{name: ([True, False], [(1, "neither true nor false"), (None, "neither true nor false")])
+       for name in ("readable", "loaded", "filled", "updating")},
+    **{name: ([[], ["a", "b"]], [("a", "no list where one is expected"), ([1], LINE)])
+       for name in ("functions", "not_callable", "read", "returned", "names", "classes", "notes")},
+    **{name: ([[], [0, 7]], [(3, "no list where one is expected"),
+                             ([-1], "no count where one is expected"),
+                             ([True], "no count where one is expected")])
+       for name in ("forward_only", "unknown_switches")},
+    **{name: ([None, "Softmax"], [(3, LINE)]) for name in ("loss", "left_out")},
+    "places": ([{"a": "line 1"}, [{"a": "b"}]], [({"a": 1}, LINE),
+                                                 (3, "no object where one is expected")]),
+    "shapes": ([{"a": [2, 3]}], [([], "no object where one is expected"),
+                                 ({"a": 3}, "no list where one is expected"),
+                                 ({"a": [-1]}, "no count where one is expected")]),
+    "constants": ([{"a": 1, "b": [1.5, "x"]}], [([], "no object where one is expected")]),
+    "tree": ([None, {"make": "ReLU"}, [1]], []),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DETAILS)
+def test_every_detail_is_read_in_its_form(name) -> None:
+    good, bad = DETAILS[name]
+    for value in good:
+        data = messages.frame(messages.ANSWER, {**ANSWERED, "details": {name: value}})
+        (found,) = messages.FrameReader(10**6).take(data)
+        assert messages.read_answer(found, 3, "call").details == {name: value}
+    for value, why in bad:
+        assert answered(details={name: value}) == why
+
+
+def test_no_other_details_are_read() -> None:
+    assert set(DETAILS) == set(messages.DETAILS)
+
+
+def test_texts_become_lines() -> None:
+    odd = "a\n\x1b[2J  b"
+    more = {"problem": odd, "warnings": [odd] * 100,
+            "details": {"tree": {odd: [odd, 3]}, "notes": [odd] * 100}}  # fmt: skip
+    (found,) = messages.FrameReader(10**6).take(
+        messages.frame(messages.ANSWER, {**ANSWERED, **more})
+    )
+    result = messages.read_answer(found, 3, "call")
+    line = "a \ufffd[2J b"
+    assert result.problem == line
+    assert result.warnings == [line] * messages.MOST_SENTENCES
+    assert result.details == {"tree": {line: [line, 3]}, "notes": [line] * messages.MOST_SENTENCES}
+    assert messages.one_line("a" * 10, 10) == "a" * 10
+    assert messages.one_line("a" * 11, 10) == f"{'a' * 9}…"
+    assert messages.one_line(" " * 50 + "a", 10) == ""
+
+
+def test_what_no_message_can_hold_is_a_problem() -> None:
+    def said(result, most_bytes: int = 10**6) -> str | None:
+        data = messages.write_answer(3, result, "f(x)", most_bytes)
+        (found,) = messages.FrameReader(10**8).take(data)
+        return messages.read_answer(found, 3, "call").problem
+
+    two = describe({"a": np.ones(2**17), "b": np.ones(2**17)})
+    assert said(CallResult(value=two), 2**21) is None
+    assert said(CallResult(value=two), 2**21 - 1) == "f(x) returned 2 arrays of 2 MB: too much."
+    many = describe([[1.0]] * 3)
+    assert said(CallResult(value=many)) is None
+    infinite = CallResult(details={"constants": {"a": float("inf")}})
+    assert said(infinite) == "f(x) gives a number that is not finite where a setting is expected."
+    assert said(CallResult(details={"tree": object()})) == (
+        "f(x) gives a number that is not finite where a setting is expected."
+    )
+    changed = CallResult(
+        changed={"x": np.ones(3)}, warnings=["w"], problem="p", details={"read": []}
+    )
+    (found,) = messages.FrameReader(10**6).take(messages.write_answer(3, changed, "f", 10**6))
+    back = messages.read_answer(found, 3, "call")
+    np.testing.assert_array_equal(back.changed["x"], np.ones(3))
+    assert (back.warnings, back.problem, back.details) == (["w"], "p", {"read": []})

@@ -61,13 +61,19 @@ def test_right_momentum(momentum):
 def test_plain_momentum_for_nesterovs(momentum):
     found = momentum(nesterov=True)
     assert set(names(found).values()) == {"nesterov-mismatch"}
-    assert "the momentum is plain where Nesterov's" in explained(found)
+    assert explained(found) == (
+        "the momentum is plain where Nesterov's, θ ← θ − lr · (g + μ v), is specified; both "
+        "have v ← μ v + g"
+    )
 
 
 def test_nesterovs_momentum_for_the_plain_one(momentum):
     found = momentum(LOOKING_AHEAD)
     assert set(names(found).values()) == {"nesterov-mismatch"}
-    assert "where plain, θ ← θ − lr · v, is specified" in explained(found)
+    assert explained(found) == (
+        "the momentum is Nesterov's, θ ← θ − lr · (g + μ v) where plain, θ ← θ − lr · v, is "
+        "specified; both have v ← μ v + g"
+    )
 
 
 @pytest.mark.parametrize("nesterov", [False, True])
@@ -84,27 +90,38 @@ def test_a_penalty_of_one_layer_in_its_gradients(check):
     assert names(found) == dict.fromkeys(
         ("gradient/0.weight", "gradient/0.bias"), "l2-missing-in-gradient"
     )
-    assert explained(found).startswith(
-        "the gradients of layer 0 have 0.02 · W and 0.02 · b that the loss does not have"
+    assert explained(found) == (
+        "the gradients of layer 0 have 0.02 · W and 0.02 · b that the loss does not have: "
+        "the derivatives of ½λ(ΣW² + Σb²) are λW and λb"
     )
 
 
 def test_a_penalty_of_one_layer_in_the_loss_too(check):
     found = check(*LAYER, OWN_LOSS, PENALTY)
     assert set(names(found).values()) == {"l2-penalty"}
-    assert "½ · 0.02 · (ΣW² + Σb²) of layer 0 and the gradients of layer 0 have" in explained(found)
+    assert explained(found) == (
+        "the loss has a penalty of ½ · 0.02 · (ΣW² + Σb²) of layer 0 and the gradients of "
+        "layer 0 have 0.02 · W and 0.02 · b, which belong together; but nobody asked for a "
+        "penalty"
+    )
 
 
 def test_a_penalty_of_one_layer_of_another_measure_in_the_loss(check):
     found = check(*LAYER, OWN_LOSS, (PENALTY[0], PENALTY[1].replace("np.sum", "3 * np.sum")))
     assert set(names(found).values()) == {"l2-missing-in-gradient"}
-    assert "½ · 0.06 · (ΣW² + Σb²) of layer 0 and the gradients" in explained(found)
+    assert explained(found) == (
+        "the loss has a penalty of ½ · 0.06 · (ΣW² + Σb²) of layer 0 and the gradients of "
+        "layer 0 have 0.02 · W and 0.02 · b: the derivatives of ½λ(ΣW² + Σb²) are λW and λb"
+    )
 
 
 def test_a_penalty_of_one_weight(check):
     found = check(LAYER[0])
     assert names(found) == {"gradient/0.weight": "l2-missing-in-gradient"}
-    assert explained(found).startswith("the gradient of 0.weight has 0.02 · W that")
+    assert explained(found) == (
+        "the gradient of 0.weight has 0.02 · W that the loss does not have: the derivative "
+        "of ½λΣW² is λW"
+    )
 
 
 def test_different_factors_are_no_penalty(check):

@@ -6,10 +6,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from planted.in_process import check_in_process
 
 from compare.check.checking import check_homework
+from compare.check.homework import Homework
 from compare.check.presets import PRESETS
 from compare.check.reading import Options
 from compare.check.result import Outcome
@@ -207,7 +210,13 @@ def test_a_forward_function_is_asked_before_backward_is_written(check) -> None:
         "activation/affine1", "activation/affine2", "logits",
     ]  # fmt: skip
     said = " ".join(outcome.result.notes)
-    assert "in the forward direction only: affine_backward returns None as its result 1" in said
+    assert said == (
+        "Left out of the comparison: relu_forward, softmax_loss (returns None as its result "
+        "1 of 2); batchnorm_forward, layernorm_forward, dropout_forward, "
+        "conv_forward_naive, max_pool_forward_naive, spatial_batchnorm_forward, "
+        "spatial_groupnorm_forward (not defined). Compared in the forward direction only: "
+        "affine_backward returns None as its result 1 of 3."
+    )
 
 
 def test_a_wrong_forward_function_differs_before_backward_is_written(check) -> None:
@@ -313,17 +322,28 @@ def test_course_file(nncompare, plant, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--preset", "cs231n-layer"], "but got 'cs231n-layer'. Did you mean 'cs231n-layers'?"),
-        (["--preset", PLANAR, "--mapping", "m.py"], "expected one of them."),
+        (["--preset", "cs231n-layer"], "nncompare: --preset expects one of cs231n-layers, "
+                                       "cs231n-two-layer-net, cs231n-fully-connected-net, "
+                                       "cs231n-three-layer-conv-net, dlfs-layers, "
+                                       "dlfs-two-layer-net, deeplearning-ai-l-layer, "
+                                       "deeplearning-ai-planar, but got 'cs231n-layer'. Did "
+                                       "you mean 'cs231n-layers'?"),
+        (["--preset", PLANAR, "--mapping", "m.py"], "nncompare: --preset "
+                                                    "deeplearning-ai-planar and --mapping m.py "
+                                                    "both say how the homework is read: "
+                                                    "expected one of them."),
         (["--preset", PLANAR, "--optimizer", "Adam"],
-         "--optimizer Adam: the preset deeplearning-ai-planar has an optimizer of its own, SGD "
-         "with lr=1.2; leave the option out."),
+         "planar.py could not be checked: --optimizer Adam: the preset deeplearning-ai-planar "
+         "has an optimizer of its own, SGD with lr=1.2; leave the option out. Note: Only "
+         "definitions (imports, functions, classes, constants) were executed because the whole "
+         "file cannot be imported: planar.py, on being imported, needs the module "
+         "'planar_utils', which cannot be imported at line 7: No module named 'planar_utils'."),
     ],
 )  # fmt: skip
 def test_options_that_do_not_fit(nncompare, plant, options, sentence) -> None:
     ended = nncompare("check", plant("planar.py"), *options)
     assert ended.status == 2
-    assert sentence in " ".join(f"{ended.out} {ended.err}".split())
+    assert " ".join(f"{ended.out} {ended.err}".split()) == sentence
 
 
 def test_list_shows_them(command_line) -> None:
@@ -336,3 +356,163 @@ def test_an_unknown_preset_is_refused() -> None:
 
     with pytest.raises(InputError, match="--preset expects one of"):
         find_preset("x", "--preset")
+
+
+# The documented networks: name → PyTorch's layer, and the layouts of what it has.
+NORM, AFFINE = "weight bias running_mean running_var", "weight.T bias"
+NETWORKS = {
+    LAYERS: {
+        "conv": (torch.nn.Conv2d(2, 4, 4, stride=2, padding=1), "weight bias"),
+        "spatial_batchnorm": (torch.nn.BatchNorm2d(4), NORM),
+        "spatial_groupnorm": (torch.nn.GroupNorm(2, 4), "weight bias"),
+        "max_pool": (torch.nn.MaxPool2d(2, stride=1), ""),
+        "flatten": (torch.nn.Flatten(), ""),
+        "affine1": (torch.nn.Linear(36, 8), AFFINE),
+        "batchnorm": (torch.nn.BatchNorm1d(8), NORM),
+        "layernorm": (torch.nn.LayerNorm(8), "weight bias"),
+        "relu": (torch.nn.ReLU(), ""),
+        "dropout": (torch.nn.Dropout(0.5), ""),
+        "affine2": (torch.nn.Linear(8, 5), AFFINE),
+    },
+    DLFS: {
+        "Convolution": (torch.nn.Conv2d(2, 4, 4, stride=2, padding=1), "weight bias"),
+        "Pooling": (torch.nn.MaxPool2d(2, stride=1), ""),
+        "Flatten": (torch.nn.Flatten(), ""),
+        "Affine1": (torch.nn.Linear(36, 8), AFFINE),
+        "BatchNormalization": (torch.nn.BatchNorm1d(8, eps=10e-7), NORM),
+        "Sigmoid": (torch.nn.Sigmoid(), ""),
+        "Affine2": (torch.nn.Linear(8, 8), AFFINE),
+        "Relu": (torch.nn.ReLU(), ""),
+        "Dropout": (torch.nn.Dropout(0.5), ""),
+        "Affine3": (torch.nn.Linear(8, 5), AFFINE),
+    },
+}
+LOSSES = {LAYERS: "softmax_loss", DLFS: "SoftmaxWithLoss"}
+
+
+def read(path: Path, preset: str) -> dict:
+    """The names that a homework has by a preset."""
+    homework = Homework(file=path.resolve())
+    result = homework.request("load", mapping=str(PRESETS[preset].file), own_contract=False)
+    assert result.problem is None
+    return homework._names
+
+
+@pytest.mark.parametrize("preset", NETWORKS, ids=["functions", "classes"])
+def test_the_layers_of_a_file_are_those_of_the_documented_network(plant, preset) -> None:
+    """Each gives PyTorch's values and, for random output gradients, PyTorch's gradients."""
+    names, expected = read(plant(FILES[preset][0]), preset), NETWORKS[preset]
+    modules = dict(names["architecture"](torch.nn).named_children())
+    assert {name: str(module) for name, module in modules.items()} == {
+        name: str(module) for name, (module, _) in expected.items()
+    }
+    assert names["PARAMETERS"] == {
+        f"{name}.{key.removesuffix('.T')}": f"{name}.{key}"
+        for name, (_, keys) in expected.items()
+        for key in keys.split()
+    }
+    hinge = ["svm_loss is not compared: the contract has no hinge loss."]
+    assert names["NOTES"] == (hinge if preset == LAYERS else [])
+    assert names["LOSS"] == "cross_entropy"
+    random = np.random.default_rng(0)
+    params, arrays = {}, {}
+    for own, form in names["PARAMETERS"].items():
+        name, _, key = own.partition(".")
+        value = random.uniform(0.5, 1.5, tuple(getattr(modules[name], key).shape))
+        arrays[own], params[own] = value, value.T if form.endswith(".T") else value
+    layers, loss = names["network"]({key: value.copy() for key, value in params.items()})
+    assert list(layers) == [name for name in expected if name.lower() != "flatten"]
+    x = random.standard_normal((3, 2, 8, 8))
+    for name, module in modules.items():
+        module.double()
+        with torch.no_grad():
+            for key, parameter in module.named_parameters():
+                parameter.copy_(torch.tensor(arrays[f"{name}.{key}"]))
+            for key, buffer in module.named_buffers():
+                if buffer.is_floating_point():
+                    buffer.copy_(torch.tensor(arrays[f"{name}.{key}"]))
+        given = torch.tensor(x, requires_grad=True)
+        if isinstance(module, torch.nn.Dropout | torch.nn.Flatten):
+            x = module.eval()(given).detach().numpy()
+            continue
+        layer = layers[name]
+        if hasattr(layer, "running_mean"):
+            layer.running_mean, layer.running_var = (
+                arrays[f"{name}.{key}"].copy() for key in ("running_mean", "running_var")
+            )
+        output, dy = module(given), random.standard_normal(tuple(module(given).shape))
+        assert type(layer).__name__.lower() == name.rstrip("123").lower()
+        np.testing.assert_allclose(layer.forward(x), output.detach(), rtol=1e-9, atol=1e-12)
+        output.backward(torch.tensor(dy))
+        np.testing.assert_allclose(layer.backward(dy), given.grad, rtol=1e-9, atol=1e-9)
+        x = output.detach().numpy()
+    x, classes = x[:, :5], np.array([0, 2, 4])
+    given = torch.tensor(x, requires_grad=True)
+    right = torch.nn.functional.cross_entropy(given, torch.tensor(classes))
+    right.backward()
+    targets = np.eye(5)[classes] if names.get("ONE_HOT") else classes
+    assert type(loss).__name__ == LOSSES[preset]
+    assert loss.forward(x, targets) == pytest.approx(right.item())
+    np.testing.assert_allclose(loss.backward(), given.grad, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("absent", "preset", "without", "inputs", "notes", "loss"),
+    [
+        ("Pooling", DLFS, ["Pooling"], 64,
+         ["Left out of the comparison: Pooling (not defined)."], "cross_entropy"),
+        ("Convolution", DLFS, ["Convolution", "Pooling", "Flatten"], 12,
+         ["Left out of the comparison: Convolution (not defined)."], "cross_entropy"),
+        ("Sigmoid", DLFS, ["Sigmoid", "Affine2"], 36,
+         ["Left out of the comparison: Sigmoid (not defined)."], "cross_entropy"),
+        ("Affine", DLFS,
+         ["Flatten", "Affine1", "BatchNormalization", "Sigmoid", "Affine2", "Affine3"],
+         None, ["Left out of the comparison: Affine (not defined).",
+                "Left out of the comparison without Affine before it: BatchNormalization, Sigmoid, "
+                "SoftmaxWithLoss."], "mse"),
+        ("SoftmaxWithLoss", DLFS, [], 36,
+         ["Left out of the comparison: SoftmaxWithLoss (not defined)."], "cross_entropy"),
+        ("max_pool_forward_naive", LAYERS, ["max_pool"], 64,
+         ["Left out of the comparison: max_pool_forward_naive (not defined)."], "cross_entropy"),
+        ("conv_forward_naive", LAYERS,
+         ["conv", "spatial_batchnorm", "spatial_groupnorm", "max_pool", "flatten"], 12,
+         ["Left out of the comparison: conv_forward_naive (not defined)."], "cross_entropy"),
+        ("layernorm_forward", LAYERS, ["layernorm"], 36,
+         ["Left out of the comparison: layernorm_forward (not defined)."], "cross_entropy"),
+        ("softmax_loss", LAYERS, [], 36,
+         ["Left out of the comparison: softmax_loss (not defined)."], "cross_entropy"),
+        ("affine_forward", LAYERS,
+         ["flatten", "affine1", "batchnorm", "layernorm", "affine2"], None,
+         ["Left out of the comparison: affine_forward (not defined).",
+          "Left out of the comparison without affine before it: batchnorm, layernorm, "
+          "softmax_loss."],
+         "mse"),
+        ("relu_backward", LAYERS, [], 36,
+         ["Compared in the forward direction only: relu_backward not defined."], "cross_entropy"),
+    ],
+)  # fmt: skip
+def test_the_network_of_the_layers_that_are_there(
+    plant, absent, preset, without, inputs, notes, loss
+) -> None:
+    path = plant(FILES[preset][0])
+    path.write_text(f"{path.read_text('utf-8')}\n\ndel {absent}\n", encoding="utf-8")
+    names = read(path, preset)
+    modules = dict(names["architecture"](torch.nn).named_children())
+    assert list(modules) == [name for name in NETWORKS[preset] if name not in without]
+    first = modules.get("Affine1") or modules.get("affine1")
+    assert (first and first.in_features) == inputs
+    hinge = ["svm_loss is not compared: the contract has no hinge loss."]
+    assert names["NOTES"] == notes + (hinge if preset == LAYERS else [])
+    assert names["LOSS"] == loss
+    shapes = {f"{n}.{k}": v.numpy() for n, m in modules.items() for k, v in m.state_dict().items()}
+    params = {
+        own: shapes[own].T if form.endswith(".T") else shapes[own]
+        for own, form in names["PARAMETERS"].items()
+    }
+    made = names["network"](params)
+    whole = isinstance(made, tuple)
+    assert whole is (absent not in (LOSSES[preset], "Affine", "affine_forward"))
+    layers = made[0] if whole else made
+    assert list(layers) == [name for name in modules if name.lower() != "flatten"]
+    if absent == "relu_backward":
+        assert layers["relu"].backward is None

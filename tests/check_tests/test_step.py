@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,7 +21,9 @@ from compare.check.reference import Reference
 from compare.check.result import Outcome, as_json, as_text
 from compare.check.scoring import marks
 from compare.check.step_evaluation import STEPS, plain_rate, with_read_off
-from compare.check.step_reference import _largest_output, with_steps
+from compare.check.step_reference import _largest_output, _noise, with_steps
+from compare.mistakes.case import Case
+from compare.parity.tolerances import STEP_NOISE
 from compare.testing import assert_parity
 from experiments.errors import InputError
 
@@ -251,14 +254,20 @@ def test_the_layout_of_a_square_weight(text, checked):
     changes += ('x @ params["W1"]', 'x @ params["W1"].T'), ('"W1": x.T @ dh', '"W1": dh.T @ x')
     outcome = checked(text, *changes)
     assert outcome.status == 0, as_text(outcome)
-    assert "W1 is 0.weight, b1 is 0.bias, W2 is 2.weight.T" in outcome.result.notes[0]
+    assert outcome.result.notes[0] == (
+        "Read as: batch in rows, labels as class numbers; W1 is 0.weight, b1 is 0.bias, W2 "
+        "is 2.weight.T, b2 is 2.bias."
+    )
 
 
 @pytest.mark.parametrize("text", [SGD, MOMENTUM, ADAM], ids=["sgd", "momentum", "adam"])
 def test_names_and_layouts_are_found_out(text, checked):
     outcome = checked(text)
     assert outcome.status == 0, as_text(outcome)
-    assert "W1 is 0.weight.T" in outcome.result.notes[0]
+    assert outcome.result.notes[0] == (
+        "Read as: batch in rows, labels as class numbers; W1 is 0.weight.T, b1 is 0.bias, "
+        "W2 is 2.weight.T, b2 is 2.bias."
+    )
 
 
 def test_an_object_in_the_state(tmp_path):
@@ -350,8 +359,9 @@ def test_options_win(checked):
     assert checked(RIGHT["sgd"], optimizer="SGD").status == 0
     outcome = checked(text)
     assert outcome.status == 2
-    assert outcome.result.error.startswith(
-        "homework.py defines step but does not say which optimizer it is"
+    assert outcome.result.error == (
+        "homework.py defines step but does not say which optimizer it is: write OPTIMIZER = "
+        '"SGD" and SETTINGS = {"lr": 0.1} into it, or pass --optimizer and --set.'
     )
 
 
@@ -406,7 +416,9 @@ def test_what_is_called_step_and_is_none(other, checked):
 def test_a_step_that_may_be_meant_otherwise(checked):
     outcome = checked(PLAIN + "\ndef step(params, x, y):\n    ...\n")
     assert outcome.status == 0, as_text(outcome)
-    assert outcome.result.notes[0].startswith("step was not checked: name its optimizer")
+    assert outcome.result.notes[0] == (
+        "step was not checked: name its optimizer with OPTIMIZER and SETTINGS or --optimizer."
+    )
 
 
 def test_a_declared_reduction_and_penalty(checked):
@@ -428,7 +440,10 @@ def test_required(checked):
     text = RIGHT["sgd"].replace("def step(", "def other(").replace("def backward", "def gradients")
     outcome = checked(text, required=("step",), optimizer="SGD", settings={"lr": 0.1})
     assert outcome.status == 2
-    assert "defines no step(params, x, y, state), which is asked for." in outcome.result.error
+    assert (
+        outcome.result.error
+        == "homework.py defines no step(params, x, y, state), which is asked for."
+    )
     kinds = {key.partition("/")[0] for key in outcome.required}
     assert kinds == {"gradient", "step"}
 
@@ -469,20 +484,41 @@ def test_what_is_no_step(name, answer, sentence, checked):
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        ("OPTIMIZER = 3", 'OPTIMIZER should be a name such as "SGD", but is 3.'),
-        ("OPTIMIZER = 'SGD'\nSETTINGS = 0.1", 'SETTINGS should be a dict such as {"lr": 0.1}'),
-        ("SETTINGS = {'lr': 0.1}", "SETTINGS are those of an optimizer"),
-        ("OPTIMIZER = 'SGD'\nSETTINGS = {'lr': print}", "SETTINGS['lr'] should be a number"),
-        ("OPTIMIZER = 'SGD'\nSETTINGS = {'lr': 0}", "should be a number above 0, but lr is 0."),
-        ("OPTIMIZER = 'SDG'", "PyTorch has no such optimizer"),
-        ("OPTIMIZER = 'SGD'\nSETTINGS = {'rate': 1}", "could not be made with {'rate': 1}"),
+        ("OPTIMIZER = 3", 'homework.py: OPTIMIZER should be a name such as "SGD", but is 3.'),
+        (
+            "OPTIMIZER = 'SGD'\nSETTINGS = 0.1",
+            'homework.py: SETTINGS should be a dict such as {"lr": 0.1}, but is 0.1.',
+        ),
+        (
+            "SETTINGS = {'lr': 0.1}",
+            'homework.py: SETTINGS are those of an optimizer: write OPTIMIZER = "SGD" beside it.',
+        ),
+        (
+            "OPTIMIZER = 'SGD'\nSETTINGS = {'lr': print}",
+            "homework.py: SETTINGS['lr'] should be a number, but is <built-in function print>.",
+        ),
+        (
+            "OPTIMIZER = 'SGD'\nSETTINGS = {'lr': 0}",
+            "The learning rate of a step should be a number above 0, but lr is 0.",
+        ),
+        (
+            "OPTIMIZER = 'SDG'",
+            "--optimizer SDG: PyTorch has no such optimizer; expected SGD, "
+            "Adam, AdamW or another of torch.optim; did you mean SGD?",
+        ),
+        (
+            "OPTIMIZER = 'SGD'\nSETTINGS = {'rate': 1}",
+            "The optimizer SGD could not be made "
+            "with {'rate': 1}: SGD.__init__() got an "
+            "unexpected keyword argument 'rate'.",
+        ),
     ],
 )
 def test_what_cannot_be_declared(line, sentence, checked):
     text = RIGHT["sgd"].replace('OPTIMIZER = "sgd"\nSETTINGS = {"lr": 0.1}', line)
     outcome = checked(text)
     assert outcome.status == 2
-    assert sentence in outcome.result.error
+    assert outcome.result.error == sentence
 
 
 @pytest.mark.parametrize("name", ["sgd", "adam"])
@@ -531,7 +567,10 @@ def test_golden_files_have_steps(checked, nncompare, write, tmp_path):
     assert "declares REDUCTION or WEIGHT_DECAY" in reduced.result.error
     nncompare(*command)
     outcome = checked(RIGHT["sgd"], golden=read_golden(out))
-    assert outcome.result.error.startswith("homework.py defines step but does not say which")
+    assert outcome.result.error == (
+        "homework.py defines step but does not say which optimizer it is: write OPTIMIZER = "
+        '"SGD" and SETTINGS = {"lr": 0.1} into it, or pass --optimizer and --set.'
+    )
     assert checked(RIGHT["sgd"], optimizer="SGD", golden=read_golden(out)).status == 2
 
 
@@ -586,7 +625,10 @@ def test_a_training_that_diverges(checked):
     """What is compared are the steps before right code loses its digits, and a note says so."""
     outcome = checked(RIGHT["adam"], ('"lr": 0.01', '"lr": 3.0'), ("- 0.01 * m", "- 3.0 * m"))
     assert outcome.status == 0, as_text(outcome)
-    assert outcome.result.notes[-1].startswith("Of step 1 step was compared instead of 3")
+    assert outcome.result.notes[-1] == (
+        "Of step 1 step was compared instead of 3: with this learning rate the outputs of "
+        "the network then more than double."
+    )
     wrong = checked(RIGHT["adam"], ('"lr": 0.01', '"lr": 3.0'), ("- 0.01 * m", "- 2.0 * m"))
     assert wrong.status == 1
 
@@ -671,3 +713,17 @@ def test_the_output_that_may_grow_is_that_of_the_last_linear():
         step = reference.step(reference.exact, state, x, np.zeros(inner.shape))
         largest = inner.abs().max().item()
         assert _largest_output(reference, step) == pytest.approx(largest)
+
+
+def test_how_far_the_gradients_of_a_right_homework_may_be():
+    """So much of the size of each, of a penalty on weights too; not on biases."""
+    size, bias = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array(5.0)
+    reference = SimpleNamespace(
+        sizes=lambda step, targets: {"gradient/W": size, "gradient/b": bias}
+    )
+    step = SimpleNamespace(gradients={"W": np.ones((2, 2)), "b": np.ones(2)})
+    weights = {"W": np.array([[-1.0, 2.0], [0.0, 1.0]]), "b": np.ones(2)}
+    case = Case(weights, np.ones((3, 2)), np.zeros(3), {}, {}, loss_factor=-3.0, weight_decay=0.5)
+    found = _noise(reference, step, case)
+    np.testing.assert_allclose(found["W"], STEP_NOISE * (3 * size + 0.5 * np.abs(weights["W"])))
+    np.testing.assert_allclose(found["b"], STEP_NOISE * np.array([15.0, 15.0]))

@@ -232,7 +232,10 @@ def test_layouts_are_found_out(checked):
     declared = text[text.index("PARAMETERS") : text.index("def architecture")]
     outcome = checked(text, "smoothed", (declared, ""))
     assert outcome.status == 0, as_text(outcome)
-    assert "W1 is 0.weight.T" in outcome.result.notes[0]
+    assert outcome.result.notes[0] == (
+        "Read as: batch in rows, labels as class numbers; W1 is 0.weight.T, b1 is 0.bias, "
+        "W2 is 2.weight.T, b2 is 2.bias."
+    )
 
 
 @pytest.mark.parametrize("loss", ["smoothed", "pseudo_huber", "hinge"])
@@ -331,7 +334,10 @@ def test_a_homework_may_not_name_a_file(checked, tmp_path):
     homework.write_text('LOSS = "mine.py:f"\n' + functions("smoothed"))
     outcome = check_in_process(homework)
     assert outcome.status == 2
-    assert "names a file, which only --loss and a course's file may do" in outcome.result.error
+    assert outcome.result.error == (
+        "own.py: LOSS = 'mine.py:f' names a file, which only --loss and a course's file may "
+        "do; a homework's is one of cross_entropy, mse, bce, bce_with_logits."
+    )
     assert not ran.exists()
 
 
@@ -349,6 +355,12 @@ def test_the_command_a_course_and_golden_files(losses, tmp_path, nncompare):
     assert nncompare("check", homework, "--loss", loss, "--targets", "classes").status == 0
     assert nncompare("check", homework, "--loss", loss, "--targets", "labels").status == 2
     course = tmp_path / "course.toml"
+    course.write_text('targets = "images"\n')
+    with pytest.raises(InputError) as error:
+        read_course(course)
+    assert str(error.value) == (
+        f"{course}: targets expects one of classes, values, binary, but got 'images'."
+    )
     course.write_text('loss = "losses.py:smoothed"\ntargets = "classes"\n')
     assert nncompare("check", homework, "--course", course).status == 0
     assert read_course(course).targets == "classes"

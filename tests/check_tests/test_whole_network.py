@@ -128,7 +128,10 @@ def test_a_second_size_of_the_batch(check) -> None:
          "        self.x = x.reshape(self.n, -1)\n"), text=RIGHT,
     )  # fmt: skip
     assert outcome.status == 2
-    assert "raised ValueError at line 1" in outcome.result.error
+    assert outcome.result.error == (
+        "the whole network raised ValueError at line 13: cannot reshape array of size 80 "
+        "into shape (23,newaxis) (with 4 rows)."
+    )
     assert outcome.result.error.endswith("(with 4 rows).")
 
 
