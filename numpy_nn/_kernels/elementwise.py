@@ -6,8 +6,8 @@
   element, which takes ten times as long as a product where signs come at random. They do integer
   arithmetic on the bits of the numbers, which is exact, infinities and NaN included. Results have
   the layout of the condition.
-* ``maximum_zero`` and ``scale_negative`` are the rectifiers: the values, and where they are
-  positive, in one pass.
+* ``maximum_zero`` and ``scale_negative`` are the rectifiers; with ``_and_where`` they also say, in
+  the same pass, where the values are positive.
 * ``erf`` is the error function, which NumPy lacks.
 """
 
@@ -108,38 +108,72 @@ def scale_where(condition: np.ndarray, one: float, other: float, array: np.ndarr
     return output
 
 
-def maximum_zero(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """max(x, 0) of every x, and whether it is positive, which NaN counts as here.
+def maximum_zero(array: np.ndarray) -> np.ndarray:
+    """max(x, 0) of every x; NaN stays NaN.
 
     Example:
         >>> maximum_zero(np.array([-1.0, 0.0, 2.0]))
+        array([0., 0., 2.])
+    """
+    output = empty_like(array)
+    for x, y in blocks(array, output):
+        _maximum_zero(x, y)
+    return output
+
+
+def maximum_zero_and_where(array: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """max(x, 0) of every x, and whether it is positive, which NaN counts as here.
+
+    Example:
+        >>> maximum_zero_and_where(np.array([-1.0, 0.0, 2.0]))
         (array([0., 0., 2.]), array([False, False,  True]))
     """
     output, where = empty_like(array), empty_like(array, bool)
     for x, positive, y in blocks(array, where, output):
-        y.fill(0)
-        np.maximum(x, y, out=y)  # of two arrays: with a number it takes four times as long
+        _maximum_zero(x, y)
         np.less_equal(x, 0, out=positive)
         np.logical_not(positive, out=positive)
     return output, where
 
 
-def scale_negative(array: np.ndarray, slope: float) -> tuple[np.ndarray, np.ndarray]:
-    """x where it is positive, slope · x elsewhere; and where it is positive.
+def scale_negative(array: np.ndarray, slope: float) -> np.ndarray:
+    """x where it is positive, slope · x elsewhere, for a slope above 0 and up to 1.
 
     Example:
         >>> scale_negative(np.array([-1.0, 0.0, 2.0]), 0.1)
+        array([-0.1,  0. ,  2. ])
+    """
+    output = empty_like(array)
+    for x, y in blocks(array, output):
+        _scale_negative(x, slope, y)
+    return output
+
+
+def scale_negative_and_where(array: np.ndarray, slope: float) -> tuple[np.ndarray, np.ndarray]:
+    """x where it is positive, slope · x elsewhere; and where it is positive.
+
+    Example:
+        >>> scale_negative_and_where(np.array([-1.0, 0.0, 2.0]), 0.1)
         (array([-0.1,  0. ,  2. ]), array([False, False,  True]))
     """
     output, where = empty_like(array), empty_like(array, bool)
     for x, positive, y in blocks(array, where, output):
         np.greater(x, 0, out=positive)
         if 0 < slope <= 1:
-            np.multiply(x, slope, out=y)
-            np.maximum(x, y, out=y)  # the larger one is x where it is positive, else slope · x
+            _scale_negative(x, slope, y)
         else:
             np.multiply(x, _choose(positive, 1, slope, array.dtype), out=y)
     return output, where
+
+
+def _maximum_zero(x: np.ndarray, out: np.ndarray) -> None:
+    out.fill(0)
+    np.maximum(x, out, out=out)  # of two arrays: with a number it takes four times as long
+
+
+def _scale_negative(x: np.ndarray, slope: float, out: np.ndarray) -> None:
+    np.multiply(x, slope, out=out)
+    np.maximum(x, out, out=out)  # the larger one is x where it is positive, else slope · x
 
 
 def _keep(condition: np.ndarray, array: np.ndarray, out: np.ndarray) -> np.ndarray:

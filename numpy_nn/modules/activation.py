@@ -6,7 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from .._kernels.elementwise import erf, keep_where, maximum_zero, scale_negative, scale_where
+from .._kernels.elementwise import (
+    erf,
+    keep_where,
+    maximum_zero,
+    maximum_zero_and_where,
+    scale_negative,
+    scale_negative_and_where,
+    scale_where,
+)
 from .module import Module
 from .validation import check_grad_output, check_input, check_not_inplace
 
@@ -62,13 +70,18 @@ class ReLU(Module):
         """Compute y = max(x, 0)."""
         check_input(self, input)
         self._dtype = input.dtype
-        output, self._positive = maximum_zero(input)
+        if self.training:
+            output, self._positive = maximum_zero_and_where(input)
+        else:  # a backward pass seldom comes, and can tell from the output
+            output = self._positive = maximum_zero(input)
         return output
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:
         """Return dx = dy where x > 0, else 0."""
         positive = self._saved("_positive")
         check_grad_output(self, grad_output, positive.shape, self._dtype)
+        if positive.dtype != bool:
+            positive = ~(positive <= 0)
         return keep_where(positive, grad_output)
 
 
@@ -106,13 +119,18 @@ class LeakyReLU(Module):
         """Compute y = s(x) · x."""
         check_input(self, input)
         self._dtype = input.dtype
-        output, self._positive = scale_negative(input, self.negative_slope)
+        if self.training or not 0 < self.negative_slope <= 1:
+            output, self._positive = scale_negative_and_where(input, self.negative_slope)
+        else:  # a backward pass seldom comes, and can tell from the output
+            output = self._positive = scale_negative(input, self.negative_slope)
         return output
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:
         """Return dx = s(x) · dy."""
         positive = self._saved("_positive")
         check_grad_output(self, grad_output, positive.shape, self._dtype)
+        if positive.dtype != bool:
+            positive = positive > 0
         return scale_where(positive, 1, self.negative_slope, grad_output)
 
     def extra_repr(self) -> str:

@@ -85,24 +85,29 @@ class _BatchNorm(Module):
                 self._update_running_stats(mean, var, m)
         else:
             self._m = None
-            centred, var = x - self._column(self.running_mean), self.running_var
+            mean, var = self.running_mean.copy(), self.running_var
+            centred = x - self._column(mean)
 
-        # What backward needs. γ/√(σ² + ε) is one factor, to save passes over the batch.
-        self._centred = centred
+        # What backward needs. In evaluation mode it seldom comes, and can subtract μ again. γ/√(σ²
+        # + ε) is one factor, to save passes over the batch.
+        self._kept = (x, mean) if self._m is None else (centred, None)
         self._invstd = 1 / np.sqrt(var + self.eps)
         if self.weight is None:
             self._scale = self._invstd
         else:
             self._scale = self.weight.data * self._invstd
 
-        y = centred * self._column(self._scale)
+        out = centred if self._m is None else None
+        y = np.multiply(centred, self._column(self._scale), out=out)
         if self.bias is not None:
             y += self._column(self.bias.data)
         return y.reshape(self._shape)
 
     def backward(self, grad_output: np.ndarray) -> np.ndarray:
         """Add dγ = Σ dy x̂ and dβ = Σ dy to the gradients; return dx."""
-        centred = self._saved("_centred")
+        centred, mean = self._saved("_kept")
+        if mean is not None:
+            centred = centred - self._column(mean)
         check_grad_output(self, grad_output, self._shape, centred.dtype)
         dy = self._with_channels(grad_output)
 
