@@ -35,7 +35,9 @@ def main() -> None:
     for name in arguments.architectures:
         processes = {backend: Process() for backend in (NUMPY, TORCH, WHOLE)}
         contenders = {
-            backend: Contender(process, "evaluation_time:evaluation", (backend, name, arguments.rows))
+            backend: Contender(
+                process, "evaluation_time:evaluation", (backend, name, arguments.rows)
+            )
             for backend, process in processes.items()
         }
         try:

@@ -13,6 +13,7 @@ images is made, as in the first layer of a network. One thread, processor time; 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,6 +23,13 @@ NUMPY, TORCH = "NumPy", "PyTorch"
 LAYER, FLOOR = "layer", "products"
 ROWS = (32, 128, 512)
 PHASES = ("forward", "backward")
+COLUMNS = (
+    *("layer", "rows"),
+    *(f"{library}, {phase}" for library in (NUMPY, TORCH) for phase in (*PHASES, "both")),
+    "NumPy over PyTorch",
+    "NumPy, a row, over the first line's",
+    "PyTorch, a row",
+)
 
 
 class Layer(NamedTuple):
@@ -74,22 +82,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--block-s", type=float, default=0.05)
     arguments = parser.parse_args()
-    rows = tuple(sorted(arguments.rows))
-    print("| layer | rows | " + " | ".join(columns(rows)) + " |")
-    print("|---|--:|" + "--:|" * len(columns(rows)))
+    print(f"| {' | '.join(COLUMNS)} |")
+    print("|---|--:|" + "--:|" * (len(COLUMNS) - 2))
     for layer in LAYERS:
         if arguments.layers in layer.title:
-            for line in measured(layer, rows, arguments.rounds, arguments.block_s):
+            for line in measured(layer, arguments.rows, arguments.rounds, arguments.block_s):
                 print(line, flush=True)
 
 
-def columns(rows: tuple[int, ...]) -> list[str]:
-    """The heads of the table."""
-    over = [f"{library}: {phase}" for library in (NUMPY, TORCH) for phase in (*PHASES, "both")]
-    return [*over, "NumPy / PyTorch", f"NumPy, a row, over {rows[0]}", f"PyTorch, over {rows[0]}"]
-
-
-def measured(layer: Layer, rows: tuple[int, ...], rounds: int, block_s: float) -> list[str]:
+def measured(layer: Layer, rows: Sequence[int], rounds: int, block_s: float) -> list[str]:
     """The lines of a layer; all its contenders take turns with each other."""
     processes = {NUMPY: Process(), TORCH: Process()}
     makers = {
@@ -115,17 +116,19 @@ def measured(layer: Layer, rows: tuple[int, ...], rounds: int, block_s: float) -
             process.close()
     lines = []
     for count in rows:
-        cells = [
-            str(ratio(found[library, LAYER, count][phase], found[library, FLOOR, count][phase]))
-            for library in (NUMPY, TORCH)
-            for phase in (*PHASES, "step")
-        ]
-        ours, theirs = (found[library, LAYER, count]["step"] for library in (NUMPY, TORCH))
-        cells.append(str(ratio(ours, theirs)))
+        cells = []
         for library in (NUMPY, TORCH):
-            many, few = (found[library, LAYER, n]["step"] / n for n in (count, rows[0]))
-            cells.append(str(ratio(many, few)))
-        lines.append(f"| {layer.title} | {count} | " + " | ".join(cells) + " |")
+            ours, floor = found[library, LAYER, count], found[library, FLOOR, count]
+            cells += [f"{ratio(ours[phase], floor[phase]).median:.2f}" for phase in PHASES]
+            cells.append(str(ratio(ours["step"], floor["step"])))
+        steps = {
+            (library, n): found[library, LAYER, n]["step"] for library in processes for n in rows
+        }
+        cells.append(str(ratio(steps[NUMPY, count], steps[TORCH, count])))
+        for library in (NUMPY, TORCH):
+            few = steps[library, rows[0]] / rows[0]
+            cells.append(f"{ratio(steps[library, count] / count, few).median:.2f}")
+        lines.append(f"| {layer.title} | {count} | {' | '.join(cells)} |")
     return lines
 
 
@@ -152,18 +155,14 @@ def numpy_layer(fields: tuple[Any, ...], rows: int) -> Timed:
     x, dy = given.pop("x"), given.pop("dy")
     module: Any
     if layer.kernel:
-        module = numpy_nn.Conv2d(
-            layer.inputs, layer.outputs, layer.kernel, padding=layer.padding
-        )
+        module = numpy_nn.Conv2d(layer.inputs, layer.outputs, layer.kernel, padding=layer.padding)
         dy = batch_last_in_memory(dy)
         x = x if layer.first else batch_last_in_memory(x)
     else:
         module = numpy_nn.Linear(layer.inputs, layer.outputs)
     module.load_state_dict(given)
     back = module.backward_parameters if layer.first else module.backward
-    return Timed(
-        {"forward": lambda: module(x), "backward": lambda: back(dy)}, module.zero_grad
-    )
+    return Timed({"forward": lambda: module(x), "backward": lambda: back(dy)}, module.zero_grad)
 
 
 def batch_last_in_memory(images: np.ndarray) -> np.ndarray:
@@ -234,9 +233,7 @@ def torch_products(fields: tuple[Any, ...], rows: int) -> Timed:
 
 def _multiplied(given: dict[str, list[tuple[np.ndarray, np.ndarray]]], of: Any, mm: Any) -> Timed:
     def phase(pairs: list[tuple[np.ndarray, np.ndarray]]) -> Any:
-        ready = [
-            (of(a), of(b), of(np.empty((len(a), b.shape[1]), np.float32))) for a, b in pairs
-        ]
+        ready = [(of(a), of(b), of(np.empty((len(a), b.shape[1]), np.float32))) for a, b in pairs]
 
         def multiply() -> None:
             for a, b, out in ready:

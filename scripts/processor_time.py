@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,8 @@ import numpy as np
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 MOST_STEPS = 1000
 """In a block."""
+LONG_S = 0.5
+"""A step as long as this needs no untimed one before it."""
 
 
 class Timed(NamedTuple):
@@ -103,7 +106,8 @@ def in_rounds(
     Args:
         contenders: By name. They are ready at the same time, so their arrays must fit together.
         rounds: In each of them every contender makes one block, in an order drawn anew.
-        block_s: Processor seconds of a block; it has at least one step, and a first untimed one.
+        block_s: Processor seconds of a block; it has at least one step, and untimed ones before it
+            where they are short.
 
     Returns:
         Name → phase → an array of one value for each round; the phase "step" is their sum.
@@ -116,7 +120,8 @@ def in_rounds(
         process, function, arguments = contenders[name]
         step_s = max(process.call("processor_time:prepare", place, function, arguments), 1e-6)
         steps = min(max(round(block_s / step_s), 1), MOST_STEPS)
-        blocks[place] = Blocks(rounds, 1 if steps < 5 else 2, steps)
+        untimed = 0 if step_s > LONG_S else 1 if steps < 5 else 2
+        blocks[place] = Blocks(rounds, untimed, steps)
 
     def block(place: str, untimed: int, steps: int) -> np.ndarray:
         process = contenders[places[place]].process
@@ -159,7 +164,7 @@ def block(place: str, untimed: int, steps: int) -> list[list[float]]:
             for function in functions:
                 function()
                 stamps.append(time.process_time())
-            found.append([after - before for before, after in zip(stamps, stamps[1:], strict=False)])
+            found.append([after - before for before, after in pairwise(stamps)])
             between()
     return found[untimed:]
 

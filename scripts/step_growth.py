@@ -1,10 +1,10 @@
 """Measure how time and memory of a training step grow with rows, width and depth.
 
 An MLP of Linear and ReLU with SGD; one of the three grows, the others stay. The last line fits
-y = a·nᵇ by least squares through the logarithms and gives b with its standard error: 1 where twice
-as much costs twice as much, less where something constant is in it. Time is processor time of one
-thread, NumPy and PyTorch in turns (see processor_time); memory the peak of three steps above that of
-a step on two rows, each in a process of its own.
+y = a·nᵇ by least squares through the logarithms and gives b with its standard error: 1 where
+twice as much costs twice as much, less where something constant is in it. Time is processor time
+of one thread, NumPy and PyTorch in turns (see processor_time); memory the peak of three steps
+above that of a step on two rows, each in a process of its own.
 
     python scripts/step_growth.py
     python scripts/step_growth.py --kinds depth --rounds 15
@@ -51,7 +51,9 @@ def measured_times(kind: str, rounds: int, block_s: float) -> dict[str, list[flo
     try:
         found = in_rounds(
             {
-                (backend, size): Contender(process, "step_growth:training_step", (backend, kind, size))
+                (backend, size): Contender(
+                    process, "step_growth:training_step", (backend, kind, size)
+                )
                 for backend, process in processes.items()
                 for size in SIZES[kind]
             },

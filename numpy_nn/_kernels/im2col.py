@@ -257,7 +257,7 @@ class Windows:
         height, width = self.output
         run = PIECE_BYTES // max(channels * self._points * w.itemsize, 1)
         run = max(run, FEWEST_COLUMNS)
-        if LONG <= (uncopied := UNCOPIED // max(w[0].size, 1)):
+        if (uncopied := UNCOPIED // max(w[0].size, 1)) >= LONG:
             run = min(run, uncopied)
         count = max(run // max(batch, 1), 1)
         rows, columns = max(count // width, 1), min(count, width)
