@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
+import processor_time
 import pytest
 
 SCRIPTS = Path(__file__).resolve().parent.parent / "scripts"
 NAMES = [
     "attack.py",
     "attack_runs.py",
+    "blas_steps.py",
     "calibrate_k.py",
+    "evaluation_time.py",
     "growth.py",
+    "layer_floor.py",
     "make_covertype_sample.py",
     "make_mnist_sample.py",
     "mutants.py",
     "results.py",
     "run_cost.py",
+    "step_growth.py",
 ]
 
 
@@ -146,3 +153,66 @@ def test_a_section_without_a_run_is_kept_and_says_that_it_is_earlier(load, tmp_p
     assert page.count("Not run.") == len(results.experiment_names()) - 1
     # Written again, the mark stands there once.
     assert results.page(tmp_path, page) == page
+
+
+def test_growth_is_fitted_with_its_standard_error(load) -> None:
+    fitted = load("step_growth.py").exponent
+    sizes = np.array([32, 64, 128, 256, 512])
+    assert fitted(sizes, 3 * sizes**1.5) == pytest.approx((1.5, 0), abs=1e-9)
+    values = 3 * sizes**1.5 * np.array([1.1, 0.8, 1.3, 1.0, 0.9])
+    coefficients, covariance = np.polyfit(np.log(sizes), np.log(values), 1, cov=True)
+    assert fitted(sizes, values) == pytest.approx((coefficients[0], covariance[0, 0] ** 0.5))
+    assert np.isnan(fitted([1, 2], [1, 2])).all()
+
+
+def test_the_floor_of_a_layer_has_its_products(load) -> None:
+    """As many multiplications as the formulas have: y, dW and, but in a first layer, dx."""
+    script = load("layer_floor.py")
+    for layer in script.LAYERS:
+        once = 3 * layer.positions * layer.inputs * layer.outputs * max(layer.kernel, 1) ** 2
+        made = script.products(layer, 3)
+        counts = {
+            phase: [len(a) * a.shape[1] * b.shape[1] for a, b in pairs]
+            for phase, pairs in made.items()
+        }
+        assert counts == {"forward": [once], "backward": [once] * (1 if layer.first else 2)}
+
+
+@pytest.mark.slow
+def test_processes_have_one_thread_and_their_own_variables(monkeypatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "before")
+    process = processor_time.Process({"PYTHONPATH": "first", "OPENBLAS_CORETYPE": "Haswell"})
+    try:
+        found = {
+            name: process.call("os:getenv", name) for name in ("PYTHONPATH", "MKL_NUM_THREADS")
+        }
+        assert found == {"PYTHONPATH": f"first{os.pathsep}before", "MKL_NUM_THREADS": "1"}
+        assert process.call("os:getenv", "OPENBLAS_CORETYPE") == "Haswell"
+        with pytest.raises(RuntimeError, match=r"os:listdir: FileNotFoundError: .*nowhere"):
+            process.call("os:listdir", "nowhere")
+        with pytest.raises(RuntimeError, match="os:_exit: its process ended with status 3"):
+            process.call("os:_exit", 3)
+    finally:
+        process.close()
+
+
+@pytest.mark.slow
+def test_contenders_take_turns_in_rounds() -> None:
+    """Twice the work takes longer; which layer it is must be seen from its own process."""
+    process = processor_time.Process()
+    try:
+        found = processor_time.in_rounds(
+            {
+                rows: processor_time.Contender(
+                    process, "layer_floor:numpy_layer", (("", 784, 256), rows)
+                )
+                for rows in (32, 256)
+            },
+            rounds=3,
+            block_s=0.01,
+        )
+    finally:
+        process.close()
+    assert found[32].keys() == {"forward", "backward", "step"}
+    assert all(len(times) == 3 for one in found.values() for times in one.values())
+    assert processor_time.ratio(found[256]["step"], found[32]["step"]).median > 2

@@ -17,6 +17,13 @@ from .memory import empty, empty_like
 
 # Bytes of the columns that are made at a time: they should stay in the processor's cache.
 PIECE_BYTES = 1 << 20
+# Before it multiplies, a BLAS copies the kernels into an order of its own, and a sum dW is as large
+# as they are: products with fewer columns than these spend their time on that.
+FEWEST_COLUMNS = 256
+# Up to so many multiplications OpenBLAS with AVX-512 copies nothing at all
+# (kernel/x86_64/sgemm_small_kernel_permit_skylakex.c), which saves the first layer of a network a
+# third. Shorter pieces would cost another BLAS more than they save this one.
+UNCOPIED, LONG = 10**6, 3000
 
 
 def batch_last(images: np.ndarray) -> np.ndarray:
@@ -95,7 +102,7 @@ class Windows:
     Example:
         >>> axis = Axis(size=3, kernel=2, stride=1, dilation=1, before=0, positions=2)
         >>> image = np.arange(9.0).reshape(1, 3, 3, 1)
-        >>> for piece, columns in Windows(axis, axis).see(image):
+        >>> for piece, columns in Windows(axis, axis).see(image, np.ones((1, 1, 4))):
         ...     piece.run, columns[:, 1].tolist()  # at the second position
         (slice(0, 4, None), [1.0, 2.0, 4.0, 5.0])
     """
@@ -109,7 +116,7 @@ class Windows:
         """y = W X + b, with the columns X of x."""
         groups, outputs, _ = w.shape
         y = empty((groups * outputs, *self.output, x.shape[3]), x.dtype)
-        for piece, columns in self.see(x):
+        for piece, columns in self.see(x, w):
             part = _by_group(y, groups)[:, :, piece.run]
             np.matmul(w, _by_group(columns, groups), out=part)
             if b is not None:
@@ -132,7 +139,7 @@ class Windows:
         groups, w_transposed = len(w), w.swapaxes(1, 2)
         dw = np.zeros_like(w_transposed, order="C")  # faster with the long side first
         padded = self.zeros(len(x), x.shape[3], x.dtype) if input_too else None
-        for piece, columns in self.see(x):
+        for piece, columns in self.see(x, w):
             part = _by_group(dy, groups)[:, :, piece.run]
             dw += _by_group(columns, groups) @ part.swapaxes(1, 2)
             if padded is not None:
@@ -153,7 +160,7 @@ class Windows:
         w = turned.reshape(groups, len(x) // groups, -1)
         dw = np.zeros_like(w.swapaxes(1, 2), order="C")
         dx = empty_like(x) if input_too else None
-        for piece, columns in self._windows_of_gradient().see(dy):
+        for piece, columns in self._windows_of_gradient().see(dy, w):
             seen = _by_group(columns, groups)
             if dx is not None:
                 np.matmul(w, seen, out=_by_group(dx, groups)[:, :, piece.run])
@@ -178,7 +185,7 @@ class Windows:
         groups, _, columns = w.shape
         channels = groups * columns // self._points
         padded = self.zeros(channels, x.shape[3], x.dtype)
-        for piece in self.pieces(channels, x.shape[3], x.itemsize):
+        for piece in self.pieces(w.swapaxes(1, 2), channels, x.shape[3]):
             part = _by_group(x, groups)[:, :, piece.run]
             self.add(padded, piece, w.swapaxes(1, 2) @ part)
         return self.crop(padded)
@@ -189,21 +196,21 @@ class Windows:
         """dW = x Yᵀ and dx = W Y, with the columns Y of dy."""
         groups = len(w)
         dx, dw = np.empty_like(x), np.zeros_like(w)
-        for piece, columns in self.see(dy):
+        for piece, columns in self.see(dy, w):
             seen = _by_group(columns, groups)
             np.matmul(w, seen, out=_by_group(dx, groups)[:, :, piece.run])
             dw += _by_group(x, groups)[:, :, piece.run] @ seen.swapaxes(1, 2)
         return dw, dx
 
-    def see(self, images: np.ndarray) -> Iterator[tuple[Piece, np.ndarray]]:
-        """Piece by piece the columns (C · kernel, positions) of (C, H, W, N).
+    def see(self, images: np.ndarray, w: np.ndarray) -> Iterator[tuple[Piece, np.ndarray]]:
+        """Piece by piece the columns (C · kernel, positions) of (C, H, W, N), for products with W.
 
         They are overwritten by the next ones: memory that is given back and asked for again
         costs more than the copy into it.
         """
         windows = self._on(self.pad(images))
         room = np.empty(0, images.dtype)
-        for piece in self.pieces(len(images), images.shape[3], images.itemsize):
+        for piece in self.pieces(w, len(images), images.shape[3]):
             columns = windows[:, :, :, piece.rows, piece.columns]
             if self._points > 1:  # otherwise the images themselves will do
                 if room.size < columns.size:  # the first piece is the largest
@@ -245,10 +252,14 @@ class Windows:
         padded.fill(0)
         return padded
 
-    def pieces(self, channels: int, batch: int, itemsize: int) -> Iterator[Piece]:
-        """The pieces in which images are done, as large as the cache allows."""
+    def pieces(self, w: np.ndarray, channels: int, batch: int) -> Iterator[Piece]:
+        """The pieces in which images are done, as large as the cache allows, or W asks for."""
         height, width = self.output
-        count = max(PIECE_BYTES // max(channels * self._points * batch * itemsize, 1), 1)
+        run = PIECE_BYTES // max(channels * self._points * w.itemsize, 1)
+        run = max(run, FEWEST_COLUMNS)
+        if (uncopied := UNCOPIED // max(w[0].size, 1)) >= LONG:
+            run = min(run, uncopied)
+        count = max(run // max(batch, 1), 1)
         rows, columns = max(count // width, 1), min(count, width)
         for top in range(0, height, rows):
             bottom = min(top + rows, height)

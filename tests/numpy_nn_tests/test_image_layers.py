@@ -54,6 +54,7 @@ def test_convolution_by_parts_is_the_plain_formula(
 ) -> None:
     """Whatever the cache: parts of an image, single images, several, the last ones fewer."""
     monkeypatch.setattr(im2col, "PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr(im2col, "FEWEST_COLUMNS", 1)
     rng = np.random.default_rng(0)
     layer = numpy_nn.Conv2d(2, 4, **kwargs, dtype=np.float64)
     x = rng.normal(size=(5, 2, 7, 6))
@@ -67,10 +68,32 @@ def test_convolution_by_parts_is_the_plain_formula(
     np.testing.assert_allclose(layer.bias.grad, dy.sum(axis=(0, 2, 3)), atol=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("inputs", "outputs", "kernel", "size", "batch", "run"),
+    [
+        (256, 256, 3, 8, 32, 256),  # the columns of two positions are too large for the cache
+        (16, 32, 3, 14, 128, 14 * 128),  # a row of positions: two would be too large
+        (1, 16, 3, 28, 128, 28 * 128),  # two rows would be more multiplications than UNCOPIED
+        (1, 30, 5, 24, 128, 3 * 24 * 128),  # UNCOPIED would leave fewer columns than LONG
+    ],
+)
+def test_the_first_piece_is_as_long_as_cache_and_blas_want_it(
+    inputs: int, outputs: int, kernel: int, size: int, batch: int, run: int
+) -> None:
+    axis = im2col.Axis(size, kernel, 1, 1, kernel // 2, size)
+    w = np.zeros((1, outputs, inputs * kernel**2), np.float32)
+    pieces = list(im2col.Windows(axis, axis).pieces(w, inputs, batch))
+    assert pieces[0].run == slice(0, run)
+    ends = [piece.run.stop for piece in pieces]
+    assert [piece.run.start for piece in pieces] == [0, *ends[:-1]]
+    assert ends[-1] == size * size * batch
+
+
 @pytest.mark.parametrize("piece_bytes", [1, 200, 1 << 19])
 def test_transposed_convolution_is_the_transpose(piece_bytes: int, monkeypatch: Any) -> None:
     """Its output is the input gradient of the convolution with the same W, and the reverse."""
     monkeypatch.setattr(im2col, "PIECE_BYTES", piece_bytes)
+    monkeypatch.setattr(im2col, "FEWEST_COLUMNS", 1)
     kwargs: dict[str, Any] = {"stride": (2, 1), "padding": 1, "groups": 2, "bias": False}
     kwargs["dtype"] = np.float64
     convolution = numpy_nn.Conv2d(4, 6, 3, **kwargs)

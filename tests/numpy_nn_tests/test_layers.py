@@ -1,6 +1,7 @@
 """What single layers do at the edges, against PyTorch. Their values are in test_modules."""
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -170,3 +171,37 @@ def test_batch_norm_of_any_shape(n: int, c: int, positions: list[int], training:
     np.testing.assert_allclose(layer(x), expected, atol=1e-10)
     for name, buffer in layer.named_buffers():
         np.testing.assert_allclose(buffer, reference.get_buffer(name).numpy(), atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        lambda nn: nn.ReLU(),
+        lambda nn: nn.LeakyReLU(0.1),
+        lambda nn: nn.LeakyReLU(-0.5),
+        lambda nn: nn.BatchNorm1d(3),
+    ],
+    ids=["ReLU", "LeakyReLU", "LeakyReLU of a negative slope", "BatchNorm1d"],
+)
+def test_backward_in_evaluation_mode_is_torchs(layer: Callable[[Any], Any]) -> None:
+    """Infinities and NaN included."""
+    ours, theirs = layer(numpy_nn).eval(), layer(torch.nn).eval()
+    rng = np.random.default_rng(0)
+    x, dy = (rng.standard_normal((8, 3)).astype(np.float32) for _ in range(2))
+    if type(ours).__name__ == "BatchNorm1d":
+        state = {"running_mean": rng.standard_normal(3), "running_var": rng.uniform(1, 2, 3)}
+        arrays = {name: array.astype(np.float32) for name, array in state.items()}
+        ours.load_state_dict({**ours.state_dict(), **arrays})
+        theirs.load_state_dict(
+            {**theirs.state_dict(), **{name: torch.tensor(a) for name, a in arrays.items()}}
+        )
+    else:
+        x[0], x[1], x[2] = 0, np.nan, (-np.inf, np.inf, -0.0)
+    tensor = torch.tensor(x, requires_grad=True)
+    y = theirs(tensor)
+    y.backward(torch.tensor(dy))
+    np.testing.assert_allclose(ours(x), y.detach().numpy(), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(ours.backward(dy), tensor.grad.numpy(), rtol=1e-5, atol=1e-6)
+    for name, parameter in theirs.named_parameters():
+        mine = dict(ours.named_parameters())[name].grad
+        np.testing.assert_allclose(mine, parameter.grad.numpy(), rtol=1e-5, atol=1e-6)
