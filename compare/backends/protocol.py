@@ -316,7 +316,7 @@ class Referee(Backend, Protocol):
         noise: dict[str, tuple[np.ndarray, np.ndarray]] | None = None,
         seed: int = 0,
         update: bool = True,
-        kink_width: float = 0.0,
+        kink_width: float | None = 0.0,
     ) -> RecordedStep:
         """Record a step that takes the other backend's branch at every kink.
 
@@ -328,7 +328,8 @@ class Referee(Backend, Protocol):
             noise: Module name → largest random change of its output and of its input gradient.
             seed: For the noise.
             update: As in :meth:`Backend.record_step`.
-            kink_width: A distance relative to the largest value of the input.
+            kink_width: A distance relative to the largest value of the input; None for wherever
+                the two lie on different sides of 0.
         """
 
     def module_inputs(self, batch: Any, names: Collection[str] | None = None) -> Arrays:

@@ -106,7 +106,7 @@ class TorchBackend:
         noise: dict[str, tuple[np.ndarray, np.ndarray]] | None = None,
         seed: int = 0,
         update: bool = True,
-        kink_width: float = 0.0,
+        kink_width: float | None = 0.0,
     ) -> RecordedStep:
         random = np.random.default_rng(seed)
 
@@ -124,7 +124,10 @@ class TorchBackend:
             x = args[0]
             if name in kinks:
                 other = self._tensor(kinks[name])
-                near = (other - x).abs() <= kink_width * x.detach().abs().amax()
+                if kink_width is None:
+                    near = (other > 0) != (x > 0)
+                else:
+                    near = (other - x).abs() <= kink_width * x.detach().abs().amax()
                 x = x + torch.where(near, other - x, 0).detach()
             if x.requires_grad and noise is not None:
                 x = x.clone()  # so that the noise meets this module's gradient alone

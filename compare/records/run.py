@@ -293,12 +293,17 @@ class Opening(Record):
         step: The first in which an input of an activation with a kink at 0 lay on one side in
             NumPy and on the other in PyTorch; None where none did in any of them.
         last, inputs: In how many inputs the two differed so in the last of them, and of how many.
+        after: How far apart the two were after the last.
+        same_side: How far where PyTorch took NumPy's value for every such input in these steps;
+            None where that was not tried.
     """
 
     steps: Count
     step: Count | None = None
     last: Count = 0
     inputs: Count = 0
+    after: float = 0.0
+    same_side: float | None = None
 
 
 class Handover(Record):

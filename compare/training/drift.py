@@ -183,7 +183,8 @@ class Distance:
             before = after
         update: dict[str, Any] = {"replayed": len(batches), "elsewhere": elsewhere}
         if steepest_step is not None and self.growth.sides:
-            update["same_side"] = _on_the_same_side(numpy, torch, held, *steepest_step)
+            begun, indices = steepest_step
+            update["same_side"] = _on_the_same_side(numpy, torch, held, begun, [(0, indices)])
         self.growth = self.growth.model_copy(update=update)
         return len(batches)
 
@@ -213,9 +214,17 @@ class Distance:
             sides.found()
             if sides.count and first is None:
                 first = step
-        return Opening(
-            steps=len(batches), step=first, last=sides.count, inputs=sides.found()["inputs"]
+        found = Opening(
+            steps=len(batches),
+            step=first,
+            last=sides.count,
+            inputs=sides.found()["inputs"],
+            after=_distance(numpy, torch),
         )
+        if first is not None and 2 * len(batches) <= most:
+            same_side = _on_the_same_side(numpy, torch, held, states, batches)
+            return found.model_copy(update={"same_side": same_side})
+        return found
 
     def hand_over(self, numpy: Backend, torch: Backend, held: Held, most: float) -> Handover | None:
         """Make the steps before the last measurement once more, PyTorch from NumPy's state too.
@@ -336,19 +345,12 @@ class _Sides:
                 self.count += len(other)
         return {"sides": self.count, "inputs": inputs, **first}
 
-    def of_numpy_where_they_differ(self) -> dict[str, np.ndarray] | None:
-        """Module → PyTorch's inputs, with NumPy's where the two lie on different sides.
-
-        None where a module is called several times in a step.
-        """
-        given = {}
-        for name, arrays in self._inputs["numpy"].items():
-            others = self._inputs["torch"].get(name, [])
-            if not len(arrays) == len(others) == 1:
-                return None
-            x, y = arrays[0], others[0]
-            given[name] = np.where((x > 0) != (y > 0), x, y)
-        return given
+    def of_numpy(self) -> dict[str, np.ndarray] | None:
+        """Module → NumPy's input; None where a module is called several times in a step."""
+        inputs = self._inputs["numpy"]
+        if any(len(arrays) != 1 for arrays in inputs.values()):
+            return None
+        return {name: arrays[0] for name, arrays in inputs.items()}
 
 
 def _on_the_same_side(
@@ -356,27 +358,31 @@ def _on_the_same_side(
     torch: Backend,
     held: Held,
     states: tuple[State, State],
-    indices: np.ndarray,
+    batches: Batches,
 ) -> float | None:
-    """The distance after a step in which PyTorch takes NumPy's value where the sides differ.
+    """The distance after steps in which PyTorch takes NumPy's value where the sides differ.
 
     Args:
         numpy, torch: The backends, whose states are lost.
         held: Backend → split → its rows.
-        states: Those before the step.
-        indices: The rows of its batch.
+        states: Those before the first step.
+        batches: The steps.
+
+    Returns:
+        The distance; None where a module is called several times in a step.
     """
-    sides = _Sides()
+    if not isinstance(torch, TorchBackend):
+        return None
     for backend, state in zip((numpy, torch), states, strict=True):
         backend.load(state)
-        with sides.watching(backend):
-            backend.train_step(backend.batch(held[backend.name]["train"], indices))
-    given = sides.of_numpy_where_they_differ()
-    if given is None or not isinstance(torch, TorchBackend):
-        return None
-    torch.load(states[1])
-    batch = torch.batch(held[torch.name]["train"], indices)
-    torch.replay(batch, given, kink_width=float("inf"))
+    for _, indices in batches:
+        sides = _Sides()
+        with sides.watching(numpy):
+            numpy.train_step(numpy.batch(held[numpy.name]["train"], indices))
+        given = sides.of_numpy()
+        if given is None:
+            return None
+        torch.replay(torch.batch(held[torch.name]["train"], indices), given, kink_width=None)
     return _distance(numpy, torch)
 
 

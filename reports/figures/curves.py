@@ -23,6 +23,7 @@ FLATTENS = 20.0
 FLOAT32_ROUNDOFF = 2.0**-24
 MARKS = {"train": "o", "validation": "^", "test": "s"}
 DASHES = {"train": "-", "validation": ":", "test": "--"}
+REPLICA_MARKS = ["", "x", "+", "1", "2"]
 REPLICA_DASHES = ["--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3))]
 
 
@@ -176,7 +177,7 @@ def draw_drift(run: Run) -> list[Drawing]:
         return []
     canvas, axes = paper(5.4, 1, len(panels), sharey=True)
     for axis, (training, rows) in zip(axes[0], panels, strict=True):
-        replicas = iter(REPLICA_DASHES * 2)
+        replicas = iter(list(zip(REPLICA_DASHES, REPLICA_MARKS, strict=True)) * 2)
         names = list(dict.fromkeys(row.run for row in rows))
         for name in names:
             steps = [row.step for row in rows if row.run == name]
@@ -263,8 +264,10 @@ def _drift_line(name: str, replicas: Any) -> dict[str, Any]:
             "label": "PyTorch",
             "zorder": 4,
         }
-    # Thin and on top: a replica that lies where a backend does is seen all the same.
-    line = {"color": "black", "ls": next(replicas), "lw": 1.0, "zorder": 5}
+    # Thin, marked and on top: a replica that lies where a backend does is seen all the same.
+    dashes, mark = next(replicas)
+    line = {"color": "black", "ls": dashes, "lw": 0.8, "zorder": 5}
+    line |= {"marker": mark, "ms": 4, "mew": 0.8, "markevery": (0.06, 0.12)}
     return line | {"label": f"PyTorch, {name}"}
 
 

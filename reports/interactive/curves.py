@@ -182,7 +182,7 @@ def _curves(
             found = _add_batches(upper, lower, of, metric)
             batches |= found > 0
             thinned = max(thinned, found if found > 2 * GROUPS else 0)
-    what = [Option("batches", "batches, training mode", False)] if batches else []
+    what = [Option("batches", "batches, training mode")] if batches else []
     what += [Option(split, text) for split, text in SPLITS.items() if split in splits]
     sides = [Option("numpy", "NumPy: line"), Option("torch", "PyTorch: open marks, thin line")]
     first = "log" if _explodes(drawn) else "linear"

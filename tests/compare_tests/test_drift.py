@@ -261,6 +261,6 @@ def test_a_step_on_the_same_side_as_numpy(tiny):
     for backend in (numpy, torch):
         backend.train_step(backend.batch(held[backend.name]["train"], indices))
     apart.append(_distance(numpy, torch))
-    same = _on_the_same_side(numpy, torch, held, states, indices)
+    same = _on_the_same_side(numpy, torch, held, states, [(0, indices)])
     assert apart[1] > 2 * apart[0]
     assert same < apart[0] + 0.2 * (apart[1] - apart[0])
