@@ -283,6 +283,8 @@ def test_logits_in_the_form_of_a_homework() -> None:
     np.testing.assert_allclose(in_same_form(P, Z, classes), P, rtol=1e-12)
     assert in_same_form(Z + 1, Z, classes) is Z
     assert in_same_form(P, Z, np.full((3, 3), 0.3)) is Z
+    labels, sigmoids = np.eye(P.shape[1])[classes], 1 / (1 + np.exp(-Z))
+    np.testing.assert_allclose(in_same_form(sigmoids, Z, labels), sigmoids, rtol=1e-12)
 
 
 @pytest.mark.parametrize("p", [0.0, 0.25, 0.5, 1.0])
