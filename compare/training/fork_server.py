@@ -26,7 +26,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle, send_handle
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from compare.training.jobs import DataSource, RemoteResult, TrainingJob
@@ -118,13 +118,23 @@ class ForkServer:
         with other, self._lock:
             self._control.send(("fork", sys.path, dict.fromkeys(THREADS, str(threads))))
             send_handle(self._control, other.fileno(), self._process.pid)
-            return ForkedProcess(self, self._control.recv(), connection)
+            return ForkedProcess(self, self._answer(), connection)
+
+    def _answer(self) -> Any:
+        """What the server says. That it has ended is asked, too.
+
+        A fork that was stopped before it closed its copy of the socket would hide it for ever.
+        """
+        while not self._control.poll(POLL_S):
+            if self._process.poll() is not None:
+                raise EOFError
+        return self._control.recv()
 
     def exit_code(self, pid: int) -> int | None:
         """With what a fork has ended, when it has; None if nobody can tell any more."""
         with suppress(OSError, EOFError), self._lock:
             self._control.send(("exit code", pid))
-            code: int | None = self._control.recv()
+            code: int | None = self._answer()
             return code
         return None
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import socket
 import sys
+from multiprocessing.connection import Connection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -91,6 +93,24 @@ def test_what_is_killed(tiny, tmp_path, meter):
     finally:
         busy.shutdown()  # also while it is stopped
         server.close()
+
+
+@FORKS
+@pytest.mark.slow  # it loads PyTorch
+def test_a_server_that_is_killed_while_a_fork_still_holds_its_socket(monkeypatch):
+    """The end of the connection is never seen then: a new server answers all the same."""
+    server = ForkServer()
+    first = server.fork(1)
+    held = socket.socketpair()
+    monkeypatch.setattr(server, "_control", Connection(held[0].detach()))
+    server._process.kill()
+    server._process.wait()
+    try:
+        assert server.exit_code(first._pid) is None
+        assert server.fork(1)._pid != first._pid
+    finally:
+        server.close()
+        held[1].close()
 
 
 @FORKS
