@@ -246,8 +246,12 @@ def main(descriptor: int) -> None:
             os.close(given)
             control.send(pid)
         else:
-            _, status = os.waitpid(details[0], 0)
-            control.send(os.waitstatus_to_exitcode(status))
+            try:
+                _, status = os.waitpid(details[0], 0)
+            except ChildProcessError:  # a fork of the server before this one
+                control.send(None)
+            else:
+                control.send(os.waitstatus_to_exitcode(status))
 
 
 def _work(connection: Connection, path: list[str], variables: dict[str, str]) -> NoReturn:

@@ -6,9 +6,11 @@ would get. Those in which the process matters start one (``check_in_sandbox``, `
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import pytest
@@ -17,6 +19,8 @@ from planted.in_process import check_in_process
 from compare.check.checking import check_homework
 from compare.check.reading import Options
 from compare.check.result import Outcome
+
+PLANTED = Path(__file__).parents[1] / "planted"
 
 RIGHT = """
 import numpy as np
@@ -158,3 +162,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             if function in seen:
                 item.add_marker(pytest.mark.slow)
             seen.add(function)
+
+
+@pytest.fixture(autouse=True)
+def no_modules_of_homeworks_stay():
+    """What a homework that is read in this process imports from beside it is forgotten after."""
+    before = set(sys.modules)
+    yield
+    for name in set(sys.modules) - before:
+        file = Path(getattr(sys.modules[name], "__file__", None) or "/")
+        homeworks = file.is_relative_to(PLANTED) and not name.startswith("planted")
+        if homeworks or file.is_relative_to(gettempdir()):
+            del sys.modules[name]

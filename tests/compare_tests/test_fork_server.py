@@ -107,7 +107,11 @@ def test_a_server_that_is_killed_while_a_fork_still_holds_its_socket(monkeypatch
     server._process.wait()
     try:
         assert server.exit_code(first._pid) is None
-        assert server.fork(1)._pid != first._pid
+        other = server.fork(1)
+        assert other._pid != first._pid
+        assert server.exit_code(first._pid) is None  # which the new server cannot tell
+        other.shutdown()
+        assert server.exit_code(other._pid) == -signal.SIGKILL
     finally:
         server.close()
         held[1].close()
