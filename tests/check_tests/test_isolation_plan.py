@@ -395,11 +395,22 @@ def test_a_process_that_does_not_start(homework) -> None:
     for said, words in ((b"", "too slow"), (b"no\n  way", "no way"), (b"a" * 400, "a" * 300)):
         one = box(homework)
         one._kill = lambda: None  # type: ignore[method-assign]
+        one._process = SimpleNamespace(poll=lambda: None)  # type: ignore[assignment]
         one._next_frame = lambda limit_s: None  # type: ignore[method-assign]
         one._take_output(said)
         with pytest.raises(ProcessEndedError) as error:
             one._wait_until_ready()
         assert str(error.value) == f"No process could be started for the homework: {words}."
+
+
+def test_a_tool_that_is_killed_while_it_starts_is_not_waited_for(homework) -> None:
+    """What it had started may hold the streams: nothing says that they have ended."""
+    one = box(homework)
+    one._kill = lambda: None  # type: ignore[method-assign]
+    one._process = SimpleNamespace(poll=lambda: -9)  # type: ignore[assignment]
+    one._next_frame = lambda limit_s: pytest.fail("it waited")  # type: ignore[method-assign]
+    with pytest.raises(ProcessEndedError, match="too slow"):
+        one._wait_until_ready()
 
 
 @pytest.mark.parametrize(
