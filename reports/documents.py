@@ -164,7 +164,6 @@ def _environment(language: str) -> jinja2.Environment:
     )
     environment.filters |= {**FILTERS, "paragraph": lambda lines: f"{text.one_line(lines)}\n"}
     environment.filters |= {"translated": translated, "particle": with_particle}
-    environment.tests |= {"same": lambda one, other: one is other}
     environment.tests |= {"finite": math.isfinite, "nan": math.isnan}
     environment.globals |= {"say": say, "BUSY_LOAD": BUSY_LOAD, "LEAST_SHARE": LEAST_SHARE}
     return environment

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from compare.analysis.claims import ClaimResult, alternatives, claim_results, in_words
 from compare.analysis.intervals import Equality, compared_quantity, equalities
 from compare.analysis.quantities import BACKENDS
+from compare.analysis.timings import BUSY_LOAD, LEAST_SHARE
 from compare.analysis.verdict import departures
 from compare.languages import translated
 from compare.records.export import read_exports
@@ -249,6 +250,8 @@ def _results(run: Run, trainings: Sequence[TrainingStatistics]) -> dict[str, Any
     paragraphs = {id(training) for training in detailed}
     others = [training for training in trainings if id(training) not in paragraphs]
     failed = [t for t in detailed if t.verdict.failed or not t.record.finished]
+    shares = [t.had_processor for t in detailed if t.had_processor is not None]
+    load = run.record.environment.load
     return {
         "many": many(run),
         "several_seeds": several_seeds(run),
@@ -257,6 +260,9 @@ def _results(run: Run, trainings: Sequence[TrainingStatistics]) -> dict[str, Any
         "dtype": experiment.training.dtype,
         "all": totals(run, trainings),
         "detailed": detailed,
+        "farthest": max(detailed, key=lambda training: training.loss_apart, default=None),
+        "shares": shares,
+        "busy": min(shares) < LEAST_SHARE if shares else load is not None and load > BUSY_LOAD,
         "wrong": failed,
         "others": totals(run, others),
         "ranking": ranking(run, trainings),

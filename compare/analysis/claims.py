@@ -157,6 +157,7 @@ def alternatives(experiment: Experiment, than: Selection) -> list[Selection]:
         else [(key, choice)]
         for key, choice in than.items()
     ]
+    # Each choice is made of cases, or is one value: that is not seen through the product.
     return [dict(chosen) for chosen in product(*choices)]  # type: ignore[arg-type]
 
 

@@ -171,6 +171,7 @@ def equalities(run: Run) -> tuple[list[Equality], Equality]:
         [found.get(seed) for found in by_label.values()]
         for seed in run.record.experiment.training.seeds
     ]
+    # Rows with a None are left out by the condition, which a type checker does not follow.
     means = [
         math.fsum(row) / len(row)  # type: ignore[arg-type]
         for row in seeds

@@ -137,14 +137,7 @@ class NumpyBackend:
         )
 
     @np.errstate(all="ignore")
-    def record_evaluation(
-        self,
-        inputs: np.ndarray,
-        targets: np.ndarray,
-        noise: Arrays | None = None,
-        seed: int = 0,
-    ) -> list[Call]:
-        assert noise is None, "only the referee takes noise"
+    def record_evaluation(self, inputs: np.ndarray, targets: np.ndarray) -> list[Call]:
         self.model.eval()
         with _recording(self.model, self.loss) as calls:
             self.loss(self.model(_cast(inputs, self.dtype)), _cast(targets, self.dtype))

@@ -242,20 +242,8 @@ class Backend(Protocol):
     def evaluate(self, rows: Any, first: int | None = None, batch_size: int = 1000) -> Evaluation:
         """Evaluate the network on the first so many rows, or on all, in evaluation mode."""
 
-    def record_evaluation(
-        self,
-        inputs: np.ndarray,
-        targets: np.ndarray,
-        noise: Arrays | None = None,
-        seed: int = 0,
-    ) -> list[Call]:
-        """Every call of a pass in evaluation mode; the loss is the last. There are no gradients.
-
-        Args:
-            inputs, targets: The rows.
-            noise: Module name → largest random change of its output.
-            seed: For the noise.
-        """
+    def record_evaluation(self, inputs: np.ndarray, targets: np.ndarray) -> list[Call]:
+        """Every call of a pass in evaluation mode; the loss is the last. There are no gradients."""
 
     def evaluation_stage(self, name: str, state: Arrays, x: np.ndarray) -> np.ndarray:
         """Run one module alone, in evaluation mode, from the given state; return its output."""
@@ -330,6 +318,21 @@ class Referee(Backend, Protocol):
             update: As in :meth:`Backend.record_step`.
             kink_width: A distance relative to the largest value of the input; None for wherever
                 the two lie on different sides of 0.
+        """
+
+    def record_evaluation(
+        self,
+        inputs: np.ndarray,
+        targets: np.ndarray,
+        noise: Arrays | None = None,
+        seed: int = 0,
+    ) -> list[Call]:
+        """As that of any backend, and with noise.
+
+        Args:
+            inputs, targets: The rows.
+            noise: Module name → largest random change of its output.
+            seed: For the noise.
         """
 
     def module_inputs(self, batch: Any, names: Collection[str] | None = None) -> Arrays:

@@ -53,7 +53,8 @@ class TorchBackend:
         self._masks: Arrays = {}
         for name, module in self.model.named_modules():
             if isinstance(module, torch_nn.Dropout):
-                # No forward hook: before it, the module would draw from torch's generator.
+                # No forward hook: before it, the module would draw from torch's generator. A method
+                # of one object is replaced, which a type checker takes for a mistake.
                 module.forward = functools.partial(self._dropout, name, module)  # type: ignore[method-assign]
 
     def _dropout(self, name: str, module: torch.nn.Dropout, x: torch.Tensor) -> torch.Tensor:

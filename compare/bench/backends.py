@@ -106,6 +106,7 @@ class TorchStep(BackendStep):
             # uncompiled without a word; what was compiled for earlier cases is forgotten here.
             torch.compiler.reset()
             compiled_forward = torch.compile(self._network_and_loss, dynamic=False)
+            # In the place of the method, for this object alone.
             self._network_and_loss = compiled_forward  # type: ignore[method-assign]
 
     def _network_and_loss(self, inputs: Any, targets: Any) -> Any:
@@ -162,6 +163,7 @@ class TorchConvolution(NumpyConvolution):
         self.dy = arrays.pop("dy").to(memory_format=layout)
         layer = torch.nn.Conv2d(case.in_channels, case.out_channels, 3, padding=1)
         layer.load_state_dict(arrays)
+        # PyTorch takes this argument alone, as its documentation says; its types do not.
         self.layer = layer.to(memory_format=layout)  # type: ignore[call-overload]
 
     def start(self) -> None:

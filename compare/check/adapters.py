@@ -83,7 +83,7 @@ class FunctionLayer:
     ) -> None:
         self._forward, self._backward = forward, backward
         self.arguments, self._parameters = list(arguments), parameters
-        if backward is None:
+        if backward is None:  # for those who ask whether there is one
             self.backward = None  # type: ignore[assignment, method-assign]
 
     def forward(self, x: np.ndarray) -> Any:

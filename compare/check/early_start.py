@@ -79,7 +79,7 @@ def early_start(
             # What separates processes here is tried while the rest is imported.
             trial = threading.Thread(target=_try_isolation, args=(isolation or STANDARD,))
             trial.start()
-            with _one_blas_thread():
+            with _one_blas_thread():  # to be there when it is needed
                 import compare.check.sandbox  # noqa: F401
 
             trial.join()

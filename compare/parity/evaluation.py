@@ -22,7 +22,7 @@ from compare.parity.sizes import LOSSES, module_sizes, passed_on, sums_products
 from compare.parity.stages import class_of, longest_sum
 from compare.parity.tolerances import NOISE
 
-ROWS = 100
+EVALUATION_ROWS = 100
 """So many rows are evaluated: in this mode no row depends on another."""
 
 
