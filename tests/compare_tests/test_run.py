@@ -347,6 +347,14 @@ def test_resume_takes_the_threads_of_the_run(tiny, train, tmp_path, monkeypatch)
     assert read_run_record(out).environment.torch_threads == 1
 
 
+def test_a_run_says_where_its_code_is_from(tiny, train, tmp_path, monkeypatch):
+    import compare.training.run
+
+    address = "https://example.org/me/net"
+    monkeypatch.setattr(compare.training.run, "own_repository", lambda: address)
+    assert read_run_record(train(tiny("epochs=1"), tmp_path / "r")).repository == address
+
+
 @pytest.mark.slow
 def test_networks_are_built_one_at_a_time(tiny, train, tmp_path, monkeypatch):
     """Before the trainings begin, too: their number costs no memory."""

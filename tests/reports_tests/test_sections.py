@@ -12,7 +12,8 @@ import pytest
 from reports_tests.synthetic_run import text_of
 from safetensors.numpy import save_file
 
-from compare.records.run import FollowedValue, Run, read_run
+from compare.records.run import FirstStep, FollowedValue, Handover, Opening, Run, read_run
+from compare.records.tables import APART
 from compare.spec.report import ReportSettings
 from reports.sections import listing_of, without_docstrings
 from reports.tables import MOST_ROWS
@@ -284,7 +285,10 @@ def test_data_without_test_rows(make_run: MakeRun) -> None:
 
 
 def test_facts_of_newer_records_are_shown_and_older_ones_are_read(make_run: MakeRun) -> None:
-    run = read_run(make_run(optimizers=("SGD",)))
+    path = make_run(optimizers=("SGD",))
+    with (path / "drift.csv").open("a", encoding="utf-8") as file:
+        file.write("".join(f"SGD,0,{step},{APART},{1e-7 * step}\n" for step in (1, 2, 5)))
+    run = read_run(path)
     old = text_of(run)
     assert "**One number followed.**" not in old
     assert "is not recorded" in old
@@ -310,7 +314,20 @@ def test_facts_of_newer_records_are_shown_and_older_ones_are_read(make_run: Make
         torch_error=0.0,
         tolerance=32 * 2.0**-24,
     )
+    first = record.trainings[0]
+    first.evaluation_rows = 100
+    first.first_step = FirstStep(distance=1e-5, part="weights", share=0.9)
+    first.opening = Opening(steps=9, step=2, last=1, inputs=80)
+    first.handover = Handover(first=2, last=5, before=0.1, after=0.2, handed=1e-3)
+    record.repository = "https://example.org/me/net"
+    assert "evaluation mode was compared through losses" in old
     text = text_of(run)
+    assert "evaluation mode was compared as well, on 100 rows" in text
+    assert "at the end of a training alone, on 100 rows" in text
+    assert "90.00% of the square of that lies in the weights." in text
+    assert "Step 2 is the first in which an input of an activation lies on one side" in text
+    assert "PyTorch made the 3 steps before step 5 once more" in text
+    assert "git clone https://example.org/me/net\ncd net\n" in text
     assert "An \\*author\\* · A course" in text
     assert "| train | 10 | 20 | 30 |" in text
     assert "reach from 0 to 1." in text
