@@ -3,11 +3,13 @@
 For each network, optimizer and seed a training on the sample data is certified, and for every
 float32 comparison the ratio numpy_error / max(torch_error, floor) is taken. K in
 ``compare/parity/tolerances.py`` must stand above all of them; the table that this prints is what is
-written down there. With ``--architectures`` every architecture is certified instead, for some
+written down there. ``--experiment`` chooses one of the networks; the convolutional one takes most
+of the time. With ``--architectures`` every architecture is certified instead, for some
 steps on random inputs, in float32 and in float64; ``--architecture``, ``--optimizer`` and
 ``--dtype`` choose some of these rows (certifying a step of vgg16 takes half a minute).
 
     python scripts/calibrate_k.py --seeds 20 --steps 600
+    python scripts/calibrate_k.py --seeds 20 --steps 600 --experiment mnist_cnn
     python scripts/calibrate_k.py --seeds 20 --steps 2 --architectures
     python scripts/calibrate_k.py --seeds 1 --first-seed 7 --steps 1 --architecture vgg16
 """
@@ -16,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -32,6 +35,11 @@ from compare.training.data import laid_out, load_splits
 from compare.training.lockstep import LockStep
 
 DTYPES = ("float32", "float64")
+EXPERIMENTS = {
+    "mnist_bn_mlp": ("SGD", "Adam"),
+    "mnist_softmax": ("SGD", "Adam"),
+    "mnist_cnn": ("Momentum", "Adam"),
+}
 
 
 class Silent:
@@ -48,7 +56,7 @@ class Silent:
 def certified(name: str, optimizer: str, seed: int, steps: int) -> list[ParityRow]:
     """The comparisons of one training."""
     adam = 'optimizers.Adam={algorithm="Adam", lr=1e-3}'
-    changes = [] if name == "mnist_bn_mlp" else [adam]
+    changes = [adam] if name == "mnist_softmax" else []
     _, experiment = load_experiment(name, [*changes, "parity.replicas=0", "parity.every=10"])
     splits, _, _ = load_splits(experiment.data, sample=True, data_dir=None)
     configuration = next(c for c in experiment.configurations if c.label == optimizer)
@@ -60,10 +68,10 @@ def certified(name: str, optimizer: str, seed: int, steps: int) -> list[ParityRo
     return rows
 
 
-def digits(seeds: range, steps: int) -> None:
-    """Trainings of the two MLPs on the sample."""
-    for name in ("mnist_bn_mlp", "mnist_softmax"):
-        for optimizer in ("SGD", "Adam"):
+def digits(seeds: range, steps: int, names: Iterable[str]) -> None:
+    """Trainings of these experiments on the sample."""
+    for name in names:
+        for optimizer in EXPERIMENTS[name]:
             rows = [row for s in seeds for row in certified(name, optimizer, s, steps)]
             show(f"{name.removeprefix('mnist_')}, {optimizer}", len(seeds), rows)
 
@@ -110,6 +118,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--experiment", choices=EXPERIMENTS, help="this one alone")
     parser.add_argument("--architectures", action="store_true", help="every one")
     parser.add_argument("--architecture", choices=architecture_names(), help="this one alone")
     parser.add_argument("--optimizer", choices=[*SETTINGS])
@@ -127,7 +136,7 @@ def main() -> None:
         dtypes = [options.dtype] if options.dtype else [*DTYPES]
         everything(seeds, options.steps, names, optimizers, dtypes)
     else:
-        digits(seeds, options.steps)
+        digits(seeds, options.steps, [options.experiment] if options.experiment else EXPERIMENTS)
 
 
 if __name__ == "__main__":
