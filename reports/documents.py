@@ -49,7 +49,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     for name in (
         *("capitalised", "code", "count", "emphasised", "escaped", "fixed", "joined", "listing"),
         *("number", "one_line", "percent", "plural", "points", "probability", "quoted"),
-        *("milliseconds", "runs", "signed_points"),
+        *("forward_lines", "milliseconds", "runs", "signed_points"),
     )
 }
 """Names in templates → functions of :mod:`reports.text`; ``count`` takes the place of Jinja's."""

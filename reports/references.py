@@ -53,6 +53,8 @@ REFERENCES = {
     "<https://doi.org/10.1080/01621459.1927.10502953>",
     "efron": "B. Efron. Bootstrap methods: another look at the jackknife. The Annals of "
     "Statistics 7(1), 1979, 1–26. <https://doi.org/10.1214/aos/1176344552>",
+    "schmeiser": "B. Schmeiser. Batch size effects in the analysis of simulation output. "
+    "Operations Research 30(3), 1982, 556–568. <https://doi.org/10.1287/opre.30.3.556>",
     "student": "Student. The probable error of a mean. Biometrika 6(1), 1908, 1–25. "
     "<https://doi.org/10.1093/biomet/6.1.1>",
     "schuirmann": "D. J. Schuirmann. A comparison of the two one-sided tests procedure and the "

@@ -252,6 +252,7 @@ def _results(run: Run, trainings: Sequence[TrainingStatistics]) -> dict[str, Any
     failed = [t for t in detailed if t.verdict.failed or not t.record.finished]
     shares = [t.had_processor for t in detailed if t.had_processor is not None]
     load = run.record.environment.load
+    busy = min(shares) < LEAST_SHARE if shares else load is not None and load > BUSY_LOAD
     return {
         "many": many(run),
         "several_seeds": several_seeds(run),
@@ -262,7 +263,9 @@ def _results(run: Run, trainings: Sequence[TrainingStatistics]) -> dict[str, Any
         "detailed": detailed,
         "farthest": max(detailed, key=lambda training: training.loss_apart, default=None),
         "shares": shares,
-        "busy": min(shares) < LEAST_SHARE if shares else load is not None and load > BUSY_LOAD,
+        "busy": busy,
+        "partings": _partings(detailed),
+        "step_ratios": [(t.label, t.time.ratio.value) for t in detailed if t.time and not busy],
         "wrong": failed,
         "others": totals(run, others),
         "ranking": ranking(run, trainings),
@@ -336,22 +339,41 @@ class Start(NamedTuple):
         values: How many parameter values were compared.
         differing: How many of their bits differ.
         copied: Whether PyTorch was then given NumPy's values.
+        buffers: How many of the values are not trained.
         labels: Those of the trainings.
     """
 
     values: int
     differing: int
     copied: bool
+    buffers: int
     labels: list[str]
+
+
+class Parting(NamedTuple):
+    """When rounding parts a training's backends, as steps made once more show.
+
+    Attributes:
+        label: The training's.
+        step: The first at which inputs of activations lie on two sides of a kink.
+        sudden: Whether that step alone parts them.
+        left: The share of the distance that is left with NumPy's value for such inputs.
+    """
+
+    label: str
+    step: int
+    sudden: bool
+    left: float
 
 
 def _starts(trainings: Sequence[TrainingStatistics]) -> dict[str, Any]:
     """The comparisons at step 0, and their sums where they are too many to be listed."""
-    groups: dict[tuple[int, int, bool], list[str]] = {}
+    groups: dict[tuple[int, int, bool, int], list[str]] = {}
     for training in trainings:
         initial = training.record.initial
         copied = initial.copied and initial.differing_bits > 0
-        key = (initial.values, initial.differing_bits, copied)
+        buffers = max(0, initial.values - training.record.parameters)
+        key = (initial.values, initial.differing_bits, copied, buffers)
         groups.setdefault(key, []).append(training.label)
     initials = [training.record.initial for training in trainings]
     return {
@@ -360,6 +382,22 @@ def _starts(trainings: Sequence[TrainingStatistics]) -> dict[str, Any]:
         "copied_starts": sum(initial.copied for initial in initials),
         "most_lines": MOST_LINES,
     }
+
+
+def _partings(trainings: Sequence[TrainingStatistics]) -> list[Parting]:
+    """The trainings of which it was shown why their backends part."""
+    found = []
+    for training in trainings:
+        growth, opening = training.record.growth, training.record.opening
+        if growth is not None and growth.is_sudden and growth.step is not None:
+            share, step, sudden = growth.from_sides, growth.step, True
+        elif opening is not None and opening.step is not None:
+            share, step, sudden = opening.from_sides, opening.step, False
+        else:
+            continue
+        if share is not None and share > 0.5:
+            found.append(Parting(training.label, step, sudden, 1 - share))
+    return found
 
 
 def _claim(run: Run, result: ClaimResult) -> dict[str, Any]:

@@ -5,6 +5,7 @@ Most of these are filters of the templates, too (:mod:`reports.documents`).
 
 from __future__ import annotations
 
+import ast
 import math
 import re
 import shlex
@@ -174,6 +175,30 @@ def listing(source: str, language: str = "") -> str:
     longest = max((len(run) for run in re.findall("`+", source)), default=0)
     fence = "`" * max(5, longest + 1)
     return f"{fence}{language}\n{source.rstrip()}\n{fence}"
+
+
+def forward_lines(excerpt: str, but: bool = False) -> str:
+    """The forward pass of a class's excerpt, or all but that, with what each calls beneath.
+
+    An excerpt that cannot be parsed has no forward pass.
+    """
+    body, _, said = excerpt.rpartition("\n\n# ")
+    body, said = (body, f"# {said}") if body else (excerpt, "")
+    try:
+        functions = ast.parse(body).body
+    except (SyntaxError, ValueError):
+        return excerpt if but else ""
+    kept: list[str] = []
+    first = 0
+    for function in functions:
+        forward = isinstance(function, ast.FunctionDef) and function.name == "forward"
+        if forward != but:
+            kept += body.splitlines()[first : function.end_lineno]
+        first = function.end_lineno or first
+    code = "\n".join(kept).strip("\n")
+    words = set(re.findall(r"\w+", code))
+    meanings = [line for line in said.splitlines() if line[2:].partition(":")[0] in words]
+    return "\n\n".join(filter(None, (code, "\n".join(meanings) if code else "")))
 
 
 def command_line(command: str) -> str:

@@ -2,7 +2,8 @@
 
 Times come in blocks: steps that one contender makes one after the other. Steps of one block are
 alike (the same caches, the same neighbours on the machine), so the block and not the step is
-what is drawn in a bootstrap. In a lock-step training a block is a stretch of :data:`STRETCH` steps.
+what is drawn in a bootstrap. In a lock-step training a block is one of at most :data:`PARTS`
+consecutive parts of it, each of some stretches of :data:`STRETCH` steps.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ BUSY_LOAD = 0.5
 LEAST_SHARE = 0.95
 STRETCH = 10
 """Steps that a backend makes in a lock-step training, at most, before the other's turn."""
+PARTS = 30
+"""A training's times are drawn in so many parts at most: longer parts hold what changes slowly, and
+more of them would add little (Schmeiser 1982, https://doi.org/10.1287/opre.30.3.556)."""
 # An interval from fewer blocks would say little.
 FEWEST_BLOCKS = 5
 # A median of so many blocks is known well enough; drawing more would only take time.
@@ -92,10 +96,11 @@ def humps(times: np.ndarray) -> list[float]:
     return [float(np.exp(middles[place])) for place in kept]
 
 
-def in_stretches(times: np.ndarray) -> np.ndarray:
+def in_parts(times: np.ndarray) -> np.ndarray:
     """Times of single steps as blocks, of shape (blocks, steps of a block).
 
-    Steps at the end that make no whole stretch are left out; where there would be fewer than
+    A block is a part of the training, of whole stretches: at most :data:`PARTS` of equal length,
+    without the steps at the end that are left over. Where there would be fewer than
     :data:`FEWEST_BLOCKS` stretches, each step is a block.
 
     Args:
@@ -104,7 +109,9 @@ def in_stretches(times: np.ndarray) -> np.ndarray:
     stretches = len(times) // STRETCH
     if stretches < FEWEST_BLOCKS:
         return times[:, None]
-    return times[: stretches * STRETCH].reshape(stretches, STRETCH)
+    length = -(-stretches // PARTS) * STRETCH
+    parts = len(times) // length
+    return times[: parts * length].reshape(parts, length)
 
 
 def ratio_of_medians(above: np.ndarray, below: np.ndarray, seed: int = 0) -> Ratio:

@@ -284,6 +284,13 @@ class Growth(Record):
             return False
         return self.step_after / self.step_before >= self.factor**0.5
 
+    @property
+    def from_sides(self) -> float | None:
+        """The share of the distance after the step that the sides account for."""
+        if self.step is None or self.same_side is None or self.step_after <= 0:
+            return None
+        return 1 - self.same_side / self.step_after
+
 
 class Opening(Record):
     """The first steps of a training, made once more to see when activations lie on two sides.
@@ -296,6 +303,8 @@ class Opening(Record):
         after: How far apart the two were after the last.
         same_side: How far where PyTorch took NumPy's value for every such input in these steps;
             None where that was not tried.
+        effective, effective_same_side: The same without the biases before a batch normalisation,
+            which it cancels; None where there are none.
     """
 
     steps: Count
@@ -304,6 +313,21 @@ class Opening(Record):
     inputs: Count = 0
     after: float = 0.0
     same_side: float | None = None
+    effective: float | None = None
+    effective_same_side: float | None = None
+
+    @property
+    def cancels(self) -> bool:
+        """Whether a normalisation cancels biases, and what it leaves was measured both times."""
+        return self.effective is not None and self.effective_same_side is not None
+
+    @property
+    def from_sides(self) -> float | None:
+        """The share of the distance, or of what is not cancelled, that the sides account for."""
+        whole, left = self.after, self.same_side
+        if self.cancels:
+            whole, left = self.effective or 0.0, self.effective_same_side
+        return None if left is None or whole <= 0 else 1 - left / whole
 
 
 class Handover(Record):

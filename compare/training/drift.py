@@ -188,12 +188,15 @@ class Distance:
         self.growth = self.growth.model_copy(update=update)
         return len(batches)
 
-    def open(self, numpy: Backend, torch: Backend, held: Held, most: float) -> Opening | None:
+    def open(
+        self, numpy: Backend, torch: Backend, held: Held, modules: dict[str, str], most: float
+    ) -> Opening | None:
         """Make the first steps once more, and look when activations first lie on two sides.
 
         Args:
             numpy, torch: The backends, whose states are lost.
             held: Backend → split → its rows.
+            modules: Name → how it prints itself, in the order of the network.
             most: No more steps than this are made; none if they would be fewer than
                 :data:`FEWEST_OPENING`.
         """
@@ -220,11 +223,15 @@ class Distance:
             last=sides.count,
             inputs=sides.found()["inputs"],
             after=_distance(numpy, torch),
+            effective=_effective_distance(numpy, torch, modules),
         )
-        if first is not None and 2 * len(batches) <= most:
-            same_side = _on_the_same_side(numpy, torch, held, states, batches)
-            return found.model_copy(update={"same_side": same_side})
-        return found
+        if first is None or 2 * len(batches) > most:
+            return found
+        same_side = _on_the_same_side(numpy, torch, held, states, batches)
+        if same_side is None:
+            return found
+        effective = _effective_distance(numpy, torch, modules)
+        return found.model_copy(update={"same_side": same_side, "effective_same_side": effective})
 
     def hand_over(self, numpy: Backend, torch: Backend, held: Held, most: float) -> Handover | None:
         """Make the steps before the last measurement once more, PyTorch from NumPy's state too.
@@ -452,6 +459,19 @@ def first_step(numpy: Backend, reference: Backend, modules: dict[str, str]) -> F
     whole = sum(apart.values())
     share = apart[largest] / whole if whole else 0.0
     return FirstStep(distance=_distance(numpy, reference), part=largest, share=share)
+
+
+def _effective_distance(numpy: Backend, torch: Backend, modules: dict[str, str]) -> float | None:
+    """The distance without the biases that a batch normalisation cancels; None without such."""
+    if not any(shown.startswith("BatchNorm") for shown in modules.values()):
+        return None
+    squares = _squares(numpy.state(), torch.state())
+    parts = parts_of(list(squares), modules)
+    if CANCELLED not in parts:
+        return None
+    counted = [name for part in (WEIGHTS, BIASES, AFFINE) for name in parts.get(part, ())]
+    size = float(np.linalg.norm(torch.weights()))
+    return float(np.sqrt(sum(squares[name] for name in counted))) / size if size else 0.0
 
 
 def _squares(ours: State, theirs: State) -> dict[str, float]:

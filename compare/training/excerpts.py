@@ -269,7 +269,19 @@ def excerpt(kind: type, methods: Iterable[str], calls: Calls | None = None) -> s
             found.append((inspect.getsourcelines(method)[1], code))
     code = "\n\n".join(code for _, code in sorted(found))
     code = code if calls is None else _without_unread(code)
-    return _with_meanings(code, helpers(kind, code))
+    return _with_meanings(code, {**_hooks(kind, code), **helpers(kind, code)})
+
+
+def _hooks(kind: type, code: str) -> dict[str, str]:
+    """When the methods of some code are called that a base class calls: first lines likewise."""
+    shown = [f for f in ast.walk(ast.parse(code)) if isinstance(f, ast.FunctionDef)]
+    names = [f.name for f in shown if f.name.startswith("_")]
+    return {name: _meaning(getattr(kind, name)) for name in names if _meaning(getattr(kind, name))}
+
+
+def _meaning(called: Any) -> str:
+    """What a function does: the first line of its docstring, its own or inherited."""
+    return (inspect.getdoc(called) or "").partition("\n")[0].replace("``", "")
 
 
 def _without_unread(code: str) -> str:
@@ -301,9 +313,8 @@ def _called_in(code: str, names: Mapping[str, Any]) -> dict[str, str]:
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
             continue
         called = names.get(node.func.id)
-        meaning = (inspect.getdoc(called) or "").partition("\n")[0]
-        if inspect.isroutine(called) and meaning:
-            found.setdefault(node.func.id, meaning.replace("``", ""))
+        if inspect.isroutine(called) and (meaning := _meaning(called)):
+            found.setdefault(node.func.id, meaning)
     return found
 
 
@@ -323,8 +334,8 @@ def helpers(kind: type, code: str) -> dict[str, str]:
                 name, called = node.func.attr, getattr(kind, node.func.attr, None)
             if called is None or name in own or not inspect.isroutine(called):
                 continue
-            if meaning := (inspect.getdoc(called) or "").partition("\n")[0]:
-                found.setdefault(name, meaning.replace("``", ""))
+            if meaning := _meaning(called):
+                found.setdefault(name, meaning)
     return found
 
 

@@ -538,7 +538,9 @@ class LockStep:
         self.record.handover = handover
         if self.record.growth is None:
             most = self._explanation.replayed - replayed
-            self.record.opening = self._distance.open(self.numpy, self.torch, held, most)
+            self.record.opening = self._distance.open(
+                self.numpy, self.torch, held, self.record.modules, most
+            )
         self.numpy.load(states[0])
         self.torch.load(states[1])
 

@@ -25,7 +25,7 @@ class _BatchNorm(Module):
     running_mean: Any
     running_var: Any
     num_batches_tracked: Any
-    _m: int | None
+    _n: int | None
 
     def __init__(
         self,
@@ -77,14 +77,14 @@ class _BatchNorm(Module):
         self._shape = input.shape
         x = self._with_channels(input)
         if self.training or self.running_mean is None:
-            self._m = m = self._values(x)
-            mean = channel_sum(x) / m
+            self._n = n = self._values(x)
+            mean = channel_sum(x) / n
             centred = x - self._column(mean)
-            var = channel_sum(centred, centred) / m
+            var = channel_sum(centred, centred) / n
             if self.training and self.track_running_stats:
-                self._update_running_stats(mean, var, m)
+                self._update_running_stats(mean, var, n)
         else:
-            self._m = None
+            self._n = None
             centred, var = x - self._column(self.running_mean), self.running_var
 
         # What backward needs. γ/√(σ² + ε) is one factor, to save passes over the batch.
@@ -113,36 +113,36 @@ class _BatchNorm(Module):
         if self.bias is not None:
             self.bias.accumulate_grad(dbeta)
 
-        if self._m is None:
+        if self._n is None:
             dx = dy * self._column(self._scale)
-        else:  # dx = γ/√(σ² + ε) · (dy − x̂ dγ/m − dβ/m)
-            dx = centred * self._column(self._invstd * dgamma / self._m)
-            dx += self._column(dbeta / self._m)
+        else:  # dx = γ/√(σ² + ε) · (dy − x̂ dγ/n − dβ/n)
+            dx = centred * self._column(self._invstd * dgamma / self._n)
+            dx += self._column(dbeta / self._n)
             np.subtract(dy, dx, out=dx)
             dx *= self._column(self._scale)
         return dx.reshape(self._shape)
 
-    def _update_running_stats(self, mean: np.ndarray, var: np.ndarray, m: int) -> None:
+    def _update_running_stats(self, mean: np.ndarray, var: np.ndarray, n: int) -> None:
         """Move them towards the batch's: r ← (1 − momentum) r + momentum · batch."""
         batches = self.num_batches_tracked
         batches += 1
-        if m <= 1:  # of an empty batch; one value is refused
+        if n <= 1:  # of an empty batch; one value is refused
             return
         momentum = 1 / int(batches) if self.momentum is None else self.momentum
-        unbiased = var * (m / (m - 1))
+        unbiased = var * (n / (n - 1))
         for running, batch in ((self.running_mean, mean), (self.running_var, unbiased)):
             running *= 1 - momentum
             running += momentum * batch
 
     def _values(self, x: np.ndarray) -> int:
-        """m, how many values each channel has; 1 for an empty batch, whose sums are 0."""
-        m = len(x) * math.prod(x.shape[2:])
-        if m == 1:
+        """n, how many values each channel has; 1 for an empty batch, whose sums are 0."""
+        n = len(x) * math.prod(x.shape[2:])
+        if n == 1:
             raise ValueError(
                 "Expected more than 1 value per channel when training, "
                 f"got input size {self._shape}"
             )
-        return max(m, 1)
+        return max(n, 1)
 
     def _with_channels(self, array: np.ndarray) -> np.ndarray:
         """The array as (N, C), or as (N, C, L) with all positions on one axis."""
@@ -179,13 +179,13 @@ class _BatchNorm(Module):
 class BatchNorm1d(_BatchNorm):
     """Batch normalisation of vectors or sequences.
 
-    Formula, for each channel over its m = N·L values:
-        μ = Σx / m, σ² = Σ(x − μ)² / m, x̂ = (x − μ) / √(σ² + ε), y = γ x̂ + β;
-        dβ = Σ dy, dγ = Σ dy x̂, dx = γ / √(σ² + ε) · (dy − x̂ dγ / m − dβ / m).
+    Formula, for each channel over its n = N·L values:
+        μ = Σx / n, σ² = Σ(x − μ)² / n, x̂ = (x − μ) / √(σ² + ε), y = γ x̂ + β;
+        dβ = Σ dy, dγ = Σ dy x̂, dx = γ / √(σ² + ε) · (dy − x̂ dγ / n − dβ / n).
     In evaluation mode μ and σ² are the running statistics, and dx = γ / √(σ² + ε) · dy.
 
-    Convention: the batch is normalised with the biased variance (divided by m), while
-    ``running_var`` follows the unbiased one (divided by m − 1); and ``momentum`` is the
+    Convention: the batch is normalised with the biased variance (divided by n), while
+    ``running_var`` follows the unbiased one (divided by n − 1); and ``momentum`` is the
     weight of the new value: r ← (1 − momentum) r + momentum · batch. So does PyTorch
     (https://docs.pytorch.org/docs/stable/generated/torch.nn.BatchNorm1d.html); in Keras
     ``momentum`` is the weight of the old value, and the running variance is biased
@@ -233,7 +233,7 @@ class BatchNorm1d(_BatchNorm):
 class BatchNorm2d(_BatchNorm):
     """Batch normalisation of images.
 
-    Formula: that of ``BatchNorm1d``, for each channel over its m = N·H·W values.
+    Formula: that of ``BatchNorm1d``, for each channel over its n = N·H·W values.
 
     Convention: that of ``BatchNorm1d``: biased variance in the batch, unbiased in
     ``running_var``, and ``momentum`` the weight of the new value.

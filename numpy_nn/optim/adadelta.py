@@ -81,17 +81,17 @@ class Adadelta(Optimizer):
         rho, eps = group["rho"], group["eps"]
         p, g = chunk.param(), gradient(group, chunk)
         v, u = chunk.state("square_avg"), chunk.state("acc_delta")
-        d, t = chunk.scratch(1), chunk.scratch(2)
+        d, scratch = chunk.scratch(1), chunk.scratch(2)
 
-        move_average_of_squares(v, g, rho, t)  # v ← ρv + (1 − ρ)g²
+        move_average_of_squares(v, g, rho, scratch)  # v ← ρv + (1 − ρ)g²
 
         np.add(u, eps, out=d)  # d = √(u + ε) / √(v + ε) · g
         np.sqrt(d, out=d)
-        np.add(v, eps, out=t)
-        np.sqrt(t, out=t)
-        d /= t
+        np.add(v, eps, out=scratch)
+        np.sqrt(scratch, out=scratch)
+        d /= scratch
         d *= g
 
-        move_average_of_squares(u, d, rho, t)  # u ← ρu + (1 − ρ)d²
+        move_average_of_squares(u, d, rho, scratch)  # u ← ρu + (1 − ρ)d²
 
-        p -= np.multiply(d, group["lr"], out=t)  # θ ← θ − lr · d
+        p -= np.multiply(d, group["lr"], out=scratch)  # θ ← θ − lr · d

@@ -93,13 +93,13 @@ class Adagrad(Optimizer):
 
     def _update(self, group: dict[str, Any], lr: float, chunk: Chunk) -> None:
         p, g, s = chunk.param(), gradient(group, chunk), chunk.state("sum")
-        root, t = chunk.scratch(1), chunk.scratch(2)
+        root, scratch = chunk.scratch(1), chunk.scratch(2)
 
-        np.multiply(g, g, out=t)  # s ← s + g²
-        s += t
+        np.multiply(g, g, out=scratch)  # s ← s + g²
+        s += scratch
 
         np.sqrt(s, out=root)  # θ ← θ − lr · g / (√s + ε)
         root += group["eps"]
-        np.multiply(g, lr, out=t)
-        t /= root
-        p -= t
+        np.multiply(g, lr, out=scratch)
+        scratch /= root
+        p -= scratch

@@ -106,17 +106,17 @@ class Adam(Optimizer):
         beta1, beta2 = group["betas"]
         p, g = chunk.param(), gradient(group, chunk)
         m, v = chunk.state("exp_avg"), chunk.state("exp_avg_sq")
-        t = chunk.scratch(2)
+        scratch = chunk.scratch(2)
 
-        move_average(m, g, beta1, t)  # m ← m + (1 − β₁)(g − m)
-        move_average_of_squares(v, g, beta2, t)  # v ← β₂v + (1 − β₂)g²
+        move_average(m, g, beta1, scratch)  # m ← m + (1 − β₁)(g − m)
+        move_average_of_squares(v, g, beta2, scratch)  # v ← β₂v + (1 − β₂)g²
 
         if group["amsgrad"]:  # the largest v so far
             v = np.maximum(chunk.state("max_exp_avg_sq"), v, out=chunk.state("max_exp_avg_sq"))
 
         # θ ← θ − step_size · m / (√v + ε √(1 − β₂ᵗ))
-        np.sqrt(v, out=t)
-        t += eps
-        np.divide(m, t, out=t)
-        t *= step_size
-        p -= t
+        np.sqrt(v, out=scratch)
+        scratch += eps
+        np.divide(m, scratch, out=scratch)
+        scratch *= step_size
+        p -= scratch

@@ -83,15 +83,15 @@ class Adamax(Optimizer):
         beta1, beta2 = group["betas"]
         p, g = chunk.param(), gradient(group, chunk)
         m, u = chunk.state("exp_avg"), chunk.state("exp_inf")
-        t = chunk.scratch(2)
+        scratch = chunk.scratch(2)
 
-        move_average(m, g, beta1, t)  # m ← m + (1 − β₁)(g − m)
+        move_average(m, g, beta1, scratch)  # m ← m + (1 − β₁)(g − m)
 
-        np.abs(g, out=t)  # u ← max(β₂u, |g| + ε)
-        t += group["eps"]
+        np.abs(g, out=scratch)  # u ← max(β₂u, |g| + ε)
+        scratch += group["eps"]
         u *= beta2
-        np.maximum(u, t, out=u)
+        np.maximum(u, scratch, out=u)
 
-        np.multiply(m, step_size, out=t)  # θ ← θ − step_size · m / u
-        t /= u
-        p -= t
+        np.multiply(m, step_size, out=scratch)  # θ ← θ − step_size · m / u
+        scratch /= u
+        p -= scratch

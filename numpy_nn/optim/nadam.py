@@ -133,18 +133,18 @@ class NAdam(Optimizer):
         beta1, beta2 = group["betas"]
         p, g = chunk.param(), gradient(group, chunk)
         m, v = chunk.state("exp_avg"), chunk.state("exp_avg_sq")
-        root, t = chunk.scratch(1), chunk.scratch(2)
+        root, scratch = chunk.scratch(1), chunk.scratch(2)
 
-        move_average(m, g, beta1, t)  # m ← m + (1 − β₁)(g − m)
-        move_average_of_squares(v, g, beta2, t)  # v ← β₂v + (1 − β₂)g²
+        move_average(m, g, beta1, scratch)  # m ← m + (1 − β₁)(g − m)
+        move_average_of_squares(v, g, beta2, scratch)  # v ← β₂v + (1 − β₂)g²
 
         np.divide(v, factors.correction, out=root)  # √(v / (1 − β₂ᵗ)) + ε
         np.sqrt(root, out=root)
         root += group["eps"]
 
-        np.multiply(g, factors.of_gradient, out=t)
-        t /= root
-        p -= t
-        np.multiply(m, factors.of_average, out=t)
-        t /= root
-        p -= t
+        np.multiply(g, factors.of_gradient, out=scratch)
+        scratch /= root
+        p -= scratch
+        np.multiply(m, factors.of_average, out=scratch)
+        scratch /= root
+        p -= scratch

@@ -93,11 +93,11 @@ class Optimizer:
         return self._prepare(group, step)
 
     def _prepare(self, group: dict[str, Any], step: float) -> Any:
-        """What all pieces of a step have in common, for ``_update``."""
+        """Called once a step: what all chunks have in common, for ``_update``."""
         return None
 
     def _update(self, group: dict[str, Any], common: Any, chunk: Chunk) -> None:
-        """Update one piece of the values and their state, in place."""
+        """Called for each chunk, a piece of all values end to end: update it and its state."""
         raise NotImplementedError
 
     # ---- groups
@@ -375,20 +375,20 @@ def gradient(group: dict[str, Any], chunk: Chunk) -> np.ndarray:
     return g
 
 
-def move_average(m: np.ndarray, g: np.ndarray, beta: float, t: np.ndarray) -> None:
-    """m ← m + (1 − β)(g − m), which for β ≤ ½ is g − β(g − m); ``t`` is scratch."""
-    np.subtract(g, m, out=t)
+def move_average(m: np.ndarray, g: np.ndarray, beta: float, scratch: np.ndarray) -> None:
+    """m ← m + (1 − β)(g − m), which for β ≤ ½ is g − β(g − m); ``scratch`` is overwritten."""
+    np.subtract(g, m, out=scratch)
     if 1 - beta < 0.5:
-        t *= 1 - beta
-        m += t
+        scratch *= 1 - beta
+        m += scratch
     else:
-        t *= 1 - (1 - beta)
-        np.subtract(g, t, out=m)
+        scratch *= 1 - (1 - beta)
+        np.subtract(g, scratch, out=m)
 
 
-def move_average_of_squares(v: np.ndarray, g: np.ndarray, beta: float, t: np.ndarray) -> None:
-    """v ← βv + (1 − β)g²; ``t`` is scratch."""
+def move_average_of_squares(v: np.ndarray, g: np.ndarray, beta: float, scratch: np.ndarray) -> None:
+    """v ← βv + (1 − β)g²; ``scratch`` is overwritten."""
     v *= beta
-    np.multiply(g, 1 - beta, out=t)
-    t *= g
-    v += t
+    np.multiply(g, 1 - beta, out=scratch)
+    scratch *= g
+    v += scratch

@@ -114,17 +114,17 @@ class RAdam(Optimizer):
         beta1, beta2 = group["betas"]
         p, g = chunk.param(), gradient(group, chunk)
         m, v = chunk.state("exp_avg"), chunk.state("exp_avg_sq")
-        scale, t = chunk.scratch(1), chunk.scratch(2)
+        scale, scratch = chunk.scratch(1), chunk.scratch(2)
 
-        move_average(m, g, beta1, t)  # m ← m + (1 − β₁)(g − m)
-        move_average_of_squares(v, g, beta2, t)  # v ← β₂v + (1 − β₂)g²
+        move_average(m, g, beta1, scratch)  # m ← m + (1 − β₁)(g − m)
+        move_average_of_squares(v, g, beta2, scratch)  # v ← β₂v + (1 − β₂)g²
 
-        np.divide(m, corrections.of_average, out=t)  # lr · m / (1 − β₁ᵗ)
-        t *= group["lr"]
+        np.divide(m, corrections.of_average, out=scratch)  # lr · m / (1 − β₁ᵗ)
+        scratch *= group["lr"]
         if corrections.rectification is not None:
             np.sqrt(v, out=scale)  # √(1 − β₂ᵗ) / (√v + ε)
             scale += group["eps"]
             np.divide(corrections.of_root, scale, out=scale)
-            t *= scale
-            t *= corrections.rectification
-        p -= t
+            scratch *= scale
+            scratch *= corrections.rectification
+        p -= scratch

@@ -97,15 +97,15 @@ class RMSprop(Optimizer):
     def _update(self, group: dict[str, Any], common: None, chunk: Chunk) -> None:
         lr, alpha, mu = group["lr"], group["alpha"], group["momentum"]
         p, g, v = chunk.param(), gradient(group, chunk), chunk.state("square_avg")
-        root, t = chunk.scratch(1), chunk.scratch(2)
+        root, scratch = chunk.scratch(1), chunk.scratch(2)
 
-        move_average_of_squares(v, g, alpha, t)  # v ← αv + (1 − α)g²
+        move_average_of_squares(v, g, alpha, scratch)  # v ← αv + (1 − α)g²
 
         if group["centered"]:  # a ← a + (1 − α)(g − a), √(v − a²) + ε
             a = chunk.state("grad_avg")
-            move_average(a, g, alpha, t)
-            np.multiply(a, a, out=t)
-            np.subtract(v, t, out=root)
+            move_average(a, g, alpha, scratch)
+            np.multiply(a, a, out=scratch)
+            np.subtract(v, scratch, out=root)
             np.sqrt(root, out=root)
         else:
             np.sqrt(v, out=root)
@@ -114,9 +114,9 @@ class RMSprop(Optimizer):
         if mu > 0:  # b ← μb + g / r, θ ← θ − lr · b
             b = chunk.state("momentum_buffer")
             b *= mu
-            b += np.divide(g, root, out=t)
-            p -= np.multiply(b, lr, out=t)
+            b += np.divide(g, root, out=scratch)
+            p -= np.multiply(b, lr, out=scratch)
         else:  # θ ← θ − lr · g / r
-            np.multiply(g, lr, out=t)
-            t /= root
-            p -= t
+            np.multiply(g, lr, out=scratch)
+            scratch /= root
+            p -= scratch

@@ -81,9 +81,9 @@ class Rprop(Optimizer):
         (shorter, longer), (least, largest) = group["etas"], group["step_sizes"]
         p, g = chunk.param(), gradient(group, chunk)
         h, s = chunk.state("prev"), chunk.state("step_size")
-        t = chunk.scratch(1)
+        scratch = chunk.scratch(1)
 
-        product = np.multiply(g, h, out=t)
+        product = np.multiply(g, h, out=scratch)
         same, turned = product > 0, product < 0
         np.multiply(s, longer, out=s, where=same)
         np.multiply(s, shorter, out=s, where=turned)
@@ -92,6 +92,6 @@ class Rprop(Optimizer):
         h[...] = g  # h ← g, and 0 where it turned
         h[turned] = 0
 
-        np.subtract(h > 0, h < 0, out=t, dtype=t.dtype)  # θ ← θ − sign(g) s
-        t *= s
-        p -= t
+        np.subtract(h > 0, h < 0, out=scratch, dtype=scratch.dtype)  # θ ← θ − sign(g) s
+        scratch *= s
+        p -= scratch

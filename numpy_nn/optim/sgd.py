@@ -90,20 +90,21 @@ class SGD(Optimizer):
         return not key
 
     def _update(self, group: dict[str, Any], first: bool, chunk: Chunk) -> None:
+        """Called for each chunk, a piece of all values; ``first``: where momentum begins."""
         lr, mu = group["lr"], group["momentum"]
-        p, g, t = chunk.param(), gradient(group, chunk), chunk.scratch(1)
+        p, g, scratch = chunk.param(), gradient(group, chunk), chunk.scratch(1)
         if mu != 0:
             b = chunk.state("momentum_buffer")
             if first:
                 b[...] = g
             else:  # b ← μb + (1 − τ)g
                 b *= mu
-                np.multiply(g, 1 - group["dampening"], out=t)
-                b += t
+                np.multiply(g, 1 - group["dampening"], out=scratch)
+                b += scratch
             if group["nesterov"]:  # g + μb
-                np.multiply(b, mu, out=t)
-                g = np.add(g, t, out=chunk.scratch(0))
+                np.multiply(b, mu, out=scratch)
+                g = np.add(g, scratch, out=chunk.scratch(0))
             else:
                 g = b
-        np.multiply(g, lr, out=t)  # θ ← θ − lr · g
-        p -= t
+        np.multiply(g, lr, out=scratch)  # θ ← θ − lr · g
+        p -= scratch

@@ -218,7 +218,7 @@ def opened(steps=16, most=np.inf, replays=True):
         for backend in backends:
             backend.train_step([step])
         distance.follow("SGD", 3, [(step, np.array([step]))], *backends)
-    return distance.open(*backends, held, most)
+    return distance.open(*backends, held, {}, most)
 
 
 def test_the_first_step_with_an_activation_on_two_sides():
@@ -233,6 +233,33 @@ def test_the_first_step_with_an_activation_on_two_sides():
 @pytest.mark.parametrize("arguments", [{"most": 4.9}, {"replays": False}])
 def test_the_first_steps_are_not_made_once_more_for_nothing(arguments):
     assert opened(**arguments) is None
+
+
+def test_biases_that_a_normalisation_cancels_are_told_from_the_rest(tiny):
+    """Adam makes steps of their noise: without them the first steps leave almost no distance."""
+    spec = model_spec(tiny(), "Adam")
+    numpy, torch = NumpyBackend(spec, "float32", 3), TorchBackend(spec, "float32", 3)
+    random = np.random.default_rng(1)
+    data = random.random((ROWS, 784), np.float32), random.integers(0, 10, ROWS)
+    held = {b.name: {"train": b.rows(*data)} for b in (numpy, torch)}
+    modules = {name: str(module) for name, module in torch.model.named_children()}
+    distance = Distance(6, 10, True, lambda step: step == 5)
+    distance.begin(numpy, torch)
+    for step in range(6):
+        for backend in (numpy, torch):
+            backend.train_step(backend.batch(held[backend.name]["train"], np.arange(10)))
+        distance.follow("Adam", 3, [(step, np.arange(10))], numpy, torch)
+    ours, theirs = dict(numpy.state().model), dict(torch.state().model)
+    trained = [name for name in ours if name.endswith((".weight", ".bias"))]
+    apart = {name: np.linalg.norm(np.float64(ours[name]) - theirs[name]) for name in trained}
+    size = np.sqrt(sum(np.linalg.norm(np.float64(theirs[name])) ** 2 for name in trained))
+    cancelled = apart.pop("0.bias")
+    found = distance.open(numpy, torch, held, modules, np.inf)
+    rest = np.linalg.norm([*apart.values()])
+    assert found.effective == pytest.approx(rest / size, rel=1e-6)
+    assert found.after == pytest.approx(np.hypot(rest, cancelled) / size, rel=1e-6)
+    assert found.effective < found.after / 10
+    assert found.effective_same_side is None or found.effective_same_side <= 2 * found.effective
 
 
 def test_a_step_on_the_same_side_as_numpy(tiny):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compare.analysis.timings import humps, in_stretches, ratio_of_medians, spread
+from compare.analysis.timings import humps, in_parts, ratio_of_medians, spread
 
 
 def test_spread_of_known_quantiles():
@@ -69,10 +69,13 @@ def test_rounds_must_be_there_and_equal(above, below):
 
 def test_steps_of_a_stretch_are_a_block():
     times = np.arange(57.0)
-    blocks = in_stretches(times)
+    blocks = in_parts(times)
     assert blocks.shape == (5, 10)
     assert blocks[1].tolist() == [*range(10, 20)]
-    assert in_stretches(times[:49]).shape == (49, 1)  # too few stretches to draw from
+    assert in_parts(times[:49]).shape == (49, 1)  # too few stretches to draw from
+    assert in_parts(np.arange(300)).shape == (30, 10)
+    assert in_parts(np.arange(310)).shape == (15, 20)  # one of 31 stretches is left out
+    assert in_parts(np.arange(5971)).shape == (29, 200)
 
 
 def test_steps_that_share_their_stretch_widen_the_interval():
@@ -80,7 +83,7 @@ def test_steps_that_share_their_stretch_widen_the_interval():
     random = np.random.default_rng(0)
     slow = np.repeat(random.uniform(1.0, 2.0, 10), 10) + 0.01 * random.random(100)
     fast = np.ones(100)
-    by_stretch = ratio_of_medians(in_stretches(slow), in_stretches(fast))
+    by_stretch = ratio_of_medians(in_parts(slow), in_parts(fast))
     by_step = ratio_of_medians(slow[:, None], fast[:, None])
     assert by_stretch.value == by_step.value
     assert by_stretch.high - by_stretch.low > 1.5 * (by_step.high - by_step.low)
