@@ -55,7 +55,6 @@ from reports.trainings import (
 
 MOST_FAILED = 4
 """Beside the trainings that are shown, so many that failed have paragraphs of their own."""
-FEWEST_FOR_SIXTHS = 60
 MOST_PAIRED = 4
 """So many trainings are compared two by two."""
 
@@ -170,16 +169,6 @@ class TrainingStatistics:
     def time(self) -> StepTime | None:
         """Time a step, with the interval of the ratio."""
         return step_time(self.run.timing_of(self.record), self.record) if self.timed else None
-
-    @cached_property
-    def time_sixths(self) -> tuple[float, float] | None:
-        """The least and the largest of the ratios of the times in each sixth of the run."""
-        rows = self.run.timing_of(self.record) if self.timed else []
-        if len(rows) < FEWEST_FOR_SIXTHS:
-            return None
-        ratios = np.array([row.torch_s / row.numpy_s for row in rows])
-        medians = [float(np.median(part)) for part in np.array_split(ratios, 6)]
-        return min(medians), max(medians)
 
     @cached_property
     def humps(self) -> tuple[list[float], list[float]]:

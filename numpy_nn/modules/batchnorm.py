@@ -87,13 +87,12 @@ class _BatchNorm(Module):
             self._n = None
             centred, var = x - self._column(self.running_mean), self.running_var
 
-        # What backward needs. γ/√(σ² + ε) is one factor, to save passes over the batch.
         self._centred = centred
         self._invstd = 1 / np.sqrt(var + self.eps)
         if self.weight is None:
             self._scale = self._invstd
         else:
-            self._scale = self.weight.data * self._invstd
+            self._scale = self.weight.data * self._invstd  # γ/√(σ² + ε), to save a pass
 
         y = centred * self._column(self._scale)
         if self.bias is not None:

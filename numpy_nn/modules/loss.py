@@ -583,7 +583,44 @@ class BCEWithLogitsLoss(_PointwiseLoss):
         return _weighted(self, self.weight, (ct + 1 - t) * p - ct)
 
 
-class NLLLoss(_Loss):
+class _ClassLoss(_Loss):
+    """Base class of losses whose targets are classes, weighted or ignored."""
+
+    weight: np.ndarray | None
+    ignore_index: int
+
+    def _weigh_indices(
+        self, target: np.ndarray, x: np.ndarray
+    ) -> tuple[tuple[Any, Any], np.ndarray, np.ndarray | None]:
+        """Where in ``x``, (C, samples), the targets' classes stand, their weights, who is ignored.
+
+        The weight of an ignored sample is 0; where none is ignored the third result is None.
+
+        Raises:
+            IndexError: naming a target that is no class.
+        """
+        ignored = None
+        wrong = (target < 0) | (target >= len(x))
+        if 0 <= self.ignore_index < len(x) or wrong.any():
+            ignored = target == self.ignore_index
+            if (wrong := wrong & ~ignored).any():
+                raise IndexError(
+                    f"Target {target[wrong][0]} is out of bounds: there are {len(x)} classes"
+                )
+            if not ignored.any():
+                ignored = None
+            else:
+                target = np.where(ignored, 0, target)
+        if self.weight is None:
+            weights = np.ones(len(target), x.dtype)
+        else:
+            weights = self.weight.astype(x.dtype, copy=False)[target]
+        if ignored is not None:
+            weights[ignored] = 0
+        return (target, np.arange(len(target))), weights, ignored
+
+
+class NLLLoss(_ClassLoss):
     """Negative log-likelihood of the classes, given the logarithms of their probabilities.
 
     Formula, with the class yₙ of sample n and the weights w of the classes:
@@ -644,9 +681,7 @@ class NLLLoss(_Loss):
         target = np.asarray(target)
         _check_class_indices(self, input, target)
         x = classes_first(input)
-        self._at, self._weight_at, self._ignored = _weigh_indices(
-            target.ravel(), x, self.weight, self.ignore_index
-        )
+        self._at, self._weight_at, self._ignored = self._weigh_indices(target.ravel(), x)
         self._shape, self._dtype = input.shape, input.dtype
         losses = -self._weight_at * x[self._at]
         if self._ignored is not None:
@@ -665,7 +700,7 @@ class NLLLoss(_Loss):
         return classes_back(dx, self._shape)
 
 
-class CrossEntropyLoss(_Loss):
+class CrossEntropyLoss(_ClassLoss):
     """Cross-entropy of a softmax over the classes.
 
     Formula, with p = softmax(x), the target as a distribution q over the C classes (1 at the
@@ -745,9 +780,7 @@ class CrossEntropyLoss(_Loss):
             self._spread, self._ignored = self._probabilities(q), None
             size = x.shape[1]
         else:
-            self._at, self._weight_at, self._ignored = _weigh_indices(
-                target.ravel(), x, self.weight, self.ignore_index
-            )
+            self._at, self._weight_at, self._ignored = self._weigh_indices(target.ravel(), x)
             self._spread = None
             if self.label_smoothing != 0:
                 self._spread = self._smooth_indices(x)
@@ -872,37 +905,6 @@ def _check_class_indices(loss: _Loss, input: np.ndarray, target: np.ndarray) -> 
             f"{name} expects class indices of shape {shape} for an input of shape "
             f"{input.shape}. Received: {target.shape}"
         )
-
-
-def _weigh_indices(
-    target: np.ndarray, x: np.ndarray, weight: np.ndarray | None, ignore_index: int
-) -> tuple[tuple[Any, Any], np.ndarray, np.ndarray | None]:
-    """Where in ``x``, (C, samples), the targets' classes stand, their weights, who is ignored.
-
-    The weight of an ignored sample is 0; where none is ignored the third result is None.
-
-    Raises:
-        IndexError: naming a target that is no class.
-    """
-    ignored = None
-    wrong = (target < 0) | (target >= len(x))
-    if 0 <= ignore_index < len(x) or wrong.any():
-        ignored = target == ignore_index
-        if (wrong := wrong & ~ignored).any():
-            raise IndexError(
-                f"Target {target[wrong][0]} is out of bounds: there are {len(x)} classes"
-            )
-        if not ignored.any():
-            ignored = None
-        else:
-            target = np.where(ignored, 0, target)
-    if weight is None:
-        weights = np.ones(len(target), x.dtype)
-    else:
-        weights = weight.astype(x.dtype, copy=False)[target]
-    if ignored is not None:
-        weights[ignored] = 0
-    return (target, np.arange(len(target))), weights, ignored
 
 
 def _weighted(loss: _PointwiseLoss, weight: np.ndarray | None, values: np.ndarray) -> np.ndarray:

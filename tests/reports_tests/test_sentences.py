@@ -459,11 +459,6 @@ CASES: list[tuple[str, tuple, str]] = [
         (Ratio(1.31, 1.28, 1.35), 500, True),
         "Beside other work on the machine, PyTorch's time was 1.310 times NumPy's",
     ),
-    (
-        "speed",
-        (Ratio(1.31, 1.28, 1.35), 500, False, (1.2, 1.4)),
-        "In the sixths of the run the ratio lies between 1.200 and 1.400.",
-    ),
     ("nothing_timed", (), "No step was timed"),
     ("drift", (300, 2.0, 1.0, [3.0]), "NumPy lies among them"),
     ("drift", (300, 6.0, 1.0, [3.0]), "beyond the farthest of them, 2.00 times as far"),
