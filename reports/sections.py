@@ -85,7 +85,9 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
         "name": code(record.name),
         "date": day(record.created),
         "task": escaped(translated(" ".join(task.split()))),
-        "command": listing_of(record.command, record.commit, record.repository),
+        "command": listing_of(
+            record.command, record.commit, record.repository, DATA_FOLDER in record.data.source
+        ),
         "sources": [(name, without_docstrings(text)) for name, text in _listings(record).items()],
         "data": record.data,
         "rows": _rows(run),
@@ -213,8 +215,19 @@ def without_docstrings(source: str) -> str:
     return re.sub(r"\n{3,}", "\n\n\n", "\n".join(lines)).strip("\n")
 
 
-def listing_of(command: str, commit: str | None, repository: str | None = None) -> str:
-    """How the program is installed at a commit, and the command of a run, as a listing."""
+DATA_FOLDER = "$NNCOMPARE_DATA"
+"""Named in the source of data that was read from there."""
+
+
+def listing_of(
+    command: str, commit: str | None, repository: str | None = None, folder: bool = False
+) -> str:
+    """How the program is installed at a commit, and the command of a run, as a listing.
+
+    Args:
+        command, commit, repository: Those of the run.
+        folder: Whether its data was in the folder that an environment variable names.
+    """
     clone = ["# in a clone of the project's repository, of which no public address was recorded"]
     if repository:
         clone = [f"git clone {repository}", f"cd {repository.rpartition('/')[2]}"]
@@ -223,6 +236,10 @@ def listing_of(command: str, commit: str | None, repository: str | None = None) 
         *clone,
         *checkout,
         INSTALL,
+        *(
+            [f"# {DATA_FOLDER} names the folder of the data's files; unset, they are fetched"]
+            * folder
+        ),
         command_line(command) or "(not recorded)",
     ]
     return listing("\n".join(lines))

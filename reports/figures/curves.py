@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,9 +20,12 @@ POINTS = 300
 GROUPS = 400
 """Differences are drawn in at most so many groups, each with its largest."""
 FLATTENS = 20.0
-"""A loss so many times the first of another makes the axis logarithmic."""
+"""A loss so many times the first of another, or its first so many times it, makes the axis
+logarithmic."""
 FLOAT32_ROUNDOFF = 2.0**-24
 MARKS = {"train": "o", "validation": "^", "test": "s"}
+SIZES = {"train": 2.8, "validation": 4.0, "test": 5.4}
+"""Marks of equal values show one inside the other."""
 DASHES = {"train": "-", "validation": ":", "test": "--"}
 REPLICA_MARKS = ["", "x", "+", "1", "2"]
 REPLICA_DASHES = ["--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 3))]
@@ -32,8 +36,8 @@ def draw_curves(run: Run) -> list[Drawing]:
     trainings = [t for t in shown(run) if evaluations(run, "numpy", t, "train", "loss")]
     if not trainings:
         return []
-    heights = {"height_ratios": (1.25, 1.0, 0.9)}
-    canvas, axes = paper(8.3, 3, len(trainings), sharex="col", sharey="row", gridspec_kw=heights)
+    heights = {"height_ratios": (1.25, 0.9, 1.1)}
+    canvas, axes = paper(9.2, 3, len(trainings), sharex="col", sharey="row", gridspec_kw=heights)
     for column, training in zip(axes.T, trainings, strict=True):
         column[0].set_title(heading(run, training))
         for axis, metric in zip(column, ("loss", "accuracy"), strict=False):
@@ -42,7 +46,8 @@ def draw_curves(run: Run) -> list[Drawing]:
                 _draw_evaluations(axis, run, training, split, metric)
         _draw_differences(column[2], run, training)
         column[2].set_xlabel("epoch")
-    if _explodes(axes[0]):
+        column[2].margins(x=0.04)
+    if flattens(line.get_ydata() for axis in axes[0] for line in axis.lines):
         axes[0, 0].set_yscale("log")
     axes[0, 0].set_ylabel("mean loss (nats)")
     axes[1, 0].set_ylabel("accuracy")
@@ -54,12 +59,13 @@ def draw_curves(run: Run) -> list[Drawing]:
             "curves",
             canvas,
             "Loss and accuracy of both backends, and the difference of their losses. "
-            "Lines are NumPy's and open marks PyTorch's: where every mark sits on its line, the "
-            "two train alike. The grey line is the running mean over NumPy's batches in training "
-            "mode, before each update; everything else is measured in evaluation mode at the end "
-            "of an epoch. Beneath, on a logarithmic axis, dots are training batches (of many, the "
-            "largest difference in each group), squares the whole test set, and the dotted line "
-            "the unit roundoff of float32, 2⁻²⁴; losses equal to the bit have no point.",
+            "Lines are NumPy's and open marks PyTorch's: a mark on its line is the same value to "
+            "the width of the line. The grey line is the running mean over NumPy's batches in "
+            "training mode, before each update; everything else is measured in evaluation mode at "
+            "the end of an epoch. Beneath, on a logarithmic axis, dots are training batches (of "
+            "many, the largest difference in each group), squares the whole test set, and the "
+            "dotted line the unit roundoff of float32, 2⁻²⁴; losses equal to the bit have no "
+            "point.",
             "Curves of loss and accuracy against the epoch, one column for each optimizer, with "
             "NumPy as lines and PyTorch as marks; beneath them the difference of the losses on a "
             "logarithmic axis.",
@@ -67,13 +73,15 @@ def draw_curves(run: Run) -> list[Drawing]:
     ]
 
 
-def _explodes(axes: Any) -> bool:
-    """Whether one loss is so far above what others start from that it would flatten them."""
-    curves = [np.asarray(line.get_ydata(), float) for axis in axes for line in axis.lines]
-    curves = [found for curve in curves if len(found := curve[np.isfinite(curve)])]
-    if not curves:
+def flattens(curves: Iterable[Iterable[float]]) -> bool:
+    """Whether losses lie so far above or below what some start from that others would look flat."""
+    finite = [[value for value in curve if np.isfinite(value)] for curve in curves]
+    finite = [curve for curve in finite if curve]
+    if not finite:
         return False
-    return bool(max(c.max() for c in curves) > FLATTENS * min(c[0] for c in curves) > 0)
+    least, most = min(map(min, finite)), max(map(max, finite))
+    first = min(curve[0] for curve in finite)
+    return least > 0 and (most > FLATTENS * first or first > FLATTENS * least)
 
 
 def _draw_legend(canvas: Any, axes: Any) -> None:
@@ -117,7 +125,13 @@ def _draw_evaluations(
         look: dict[str, Any] = (
             {"ls": DASHES[split]}
             if backend == "numpy"
-            else {"ls": "none", "marker": MARKS[split], "mfc": "none", "mew": 0.9}
+            else {
+                "ls": "none",
+                "marker": MARKS[split],
+                "ms": SIZES[split],
+                "mfc": "none",
+                "mew": 0.9,
+            }
         )
         axis.plot(epochs, values, color=BACKEND_COLOURS[backend], label=f"{name}, {split}", **look)
 

@@ -12,7 +12,7 @@ from bokeh.models import ColumnDataSource, Line, Scatter
 from compare.analysis.quantities import BACKENDS, batch_values, evaluations
 from compare.languages import translated
 from compare.records.run import Run, TrainingRecord
-from reports.figures.curves import FLATTENS
+from reports.figures.curves import flattens
 from reports.interactive.plots import (
     ASKED,
     COLOURS,
@@ -185,7 +185,12 @@ def _curves(
     what = [Option("batches", "batches, training mode")] if batches else []
     what += [Option(split, text) for split, text in SPLITS.items() if split in splits]
     sides = [Option("numpy", "NumPy: line"), Option("torch", "PyTorch: open marks, thin line")]
-    first = "log" if _explodes(drawn) else "linear"
+    losses = (
+        [value for _, value in evaluations(of.run, "numpy", of.training, split, "loss")]
+        for of in drawn
+        for split in SPLITS
+    )
+    first = "log" if flattens(losses) else "linear"
     quantities = [
         Option("loss", "loss (nats)", True, "", first),
         Option("accuracy", "accuracy", False, "", "linear"),
@@ -363,23 +368,6 @@ def _source(
             "distance": small(np.abs(difference)),
         }
     )
-
-
-def _explodes(drawn: Sequence[_Of]) -> bool:
-    """Whether one loss would flatten the others on a linear axis."""
-    curves = [
-        [
-            value
-            for _, value in evaluations(of.run, "numpy", of.training, split, "loss")
-            if np.isfinite(value)
-        ]
-        for of in drawn
-        for split in SPLITS
-    ]
-    curves = [curve for curve in curves if curve]
-    if not curves:
-        return False
-    return max(map(max, curves)) > FLATTENS * min(curve[0] for curve in curves) > 0
 
 
 DRIFT = {

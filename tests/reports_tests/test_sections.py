@@ -381,3 +381,5 @@ def test_the_repository_is_cloned_from_its_address() -> None:
     ]
     assert lines[-1] == "nncompare run x"
     assert "# in a clone of the project's repository" in listing_of("nncompare run x", None)
+    assert "NNCOMPARE_DATA" not in found
+    assert "# $NNCOMPARE_DATA names the folder" in listing_of("nncompare run x", None, folder=True)

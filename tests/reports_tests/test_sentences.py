@@ -186,7 +186,11 @@ CASES: list[tuple[str, tuple, str]] = [
     ("planned_steps", (plan("all", []),), "Every step was to be certified, as was asked."),
     ("planned_steps", (plan("number", [0, 1, 9]),), "were asked for: steps 0–1 and 9, counted"),
     ("planned_steps", (plan("file", [0]),), "The experiment says which: step 0, counted from 0."),
-    ("planned_steps", (plan("auto", [0]),), "at the cost of about 12 steps of one backend each"),
+    (
+        "planned_steps",
+        (plan("auto", [0]),),
+        "of about 12 steps of one backend each: here 1, step 0, counted",
+    ),
     ("planned_steps", (plan("auto", [0], 8),), "The checks in float64 took 8 rows of the batch"),
     ("numbered_steps", ([3],), "step 3, counted from 0"),
     ("numbered_steps", ([0, 1, 2, 1000, 2000],), "steps 0–2, 1,000 and 2,000, counted"),
