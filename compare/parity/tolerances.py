@@ -43,8 +43,8 @@ K = 8.0
 LARGEST_MEASURED = 2.61
 
 # float64, against PyTorch, whatever the sums are. Honest values were nearer than 2e-15 in all runs
-# of the calibration, and nearer than 2e-14 in vgg16; an ε or a slope that is wrong in its sixth digit is a million times further
-# away.
+# of the calibration, and nearer than 2e-14 in vgg16; an ε or a slope that is wrong in its sixth
+# digit is a million times further away.
 FLOAT64 = 1e-13
 
 # Below these numbers a format has fewer digits, and rounding is no longer relative.
