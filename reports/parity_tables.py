@@ -133,10 +133,13 @@ def gaps_table(trainings: Sequence[TrainingStatistics]) -> str:
         ("accuracy on new rows, NumPy − PyTorch (95% interval of paired shares)", _rows_difference),
         ("distance of the weights at the end, relative to their size", _distance),
         (f"inputs of activations on different sides of the kink at the end{on}", _sides),
+        ("test loss at the end, NumPy − PyTorch", _whole_loss_difference),
         (f"test loss at the end, NumPy − PyTorch{on}", _loss_difference),
     ]
     rows = [(name, *(cell(training) for training in trainings)) for name, cell in cells]
     rows = [row for row in rows if set(row[1:]) != {"–"}]
+    if len(rows) > 1 and rows[-1][1:] == rows[-2][1:]:  # measured on all test rows
+        del rows[-2]
     columns = ("", *(escaped(training.label) for training in trainings))
     return pipe_table(columns, rows, "l" + "r" * len(trainings))
 
@@ -180,6 +183,11 @@ def _sides(training: TrainingStatistics) -> str:
     if found is None or not found.inputs:
         return "–"
     return f"{count(found.sides)} / {count(found.inputs)}"
+
+
+def _whole_loss_difference(training: TrainingStatistics) -> str:
+    ours, theirs = (training.final(backend, "test loss") for backend in ("numpy", "torch"))
+    return "–" if ours is None or theirs is None else number(ours - theirs)
 
 
 def _loss_difference(training: TrainingStatistics) -> str:

@@ -204,6 +204,7 @@ def setup(run: Run, trainings: Sequence[TrainingStatistics]) -> str:
         ("batch size", _batches(run, [settings.batch_size for settings in training])),
         ("updates made in each", _updates(trainings) or "none"),
         ("seed" if len(seeds) == 1 else "seeds", joined([str(seed) for seed in seeds])),
+        ("trainings on each backend", count(len(trainings))),
     ]
     if any(settings.steps for settings in training):
         rows.insert(6, ("steps at most", _each([_limit(settings.steps) for settings in training])))
@@ -373,13 +374,13 @@ def _groups(run: Run, trainings: Sequence[TrainingStatistics]) -> dict[str, Grou
 
 
 def _quantities(run: Run) -> list[str]:
-    rows = run.record.data
+    rows, whole = run.record.data, ["training-set loss", "training-set accuracy"]
     found = ["train loss"]
     if rows.validation_rows:
         found += ["validation loss", "validation accuracy"]
-    if rows.test_rows:
+    if rows.test_rows and (rows.validation_rows or several_seeds(run)):  # a line holds no more
         return [*found, "test loss", "test accuracy"]
-    return [*found, "training-set loss", "training-set accuracy"]
+    return [*found, *whole, *(["test loss", "test accuracy"] if rows.test_rows else [])]
 
 
 def _a_row_each_backend(run: Run, groups: dict[str, Group]) -> str:

@@ -95,6 +95,7 @@ def test_the_calibration_of_k():
     lines = run(str(SCRIPTS / "calibrate_k.py"), "--seeds", "1", "--steps", "2").splitlines()
     assert [line.split("  ")[0] for line in lines[1:]] == [
         "bn_mlp, SGD", "bn_mlp, Adam", "softmax, SGD", "softmax, Adam",
+        "cnn, Momentum", "cnn, Adam",
     ]  # fmt: skip
     assert all(line.split()[4] == "0" for line in lines[1:])  # none fails
     words = ("--seeds", "1", "--steps", "1", "--architecture", "cnn", "--dtype", "float32")

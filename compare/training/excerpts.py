@@ -150,17 +150,27 @@ def _called_by(shown: Iterable[str], calls: Calls) -> dict[str, str]:
 
 def _with_constants(text: str, file: Path) -> str:
     """Functions of a file, and before them the constants of the file that they read."""
-    names = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
     source = "".join(linecache.getlines(str(file)))  # as it was read for its functions
-    body = ast.parse(source).body
-    constants = [
-        ast.get_source_segment(source, node) or ""
-        for node in body
+    assigned = {
+        node.targets[0].id: node
+        for node in ast.parse(source).body
         if isinstance(node, ast.Assign)
         and isinstance(node.targets[0], ast.Name)
-        and node.targets[0].id in names
+        and not isinstance(node.value, ast.Attribute)  # a method under a name of its own
+    }
+    names = _names_read(ast.parse(text))
+    for name in reversed(assigned):  # a constant reads others that come before it
+        names |= _names_read(assigned[name].value) if name in names else set()
+    constants = [
+        ast.get_source_segment(source, node) or ""
+        for name, node in assigned.items()
+        if name in names
     ]
     return "\n\n".join(["\n".join(constants), text] if constants else [text])
+
+
+def _names_read(tree: ast.AST) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
 
 
 def _docstrings(calls: Calls, root: Path) -> dict[str, str]:

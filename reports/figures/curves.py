@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,6 +13,7 @@ from compare.analysis.quantities import BACKENDS, batch_values, evaluations
 from compare.records.run import Run, TrainingRecord
 from reports.figures.style import BACKEND_COLOURS, BLUE, GREY, VERMILLION, Drawing, paper
 from reports.statistics import gaps
+from reports.text import count
 from reports.trainings import heading, shown
 
 POINTS = 300
@@ -24,6 +25,7 @@ FLATTENS = 20.0
 logarithmic."""
 FLOAT32_ROUNDOFF = 2.0**-24
 MARKS = {"train": "o", "validation": "^", "test": "s"}
+LOGIT_TICKS = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999, 0.9999)
 SIZES = {"train": 2.8, "validation": 4.0, "test": 5.4}
 """Marks of equal values show one inside the other."""
 DASHES = {"train": "-", "validation": ":", "test": "--"}
@@ -37,7 +39,7 @@ def draw_curves(run: Run) -> list[Drawing]:
     if not trainings:
         return []
     heights = {"height_ratios": (1.25, 0.9, 1.1)}
-    canvas, axes = paper(9.2, 3, len(trainings), sharex="col", sharey="row", gridspec_kw=heights)
+    canvas, axes = paper(9.0, 3, len(trainings), sharex="col", sharey="row", gridspec_kw=heights)
     for column, training in zip(axes.T, trainings, strict=True):
         column[0].set_title(heading(run, training))
         for axis, metric in zip(column, ("loss", "accuracy"), strict=False):
@@ -51,7 +53,7 @@ def draw_curves(run: Run) -> list[Drawing]:
         axes[0, 0].set_yscale("log")
     axes[0, 0].set_ylabel("mean loss (nats)")
     axes[1, 0].set_ylabel("accuracy")
-    axes[1, 0].set_ylim(0, 1.02)
+    logits = "The axis of the accuracies is that of their logits. " * _scale_accuracies(axes[1])
     axes[2, 0].set_ylabel("|difference|\nof losses")
     _draw_legend(canvas, axes)
     return [
@@ -62,15 +64,42 @@ def draw_curves(run: Run) -> list[Drawing]:
             "Lines are NumPy's and open marks PyTorch's: a mark on its line is the same value to "
             "the width of the line. The grey line is the running mean over NumPy's batches in "
             "training mode, before each update; everything else is measured in evaluation mode at "
-            "the end of an epoch. Beneath, on a logarithmic axis, dots are training batches (of "
-            "many, the largest difference in each group), squares the whole test set, and the "
-            "dotted line the unit roundoff of float32, 2⁻²⁴; losses equal to the bit have no "
-            "point.",
+            f"the end of an epoch. {_share(trainings)}{logits}Beneath, on a logarithmic axis, dots "
+            "are training batches (of many, the largest difference in each group), squares the "
+            "whole test set, and the dotted line the unit roundoff of float32, 2⁻²⁴; losses equal "
+            "to the bit have no point.",
             "Curves of loss and accuracy against the epoch, one column for each optimizer, with "
             "NumPy as lines and PyTorch as marks; beneath them the difference of the losses on a "
             "logarithmic axis.",
         )
     ]
+
+
+def _scale_accuracies(axes: Any) -> bool:
+    """From 0 to 1; by their logits, which part 0.97 from 0.99, where all can be shown so.
+
+    Returns:
+        Whether that is done.
+    """
+    drawn = [line.get_ydata() for axis in axes for line in axis.lines]
+    values = np.concatenate([np.asarray(curve, float) for curve in drawn])
+    if not (values.min() > 0 and 0.9 < values.max() < 1):
+        axes[0].set_ylim(0, 1.06)
+        return False
+    low, high = values.min() / 2, 1 - (1 - values.max()) / 2
+    axes[0].set_yscale("logit")
+    axes[0].set_ylim(low, high)
+    axes[0].set_yticks([tick for tick in LOGIT_TICKS if low <= tick <= high])
+    axes[0].yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes[0].minorticks_off()
+    return True
+
+
+def _share(trainings: Sequence[TrainingRecord]) -> str:
+    rows = max((training.evaluated or 0 for training in trainings), default=0)
+    if not rows:
+        return ""
+    return f"Before the last, the training set is evaluated on its first {count(rows)} rows. "
 
 
 def flattens(curves: Iterable[Iterable[float]]) -> bool:
@@ -246,8 +275,8 @@ def draw_distance(run: Run) -> list[Drawing]:
             "distance",
             canvas,
             "How far the weights of the two backends are apart, relative to the size of PyTorch's, "
-            "along the whole training. The dashed line is the step at which the distance grew "
-            "most, where it did not grow steadily.",
+            "along the whole training. The dashed line is the step at which the distance grew by "
+            "the largest factor, where it did not grow steadily.",
             "Relative distance of NumPy's weights from PyTorch's against the training step, on a "
             "logarithmic axis.",
         )
@@ -338,7 +367,7 @@ def draw_timing(run: Run) -> list[Drawing]:
             axis.axvline(histogram.medians[backend], color=BACKEND_COLOURS[backend], ls="--", lw=1)
         axis.set_xscale("log")
         low, high = histogram.edges[0], histogram.edges[-1]
-        places = [m * 10.0**k for k in range(-6, 7) for m in (1, 1.5, 2, 3, 4, 5, 7)]
+        places = [m * 10.0**k for k in range(-6, 7) for m in (1, 1.5, 2, 2.5, 3, 4, 5, 7)]
         axis.set_xticks([place for place in places if low <= place <= high])
         axis.xaxis.set_major_formatter(FuncFormatter(lambda time, _: f"{time:g}"))
         axis.minorticks_off()

@@ -192,7 +192,7 @@ def draw_confusion(run: Run) -> list[Drawing]:
             canvas,
             f"Confusion matrices on the test set with {label(run, training)}{best}, in test rows. "
             "Left: NumPy's; the darker a cell, the larger its share of its true class. Right: how "
-            "many rows more (orange) or fewer (blue) PyTorch has; an empty cell is the same on "
+            "many rows more (orange) or fewer (purple) PyTorch has; an empty cell is the same on "
             "both." + _left_out(run, [training]),
             "A confusion matrix of NumPy, and beside it the difference to that of PyTorch.",
         )

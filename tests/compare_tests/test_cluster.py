@@ -142,7 +142,8 @@ def test_without_distributed(monkeypatch):
 @pytest.mark.parametrize("gone", ["worker", "scheduler"])
 def test_a_cluster_that_goes_away(moody, train, tmp_path, monkeypatch, gone):
     """What was made is kept, what was not has failed, and the run comes to an end."""
-    monkeypatch.setattr(clusters, "WITHOUT_WORKERS_S", 1.0)
+    # A scheduler that closes sends its workers away first.
+    monkeypatch.setattr(clusters, "WITHOUT_WORKERS_S", 1.0 if gone == "worker" else 60.0)
     form = moody(["well", "sleeps"], tmp_path)
     scheduler = distributed.LocalCluster(
         n_workers=0, dashboard_address=":0", silence_logs=logging.CRITICAL

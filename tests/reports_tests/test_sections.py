@@ -116,7 +116,7 @@ def test_the_sections_of_a_homework(make_run: MakeRun) -> None:
         ({"steps": 1}, "| 0 / 1 |"),
         ({"experiment": {"reported": []}}, "names no published figure"),
         ({"sources": {}}, "The code\n"),
-        ({"optimizers": ("SGD",)}, "beneath the table says what else differs"),
+        ({"optimizers": ("SGD",)}, "stands beneath the table"),
         ({"record": {"trainings": []}}, "No training was begun"),
     ],
 )
