@@ -110,7 +110,7 @@ def flattens(curves: Iterable[Iterable[float]]) -> bool:
         return False
     least, most = min(map(min, finite)), max(map(max, finite))
     first = min(curve[0] for curve in finite)
-    return least > 0 and (most > FLATTENS * first or first > FLATTENS * least)
+    return bool(most > FLATTENS * first > 0 or first > FLATTENS * least > 0)
 
 
 def _draw_legend(canvas: Any, axes: Any) -> None:

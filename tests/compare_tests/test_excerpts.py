@@ -20,6 +20,7 @@ from compare.training.excerpts import (
     STEP,
     Calls,
     FollowedModel,
+    _with_constants,
     bare,
     excerpt,
     excerpts_of,
@@ -81,6 +82,12 @@ def test_nothing_that_is_called_is_left_unsaid(name: str) -> None:
 @pytest.mark.parametrize("name", ["SGD", "Adam"])
 def test_an_optimizer_shows_its_update(name: str) -> None:
     assert "def _update" in excerpt(getattr(numpy_nn.optim, name), OPTIMIZER_METHODS)
+
+
+def test_constants_are_shown_with_those_that_they_read(tmp_path: Path) -> None:
+    file = tmp_path / "constants.py"
+    file.write_text("A = 2\nB = 3\nC = [A]\nshort = C.append\nD = {1: C}\n")
+    assert _with_constants("f(D, short)", file) == "A = 2\nC = [A]\nD = {1: C}\n\nf(D, short)"
 
 
 def test_a_class_without_such_methods_has_no_excerpt() -> None:

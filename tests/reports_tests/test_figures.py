@@ -12,7 +12,7 @@ import pytest
 from compare.records.run import read_run
 from compare.records.tables import ParityRow
 from reports import figures
-from reports.figures.curves import draw_curves
+from reports.figures.curves import draw_curves, flattens
 from reports.figures.images import (
     confusion_matrix,
     draw_confusion,
@@ -231,3 +231,27 @@ def test_a_drawing_gives_the_same_bytes_again(make_run: MakeRun) -> None:
 
     assert once() == once()
     assert b"<dc:date>" not in once()
+
+
+@pytest.mark.parametrize(
+    ("losses", "flat"),
+    [
+        ([[2.3, 1.0, 0.5]], False),
+        ([[2.3, 0.1]], True),
+        ([[2.3, 1.0], [60.0, 50.0]], True),
+        ([[2.3, math.nan, 0.0]], False),  # what a logarithmic axis cannot show
+        ([[2.3, 1.0], [0.1, 60.0, 0.0]], True),
+        ([[math.inf], []], False),
+    ],
+)
+def test_losses_that_would_look_flat(losses: list[list[float]], flat: bool) -> None:
+    assert flattens(losses) is flat
+
+
+@pytest.mark.parametrize(("last", "scale"), [(0.05, "logit"), (0.5, "linear"), (0.0, "linear")])
+def test_accuracies_near_1_are_told_apart(make_run: MakeRun, last: float, scale: str) -> None:
+    """The accuracy of a synthetic run is 1 less a third of its loss."""
+    run = read_run(make_run(optimizers=("SGD",), loss=lambda step: 2.0 if step < 3 else 3 * last))
+    (curve,) = draw_curves(run)
+    assert curve.canvas.axes[1].get_yscale() == scale
+    assert ("logits" in curve.caption) == (scale == "logit")

@@ -12,7 +12,7 @@ import pytest
 from reports_tests.synthetic_run import text_of
 from safetensors.numpy import save_file
 
-from compare.records.run import FirstStep, FollowedValue, Handover, Opening, Run, read_run
+from compare.records.run import FirstStep, FollowedValue, Growth, Handover, Opening, Run, read_run
 from compare.records.tables import APART
 from compare.spec.report import ReportSettings
 from reports.sections import listing_of, without_docstrings
@@ -383,3 +383,25 @@ def test_the_repository_is_cloned_from_its_address() -> None:
     assert "# in a clone of the project's repository" in listing_of("nncompare run x", None)
     assert "NNCOMPARE_DATA" not in found
     assert "# $NNCOMPARE_DATA names the folder" in listing_of("nncompare run x", None, folder=True)
+
+
+def test_why_the_backends_part_is_concluded_where_steps_made_again_showed_it(
+    make_run: MakeRun,
+) -> None:
+    run = read_run(make_run())
+    assert "At first the backends part" not in text_of(run)
+    sgd, adam = run.record.trainings
+    sgd.growth = Growth(
+        first=0, last=4, before=1e-8, after=1e-6, replayed=4, step=3, step_before=2e-8,
+        step_after=1e-6, sides=1, inputs=80, module="2", same_side=2e-8,
+    )  # fmt: skip
+    adam.opening = Opening(
+        steps=5, step=2, last=1, inputs=80, after=2e-4, same_side=1.9e-4, effective=1e-4,
+        effective_same_side=1e-6,
+    )  # fmt: skip
+    assert "kink: with SGD at step 3, with Adam from step 2 on. With" in text_of(run)
+    assert "leave 2.0% of the distance or less" in text_of(run)
+    adam.opening = adam.opening.model_copy(update={"effective_same_side": 9e-5})
+    assert "kink: with SGD at step 3. With" in text_of(run)
+    sgd.growth = sgd.growth.model_copy(update={"same_side": None})
+    assert "At first the backends part" not in text_of(run)

@@ -12,6 +12,7 @@ from reports.text import (
     command_line,
     escaped,
     fixed,
+    forward_lines,
     joined,
     latex,
     listing,
@@ -99,3 +100,29 @@ def test_a_command_without_what_belongs_to_one_machine(command: str, expected: s
 )
 def test_numbers_in_formulas(value: object, expected: str) -> None:
     assert latex(value) == expected
+
+
+EXCERPT = """def forward(self, x):
+    # the sum
+    return total(self, x)
+
+def backward(self, dy):
+    return back(dy)
+
+# total: Adds up.
+# back: Takes apart.
+# forward: Called first."""
+
+
+def test_the_forward_pass_of_an_excerpt_and_the_rest() -> None:
+    assert forward_lines(EXCERPT) == (
+        "def forward(self, x):\n    # the sum\n    return total(self, x)\n\n"
+        "# total: Adds up.\n# forward: Called first."
+    )
+    assert forward_lines(EXCERPT, but=True) == (
+        "def backward(self, dy):\n    return back(dy)\n\n# back: Takes apart."
+    )
+    only = "def forward(self, x):\n    return x"
+    assert (forward_lines(only), forward_lines(only, but=True)) == (only, "")
+    assert forward_lines("no python (") == ""
+    assert forward_lines("no python (", but=True) == "no python ("
