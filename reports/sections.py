@@ -37,6 +37,7 @@ from reports.tables import (
     MOST_ROWS,
     WORST,
     exports,
+    result_quantities,
     tables_of,
 )
 from reports.text import code, command_line, count, day, escaped, listing, plural
@@ -97,6 +98,7 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
         "byline": [text for text in (own.author, own.student, own.course) if text],
         "excerpts": record.excerpts,
         "called": record.called,
+        "followed_rows": record.followed_rows,
         "calls": calls_of(run),
         "environment": record.environment,
         "commit": record.commit,
@@ -291,7 +293,7 @@ def _results(run: Run, trainings: Sequence[TrainingStatistics]) -> dict[str, Any
         "over_seeds": over_seeds(run, trainings),
         "predicted": "targets" in run.predictions and any(t.predicted for t in trainings),
         "evaluated_rows": _evaluated_rows(run),
-        "evaluated_share": max((t.evaluated or 0 for t in run.record.trainings), default=0),
+        "training_set_in_table": "training-set loss" in result_quantities(run),
         "configurations": len({training.record.label for training in trainings}),
         "results_rows": {"most": MOST_ROWS, "best": BEST, "worst": WORST},
         "most_equalities": MOST_EQUALITIES,

@@ -373,7 +373,8 @@ def _groups(run: Run, trainings: Sequence[TrainingStatistics]) -> dict[str, Grou
     return {record.label: groups[record.label] for record in order}
 
 
-def _quantities(run: Run) -> list[str]:
+def result_quantities(run: Run) -> list[str]:
+    """What the table of results has of each training."""
     rows, whole = run.record.data, ["training-set loss", "training-set accuracy"]
     found = ["train loss"]
     if rows.validation_rows:
@@ -385,7 +386,7 @@ def _quantities(run: Run) -> list[str]:
 
 def _a_row_each_backend(run: Run, groups: dict[str, Group]) -> str:
     columns = columns_of(run.record.experiment)
-    quantities = _quantities(run)
+    quantities = result_quantities(run)
     several = several_seeds(run)
     rows = []
     for label, group in groups.items():

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from compare.analysis.timings import Ratio, Spread, in_parts, median_ratio, spread
+from compare.analysis.timings import Ratio, Spread, median_ratio, spread
 from compare.records.run import Run, TrainingRecord, predicted_key
 from compare.records.tables import HistoryRow, TimingRow
 
@@ -146,8 +146,7 @@ def step_time(timing: Sequence[TimingRow], training: TrainingRecord) -> StepTime
     if not len(pairs):
         return None
     numpy, torch = pairs.T
-    ratio = median_ratio(in_parts(torch), in_parts(numpy))
-    return StepTime(spread(numpy), spread(torch), ratio, len(pairs))
+    return StepTime(spread(numpy), spread(torch), median_ratio(torch, numpy), len(pairs))
 
 
 def _rows(

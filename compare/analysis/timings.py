@@ -27,6 +27,7 @@ more of them would add little (Schmeiser 1982, https://doi.org/10.1287/opre.30.3
 FEWEST_BLOCKS = 5
 # A median of so many blocks is known well enough; drawing more would only take time.
 MOST_DRAWN = 2000
+MOST_STEPS_DRAWN = 20_000
 
 
 # In fewer times a hump may be chance.
@@ -96,24 +97,6 @@ def humps(times: np.ndarray) -> list[float]:
     return [float(np.exp(middles[place])) for place in kept]
 
 
-def in_parts(times: np.ndarray) -> np.ndarray:
-    """Times of single steps as blocks, of shape (blocks, steps of a block).
-
-    A block is a part of the training, of whole stretches: at most :data:`PARTS` of equal length,
-    without the steps at the end that are left over. Where there would be fewer than
-    :data:`FEWEST_BLOCKS` stretches, each step is a block.
-
-    Args:
-        times: Seconds of each step, of shape (steps,).
-    """
-    stretches = len(times) // STRETCH
-    if stretches < FEWEST_BLOCKS:
-        return times[:, None]
-    length = -(-stretches // PARTS) * STRETCH
-    parts = len(times) // length
-    return times[: parts * length].reshape(parts, length)
-
-
 def ratio_of_medians(above: np.ndarray, below: np.ndarray, seed: int = 0) -> Ratio:
     """Median of ``above`` over median of ``below``, with a bootstrap interval.
 
@@ -140,29 +123,42 @@ def ratio_of_medians(above: np.ndarray, below: np.ndarray, seed: int = 0) -> Rat
 
 
 def median_ratio(above: np.ndarray, below: np.ndarray, seed: int = 0) -> Ratio:
-    """Median over steps of ``above`` over ``below``, with a bootstrap interval over blocks.
+    """Median over steps of ``above`` over ``below``, with a bootstrap interval over parts.
 
     A step is compared with the same step of the other, which met the same machine: where its load
     changes during a run, the ratio of two medians would set a step of a quiet stretch beside one of
-    a busy stretch.
+    a busy stretch. What is drawn, with replacement, are consecutive parts of the training, at most
+    :data:`PARTS`, as equal as whole stretches of :data:`STRETCH` steps allow. Where there would be
+    fewer than :data:`FEWEST_BLOCKS` of those, single steps are drawn.
 
     Args:
-        above: Seconds of shape (blocks, steps of a block); positive.
+        above: Seconds of each step, of shape (steps,); positive.
         below: Seconds of the same steps, of the same shape.
         seed: For the draws.
 
     Raises:
-        ValueError: if there are no blocks, or the shapes differ.
+        ValueError: if there are no steps, or the shapes differ.
     """
     if not len(above) or above.shape != below.shape:
-        raise ValueError(
-            f"expected equal shapes, of a block at least: {above.shape}, {below.shape}"
-        )
+        raise ValueError(f"expected equal shapes, of a step at least: {above.shape}, {below.shape}")
     random = np.random.default_rng(seed)
     ratios = above / below
-    drawn = random.integers(0, len(ratios), (RESAMPLES, min(len(ratios), MOST_DRAWN)))
-    low, high = np.quantile(_medians(ratios, drawn), [0.025, 0.975])
+    parts = _parts(ratios)
+    # Of very many steps every so manieth says as much.
+    thin = -(-len(ratios) // MOST_STEPS_DRAWN)
+    drawn = random.integers(0, len(parts), (RESAMPLES, len(parts)))
+    medians = [np.median(np.concatenate([parts[k][::thin] for k in draw])) for draw in drawn]
+    low, high = np.quantile(medians, [0.025, 0.975])
     return Ratio(float(np.median(ratios)), float(low), float(high))
+
+
+def _parts(values: np.ndarray) -> list[np.ndarray]:
+    """Values of single steps in the parts that :func:`median_ratio` draws; none is left out."""
+    stretches = len(values) // STRETCH
+    if stretches < FEWEST_BLOCKS:
+        return np.split(values, len(values))
+    number = min(stretches, PARTS)
+    return np.split(values, [k * stretches // number * STRETCH for k in range(1, number)])
 
 
 def _medians(blocks: np.ndarray, drawn: np.ndarray) -> np.ndarray:

@@ -506,7 +506,8 @@ class RunRecord(Record):
     """The content of run.json.
 
     ``sources`` has whole files, ``excerpts`` class → the few lines that compute it, ``called``
-    file → what these call in it, ``controls`` what the comparisons say of known mistakes,
+    file → what these call in it as far as a step of ``followed_rows`` rows and an evaluation come
+    through it, ``controls`` what the comparisons say of known mistakes,
     ``repository`` the address that the code was cloned from, if it is public; older records have
     none of these.
     """
@@ -526,6 +527,7 @@ class RunRecord(Record):
     sources: dict[str, str]
     excerpts: dict[str, str] = Field(default_factory=dict)
     called: dict[str, str] = Field(default_factory=dict)
+    followed_rows: Count | None = None
     controls: list[Control] = Field(default_factory=list)
     tolerances: Tolerances
     trainings: list[TrainingRecord]

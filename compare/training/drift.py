@@ -16,6 +16,7 @@ import numpy as np
 
 from compare.analysis.timings import STRETCH
 from compare.backends import Backend, State
+from compare.backends.protocol import IMAGES_TOGETHER
 from compare.backends.torch_backend import TorchBackend
 from compare.parity.sizes import KINKED_AT_ZERO
 from compare.records.run import (
@@ -400,12 +401,16 @@ def sides_apart(numpy: Backend, torch: Backend, inputs: np.ndarray) -> SidesApar
         numpy, torch: The backends after the training.
         inputs: The rows as the network takes them.
     """
-    sides = _Sides()
-    for backend in (numpy, torch):
-        with sides.watching(backend):
-            backend.logits(inputs)
-    found = sides.found()
-    return SidesApart(sides=found["sides"], inputs=found["inputs"], rows=len(inputs))
+    apart = seen = 0
+    # A few rows at a time: every input of every activation is kept.
+    for start in range(0, len(inputs), IMAGES_TOGETHER):
+        sides = _Sides()
+        for backend in (numpy, torch):
+            with sides.watching(backend):
+                backend.logits(inputs[start : start + IMAGES_TOGETHER])
+        found = sides.found()
+        apart, seen = apart + found["sides"], seen + found["inputs"]
+    return SidesApart(sides=apart, inputs=seen, rows=len(inputs))
 
 
 # ---- Which part of the networks lies apart

@@ -33,10 +33,13 @@ INITIALISATION = "initialisation"
 """The name of the excerpt that draws the weights."""
 MOST_LINES = 32
 """So many lines of a class are shown; what does not fit is left to the listing of the file."""
-FOLLOWED_ROWS, FOLLOWED_STEPS, MOST_FOLLOWED = 2, 2, 8
-"""A step of so many rows shows which lines run, a second one what a first step does not do, and an
-evaluation what is different there; of
-more different models than this none is followed, and every line is shown."""
+FOLLOWED_STEPS, MOST_FOLLOWED = 2, 8
+"""A step of a model shows which lines run, a second one what a first step does not do, and an
+evaluation what is different there; of more different models than this none is followed, and every
+line is shown."""
+LARGE, FEW = 1_000_000, 2
+"""Of networks with more parameters a step of so few rows is followed: one of a whole batch takes
+seconds."""
 
 LONGEST_LINE = 100
 PURE = {"abs", "bool", "float", "get", "int", "len", "max", "min", "sum"}
@@ -52,8 +55,8 @@ class FollowedModel(NamedTuple):
 
     Attributes:
         spec: The network, its loss and its optimizer.
-        inputs: Rows of the training set as the network takes them.
-        targets: What the loss takes for these rows.
+        inputs: A batch of the training set as the network takes it.
+        targets: What the loss takes for its rows.
     """
 
     spec: ModelSpec
@@ -67,10 +70,12 @@ class Excerpts(NamedTuple):
     Attributes:
         classes: Class → the lines that compute it, of all modules, losses and optimizers in use.
         called: File → what these lines call in it; empty where no step could be followed.
+        rows: How many rows the steps had that were followed, at least; None where none was.
     """
 
     classes: dict[str, str]
     called: dict[str, str]
+    rows: int | None
 
 
 def excerpts_of(models: Iterable[FollowedModel]) -> Excerpts:
@@ -81,6 +86,7 @@ def excerpts_of(models: Iterable[FollowedModel]) -> Excerpts:
     algorithms: dict[str, type] = {}
     schemes: dict[str, None] = {}
     calls: Calls | None = {} if len(different) <= MOST_FOLLOWED else None
+    followed: list[int] = []
     for spec, inputs, targets in different:
         with lines_run(calls if calls is not None else {}):
             backend = NumpyBackend(spec)
@@ -88,7 +94,9 @@ def excerpts_of(models: Iterable[FollowedModel]) -> Excerpts:
         layers |= {type(m).__name__: type(m) for m in backend.model.modules()}
         losses[spec.loss] = type(backend.loss)
         algorithms[spec.algorithm] = type(backend.optimizer)
-        if calls is not None and not _follow(backend, inputs, targets, calls):
+        rows = len(inputs) if len(backend.weights()) <= LARGE else min(FEW, len(inputs))
+        followed.append(rows)
+        if calls is not None and not _follow(backend, inputs[:rows], targets[:rows], calls):
             calls = None
     found: dict[str, str] = {}
     for name, kind in (layers | losses).items():
@@ -103,7 +111,9 @@ def excerpts_of(models: Iterable[FollowedModel]) -> Excerpts:
     found[STEP] = bare(NumpyBackend._step, calls)
     found[TORCH_STEP] = bare(TorchBackend.train_step)
     found = {name: code for name, code in found.items() if code}
-    return Excerpts(found, _called_by(found.values(), calls) if calls else {})
+    if not calls:
+        return Excerpts(found, {}, None)
+    return Excerpts(found, _called_by(found.values(), calls), min(followed))
 
 
 def different_models(models: Iterable[FollowedModel]) -> list[FollowedModel]:
@@ -221,13 +231,13 @@ def _follow(backend: NumpyBackend, inputs: np.ndarray, targets: np.ndarray, call
 
     A network on which a step fails says why when its training begins.
     """
-    rows = backend.rows(inputs[:FOLLOWED_ROWS], targets[:FOLLOWED_ROWS])
+    rows = backend.rows(inputs, targets)
     try:
         with lines_run(calls):
             for _ in range(FOLLOWED_STEPS):
                 batch = backend.batch(rows, np.arange(len(rows[1])))
                 backend._step(batch, backend.model.backward_parameters)
-            backend.logits(inputs[:FOLLOWED_ROWS])
+            backend.logits(inputs)
     except Exception:
         return False
     return True

@@ -43,6 +43,8 @@ MISTAKES_SHOWN = 10
 TRAINING_SAMPLES = 10_000
 """Among so many training rows the first of each class are looked for."""
 PICTURES_A_CLASS = 2
+MOST_FOLLOWED_ROWS = 1000
+"""A larger batch comes through the same lines."""
 ENVIRONMENT = {
     "numpy": "numpy {}",
     "torch": "torch {}",
@@ -188,6 +190,7 @@ def _run(
             ),
             excerpts=excerpts.classes,
             called=excerpts.called,
+            followed_rows=excerpts.rows,
             controls=controls_of(models) if longest >= FEWEST_STEPS else [],
             tolerances=recorded_tolerances(),
             trainings=[],
@@ -321,10 +324,11 @@ def _distinct(configurations: list[Configuration]) -> list[Configuration]:
 def _followed(
     experiment: Experiment, model_specs: dict[str, ModelSpec], splits: Splits
 ) -> Iterator[FollowedModel]:
-    """Every model of an experiment with a few rows of the training set."""
+    """Every model of an experiment with a batch of the training set."""
     for configuration in experiment.configurations:
         spec = model_specs[configuration.label]
-        few = Rows(*(array[:ROWS] for array in splits.train))
+        size = min(max(ROWS, configuration.experiment.training.batch_size), MOST_FOLLOWED_ROWS)
+        few = Rows(*(array[:size] for array in splits.train))
         rows = laid_out(Splits(few, None, None), configuration.experiment.data.layout).train
         yield FollowedModel(spec, rows.inputs, spec.target_type.targets(rows.targets))
 

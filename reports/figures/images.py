@@ -181,7 +181,7 @@ def draw_confusion(run: Run) -> list[Drawing]:
     _draw_matrix(axes[0, 0], numpy, names)
     _draw_change(axes[0, 1], torch - numpy, names)
     axes[0, 0].set_title(f"{label(run, training)}: NumPy")
-    axes[0, 1].set_title("PyTorch less NumPy")
+    axes[0, 1].set_title("PyTorch − NumPy")
     for axis in axes[0]:
         axis.set_xlabel("predicted class")
         axis.set_ylabel("true class")

@@ -54,7 +54,7 @@ def ask_confusion(run: Run) -> Interactive | None:
         made.below[0].major_label_orientation = 0.9
     best = ranked(run, trainings)[0]
     views = {
-        "difference": "PyTorch less NumPy",
+        "difference": "PyTorch − NumPy",
         "numpy": "NumPy",
         "torch": "PyTorch",
     }
@@ -126,7 +126,7 @@ CELL = {
     "predicted": "@predicted",
     "NumPy": "@numpy{%d} rows",
     "PyTorch": "@torch{%d} rows",
-    "PyTorch less NumPy": "@difference{%+d}",
+    "PyTorch − NumPy": "@difference{%+d}",
 }
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 import builtins
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 import numpy_nn
@@ -166,10 +168,13 @@ def test_a_run_shows_only_what_its_steps_come_through(name: str) -> None:
     first = experiment.configurations[0]
     spec = model_spec(first.experiment, first.optimizer, Path())
     splits = load_splits(experiment.data, sample=True, data_dir=None)[0]
-    rows = laid_out(splits, first.experiment.data.layout).train
-    found, called = excerpts_of(
+    size = min(first.experiment.training.batch_size, 1000)
+    few = splits._replace(train=type(splits.train)(*(array[:size] for array in splits.train)))
+    rows = laid_out(few, first.experiment.data.layout).train
+    found, called, followed = excerpts_of(
         [FollowedModel(spec, rows.inputs, spec.target_type.targets(rows.targets))]
     )
+    assert followed == len(rows.inputs)
     whole = excerpt(getattr(numpy_nn.optim, spec.algorithm), OPTIMIZER_METHODS)
     assert len(found[spec.algorithm]) <= len(whole)
     assert "self.optimizer.step()" in found[STEP]
@@ -186,6 +191,31 @@ def test_a_run_shows_only_what_its_steps_come_through(name: str) -> None:
         assert "momentum_buffer" not in found.get("SGD", "")
     for forward in ("BatchNorm1d", "BatchNorm2d", "CrossEntropyLoss"):
         assert "def forward" in found.get(forward, "def forward")
+
+
+def test_the_lines_that_are_shown_compute_the_batch_of_the_run() -> None:
+    """Functions of the kernels, as they are printed, on as many rows as were followed."""
+    spec = model_spec(load_experiment("mnist_bn_mlp")[1], "SGD", Path())
+    random = np.random.default_rng(0)
+    inputs = random.standard_normal((100, 784), np.float32)
+    model = FollowedModel(spec, inputs, random.integers(0, 10, 100))
+    printed: dict[str, Any] = {"np": np}
+    exec(excerpts_of([model]).called["numpy_nn/_kernels/reductions.py"], printed)
+    for channels in (256, 10):
+        x = random.standard_normal((100, channels), np.float32)
+        row = x[0].copy()
+        assert np.allclose(printed["batch_sum"](x), x.sum(axis=0), atol=1e-4)
+        assert np.allclose(printed["channel_sum"](x, x), (x * x).sum(axis=0), rtol=1e-5)
+        added = x + row
+        printed["add_to_rows"](x, row)
+        assert np.array_equal(x, added)
+
+
+def test_a_large_network_is_followed_on_few_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("compare.training.excerpts.LARGE", 1000)
+    spec = model_spec(load_experiment("mnist_bn_mlp")[1], "SGD", Path())
+    model = FollowedModel(spec, np.ones((9, 784), np.float32), np.arange(9))
+    assert excerpts_of([model]).rows == 2
 
 
 def leaves_early(x: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from compare.analysis.timings import humps, in_parts, ratio_of_medians, spread
+from compare.analysis.timings import _parts, humps, median_ratio, ratio_of_medians, spread
 
 
 def test_spread_of_known_quantiles():
@@ -67,26 +67,46 @@ def test_rounds_must_be_there_and_equal(above, below):
         ratio_of_medians(np.ones((above, 1)), np.ones((below, 1)))
 
 
-def test_steps_of_a_stretch_are_a_block():
-    times = np.arange(57.0)
-    blocks = in_parts(times)
-    assert blocks.shape == (5, 10)
-    assert blocks[1].tolist() == [*range(10, 20)]
-    assert in_parts(times[:49]).shape == (49, 1)  # too few stretches to draw from
-    assert in_parts(np.arange(300)).shape == (30, 10)
-    assert in_parts(np.arange(310)).shape == (15, 20)  # one of 31 stretches is left out
-    assert in_parts(np.arange(5971)).shape == (29, 200)
+@pytest.mark.parametrize("steps", [50, 299, 300, 310, 5971])
+def test_parts_of_a_training_leave_no_step_out(steps):
+    times = np.arange(float(steps))
+    parts = _parts(times)
+    assert len(parts) == min(steps // 10, 30)
+    assert np.concatenate(parts).tolist() == times.tolist()
+    assert all(part[0] % 10 == 0 for part in parts)  # a part begins with a stretch
+    lengths = [len(part) for part in parts]
+    assert max(lengths) - min(lengths) < 20
 
 
-def test_steps_that_share_their_stretch_widen_the_interval():
+def test_steps_are_parts_where_stretches_are_few():
+    assert [len(part) for part in _parts(np.arange(49.0))] == [1] * 49
+
+
+def test_steps_that_share_their_part_widen_the_interval():
     """Ten stretches that are slow or fast as a whole: drawing single steps would hide it."""
     random = np.random.default_rng(0)
     slow = np.repeat(random.uniform(1.0, 2.0, 10), 10) + 0.01 * random.random(100)
     fast = np.ones(100)
-    by_stretch = ratio_of_medians(in_parts(slow), in_parts(fast))
+    by_part = median_ratio(slow, fast)
     by_step = ratio_of_medians(slow[:, None], fast[:, None])
-    assert by_stretch.value == by_step.value
-    assert by_stretch.high - by_stretch.low > 1.5 * (by_step.high - by_step.low)
+    assert by_part.value == np.median(slow)
+    assert by_part.high - by_part.low > 1.5 * (by_step.high - by_step.low)
+
+
+def test_the_interval_of_known_steps():
+    """Where half of the parts take twice as long, all are drawn from one half now and then."""
+    slow = np.repeat([1.0, 2.0], [150, 150])
+    found = median_ratio(slow, np.ones(300))
+    assert (found.low, found.value, found.high) == (1.0, 1.5, 2.0)
+    many = median_ratio(np.full(100_000, 3.0), np.ones(100_000))
+    assert many == (3.0, 3.0, 3.0)
+
+
+def test_a_ratio_of_steps_needs_pairs():
+    with pytest.raises(ValueError, match="equal shapes"):
+        median_ratio(np.ones(3), np.ones(4))
+    with pytest.raises(ValueError, match="equal shapes"):
+        median_ratio(np.ones(0), np.ones(0))
 
 
 @pytest.mark.parametrize("seed", range(5))

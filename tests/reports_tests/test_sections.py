@@ -116,7 +116,7 @@ def test_the_sections_of_a_homework(make_run: MakeRun) -> None:
         ({"steps": 1}, "| 0 / 1 |"),
         ({"experiment": {"reported": []}}, "names no published figure"),
         ({"sources": {}}, "The code\n"),
-        ({"optimizers": ("SGD",)}, "stands beneath the table"),
+        ({"optimizers": ("SGD",)}, "is listed beneath the table"),
         ({"record": {"trainings": []}}, "No training was begun"),
     ],
 )
