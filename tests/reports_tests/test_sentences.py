@@ -294,7 +294,7 @@ CASES: list[tuple[str, tuple, str]] = [
             part("running statistics", 5e-3),
             None,
         ),
-        "Each was fitted to the other",
+        "it becomes −0.00500, with NumPy's running statistics 0.00500.",
     ),
     (
         "parts",
