@@ -163,13 +163,15 @@ def _with_unlikely_class(
     """The batch again with a probability of e⁻⁴⁰, by the last Linear, of the class of one row.
 
     That class becomes the largest one, so that classes may still be counted by it. None where a
-    softmax does not follow.
+    softmax does not follow, or all classes are alike.
     """
     linear = _last_linear(reference)
     if loss != "cross_entropy" or linear is None:
         return None
     z = step.calls[-1].input
     row = int(np.ptp(z, axis=1).argmax())
+    if not np.ptp(z[row]) > 0:
+        return None
     order = np.arange(z.shape[1])
     least = z[row].argmin()
     order[[least, -1]] = order[[-1, least]]

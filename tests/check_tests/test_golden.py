@@ -73,6 +73,12 @@ def test_same_checks_as_with_torch(check, golden) -> None:
     assert [c.passed for c in here.result.checks] == [c.passed for c in there.result.checks]
 
 
+def test_a_golden_file_of_one_class_is_written_without_a_warning(nncompare, tmp_path, recwarn):
+    """The cross-entropy of one logit is 0, whatever it is: no class can be made unlikely."""
+    nncompare("golden", "covertype_dnn", "-o", tmp_path / "one.npz")
+    assert [str(warning.message) for warning in recwarn] == []
+
+
 def test_golden_command(nncompare, write, tmp_path) -> None:
     net = write(text="def net(nn):\n    return nn.Sequential(nn.Linear(12, 9), nn.ReLU(), "
                      "nn.Linear(9, 5))\n", name="net.py")  # fmt: skip
