@@ -1,6 +1,6 @@
 """Plant every mistake of tests/planted, see what is said of it, and write docs/mistakes.md.
 
-python scripts/mistakes_table.py
+python scripts/mistakes_table.py && ruff format docs/mistakes.md
 """
 
 from __future__ import annotations
