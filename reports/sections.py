@@ -87,7 +87,11 @@ def template_values(run: Run, figures: Sequence[Figure]) -> dict[str, Any]:
         "date": day(record.created),
         "task": escaped(translated(" ".join(task.split()))),
         "command": listing_of(
-            record.command, record.commit, record.repository, DATA_FOLDER in record.data.source
+            record.command,
+            record.commit,
+            record.repository,
+            folder=DATA_FOLDER in record.data.source,
+            cpu=record.environment.torch.endswith("+cpu"),
         ),
         "sources": [(name, without_docstrings(text)) for name, text in _listings(record).items()],
         "data": record.data,
@@ -222,13 +226,18 @@ DATA_FOLDER = "$NNCOMPARE_DATA"
 
 
 def listing_of(
-    command: str, commit: str | None, repository: str | None = None, folder: bool = False
+    command: str,
+    commit: str | None,
+    repository: str | None = None,
+    folder: bool = False,
+    cpu: bool = False,
 ) -> str:
     """How the program is installed at a commit, and the command of a run, as a listing.
 
     Args:
         command, commit, repository: Those of the run.
         folder: Whether its data was in the folder that an environment variable names.
+        cpu: Whether its PyTorch was the build for processors alone.
     """
     clone = ["# in a clone of the project's repository, of which no public address was recorded"]
     if repository:
@@ -237,6 +246,7 @@ def listing_of(
     lines = [
         *clone,
         *checkout,
+        *(["# the CPU build of PyTorch first, as the README says"] * cpu),
         INSTALL,
         *(
             [f"# {DATA_FOLDER} names the folder of the data's files; unset, they are fetched"]
@@ -377,12 +387,14 @@ class Parting(NamedTuple):
         step: The first at which inputs of activations lie on two sides of a kink.
         sudden: Whether that step alone parts them.
         left: The share of the distance that is left with NumPy's value for such inputs.
+        cancels: Whether that is the distance without biases that a normalisation cancels.
     """
 
     label: str
     step: int
     sudden: bool
     left: float
+    cancels: bool = False
 
 
 def _starts(trainings: Sequence[TrainingStatistics]) -> dict[str, Any]:
@@ -409,13 +421,14 @@ def _partings(trainings: Sequence[TrainingStatistics]) -> list[Parting]:
     for training in trainings:
         growth, opening = training.record.growth, training.record.opening
         if growth is not None and growth.is_sudden and growth.step is not None:
-            share, step, sudden = growth.from_sides, growth.step, True
+            share, step, sudden, cancels = growth.from_sides, growth.step, True, False
         elif opening is not None and opening.step is not None:
             share, step, sudden = opening.from_sides, opening.step, False
+            cancels = opening.cancels
         else:
             continue
         if share is not None and share > 0.5:
-            found.append(Parting(training.label, step, sudden, 1 - share))
+            found.append(Parting(training.label, step, sudden, 1 - share, cancels))
     return found
 
 

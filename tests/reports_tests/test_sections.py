@@ -382,6 +382,8 @@ def test_the_repository_is_cloned_from_its_address() -> None:
     assert lines[-1] == "nncompare run x"
     assert "# in a clone of the project's repository" in listing_of("nncompare run x", None)
     assert "NNCOMPARE_DATA" not in found
+    assert "CPU build" not in found
+    assert "# the CPU build of PyTorch first" in listing_of("nncompare run x", None, cpu=True)
     assert "# $NNCOMPARE_DATA names the folder" in listing_of("nncompare run x", None, folder=True)
 
 
@@ -389,7 +391,7 @@ def test_why_the_backends_part_is_concluded_where_steps_made_again_showed_it(
     make_run: MakeRun,
 ) -> None:
     run = read_run(make_run())
-    assert "At first the backends part" not in text_of(run)
+    assert "backends first part" not in text_of(run)
     sgd, adam = run.record.trainings
     sgd.growth = Growth(
         first=0, last=4, before=1e-8, after=1e-6, replayed=4, step=3, step_before=2e-8,
@@ -400,8 +402,8 @@ def test_why_the_backends_part_is_concluded_where_steps_made_again_showed_it(
         effective_same_side=1e-6,
     )  # fmt: skip
     assert "kink: with SGD at step 3, with Adam from step 2 on. With" in text_of(run)
-    assert "leave 2.0% of the distance or less" in text_of(run)
+    assert "leave 2.0% of that distance or less" in text_of(run)
     adam.opening = adam.opening.model_copy(update={"effective_same_side": 9e-5})
     assert "kink: with SGD at step 3. With" in text_of(run)
     sgd.growth = sgd.growth.model_copy(update={"same_side": None})
-    assert "At first the backends part" not in text_of(run)
+    assert "backends first part" not in text_of(run)
