@@ -22,8 +22,8 @@ from compare.parity.sizes import LOSSES, module_sizes, passed_on, sums_products
 from compare.parity.stages import class_of, longest_sum
 from compare.parity.tolerances import NOISE
 
-EVALUATION_ROWS = 100
-"""So many rows are evaluated: in this mode no row depends on another."""
+EVALUATION_ROWS, FEW_EVALUATION_ROWS = 100, 8
+"""So many rows are evaluated, of large networks fewer: in this mode no row depends on another."""
 
 
 def certify_evaluation(

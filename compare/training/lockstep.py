@@ -21,7 +21,7 @@ from compare.backends.protocol import Arrays
 from compare.backends.torch_backend import TorchBackend
 from compare.parity.certificate import certify
 from compare.parity.comparison import Comparison, Follower, References, compare_initial
-from compare.parity.evaluation import EVALUATION_ROWS, certify_evaluation
+from compare.parity.evaluation import EVALUATION_ROWS, FEW_EVALUATION_ROWS, certify_evaluation
 from compare.parity.plan import plan_explanation, plan_replicas, plan_steps, work_of
 from compare.records.run import FailureRecord, NamedMistake, TrainingRecord
 from compare.records.tables import GradientRow, HistoryRow, ParityRow, TimingRow, TrainingLog
@@ -499,7 +499,8 @@ class LockStep:
     def _certify_evaluation(self, splits: Splits) -> None:
         """Judge the network in evaluation mode as it is at the end, on test rows if there are."""
         rows = splits.train if splits.test is None else splits.test
-        inputs, targets = rows.inputs[:EVALUATION_ROWS], rows.targets[:EVALUATION_ROWS]
+        most = EVALUATION_ROWS if self.record.parameters <= LARGE else FEW_EVALUATION_ROWS
+        inputs, targets = rows.inputs[:most], rows.targets[:most]
         calls = self.numpy.record_evaluation(inputs, targets)
         state, step = self.numpy.state(), self.record.steps
         found = certify_evaluation(calls, state, inputs, targets, self.references, seed=step)

@@ -258,6 +258,14 @@ def test_certifying_changes_nothing_of_the_training(tiny, lockstep):
     assert often.log.rows["history"] == seldom.log.rows["history"]
 
 
+def test_a_large_network_is_certified_in_evaluation_mode_on_few_rows(tiny, lockstep, monkeypatch):
+    """A pass of a hundred rows, several times in float64, would take longer than the run."""
+    monkeypatch.setattr("compare.training.lockstep.LARGE", 100)
+    run = trained(lockstep(tiny("parity.first_steps=1")))
+    assert run.record.evaluation_rows == 8 < len(run.splits.test.targets)
+    assert any("evaluation/" in r.site for r in run.log.rows["parity"])
+
+
 def test_certified_steps(tiny, lockstep):
     run = trained(lockstep(tiny("parity.first_steps=2", "parity.every=4")))
     rows = run.log.rows["parity"]
