@@ -28,6 +28,7 @@ FEWEST_BLOCKS = 5
 # A median of so many blocks is known well enough; drawing more would only take time.
 MOST_DRAWN = 2000
 MOST_STEPS_DRAWN = 20_000
+"""Of more steps only some of each part are drawn, evenly spread: the rest would only take time."""
 
 
 # In fewer times a hump may be chance.
@@ -144,7 +145,6 @@ def median_ratio(above: np.ndarray, below: np.ndarray, seed: int = 0) -> Ratio:
     random = np.random.default_rng(seed)
     ratios = above / below
     parts = _parts(ratios)
-    # Of very many steps every so manieth says as much.
     thin = -(-len(ratios) // MOST_STEPS_DRAWN)
     drawn = random.integers(0, len(parts), (RESAMPLES, len(parts)))
     medians = [np.median(np.concatenate([parts[k][::thin] for k in draw])) for draw in drawn]

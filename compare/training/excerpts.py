@@ -23,6 +23,7 @@ import numpy_nn
 from compare.backends.numpy_backend import NumpyBackend
 from compare.backends.torch_backend import TorchBackend
 from compare.spec.model import ModelSpec
+from compare.training.drift import LARGE
 
 LAYER_METHODS = ("backward", "backward_parameters", "_backward", "forward")
 OPTIMIZER_METHODS = ("_update", "_prepare")
@@ -37,9 +38,8 @@ FOLLOWED_STEPS, MOST_FOLLOWED = 2, 8
 """A step of a model shows which lines run, a second one what a first step does not do, and an
 evaluation what is different there; of more different models than this none is followed, and every
 line is shown."""
-LARGE, FEW = 1_000_000, 2
-"""Of networks with more parameters a step of so few rows is followed: one of a whole batch takes
-seconds."""
+FEW = 2
+"""Of large networks a step of so few rows is followed: one of a whole batch takes seconds."""
 
 LONGEST_LINE = 100
 PURE = {"abs", "bool", "float", "get", "int", "len", "max", "min", "sum"}

@@ -83,7 +83,7 @@ def _scale_accuracies(axes: Any) -> bool:
     """
     drawn = [line.get_ydata() for axis in axes for line in axis.lines]
     values = np.concatenate([np.asarray(curve, float) for curve in drawn])
-    if not (values.min() > 0 and 0.9 < values.max() < 1):
+    if not (len(values) and values.min() > 0 and 0.9 < values.max() < 1):
         axes[0].set_ylim(0, 1.06)
         return False
     low, high = values.min() / 2, 1 - (1 - values.max()) / 2
